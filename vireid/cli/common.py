@@ -1,0 +1,82 @@
+"""What every tool shares: parsing overrides, and turning a user's mistake into one message."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Callable, Collection, Sequence
+from functools import wraps
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from vireid.config import load_config
+from vireid.data.build import DATASETS, synthetic_root
+from vireid.errors import VireidError
+from vireid.evaluation.protocols import GROUPS, PROTOCOLS
+from vireid.models.build import BACKBONES
+
+# Names whose tables live outside the config package.
+CHOICES: dict[str, Collection[str]] = {
+    "DATA.DATASET": tuple(DATASETS),
+    "MODEL.BACKBONE": tuple(BACKBONES),
+    "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
+}
+OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
+
+
+def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
+    """Makes a tool's ``main()`` of its body: errors that users can cause become exit codes."""
+
+    @wraps(run)
+    def main(arguments: Sequence[str] | None = None) -> int:
+        try:
+            run(arguments)
+        except VireidError as error:
+            _log_error(f"error: {error}")
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("\nstopped", file=sys.stderr)
+            return 128 + signal.SIGINT
+        return 0
+
+    return main
+
+
+def _log_error(message: str) -> None:
+    print(message, file=sys.stderr)
+    for handler in logging.getLogger("vireid").handlers:  # a run's log.txt tells why it ended
+        if isinstance(handler, logging.FileHandler):
+            handler.stream.write(message + "\n")
+            handler.flush()
+
+
+def parser(doc: str | None, example: str) -> argparse.ArgumentParser:
+    """A parser whose ``--help`` starts with what the tool does and ends with an example."""
+    return argparse.ArgumentParser(
+        description=(doc or "").splitlines()[0],
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def device_override(device: str | None) -> list[str]:
+    """``--device X`` as the option that it is short for."""
+    return ["DEVICE", device] if device else []
+
+
+def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
+    """A checked configuration; a synthetic set without a folder of its own gets one.
+
+    Raises:
+        UsageError: one message with all the problems.
+    """
+    cfg = load_config(path, overrides, choices=CHOICES)
+    if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:
+        cfg.defrost()
+        cfg.DATA.ROOT = str(synthetic_root(cfg))
+        cfg.freeze()
+    return cfg

@@ -1,0 +1,88 @@
+"""Turns what stands in a YAML file or on the command line into an option's own type."""
+
+from typing import Any
+
+import yaml
+
+TRUE, FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
+
+
+def coerce(value: Any, default: Any) -> Any:
+    """``value`` in the type of ``default``.
+
+    Integers pass for floats, integral floats for integers, true/false/yes/no/on/off for booleans,
+    numbers for strings, tuples for lists; list items take the type of the default's first item.
+
+    Raises:
+        ValueError: says which type is wanted.
+    """
+    if isinstance(default, bool):
+        return _to_bool(value)
+    if isinstance(default, int):
+        return _to_int(value)
+    if isinstance(default, float):
+        return _to_float(value)
+    if isinstance(default, str):
+        return _to_str(value)
+    return _to_list(value, default)
+
+
+def parse_override(text: str, default: Any) -> Any:
+    """A command-line value in the type of ``default``; text options keep their text.
+
+    Raises:
+        ValueError: the text is not of that type.
+    """
+    if isinstance(default, str):
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text!r} cannot be read as a value") from error
+    return coerce(value, default)
+
+
+def _to_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in TRUE | FALSE:
+        return value.lower() in TRUE
+    raise ValueError("must be true or false")
+
+
+def _to_float(value: Any) -> float:
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        raise ValueError("must be a number")
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError("must be a number") from None
+
+
+def _to_int(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        number = _to_float(value)
+    except ValueError:
+        raise ValueError("must be a whole number") from None
+    if not number.is_integer():
+        raise ValueError("must be a whole number")
+    return int(number)
+
+
+def _to_str(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError("must be text; put it in quotes")
+
+
+def _to_list(value: Any, default: list) -> list:
+    if not isinstance(value, (list, tuple)):
+        example = default or ["sysu_all_single"]
+        raise ValueError(f'must be a list such as "{example}"')
+    if not default:  # only lists of names are empty by default
+        return [_to_str(item) for item in value]
+    return [coerce(item, default[0]) for item in value]

@@ -1,0 +1,116 @@
+"""Every option with its unit and where its default comes from.
+
+No option defaults to ``None`` (yacs would stop checking its type); "not set" is an empty string,
+an empty list or zero, and says so here.
+"""
+
+from yacs.config import CfgNode
+
+# Defaults marked [field] are what most published code of the field uses (AGW, CAJ, HcTri, MPANet);
+# those marked [ours] are choices of this project. None of them is claimed to be a paper's.
+
+
+def default_config() -> CfgNode:
+    """A fresh, unfrozen node that holds every option."""
+    return CfgNode(
+        {
+            "DATA": _data(),
+            "INPUT": _input(),
+            "SAMPLER": {
+                "IDENTITIES": 8,  # P: identities in a batch, over all processes [field]
+                "IMAGES": 4,  # K: images per identity and modality [field]
+            },
+            "MODEL": _model(),
+            "LOSS": _loss(),
+            "SOLVER": _solver(),
+            "TEST": _test(),
+            "PRECISION": "auto",  # auto | fp32 | bf16 | fp16 (CUDA only)
+            "COMPILE": False,  # torch.compile; falls back to eager where no compiler is
+            "DEVICE": "auto",  # auto | cpu | cuda | cuda:N
+            "SEED": 0,
+            "OUTPUT_DIR": "",  # empty: runs/<config stem>[/split<t>]/seed<k>
+        }
+    )
+
+
+def _data() -> dict:
+    return {
+        "DATASET": "sysu",
+        "ROOT": "",  # folder of the data set; VIREID_DATA in the environment overrides the file's
+        "TRIAL": 1,  # RegDB: which of its ten train/test splits
+        # train+val: every training identity trains. train: validation identities are held out
+        # (SYSU: its val_id.txt; RegDB: every fifth identity). Empty: the data set's usual.
+        "SPLIT": "",
+        "WORKERS": 2,  # loader processes; 0 reads in the main process; changes no result
+        "SYNTHETIC": {  # used when ENABLED and ROOT is empty: rendered once, under datasets/
+            "ENABLED": False,
+            "TRAIN_IDS": 60,  # training and validation identities together
+            "TEST_IDS": 20,
+            "IMAGES_PER_CAMERA": 6,
+            "SIZE": [128, 64],  # [height, width] of the rendered images, pixels
+            "SEED": 0,
+        },
+    }
+
+
+def _input() -> dict:
+    return {
+        "SIZE": [288, 144],  # [height, width], pixels [field: AGW, CAJ, HcTri]
+        "PAD": 10,  # pixels of padding before the random crop, at both sides [field]
+        "FLIP": 0.5,  # probability of a horizontal flip [field]
+        "ERASE": 0.5,  # probability of random erasing [field: CAJ, DEEN, MPANet]
+        "ERASE_AREA": [0.02, 0.4],  # share of the image that is erased [field]
+        "MEAN": [0.485, 0.456, 0.406],  # of the data that OSNet's published weights saw
+        "STD": [0.229, 0.224, 0.225],
+    }
+
+
+def _model() -> dict:
+    return {
+        "BACKBONE": "osnet_x1_0",
+        "PRETRAINED": "imagenet",  # path | imagenet | none
+        # Stages shared by both streams, counted from the deepest: 5 one stream, 0 two backbones.
+        "SHARED_DEPTH": 3,  # [ours; equals HcTri's share_net 2]
+        "POOL": "gem",  # gem | avg
+        "GEM_P": 3.0,  # initial exponent; learnt [field: AGW]
+        "BN_EVAL": False,  # keep every BatchNorm at its running statistics while training
+        "SYNC_BN": False,  # BatchNorm statistics over all processes; CUDA only
+    }
+
+
+def _loss() -> dict:
+    return {
+        "IDENTITY": {"WEIGHT": 1.0, "LABEL_SMOOTHING": 0.1},  # [field: BoT]
+        "TRIPLET": {"WEIGHT": 1.0, "MARGIN": 0.3},  # batch-hard over both modalities [field]
+        "WEIGHTED_TRIPLET": {"WEIGHT": 0.0},  # AGW's weighted regularisation, no margin
+        "HETERO_CENTER": {"WEIGHT": 0.0, "MARGIN": 0.3},  # HcTri
+    }
+
+
+def _solver() -> dict:
+    return {
+        "EPOCHS": 120,
+        "BASE_LR": 3.5e-4,  # [field: AGW's and MPANet's Adam]
+        "BACKBONE_LR_FACTOR": 1.0,  # backbone's learning rate over BASE_LR
+        "OPTIMIZER": "adam",  # adam | adamw | sgd
+        "WEIGHT_DECAY": 5e-4,  # [field]
+        "MOMENTUM": 0.9,  # sgd only, with Nesterov's rule [field]
+        "SCHEDULE": "step",  # step | cosine
+        "STEPS": [60, 90],  # epochs after which a step schedule multiplies by GAMMA
+        "GAMMA": 0.1,
+        "WARMUP_EPOCHS": 10,  # linear [field]
+        "WARMUP_FACTOR": 0.1,  # where the warm-up starts, over BASE_LR
+        "MIN_LR_FACTOR": 0.01,  # where cosine ends, over BASE_LR
+        "SELECT": "last",  # last | best (by validation mAP; needs DATA.SPLIT train)
+        "VAL_EVERY": 0,  # epochs between validations; 0: none
+        "CHECKPOINT_EVERY": 0,  # epochs between checkpoints that are kept beside last.pth; 0: none
+    }
+
+
+def _test() -> dict:
+    return {
+        "PROTOCOLS": [],  # names or groups; empty: all of the data set's
+        "METRIC": "auto",  # auto (the protocol's own) | cosine | euclidean
+        "BATCH": 64,  # images
+        "FLIP": False,  # average the features of an image and of its mirror image
+    }

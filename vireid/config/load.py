@@ -1,0 +1,206 @@
+"""The one boundary where options are read: files, environment and command line → a frozen node.
+
+Precedence: defaults < ``_BASE_`` < file < ``VIREID_DATA`` (DATA.ROOT only) < command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from vireid.config.coerce import coerce, parse_override
+from vireid.config.defaults import default_config
+from vireid.config.validate import find_problems
+from vireid.errors import UsageError
+
+BASE_KEY = "_BASE_"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice instead of keeping the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} is not text", problem_mark=key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    choices: Mapping[str, Collection[str]] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> CfgNode:
+    """Resolves a configuration and freezes it.
+
+    Args:
+        path: YAML file, or ``None`` for the defaults alone.
+        overrides: ``[KEY, VALUE, KEY, VALUE, ...]`` from the command line.
+        choices: allowed names of options whose tables live in other packages, by key.
+        environment: where ``VIREID_DATA`` is looked up; the process's own by default.
+    Raises:
+        UsageError: one message with *all* the problems found.
+    """
+    environment = os.environ if environment is None else environment
+    cfg, problems = default_config(), []
+    for file, values in _file_chain(Path(path)) if path else []:
+        problems += _merge_file(cfg, values, file)
+    if environment.get("VIREID_DATA"):
+        cfg.DATA.ROOT = environment["VIREID_DATA"]
+    problems += _merge_overrides(cfg, overrides)
+    return _finish(cfg, problems, choices or {}, source=str(path) if path else "the defaults")
+
+
+def apply_overrides(
+    cfg: CfgNode,
+    overrides: Sequence[str],
+    *,
+    choices: Mapping[str, Collection[str]] | None = None,
+) -> CfgNode:
+    """A frozen copy of ``cfg`` with ``KEY VALUE`` pairs applied; ``cfg`` itself stays as it is.
+
+    Raises:
+        UsageError: one message with all the problems found.
+    """
+    changed = cfg.clone()
+    changed.defrost()
+    problems = _merge_overrides(changed, overrides)
+    return _finish(changed, problems, choices or {}, source="the overrides")
+
+
+def dump_config(cfg: CfgNode) -> str:
+    """YAML text of every option; loading it again gives an equal configuration."""
+    return yaml.safe_dump(to_dict(cfg), sort_keys=False, default_flow_style=None)
+
+
+def to_dict(cfg: CfgNode) -> dict[str, Any]:
+    """The node as plain nested dictionaries."""
+    return {k: to_dict(v) if isinstance(v, CfgNode) else v for k, v in cfg.items()}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"A": {"B": 1}}`` → ``{"A.B": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _finish(
+    cfg: CfgNode, problems: list[str], choices: Mapping[str, Collection[str]], source: str
+) -> CfgNode:
+    problems = problems or find_problems(
+        cfg, choices
+    )  # values of the wrong type cannot be checked further
+    if problems:
+        raise UsageError(f"configuration ({source}) has problems:\n  - " + "\n  - ".join(problems))
+    cfg.freeze()
+    return cfg
+
+
+def _file_chain(path: Path) -> list[tuple[Path, dict]]:
+    """The file and its bases, the deepest base first."""
+    chain: list[tuple[Path, dict]] = []
+    seen: list[Path] = []
+    while True:
+        if path.resolve() in seen:
+            raise UsageError(f"{path}: {BASE_KEY} leads back to a file that is already being read")
+        seen.append(path.resolve())
+        values = _read_yaml(path)
+        base = values.pop(BASE_KEY, None)
+        chain.insert(0, (path, values))
+        if base is None:
+            return chain
+        if not isinstance(base, str):
+            raise UsageError(f"{path}: {BASE_KEY} must be a file name, got {base!r}")
+        path = path.parent / Path(base).expanduser()
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise UsageError(f"cannot read config file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"config file {path} is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"config file {path} is not valid YAML: {_one_line(error)}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"config file {path} must hold KEY: VALUE pairs, got {values!r:.60}")
+    return values
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split())
+
+
+def _merge_file(cfg: CfgNode, values: Mapping[str, Any], file: Path) -> list[str]:
+    defaults = flatten(to_dict(default_config()))
+    problems = []
+    for key, value in flatten(values).items():
+        if key not in defaults:
+            problems.append(f"{file}: {_unknown(key, defaults)}")
+            continue
+        try:
+            _set(cfg, key, coerce(value, defaults[key]))
+        except ValueError as error:
+            problems.append(f"{file}: {key} {error}, got {value!r}")
+    return problems
+
+
+def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> list[str]:
+    if len(overrides) % 2:
+        return [f"overrides must be KEY VALUE pairs, but {overrides[-1]!r} has no partner"]
+    defaults = flatten(to_dict(default_config()))
+    problems = []
+    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+        if key not in defaults:
+            problems.append(_unknown(key, defaults))
+            continue
+        try:
+            _set(cfg, key, parse_override(text, defaults[key]))
+        except ValueError as error:
+            problems.append(f"{key} {error}, got {text!r}")
+    return problems
+
+
+def _set(cfg: CfgNode, key: str, value: Any) -> None:
+    *groups, leaf = key.split(".")
+    for group in groups:
+        cfg = cfg[group]
+    cfg[leaf] = value
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    known = list(known)
+    by_case = {name.upper(): name for name in known}
+    groups = [name for name in known if name.startswith(f"{key}.")]
+    if groups:
+        return f"{key} is a group, not an option; its options are {', '.join(groups)}"
+    near = difflib.get_close_matches(key.upper(), by_case, n=1, cutoff=0.0)
+    return f"unknown key {key}; did you mean {by_case[near[0]]}?"

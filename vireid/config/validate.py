@@ -1,0 +1,134 @@
+"""What a configuration must satisfy as a whole: every problem is found, not only the first."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from yacs.config import CfgNode
+
+CHOICES = {
+    "DATA.SPLIT": ("", "train+val", "train"),
+    "MODEL.POOL": ("gem", "avg"),
+    "SOLVER.OPTIMIZER": ("adam", "adamw", "sgd"),
+    "SOLVER.SCHEDULE": ("step", "cosine"),
+    "SOLVER.SELECT": ("last", "best"),
+    "TEST.METRIC": ("auto", "cosine", "euclidean"),
+    "PRECISION": ("auto", "fp32", "bf16", "fp16"),
+}
+POSITIVE = "must be greater than 0"
+NOT_NEGATIVE = "must not be negative"
+SHARE = "must lie between 0 and 1"
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **{
+        key: (lambda v: v > 0, POSITIVE)
+        for key in (
+            "DATA.SYNTHETIC.TRAIN_IDS",
+            "DATA.SYNTHETIC.TEST_IDS",
+            "DATA.SYNTHETIC.IMAGES_PER_CAMERA",
+            "MODEL.GEM_P",
+            "SAMPLER.IDENTITIES",
+            "SAMPLER.IMAGES",
+            "SOLVER.EPOCHS",
+            "SOLVER.BASE_LR",
+            "SOLVER.GAMMA",
+            "TEST.BATCH",
+        )
+    },
+    **{
+        key: (lambda v: v >= 0, NOT_NEGATIVE)
+        for key in (
+            "DATA.SYNTHETIC.SEED",
+            "DATA.WORKERS",
+            "INPUT.PAD",
+            "LOSS.HETERO_CENTER.MARGIN",
+            "LOSS.HETERO_CENTER.WEIGHT",
+            "LOSS.IDENTITY.WEIGHT",
+            "LOSS.TRIPLET.MARGIN",
+            "LOSS.TRIPLET.WEIGHT",
+            "LOSS.WEIGHTED_TRIPLET.WEIGHT",
+            "SEED",
+            "SOLVER.BACKBONE_LR_FACTOR",
+            "SOLVER.CHECKPOINT_EVERY",
+            "SOLVER.MOMENTUM",
+            "SOLVER.VAL_EVERY",
+            "SOLVER.WARMUP_EPOCHS",
+            "SOLVER.WEIGHT_DECAY",
+        )
+    },
+    **{
+        key: (lambda v: 0 <= v <= 1, SHARE)
+        for key in (
+            "INPUT.ERASE",
+            "INPUT.FLIP",
+            "LOSS.IDENTITY.LABEL_SMOOTHING",
+            "SOLVER.MIN_LR_FACTOR",
+            "SOLVER.WARMUP_FACTOR",
+        )
+    },
+    "DATA.TRIAL": (lambda v: 1 <= v <= 10, "must be one of the splits 1 to 10"),
+    "MODEL.SHARED_DEPTH": (
+        lambda v: 0 <= v <= 5,
+        "must be 0 (two backbones) to 5 (one stream): stages shared, counted from the deepest",
+    ),
+}
+MIN_SIDE = 32  # pixels: OSNet's stride is 16, and a map of one row or column has nothing to pool
+
+
+def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[str]:
+    """One line per problem, empty when the configuration can be used.
+
+    Args:
+        choices: names that live outside this package (data sets, backbones, protocols), by key.
+    """
+    return [*_choices(cfg, {**CHOICES, **choices}), *_ranges(cfg), *_shapes(cfg), *_relations(cfg)]
+
+
+def _get(cfg: CfgNode, key: str) -> Any:
+    for name in key.split("."):
+        cfg = cfg[name]
+    return cfg
+
+
+def _choices(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for key, allowed in choices.items():
+        value = _get(cfg, key)
+        for name in value if isinstance(value, list) else [value]:
+            if name not in allowed:
+                names = ", ".join(known or "'' (the data set's usual)" for known in allowed)
+                yield f"{key}={name!r} is unknown; choose one of {names}"
+
+
+def _ranges(cfg: CfgNode) -> Iterator[str]:
+    for key, (holds, rule) in RULES.items():
+        value = _get(cfg, key)
+        if not holds(value) or not math.isfinite(value):
+            yield f"{key} {rule}, got {value}"
+
+
+def _shapes(cfg: CfgNode) -> Iterator[str]:
+    for key in ("INPUT.SIZE", "DATA.SYNTHETIC.SIZE"):
+        size = _get(cfg, key)
+        if len(size) != 2 or min(size, default=0) < MIN_SIDE:
+            yield f"{key} must be [height, width] of at least {MIN_SIDE} pixels each, got {size}"
+    for key in ("INPUT.MEAN", "INPUT.STD"):
+        if len(_get(cfg, key)) != 3:
+            yield f"{key} must hold three numbers, got {_get(cfg, key)}"
+    if min(cfg.INPUT.STD, default=0) <= 0:
+        yield f"INPUT.STD must hold positive numbers, got {cfg.INPUT.STD}"
+    low_high = cfg.INPUT.ERASE_AREA
+    if len(low_high) != 2 or not 0 < low_high[0] <= low_high[1] <= 1:
+        yield f"INPUT.ERASE_AREA must be [smallest, largest] share of the image, got {low_high}"
+    if sorted(set(cfg.SOLVER.STEPS)) != cfg.SOLVER.STEPS or min(cfg.SOLVER.STEPS, default=1) < 1:
+        yield f"SOLVER.STEPS must be ascending epochs from 1, got {cfg.SOLVER.STEPS}"
+
+
+def _relations(cfg: CfgNode) -> Iterator[str]:
+    if not any(term.WEIGHT for term in cfg.LOSS.values()):
+        yield "every LOSS.*.WEIGHT is 0: there is nothing to train on"
+    if cfg.SOLVER.SELECT == "best" and (cfg.DATA.SPLIT != "train" or not cfg.SOLVER.VAL_EVERY):
+        yield (
+            "SOLVER.SELECT best needs validation identities and validations: set DATA.SPLIT train "
+            "and SOLVER.VAL_EVERY"
+        )
+    if cfg.SOLVER.VAL_EVERY and cfg.DATA.SPLIT != "train":
+        yield "SOLVER.VAL_EVERY needs validation identities held out: set DATA.SPLIT train"

@@ -1,0 +1,136 @@
+"""From options to data: splits, and loaders over them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
+
+from vireid.data import regdb, sysu
+from vireid.data.dataset import ImageDataset, collate
+from vireid.data.samplers import IdentityBatchSampler
+from vireid.data.transforms import eval_transforms, train_transforms
+from vireid.errors import DataError, UsageError
+from vireid.structures import ImageRecord, Splits
+
+DATASETS: dict[str, Callable[..., Splits]] = {"sysu": sysu.load, "regdb": regdb.load}
+
+
+def build_splits(cfg: CfgNode) -> Splits:
+    """Reads the data set that ``DATA`` names.
+
+    Raises:
+        DataError: see the data set's ``load``; also when there is nothing to train on or to test.
+    """
+    load = DATASETS[cfg.DATA.DATASET]
+    splits = load(cfg.DATA.ROOT, split=cfg.DATA.SPLIT, split_trial=cfg.DATA.TRIAL)
+    for part in ("train", "test"):
+        for modality in sorted({"VISIBLE", "INFRARED"}):
+            if not any(record.modality.name == modality for record in getattr(splits, part)):
+                raise DataError(f"{splits.root}: no {modality.lower()} image in the {part} split")
+    return splits
+
+
+def synthetic_root(cfg: CfgNode, parent: Path = Path("datasets")) -> Path:
+    """Where the synthetic set of these options belongs; rendered there if it is not there yet.
+
+    The folder's name carries a digest of everything that decides its content, so that changed
+    options or a changed renderer never meet an old set.
+
+    Raises:
+        UsageError: this data set's layout cannot be rendered, or the sizes make no sense.
+    """
+    from vireid.data.synthetic.layouts import LAYOUTS, RENDERER_VERSION
+
+    options, layout = cfg.DATA.SYNTHETIC, cfg.DATA.DATASET
+    if layout not in LAYOUTS:
+        raise UsageError(
+            f"DATA.SYNTHETIC cannot write the layout of {layout}; it can write {sorted(LAYOUTS)}"
+        )
+    parameters = {
+        "train_ids": options.TRAIN_IDS,
+        "test_ids": options.TEST_IDS,
+        "images_per_camera": options.IMAGES_PER_CAMERA,
+        "size": tuple(options.SIZE),
+        "seed": options.SEED,
+    }
+    digest = hashlib.sha256(json.dumps([RENDERER_VERSION, parameters]).encode()).hexdigest()
+    root = parent / f"synthetic_{layout}_{digest[:10]}"
+    if not root.is_dir():
+        try:
+            LAYOUTS[layout](root, **parameters, progress=True)
+        except ValueError as error:
+            raise UsageError(f"DATA.SYNTHETIC: {error}") from error
+        except FileExistsError:  # another process finished the same set first
+            pass
+    return root
+
+
+def build_train_loader(
+    cfg: CfgNode, splits: Splits, *, device: torch.device, rank: int = 0, world_size: int = 1
+) -> tuple[DataLoader, IdentityBatchSampler]:
+    """The training loader and its sampler, whose ``epoch`` and ``first_step`` the loop sets.
+
+    Raises:
+        DataError: fewer identities than a batch needs.
+        UsageError: the batch cannot be shared out among the processes.
+    """
+    try:
+        sampler = IdentityBatchSampler(
+            splits.train,
+            identities=cfg.SAMPLER.IDENTITIES,
+            images=cfg.SAMPLER.IMAGES,
+            seed=cfg.SEED,
+            rank=rank,
+            world_size=world_size,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    label_of = {pid: label for label, pid in enumerate(splits.train_pids)}
+    transforms = train_transforms(
+        tuple(cfg.INPUT.SIZE),
+        pad=cfg.INPUT.PAD,
+        flip=cfg.INPUT.FLIP,
+        erase=cfg.INPUT.ERASE,
+        erase_area=tuple(cfg.INPUT.ERASE_AREA),
+        mean=cfg.INPUT.MEAN,
+    )
+    labels = [label_of[record.pid] for record in splits.train]
+    dataset = ImageDataset(splits.root, splits.train, labels, transforms, seed=cfg.SEED)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        persistent_workers=cfg.DATA.WORKERS > 0,
+        **_loading(cfg, device),
+    )
+    return loader, sampler
+
+
+def build_eval_loader(
+    cfg: CfgNode, root: Path, records: Sequence[ImageRecord], *, device: torch.device
+) -> DataLoader:
+    """Every record once, in order; labels are the data set's own pids."""
+    pids = [record.pid for record in records]
+    dataset = ImageDataset(root, records, pids, eval_transforms(tuple(cfg.INPUT.SIZE)))
+    return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device))
+
+
+def _loading(cfg: CfgNode, device: torch.device) -> dict:
+    return {
+        "num_workers": cfg.DATA.WORKERS,
+        "collate_fn": collate,
+        "worker_init_fn": _leave_signals_to_the_loop,
+        "pin_memory": device.type == "cuda",
+    }
+
+
+def _leave_signals_to_the_loop(worker: int) -> None:
+    """Loader processes outlive a Ctrl-C in the terminal: the training loop ends them itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

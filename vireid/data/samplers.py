@@ -1,0 +1,147 @@
+"""Which images make up the batches of an epoch: a pure function of (seed, epoch)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from vireid.data.dataset import SampleKey
+from vireid.errors import DataError
+from vireid.structures import ImageRecord, Modality
+
+
+def identity_batches(
+    records: Sequence[ImageRecord], *, identities: int, images: int, seed: int, epoch: int
+) -> list[list[int]]:
+    """P identities × K images of each modality per batch, for one epoch.
+
+    Every epoch has as many batches as the larger modality fills (the field's epoch length).
+    Identities are dealt from shuffled packs, so that all come about equally often; an identity's
+    images likewise, without repetition until all were used. An identity that exists in one
+    modality only gives K images of that one.
+
+    Args:
+        identities: P, over all processes.
+        images: K.
+    Returns:
+        batches of indices into ``records``; within a batch identity by identity, visible first.
+    Raises:
+        DataError: fewer than P identities.
+    """
+    groups: dict[int, dict[Modality, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, record in enumerate(records):
+        groups[record.pid][record.modality].append(index)
+    if len(groups) < identities:
+        raise DataError(
+            f"a batch needs SAMPLER.IDENTITIES={identities} different identities, but the "
+            f"training set has {len(groups)}: lower SAMPLER.IDENTITIES"
+        )
+    rng = np.random.default_rng([seed, epoch])
+    larger = max(sum(len(group[m]) for group in groups.values()) for m in Modality)
+    count = max(1, larger // (identities * images))
+    packs = {
+        (pid, m): _Pack(groups[pid][m], rng)
+        for pid in sorted(groups)
+        for m in Modality
+        if groups[pid][m]
+    }
+    chosen = _identity_rounds(sorted(groups), identities, rng)
+    return [
+        [
+            i
+            for pid in next(chosen)
+            for m in Modality
+            if (pid, m) in packs
+            for i in packs[pid, m].deal(images)
+        ]
+        for _ in range(count)
+    ]
+
+
+def _identity_rounds(
+    pids: list[int], identities: int, rng: np.random.Generator
+) -> Iterator[list[int]]:
+    """Groups of distinct identities; the rest of a shuffle that fills no group is passed over."""
+    while True:
+        order = rng.permutation(pids).tolist()
+        for start in range(0, len(order) - identities + 1, identities):
+            yield order[start : start + identities]
+
+
+class _Pack:
+    """Deals items in random order, each once before any comes again."""
+
+    def __init__(self, items: list[int], rng: np.random.Generator) -> None:
+        self._items, self._rng, self._left = items, rng, []
+
+    def deal(self, count: int) -> list[int]:
+        dealt: list[int] = []
+        while len(dealt) < count:
+            if not self._left:
+                self._left = self._rng.permutation(self._items).tolist()
+            take = count - len(dealt)
+            dealt += self._left[:take]
+            self._left = self._left[take:]
+        return dealt
+
+
+class IdentityBatchSampler(Sampler[list[SampleKey]]):
+    """Batches of keys for one epoch, from one step on, for one of several processes.
+
+    Each batch of P identities is cut into ``world_size`` runs of P / world_size identities, so
+    that all processes together see exactly what one process would. Set ``epoch`` and
+    ``first_step`` before iterating.
+
+    Raises:
+        DataError: fewer than P identities (when iterated).
+        ValueError: P is not divisible by ``world_size``.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        *,
+        identities: int,
+        images: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if identities % world_size:
+            raise ValueError(
+                f"SAMPLER.IDENTITIES={identities} must be divisible by the {world_size} processes"
+            )
+        self._records, self._identities, self._images = records, identities, images
+        self._seed, self._rank, self._world_size = seed, rank, world_size
+        self.epoch = self.first_step = 0
+        self._length = len(self._batches())
+
+    def __len__(self) -> int:
+        """Steps of a whole epoch; the same for every epoch."""
+        return self._length
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        position = 0
+        for step, batch in enumerate(self._batches()):
+            keys = [SampleKey(i, self.epoch, position + n) for n, i in enumerate(batch)]
+            position += len(batch)
+            if step >= self.first_step:
+                yield self._shard(keys)
+
+    def _batches(self) -> list[list[int]]:
+        return identity_batches(
+            self._records,
+            identities=self._identities,
+            images=self._images,
+            seed=self._seed,
+            epoch=self.epoch,
+        )
+
+    def _shard(self, keys: list[SampleKey]) -> list[SampleKey]:
+        pids = list(dict.fromkeys(self._records[key.index].pid for key in keys))
+        share = len(pids) // self._world_size
+        mine = set(pids[self._rank * share : (self._rank + 1) * share])
+        return [key for key in keys if self._records[key.index].pid in mine]

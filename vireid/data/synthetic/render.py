@@ -1,0 +1,179 @@
+"""One picture: a person seen by a camera, with the camera's background, optics and sensor."""
+
+from dataclasses import dataclass
+from math import pi
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from vireid.data.synthetic.body import Frame
+from vireid.data.synthetic.cameras import SCENE_HEIGHT, SCENE_WIDTH, Camera
+from vireid.data.synthetic.figure import paint_person
+from vireid.data.synthetic.painter import BACKGROUND, PARTS, SHADES, label
+from vireid.data.synthetic.person import Person, Surface
+
+RENDERER_VERSION = 1  # raise it whenever the same seed gives other pixels
+
+SUPERSAMPLING = 2
+OCCLUDERS = ("none", "post", "low", "passer_by")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one picture was taken; lengths as fractions of the picture height."""
+
+    azimuth: float  # radians, 0 faces the camera
+    phase: float  # gait, radians
+    scale: float  # body height
+    shift_x: float  # of the body against the middle of the picture
+    shift_y: float
+    gain: float  # brightness factor
+    side_light: float  # relative gain of light from the middle to the right edge
+    window: tuple[float, float, float]  # left, top, size of the background window, in [0, 1]
+    sharpness: float  # factor on the blur of the camera
+    occluder: str
+    occluder_at: float  # in [0, 1]
+    occluder_surface: Surface
+
+
+def draw_view(camera: Camera, rng: np.random.Generator) -> View:
+    """Draw a view that is usual for a camera."""
+    # Half of the people walk along the usual path of the camera, the others anywhere.
+    turn = camera.azimuth if rng.random() < 0.5 else rng.integers(8) * pi / 4
+    grey = rng.uniform(0.15, 0.75)
+    hue = np.clip(grey + rng.normal(0.0, 0.08, 3), 0.02, 0.98)
+    return View(
+        azimuth=float(turn + rng.normal(0.0, 0.18)),
+        phase=float(rng.uniform(0, 2 * pi)),
+        scale=float(np.clip(camera.scale * rng.normal(1.0, 0.04), 0.75, 1.04)),
+        shift_x=float(rng.normal(0.0, 0.018)),
+        shift_y=float(rng.normal(0.0, 0.015)),
+        gain=float(rng.uniform(0.82, 1.15)),
+        side_light=float(rng.uniform(-0.25, 0.25)),
+        window=(float(rng.random()), float(rng.random()), float(rng.uniform(0.7, 1.0))),
+        sharpness=float(rng.uniform(0.8, 1.35)),
+        occluder=str(rng.choice(OCCLUDERS, p=(0.84, 0.05, 0.06, 0.05))),
+        occluder_at=float(rng.random()),
+        occluder_surface=Surface(
+            (float(hue[0]), float(hue[1]), float(hue[2])), float(rng.uniform(0.15, 0.85))
+        ),
+    )
+
+
+def _palette(person: Person, view: View, spectrum: str) -> np.ndarray:
+    """(BACKGROUND + 1, 3) uint8 colour of every label, before the camera."""
+    surfaces = {
+        "skin": person.skin,
+        "hair": person.hair,
+        "hat": person.hat_surface,
+        "shoes": person.shoes,
+        "bag": person.bag.surface,
+        "upper": person.upper.base,
+        "upper_accent": person.upper.accent,
+        "lower": person.lower.base,
+        "lower_accent": person.lower.accent,
+        "occluder": view.occluder_surface,
+    }
+    colours = np.array([surfaces[part].seen_in(spectrum) for part in PARTS])  # (parts, 3)
+    shaded = colours[:, None, :] * np.array(SHADES)[None, :, None]  # (parts, shades, 3)
+    palette = np.zeros((BACKGROUND + 1, 3), np.uint8)
+    palette[: len(PARTS) * len(SHADES)] = (shaded.reshape(-1, 3) * 235 + 10).astype(np.uint8)
+    return palette
+
+
+def _paint_occluder(parts: Image.Image, view: View) -> None:
+    """Something between the camera and the person, over the map of parts."""
+    if view.occluder == "none":
+        return
+    draw, (width, height), at = ImageDraw.Draw(parts), parts.size, view.occluder_at
+    lit, dark = label("occluder"), label("occluder", 1)
+    if view.occluder == "post":
+        x, half = width * (0.15 + 0.7 * at), width * 0.04
+        draw.rectangle((x - half, 0, x + half, height), fill=lit)
+        draw.rectangle((x + half * 0.3, 0, x + half, height), fill=dark)
+    elif view.occluder == "low":  # a bench, a car bonnet, a hedge
+        top = height * (0.7 + 0.2 * at)
+        draw.rectangle((0, top, width, height), fill=dark)
+        draw.rectangle((0, top, width, top + height * 0.03), fill=lit)
+    else:
+        x = width * (0.02 if at < 0.5 else 0.98)
+        draw.ellipse((x - width * 0.1, height * 0.06, x + width * 0.1, height * 0.18), fill=dark)
+        draw.rectangle((x - width * 0.2, height * 0.19, x + width * 0.2, height * 0.55), fill=lit)
+        draw.rectangle((x - width * 0.15, height * 0.55, x + width * 0.15, height), fill=dark)
+
+
+def _background(camera: Camera, view: View, size: tuple[int, int]) -> Image.Image:
+    """A window of the panorama of the camera, scaled to ``size`` (width, height)."""
+    left, top, extent = view.window
+    height = SCENE_HEIGHT * extent
+    width = height / 2  # pictures show a 1 : 2 box whatever they are stretched to
+    x, y = left * (SCENE_WIDTH - width), top * (SCENE_HEIGHT - height)
+    return Image.fromarray(camera.scene).resize(
+        size, Image.Resampling.BILINEAR, box=(x, y, x + width, y + height)
+    )
+
+
+def _cast_shadow(picture: Image.Image, frame: Frame, shift: float) -> None:
+    half_x, half_y = 0.17 * frame.unit_x, 0.022 * frame.unit_y
+    x, y = frame.centre_x + shift * half_x, frame.ground_y - 0.004 * frame.unit_y
+    box = (int(x - half_x), int(y - half_y), int(x + half_x), int(y + half_y))
+    mask = Image.new("L", (box[2] - box[0], box[3] - box[1]), 0)
+    ImageDraw.Draw(mask).ellipse((0, 0, mask.width - 1, mask.height - 1), fill=110)
+    picture.paste((12, 12, 12), box[:2], mask)
+
+
+def _expose(
+    picture: Image.Image, camera: Camera, view: View, rng: np.random.Generator
+) -> np.ndarray:
+    """Optics and sensor: (height, width, 3) uint8."""
+    values = np.asarray(picture, np.float32)
+    height, width, channels = values.shape
+    gain = np.asarray(camera.cast, np.float32) * (camera.exposure * view.gain * camera.contrast)
+    lift = 255 * 0.5 * (1 - camera.contrast) * 0.6
+    rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    columns = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    falloff = 1 - camera.vignette * 0.5 * (rows**2 + columns**2)  # (H, W)
+    # Folds and uneven light: soft blots, about two across a body.
+    blots = rng.normal(1.0, 0.065, (16, 8)).astype(np.float32)
+    soft = Image.fromarray(blots).resize((width, height), Image.Resampling.BICUBIC)
+    light = falloff * np.asarray(soft) * (1 + np.float32(view.side_light) * columns)
+    # A one-band sensor has one noise for all channels.
+    planes = channels if camera.spectrum == "visible" else 1
+    noise = rng.standard_normal((height, width, planes), np.float32)
+    values = (values * gain + lift) * light[..., None] + noise * np.float32(camera.noise)
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def render(
+    person: Person, camera: Camera, view: View, size: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Render one picture.
+
+    Args:
+        size: (height, width) in pixels; shapes are drawn for 2 : 1 and stretched otherwise.
+        rng: folds and sensor noise only; all else is in ``view``.
+    Returns:
+        (height, width, 3) uint8; three equal channels in a one-band spectrum.
+    """
+    height, width = (side * SUPERSAMPLING for side in size)
+    frame = Frame(
+        centre_x=width * (0.5 + 2 * view.shift_x),
+        ground_y=height * (0.5 + 0.5 * view.scale + view.shift_y) - 0.02 * height,
+        unit_x=2 * width * view.scale,
+        unit_y=height * view.scale,
+        azimuth=view.azimuth,
+        pitch=camera.pitch,
+    )
+    parts = paint_person(person, frame, (width, height), view.phase)
+    _paint_occluder(parts, view)
+    picture = _background(camera, view, (width, height))
+    _cast_shadow(picture, frame, shift=view.occluder_at - 0.5)
+    mask = parts.point([255] * BACKGROUND + [0])
+    parts.putpalette(_palette(person, view, camera.spectrum).tobytes())
+    picture.paste(parts.convert("RGB"), mask=mask)
+    # Detail is lost in a small picture, as for people far away; BOX also smooths the edges.
+    loss = max(camera.blur * view.sharpness, 1.0)
+    small = (max(round(size[1] / loss), 8), max(round(size[0] / loss), 16))
+    picture = picture.resize(small, Image.Resampling.BOX)
+    picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return _expose(picture, camera, view, rng)

@@ -1,0 +1,106 @@
+"""From options to what the training loop needs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from yacs.config import CfgNode
+
+from vireid.data.build import build_train_loader
+from vireid.engine.device import compile_stages, resolve_precision
+from vireid.engine.distributed import World
+from vireid.engine.schedule import Schedule
+from vireid.engine.train import Trainer
+from vireid.losses.build import build_criterion
+from vireid.losses.criterion import Criterion
+from vireid.models.reid_model import ReidModel, parameter_groups
+from vireid.structures import Splits
+
+
+def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Optimizer:
+    """The optimiser over the network's and the criterion's parameters; ``base_lr`` per group."""
+    options, groups = cfg.SOLVER, []
+    parameters = parameter_groups(model) | {"criterion": list(criterion.parameters())}
+    for name, members in parameters.items():
+        factor = options.BACKBONE_LR_FACTOR if name == "backbone" else 1.0
+        if members:
+            rate = options.BASE_LR * factor
+            groups.append({"params": members, "lr": rate, "base_lr": rate, "name": name})
+    if options.OPTIMIZER == "sgd":
+        nesterov = options.MOMENTUM > 0
+        return SGD(
+            groups,
+            momentum=options.MOMENTUM,
+            weight_decay=options.WEIGHT_DECAY,
+            nesterov=nesterov,
+        )
+    rule = {"adam": Adam, "adamw": AdamW}[options.OPTIMIZER]
+    return rule(groups, weight_decay=options.WEIGHT_DECAY)
+
+
+def build_schedule(cfg: CfgNode) -> Schedule:
+    """The learning rate that ``SOLVER`` describes."""
+    options = cfg.SOLVER
+    return Schedule(
+        kind=options.SCHEDULE,
+        epochs=options.EPOCHS,
+        warmup_epochs=options.WARMUP_EPOCHS,
+        warmup_factor=options.WARMUP_FACTOR,
+        steps=tuple(options.STEPS),
+        gamma=options.GAMMA,
+        min_factor=options.MIN_LR_FACTOR,
+    )
+
+
+def build_trainer(
+    cfg: CfgNode, model: ReidModel, splits: Splits, *, device: torch.device, world: World
+) -> Trainer:
+    """Everything that one training step touches, on ``device``.
+
+    Raises:
+        DataError: fewer identities than a batch needs.
+        UsageError: options that this machine or this number of processes cannot serve.
+    """
+    loader, sampler = build_train_loader(
+        cfg, splits, device=device, rank=world.rank, world_size=world.size
+    )
+    model.to(device)
+    criterion = build_criterion(cfg).to(device)
+    optimizer = build_optimizer(cfg, model, criterion)
+    return Trainer(
+        model=model,
+        network=_wrap(cfg, model, splits, device, world),
+        criterion=criterion,
+        optimizer=optimizer,
+        schedule=build_schedule(cfg),
+        loader=loader,
+        sampler=sampler,
+        device=device,
+        precision=resolve_precision(cfg.PRECISION, device),
+        world=world,
+        mean=list(cfg.INPUT.MEAN),
+        std=list(cfg.INPUT.STD),
+    )
+
+
+def _wrap(
+    cfg: CfgNode, model: ReidModel, splits: Splits, device: torch.device, world: World
+) -> nn.Module:
+    if cfg.COMPILE:
+        backbone = model.backbone
+        compile_stages([*backbone.visible, *backbone.infrared, *backbone.shared], device)
+    if world.size == 1:
+        return model
+    if cfg.MODEL.SYNC_BN and device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    both = {r.pid for r in splits.train if not r.modality} & {
+        r.pid for r in splits.train if r.modality
+    }
+    return DistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        # A share of a batch may lack a modality only where an identity does.
+        find_unused_parameters=len(both) < len(splits.train_pids),
+    )

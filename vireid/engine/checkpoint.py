@@ -1,0 +1,98 @@
+"""Training state on disk: written whole or not at all, read strictly."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vireid.errors import CheckpointError
+from vireid.models.weights import read_tensors
+
+FORMAT = 1
+REQUIRED = ("format", "model", "optimizer", "progress", "config", "pids", "rng")
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes to a temporary file in the same folder, syncs it, and renames it.
+
+    Args:
+        content: tensors and plain Python values only, so that ``weights_only`` can read it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of this project.
+
+    Raises:
+        CheckpointError: missing, damaged, or written by something else.
+    """
+    content = read_tensors(path)
+    absent = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
+    if absent:
+        raise CheckpointError(f"{path} is not a checkpoint of vireid: it lacks {', '.join(absent)}")
+    if content["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {content['format']}; this version reads format {FORMAT}"
+        )
+    return content
+
+
+def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Copies every tensor of a checkpoint's network into ``model``.
+
+    Raises:
+        CheckpointError: the checkpoint is of another network; says what differs first.
+    """
+    own = model.state_dict()
+    problems = [f"lacks {key}" for key in own if key not in state]
+    problems += [f"has {key}, which this network has not" for key in state if key not in own]
+    problems += [
+        f"{key} is {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{path} is of another network (check MODEL.* and the training identities): it "
+            f"{'; it '.join(problems[:3])}" + (f" … ({len(problems)})" if len(problems) > 3 else "")
+        )
+    model.load_state_dict(state)
+
+
+def rng_state() -> dict[str, Any]:
+    """Every random generator's state as tensors and plain values."""
+    version, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [str(version), keys.tolist(), int(position), int(has_gauss), float(gauss)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_rng(state: dict[str, Any]) -> None:
+    """The inverse of :func:`rng_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

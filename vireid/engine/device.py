@@ -1,0 +1,102 @@
+"""Which device, which number format, compiled or not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vireid.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How the forward pass is computed.
+
+    Args:
+        name: fp32, bf16 or fp16.
+        dtype: of autocast.
+    """
+
+    name: str
+    dtype: torch.dtype
+
+    @property
+    def autocast(self) -> bool:
+        return self.dtype != torch.float32
+
+    @property
+    def scaled(self) -> bool:
+        """fp16 gradients underflow unless the loss is scaled."""
+        return self.dtype == torch.float16
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """``auto`` is the first CUDA device, or the process's own under torchrun, else the CPU.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"DEVICE={name!r} is unknown; choose auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"DEVICE={name!r} is not supported; choose auto, cpu, cuda or cuda:N")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    index = local_rank if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise UsageError(
+            f"DEVICE={name!r} needs CUDA device {index}, but this machine offers "
+            f"{torch.cuda.device_count()}; use DEVICE cpu"
+        )
+    return torch.device("cuda", index)
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """``auto`` is bf16 where the hardware computes in it, fp16 on older GPUs, else fp32.
+
+    Raises:
+        UsageError: fp16 on a CPU.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            name = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        else:
+            name = "bf16" if _cpu_has_bf16() else "fp32"
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("PRECISION fp16 needs a CUDA device; use bf16 or fp32 on a CPU")
+    return Precision(name, DTYPES[name])
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 natively; emulated, it would be slower than fp32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
+
+
+def compile_stages(stages: list[nn.Module], device: torch.device) -> None:
+    """Compiles modules in place, or says in one line why they stay as they are."""
+    try:
+        probe = torch.compile(lambda x: torch.relu(x) + 1, dynamic=False)
+        probe(torch.ones(8, device=device))
+    except Exception as error:  # a missing compiler shows up as any of a dozen types
+        reason = str(error).strip().splitlines()[0]
+        log.warning(
+            "COMPILE: no working compiler (%s: %.100s); training continues uncompiled",
+            type(error).__name__,
+            reason,
+        )
+        return
+    for stage in stages:
+        stage.compile()

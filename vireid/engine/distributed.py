@@ -1,0 +1,104 @@
+"""Several processes as one: who this process is, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vireid.structures import Batch, HeadOutput, ModelOutput
+
+# One process renders or evaluates while the others wait for it: minutes, not seconds.
+TIMEOUT = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among all that torchrun started; one process alone is rank 0 of 1."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Waits for all processes."""
+        if self.size > 1:
+            dist.barrier()
+
+    def largest(self, value: int) -> int:
+        """The largest of the processes' values, on each of them."""
+        if self.size == 1:
+            return value
+        backend_device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        tensor = torch.tensor(value, device=backend_device)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return int(tensor)
+
+    def gather_rows(self, tensor: Tensor) -> Tensor:
+        """(b, ...) of every process → (Σ b, ...) by rank; gradients flow to this process's rows.
+
+        The gradient of this process's rows is multiplied by the number of processes, because
+        DistributedDataParallel averages what each of them finds for the same global loss.
+        """
+        return tensor if self.size == 1 else _GatherRows.apply(tensor, self.rank, self.size)
+
+    def gather(self, output: ModelOutput, batch: Batch) -> tuple[ModelOutput, Batch]:
+        """What one process would have seen of the global batch; images stay local."""
+        if self.size == 1:
+            return output, batch
+        heads = {
+            name: HeadOutput(*(self.gather_rows(t) for t in (h.embedding, h.feature, h.logits)))
+            for name, h in output.heads.items()
+        }
+        labels, is_infrared, indices = (
+            self.gather_rows(t) for t in (batch.labels, batch.is_infrared, batch.indices)
+        )
+        return ModelOutput(heads), Batch(batch.images, labels, is_infrared, indices)
+
+
+@contextmanager
+def join_world(device_type: str) -> Iterator[World]:
+    """Joins the processes that torchrun started, if it did, and leaves them at the end."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield World()
+        return
+    world = World(
+        int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    )
+    if device_type == "cuda":
+        torch.cuda.set_device(world.local_rank)
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield world
+    finally:
+        dist.destroy_process_group()
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor: Tensor, rank: int, size: int) -> Tensor:
+        counts = [torch.zeros(1, dtype=torch.int64, device=tensor.device) for _ in range(size)]
+        dist.all_gather(counts, torch.tensor([len(tensor)], device=tensor.device))
+        lengths = [int(count) for count in counts]
+        # Shares differ where an identity exists in one modality only: pad to the longest.
+        padded = tensor.new_zeros((max(lengths), *tensor.shape[1:]))
+        padded[: len(tensor)] = tensor
+        parts = [torch.empty_like(padded) for _ in range(size)]
+        dist.all_gather(parts, padded)
+        ctx.start, ctx.stop = sum(lengths[:rank]), sum(lengths[: rank + 1])
+        ctx.size = size
+        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad[ctx.start : ctx.stop] * ctx.size, None, None

@@ -1,0 +1,62 @@
+"""Images → features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from vireid.data.dataset import batches
+from vireid.data.transforms import normalize
+from vireid.models.reid_model import ReidModel
+from vireid.structures import FeatureSet, ImageRecord
+
+
+@torch.inference_mode()
+def extract_features(
+    model: ReidModel,
+    loader: DataLoader,
+    records: Sequence[ImageRecord],
+    *,
+    device: torch.device,
+    mean: Sequence[float],
+    std: Sequence[float],
+    flip: bool = False,
+) -> FeatureSet:
+    """Retrieval features in float32, one row per record, in the records' order.
+
+    The model is left in the mode that it was in.
+
+    Args:
+        loader: yields every record once, in order.
+        mean, std: normalisation that the network was trained with.
+        flip: average the features of an image and of its mirror image.
+    """
+    was_training = model.training
+    model.eval()
+    rows = []
+    for batch in tqdm(
+        batches(loader), total=len(loader), desc="features", disable=None, leave=False
+    ):
+        batch = batch.to(device)
+        images = normalize(batch.images, mean, std)
+        features = _features(model, images, batch.is_infrared)
+        if flip:
+            features = (features + _features(model, images.flip(3), batch.is_infrared)) / 2
+        rows.append(features.cpu())
+    model.train(was_training)
+    return FeatureSet(
+        features=torch.cat(rows).numpy(),
+        pids=np.array([record.pid for record in records], dtype=np.int64),
+        camids=np.array([record.camid for record in records], dtype=np.int64),
+        modality=np.array([int(record.modality) for record in records], dtype=np.uint8),
+        paths=np.array([record.path for record in records]),
+    )
+
+
+def _features(model: ReidModel, images: Tensor, is_infrared: Tensor) -> Tensor:
+    return model(images, is_infrared).deep.feature.float()

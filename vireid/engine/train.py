@@ -1,0 +1,197 @@
+"""The training loop: one step for every precision, epochs that can stop and continue anywhere."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from vireid.data.dataset import batches
+from vireid.data.samplers import IdentityBatchSampler
+from vireid.data.transforms import normalize
+from vireid.engine.device import Precision
+from vireid.engine.distributed import World
+from vireid.engine.schedule import Schedule
+from vireid.engine.signals import StopFlag
+from vireid.errors import DivergedError
+from vireid.losses.criterion import Criterion
+from vireid.structures import Batch
+
+TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a training has come; with the weights, all that a continuation needs.
+
+    Args:
+        epoch: whole epochs done.
+        step: steps done of the epoch after those.
+        sums: over those steps, of every logged quantity.
+        history: one row of metrics.csv per whole epoch.
+        best: validation score and epoch of the best epoch; empty without validation.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Trainer:
+    """Everything that one step touches.
+
+    Args:
+        network: what is called in the forward pass: ``model``, or its DDP wrapper.
+        loader, sampler: the sampler decides which batches the loader yields.
+        mean, std: normalisation of the images, applied on the device.
+    """
+
+    model: nn.Module
+    network: nn.Module
+    criterion: Criterion
+    optimizer: Optimizer
+    schedule: Schedule
+    loader: DataLoader
+    sampler: IdentityBatchSampler
+    device: torch.device
+    precision: Precision
+    world: World
+    mean: list[float]
+    std: list[float]
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled)
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step on this process's share of a batch.
+
+        Returns:
+            the global batch's loss terms and accuracy.
+        Raises:
+            DivergedError: the loss is not finite; the weights stay as they were.
+        """
+        batch = batch.to(self.device)
+        images = normalize(batch.images, self.mean, self.std)
+        with torch.autocast(
+            self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
+        ):
+            output = self.network(images, batch.is_infrared)
+        output, batch = self.world.gather(output, batch)
+        report = self.criterion(output, batch)
+        terms = report.as_floats()
+        if not torch.isfinite(report.total):
+            raise DivergedError(
+                f"the loss is not finite in epoch {self.progress.epoch + 1}, step "
+                f"{self.progress.step + 1}: {terms}; lower SOLVER.BASE_LR or use PRECISION fp32"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(report.total).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        correct = output.deep.logits.detach().argmax(dim=1) == batch.labels
+        return {**terms, "accuracy": float(correct.float().mean())}
+
+    def run_epoch(self, stop: StopFlag) -> int:
+        """Trains from the current step to the end of the epoch, or until a signal came.
+
+        Returns:
+            the signal's number, 0 when the epoch is complete.
+        """
+        progress, total = self.progress, len(self.sampler)
+        self.sampler.epoch, self.sampler.first_step = progress.epoch, progress.step
+        self.network.train()
+        started, waited = time.perf_counter(), 0.0
+        bar = tqdm(
+            total=total,
+            initial=progress.step,
+            desc=f"epoch {progress.epoch + 1}/{self.schedule.epochs}",
+            disable=None if self.world.is_main else True,
+            leave=False,
+        )
+        with bar:
+            source = batches(self.loader)
+            while progress.step < total:
+                asked = time.perf_counter()
+                batch = next(source)
+                waited += time.perf_counter() - asked
+                self._set_rate(progress.epoch + progress.step / total)
+                for name, value in self.step(batch).items():
+                    progress.sums[name] = progress.sums.get(name, 0.0) + value
+                progress.step += 1
+                bar.update()
+                received = self.world.largest(stop.received)
+                if received and progress.step < total:
+                    return received
+        self._close_epoch(time.perf_counter() - started, waited)
+        return self.world.largest(stop.received)
+
+    def _set_rate(self, done: float) -> None:
+        factor = self.schedule.factor(done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def _close_epoch(self, seconds: float, waited: float) -> None:
+        """Turns the epoch's sums into a row of metrics.csv, timing columns last."""
+        progress = self.progress
+        row = {"epoch": progress.epoch + 1, "steps": progress.step}
+        row["lr"] = self.optimizer.param_groups[-1]["lr"]
+        row |= {name: value / progress.step for name, value in progress.sums.items()}
+        timing = round(seconds, 3), round(waited / seconds, 4), round(_peak_mib(self.device), 1)
+        row |= dict(zip(TIMING, timing, strict=True))
+        progress.history.append(row)
+        progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the training itself."""
+        return {
+            "model": self.model.state_dict(),
+            "criterion": self.criterion.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "progress": asdict(self.progress),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state`, but for the network's weights."""
+        self.criterion.load_state_dict(state["criterion"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress(**state["progress"])
+
+
+def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -> int:
+    """Trains until the schedule's last epoch or a signal.
+
+    Args:
+        end_of_epoch: called after every whole epoch: validates, logs, saves.
+    Returns:
+        the signal's number, 0 when training is complete.
+    """
+    while trainer.progress.epoch < trainer.schedule.epochs:
+        received = trainer.run_epoch(stop)
+        if trainer.progress.step == 0:
+            end_of_epoch()
+        if received and trainer.progress.epoch < trainer.schedule.epochs:
+            return received
+    return 0
+
+
+def _peak_mib(device: torch.device) -> float:
+    """Most memory in use so far: of the CUDA device, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,48 @@
+"""Errors that a user can cause, each with the exit code that the tools return for it.
+
+A message says what was wrong, the value seen, and what to do. Anything else that escapes a tool
+is a bug of this project and keeps its traceback (exit code 1).
+"""
+
+
+class VireidError(Exception):
+    """Base of every error that ends a tool with one readable message instead of a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(VireidError):
+    """Command line or configuration mistake; also a run folder already in use."""
+
+    exit_code = 2
+
+
+class DataError(VireidError):
+    """Data or features missing, malformed or not fit for the protocol."""
+
+    exit_code = 3
+
+
+class CheckpointError(VireidError):
+    """Weights missing, damaged or of another network."""
+
+    exit_code = 4
+
+
+class DivergedError(VireidError):
+    """The training loss is not finite."""
+
+    exit_code = 5
+
+
+class StoppedError(VireidError):
+    """A signal asked training to stop; a checkpoint that continues was written first.
+
+    Args:
+        message: what was saved and how to continue.
+        signal_number: SIGINT or SIGTERM; the exit code is 128 + its number.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

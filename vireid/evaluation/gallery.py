@@ -1,0 +1,94 @@
+"""Which gallery images a trial holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vireid.errors import DataError
+from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.structures import FeatureSet
+
+Permutations = Mapping[tuple[int, int], np.ndarray]  # (camid, pid) → (trials, images), from 1
+
+
+def read_permutations(path: Path) -> Permutations:
+    """SYSU-MM01's ``rand_perm_cam.mat``.
+
+    Returns:
+        (camid, pid) → (10, n): row t is trial t's permutation of 1 … n.
+    Raises:
+        DataError: missing, unreadable, or of another structure.
+    """
+    from scipy.io import loadmat  # heavy, and only this function needs it
+
+    try:
+        cameras = loadmat(path)["rand_perm_cam"]
+    except FileNotFoundError as error:
+        raise DataError(f"gallery permutations {path} do not exist") from error
+    except Exception as error:  # scipy raises a dozen types on damaged files
+        raise DataError(
+            f"{path} cannot be read as SYSU-MM01's rand_perm_cam.mat "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    permutations = {}
+    for camid, camera in enumerate(cameras.ravel(), start=1):
+        for pid, rows in enumerate(np.asarray(camera).ravel(), start=1):
+            if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size:
+                permutations[camid, pid] = rows.astype(np.int64)
+    if not permutations:
+        raise DataError(f"{path} holds no permutation: is it SYSU-MM01's rand_perm_cam.mat?")
+    return permutations
+
+
+def draw_galleries(
+    protocol: RetrievalProtocol, candidates: FeatureSet, permutations: Permutations | None
+) -> Iterator[np.ndarray]:
+    """For each trial, rows of ``candidates`` that make up the gallery, in its order.
+
+    Args:
+        candidates: every image that the protocol's gallery may hold.
+        permutations: for the official draw.
+    Raises:
+        DataError: the official draw without permutations, or with some of another data set.
+    """
+    if protocol.draw == "all":
+        yield np.argsort(candidates.paths, kind="stable")
+        return
+    if permutations is None:
+        raise DataError(
+            f"{protocol.name} draws its gallery by SYSU-MM01's rand_perm_cam.mat, which is not "
+            "there: copy it from the official evaluation code (data_split/) to exp/ in the data "
+            "set's folder"
+        )
+    folders = list(_folders(candidates))
+    for trial in range(protocol.gallery_trials):
+        yield np.concatenate(
+            [
+                rows[_official(permutations, camid, pid, len(rows))[trial, : protocol.shots] - 1]
+                for camid, pid, rows in folders
+            ]
+        )
+
+
+def _folders(candidates: FeatureSet) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(camid, pid, rows ordered by path), by camera and then identity."""
+    order = np.lexsort((candidates.paths, candidates.pids, candidates.camids))
+    keys = np.stack([candidates.camids[order], candidates.pids[order]], axis=1)
+    starts = np.flatnonzero(np.any(keys[1:] != keys[:-1], axis=1)) + 1
+    for rows in np.split(order, starts):
+        if rows.size:
+            yield int(candidates.camids[rows[0]]), int(candidates.pids[rows[0]]), rows
+
+
+def _official(permutations: Permutations, camid: int, pid: int, images: int) -> np.ndarray:
+    rows = permutations.get((camid, pid))
+    if rows is None or rows.shape[1] != images:
+        published = "none" if rows is None else str(rows.shape[1])
+        raise DataError(
+            f"camera {camid}, identity {pid}: {images} images, but the official permutations know "
+            f"{published}: an incomplete data set, or the permutations of another one"
+        )
+    return rows

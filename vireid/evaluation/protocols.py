@@ -1,0 +1,108 @@
+"""Who is searched for in what: the field's protocols as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vireid.structures import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalProtocol:
+    """One way to turn features into scores.
+
+    Args:
+        name: as users write it; the first letter after the data set is the query's modality.
+        query_modality, gallery_modality: which images search and which are searched.
+        draw: ``official`` (published permutations) or ``all`` (every gallery image).
+        cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image.
+        shots: gallery images per identity and camera; 0 where nothing is drawn.
+        gallery_trials: gallery draws that are averaged.
+        query_cameras, gallery_cameras: empty for all of the modality.
+        ignored_cameras: (query camera, gallery camera) pairs: such gallery images are removed
+            from the query's list, whatever their identity.
+        metric: distance between features unless the user asks for another.
+        source: where the rules come from.
+    """
+
+    name: str
+    query_modality: Modality
+    gallery_modality: Modality
+    draw: str
+    cmc_unit: str
+    source: str
+    shots: int = 0
+    gallery_trials: int = 1
+    query_cameras: frozenset[int] = frozenset()
+    gallery_cameras: frozenset[int] = frozenset()
+    ignored_cameras: frozenset[tuple[int, int]] = frozenset()
+    metric: str = "cosine"
+
+
+def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalProtocol:
+    return RetrievalProtocol(
+        name=name,
+        query_modality=Modality.INFRARED,
+        gallery_modality=Modality.VISIBLE,
+        draw="official",
+        cmc_unit="identity",
+        shots=shots,
+        gallery_trials=10,
+        query_cameras=frozenset({3, 6}),
+        gallery_cameras=gallery_cameras,
+        ignored_cameras=frozenset({(3, 2)}),  # cameras 2 and 3 look at the same room
+        source="Wu et al., ICCV 2017; github.com/wuancong/SYSU-MM01 evaluation/",
+    )
+
+
+def _both_ways(name: str, query: Modality, source: str) -> RetrievalProtocol:
+    gallery = Modality.VISIBLE if query is Modality.INFRARED else Modality.INFRARED
+    return RetrievalProtocol(
+        name=name,
+        query_modality=query,
+        gallery_modality=gallery,
+        draw="all",
+        cmc_unit="image",
+        source=source,
+    )
+
+
+_REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with a network of its own"
+_VAL = "identities held out from training, to choose settings without the test set"
+_ALL, _INDOOR = frozenset({1, 2, 4, 5}), frozenset({1, 2})
+
+PROTOCOLS: dict[str, RetrievalProtocol] = {
+    protocol.name: protocol
+    for protocol in (
+        _sysu("sysu_all_single", _ALL, 1),
+        _sysu("sysu_all_multi", _ALL, 10),
+        _sysu("sysu_indoor_single", _INDOOR, 1),
+        _sysu("sysu_indoor_multi", _INDOOR, 10),
+        _both_ways("regdb_v2t", Modality.VISIBLE, _REGDB),
+        _both_ways("regdb_t2v", Modality.INFRARED, _REGDB),
+        _both_ways("val_v2i", Modality.VISIBLE, _VAL),
+        _both_ways("val_i2v", Modality.INFRARED, _VAL),
+    )
+}
+GROUPS: dict[str, tuple[str, ...]] = {
+    "sysu": tuple(name for name in PROTOCOLS if name.startswith("sysu_")),
+    "regdb": tuple(name for name in PROTOCOLS if name.startswith("regdb_")),
+    "val": tuple(name for name in PROTOCOLS if name.startswith("val_")),
+}
+
+
+def expand(names: list[str]) -> list[RetrievalProtocol]:
+    """Protocols by name or group, each once, in the order asked for.
+
+    Raises:
+        ValueError: unknown name; lists the choices.
+    """
+    expanded: dict[str, RetrievalProtocol] = {}
+    for name in names:
+        for member in GROUPS.get(name, (name,)):
+            if member not in PROTOCOLS:
+                raise ValueError(
+                    f"unknown protocol {member!r}; choose of {sorted([*PROTOCOLS, *GROUPS])}"
+                )
+            expanded[member] = PROTOCOLS[member]
+    return list(expanded.values())

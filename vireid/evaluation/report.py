@@ -1,0 +1,82 @@
+"""results.json and the tables made of it; the only place where fractions become percentages."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid.evaluation.evaluate import TrialScores
+from vireid.evaluation.protocols import RetrievalProtocol
+
+FORMAT = 1
+COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+
+
+def summarise(
+    protocol: RetrievalProtocol, trials: Sequence[TrialScores], *, metric: str = "auto"
+) -> dict[str, Any]:
+    """One protocol's entry of results.json: rules, counts, mean, population std, every trial."""
+    table = {name: np.array([trial.metrics[name] for trial in trials]) for name in COLUMNS}
+    length = min(len(trial.cmc) for trial in trials)
+    cmc = np.mean([trial.cmc[:length] for trial in trials], axis=0)
+    return {
+        "gallery_draw": protocol.draw,
+        "metric": protocol.metric if metric == "auto" else metric,
+        "reranked": False,
+        "cmc_unit": protocol.cmc_unit,
+        "num_query": trials[0].num_query,
+        "num_valid_query": trials[0].num_valid_query,
+        "num_gallery": trials[0].num_gallery,
+        "mean": {name: float(values.mean()) for name, values in table.items()},
+        "std": {name: float(values.std()) for name, values in table.items()},
+        "trials": [dict(trial.metrics) for trial in trials],
+        "cmc": [float(value) for value in cmc],
+    }
+
+
+def write_results(
+    path: Path, protocols: Mapping[str, Mapping[str, Any]], source: Mapping[str, Any]
+) -> None:
+    """Writes results.json; a reader never sees half a file."""
+    content = {"format": FORMAT, "protocols": dict(protocols), "source": dict(source)}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+    Path(temporary).replace(path)
+
+
+def results_table(protocols: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table in per cent, mean ± std over the gallery trials where there are several."""
+    header = ["protocol", *COLUMNS, "queries", "gallery"]
+    rows = [
+        [
+            name,
+            *(_cell(entry, column) for column in COLUMNS),
+            _queries(entry),
+            str(entry["num_gallery"]),
+        ]
+        for name, entry in protocols.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
+
+def _cell(entry: Mapping[str, Any], column: str) -> str:
+    mean = f"{100 * entry['mean'][column]:.2f}"
+    return mean if len(entry["trials"]) == 1 else f"{mean} ± {100 * entry['std'][column]:.2f}"
+
+
+def _queries(entry: Mapping[str, Any]) -> str:
+    fed, scored = entry["num_query"], entry["num_valid_query"]
+    return str(fed) if fed == scored else f"{scored} of {fed}"

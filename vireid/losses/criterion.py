@@ -1,0 +1,42 @@
+"""The weighted sum of named terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vireid.structures import Batch, LossReport, ModelOutput
+
+Term = Callable[[ModelOutput, Batch], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedTerm:
+    """A () loss of a network's output, and what it counts for in the total."""
+
+    weight: float
+    compute: Term
+
+
+class Criterion(nn.Module):
+    """``total = Σ weight · term``; each term is reported unweighted under its own name.
+
+    A module because terms may own parameters: optimisers take ``criterion.parameters()`` too.
+
+    Args:
+        terms: by name, in the order of the log's columns.
+    """
+
+    def __init__(self, terms: Mapping[str, WeightedTerm]) -> None:
+        super().__init__()
+        self._terms = dict(terms)
+
+    def forward(self, output: ModelOutput, batch: Batch) -> LossReport:
+        """Terms are computed in float32 whatever the network's precision."""
+        with torch.autocast(batch.labels.device.type, enabled=False):
+            values = {name: term.compute(output, batch) for name, term in self._terms.items()}
+        weighted = [term.weight * values[name] for name, term in self._terms.items()]
+        return LossReport(torch.stack(weighted).sum(), values)

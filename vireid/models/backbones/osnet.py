@@ -1,0 +1,93 @@
+"""OSNet as an ordered list of stages: torchreid's own file, and the only place that touches it.
+
+Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019.
+
+torchreid's package cannot be imported without libraries that it does not declare, so its model
+files are located in the installed distribution and executed on their own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import OrderedDict
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from torch import Tensor, nn
+
+PLAIN = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
+AIN = ("osnet_ain_x1_0", "osnet_ain_x0_75", "osnet_ain_x0_5", "osnet_ain_x0_25")
+VARIANTS = PLAIN + AIN
+STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
+# torchreid's names of what each stage runs, in order; osnet.py keeps the transitions inside
+# conv2 and conv3, osnet_ain.py beside them, and the stages end at the same maps in both.
+MODULES = {
+    "osnet.py": (("conv1", "maxpool"), ("conv2",), ("conv3",), ("conv4",), ("conv5",)),
+    "osnet_ain.py": (
+        ("conv1", "maxpool"),
+        ("conv2", "pool2"),
+        ("conv3", "pool3"),
+        ("conv4",),
+        ("conv5",),
+    ),
+}
+
+
+class OSNetBackbone(nn.Module):
+    """OSNet without its fully connected layer and classifier.
+
+    Args:
+        variant: one of :data:`VARIANTS`; weights are torchreid's random initialisation.
+    Attributes:
+        stages: conv1 (with its max pooling) … conv5; parameters keep torchreid's names inside.
+        stage_channels: channels of each stage's map.
+    Raises:
+        ValueError: unknown variant.
+    """
+
+    def __init__(self, variant: str) -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"unknown OSNet variant {variant!r}; choose one of {VARIANTS}")
+        file_name = "osnet.py" if variant in PLAIN else "osnet_ain.py"
+        network = getattr(_torchreid_file(file_name), variant)(num_classes=1, pretrained=False)
+        self.stages = nn.ModuleList(
+            nn.Sequential(OrderedDict((name, getattr(network, name)) for name in names))
+            for names in MODULES[file_name]
+        )
+        self.stage_channels = tuple(_out_channels(stage) for stage in self.stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, C, H/16, W/16)."""
+        for stage in self.stages:
+            images = stage(images)
+        return images
+
+
+def _out_channels(stage: nn.Module) -> int:
+    norms = [m for m in stage.modules() if isinstance(m, (nn.BatchNorm2d, nn.InstanceNorm2d))]
+    return norms[-1].num_features
+
+
+@cache
+def _torchreid_file(name: str) -> ModuleType:
+    """One of torchreid's model files as a module, without running the package around it.
+
+    Raises:
+        ModuleNotFoundError: torchreid is not installed, or holds no such file.
+    """
+    package = importlib.util.find_spec("torchreid")
+    folders = (package.submodule_search_locations or []) if package else []
+    # The registry's 0.2.5 has reid/models/, the author's repository models/.
+    for path in (Path(root) / sub / name for root in folders for sub in ("reid/models", "models")):
+        if path.is_file():
+            spec = importlib.util.spec_from_file_location(f"_vireid_torchreid_{path.stem}", path)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    raise ModuleNotFoundError(
+        f"torchreid's {name} was not found; install it with: pip install torchreid",
+        name="torchreid",
+    )

@@ -1,0 +1,67 @@
+"""One path through the network per spectrum, joined from a chosen stage on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class TwoStream(nn.Module):
+    """Runs the first stages per modality and the rest on both.
+
+    Args:
+        stages: the backbone's stages, shallowest first; the modality-specific ones are copied, so
+            that both streams start from the same weights.
+        shared_depth: how many stages both streams share, counted from the deepest:
+            ``len(stages)`` is one stream, 0 two full backbones.
+    Raises:
+        ValueError: ``shared_depth`` is not between 0 and the number of stages.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], shared_depth: int) -> None:
+        super().__init__()
+        if not 0 <= shared_depth <= len(stages):
+            raise ValueError(f"shared_depth must be 0 to {len(stages)}, got {shared_depth}")
+        specific = len(stages) - shared_depth
+        self.visible = nn.ModuleList(stages[:specific])
+        self.infrared = nn.ModuleList(copy.deepcopy(stage) for stage in stages[:specific])
+        self.shared = nn.ModuleList(stages[specific:])
+
+    def forward(self, images: Tensor, is_infrared: Tensor) -> list[Tensor]:
+        """The map after every stage, shallowest first; rows stay in the order of ``images``.
+
+        Args:
+            images: (B, 3, H, W).
+            is_infrared: (B,) bool.
+        Returns:
+            per stage (B, C_i, H_i, W_i).
+        """
+        maps = self._specific_maps(images, is_infrared) if len(self.visible) else []
+        current = maps[-1] if maps else images
+        for stage in self.shared:
+            current = stage(current)
+            maps.append(current)
+        return maps
+
+    def _specific_maps(self, images: Tensor, is_infrared: Tensor) -> list[Tensor]:
+        rows = (~is_infrared).nonzero().flatten(), is_infrared.nonzero().flatten()
+        streams = [
+            _run(stages, images[index])
+            for stages, index in zip((self.visible, self.infrared), rows, strict=True)
+            if len(index)  # BatchNorm cannot train on no rows
+        ]
+        if len(streams) == 1:
+            return streams[0]
+        back = torch.cat(rows).argsort()
+        return [torch.cat(maps)[back] for maps in zip(*streams, strict=True)]
+
+
+def _run(stages: nn.ModuleList, images: Tensor) -> list[Tensor]:
+    maps = []
+    for stage in stages:
+        images = stage(images)
+        maps.append(images)
+    return maps

@@ -1,0 +1,150 @@
+"""What crosses the boundaries between packages: records, batches, network outputs, features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Modality(IntEnum):
+    """The spectrum of an image; the values are those of ``modality`` in features.npz."""
+
+    VISIBLE = 0
+    INFRARED = 1  # near-infrared and thermal alike
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image on disk.
+
+    Args:
+        path: relative to the data set's root, with ``/`` on every system.
+        pid: identity as the data set numbers it.
+        camid: camera as the data set numbers it, from 1.
+    """
+
+    path: str
+    pid: int
+    camid: int
+    modality: Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """A data set, read: which images train, which choose a model, which score it.
+
+    Args:
+        train: images of the training identities.
+        val: images of identities held out from training; empty when all of them train.
+        test: images of identities that training never sees.
+        split_trial: which of several train/test splits this is (RegDB: 1–10), else ``None``.
+        gallery_permutations: file that holds the published gallery draws, if the set has one.
+    """
+
+    root: Path
+    train: tuple[ImageRecord, ...]
+    val: tuple[ImageRecord, ...]
+    test: tuple[ImageRecord, ...]
+    split_trial: int | None = None
+    gallery_permutations: Path | None = None
+
+    @property
+    def train_pids(self) -> tuple[int, ...]:
+        """Training identities, ascending; the position of a pid is its class label."""
+        return tuple(sorted({record.pid for record in self.train}))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images with what the losses need to know about them.
+
+    Args:
+        images: (B, 3, H, W) uint8 from the loader, or float once normalised.
+        labels: (B,) int64 contiguous training labels, or pids when a data set is only read.
+        is_infrared: (B,) bool.
+        indices: (B,) int64 position of each image in its list of records.
+    """
+
+    images: Tensor
+    labels: Tensor
+    is_infrared: Tensor
+    indices: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        moved = (getattr(self, f.name).to(device, non_blocking=True) for f in fields(self))
+        return Batch(*moved)
+
+    def pin_memory(self) -> Batch:
+        return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOutput:
+    """What one head says of a batch.
+
+    Args:
+        embedding: (B, D) before BNNeck, for metric losses.
+        feature: (B, D) after BNNeck, for retrieval.
+        logits: (B, C).
+    """
+
+    embedding: Tensor
+    feature: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """Every head's output by its name, in training and in evaluation alike."""
+
+    heads: dict[str, HeadOutput] = field(default_factory=dict)
+
+    @property
+    def deep(self) -> HeadOutput:
+        """The deepest head: what is deployed, and every student's teacher."""
+        return self.heads["deep"]
+
+
+@dataclass(frozen=True, slots=True)
+class LossReport:
+    """The total loss and the unweighted terms that it was made of, by name; all () tensors."""
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+
+    def as_floats(self) -> dict[str, float]:
+        """``loss`` first, then ``loss_<term>``, detached."""
+        named = {"loss": self.total} | {f"loss_{name}": term for name, term in self.terms.items()}
+        return {name: float(value.detach()) for name, value in named.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """Features of N images with what a protocol needs to know about each.
+
+    Args:
+        features: (N, D) float32 or float64.
+        pids: (N,) int64.
+        camids: (N,) int64, from 1.
+        modality: (N,) uint8, values of :class:`Modality`.
+        paths: (N,) str, relative to the data set's root, ``/``-separated.
+    """
+
+    features: np.ndarray
+    pids: np.ndarray
+    camids: np.ndarray
+    modality: np.ndarray
+    paths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def subset(self, rows: np.ndarray) -> FeatureSet:
+        """The given rows (indices or booleans), in that order."""
+        return FeatureSet(*(getattr(self, f.name)[rows] for f in fields(self)))
