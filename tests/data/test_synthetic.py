@@ -308,5 +308,5 @@ def test_bad_argument_is_named(tmp_path: Path, name: str, value: object, message
 
 
 def test_unknown_spectrum_names_the_choices():
-    with pytest.raises(ValueError, match="'radar' is unknown.*visible.*near_infrared"):
+    with pytest.raises(ValueError, match=r"'radar' is unknown.*visible.*near_infrared"):
         Surface((0.5, 0.5, 0.5), 0.5).seen_in("radar")

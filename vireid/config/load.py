@@ -28,7 +28,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key!r} is not text", problem_mark=key_node.start_mark
@@ -109,9 +109,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _finish(
     cfg: CfgNode, problems: list[str], choices: Mapping[str, Collection[str]], source: str
 ) -> CfgNode:
-    problems = problems or find_problems(
-        cfg, choices
-    )  # values of the wrong type cannot be checked further
+    if not problems:  # values of a wrong type cannot be checked further
+        problems = find_problems(cfg, choices)
     if problems:
         raise UsageError(f"configuration ({source}) has problems:\n  - " + "\n  - ".join(problems))
     cfg.freeze()

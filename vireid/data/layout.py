@@ -27,7 +27,7 @@ def require_root(root: str | Path, tree: str, where_to_get: str) -> Path:
 
 
 def missing_parts(root: Path, parts: list[str], tree: str) -> None:
-    """Raises :class:`DataError` that names the parts of ``root`` that are absent, and what is there.
+    """Raises :class:`DataError` when parts of ``root`` are absent; names them and what is there.
 
     Args:
         parts: relative paths of folders or files that must exist.

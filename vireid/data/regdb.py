@@ -1,4 +1,4 @@
-"""RegDB: 412 identities, a visible and a thermal camera side by side (Nguyen et al., Sensors 2017)."""
+"""RegDB: 412 identities, visible and thermal camera side by side (Nguyen et al., Sensors 2017)."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 natively; emulated, it would be slower than fp32."""
+    """Whether the processor multiplies bfloat16 natively; emulated, it is slower than fp32."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
 

@@ -79,10 +79,10 @@ def _rows(features: FeatureSet, modality: int, cameras: frozenset[int]) -> np.nd
 def _score_trial(
     protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet, metric: str
 ) -> TrialScores:
+    rows = np.arange(len(queries))
     parts = [
-        _score_queries(protocol, queries.subset(np.arange(start, stop)), gallery, metric)
+        _score_queries(protocol, queries.subset(rows[start : start + CHUNK]), gallery, metric)
         for start in range(0, len(queries), CHUNK)
-        for stop in [min(start + CHUNK, len(queries))]
     ]
     precision, penalty, ranks = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(ranks):
