@@ -37,8 +37,8 @@ def parse_override(text: str, default: Any) -> Any:
         return text
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{text!r} cannot be read as a value") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        raise ValueError("cannot be read as a value") from error
     return coerce(value, default)
 
 
@@ -55,7 +55,7 @@ def _to_float(value: Any) -> float:
         raise ValueError("must be a number")
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: an integer of more than 308 digits
         raise ValueError("must be a number") from None
 
 
@@ -80,9 +80,10 @@ def _to_str(value: Any) -> str:
 
 
 def _to_list(value: Any, default: list) -> list:
+    if isinstance(value, str) and not default:  # names need no brackets, which shells expand
+        value = value.replace(",", " ").split()
     if not isinstance(value, (list, tuple)):
-        example = default or ["sysu_all_single"]
-        raise ValueError(f'must be a list such as "{example}"')
+        raise ValueError(f'must be a list such as "{default or ["a_name"]}"')
     if not default:  # only lists of names are empty by default
         return [_to_str(item) for item in value]
     return [coerce(item, default[0]) for item in value]

@@ -60,6 +60,7 @@ def _input() -> dict:
         "FLIP": 0.5,  # probability of a horizontal flip [field]
         "ERASE": 0.5,  # probability of random erasing [field: CAJ, DEEN, MPANet]
         "ERASE_AREA": [0.02, 0.4],  # share of the image that is erased [field]
+        "GRAYSCALE": 0.0,  # probability of a grey visible image [DEEN: 0.5]
         "MEAN": [0.485, 0.456, 0.406],  # of the data that OSNet's published weights saw
         "STD": [0.229, 0.224, 0.225],
     }

@@ -96,10 +96,10 @@ def to_dict(cfg: CfgNode) -> dict[str, Any]:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"A": {"B": 1}}`` → ``{"A.B": 1}``."""
+    """``{"A": {"B": 1}}`` → ``{"A.B": 1}``; an empty group stays a key of its own."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
@@ -109,8 +109,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _finish(
     cfg: CfgNode, problems: list[str], choices: Mapping[str, Collection[str]], source: str
 ) -> CfgNode:
-    if not problems:  # values of a wrong type cannot be checked further
-        problems = find_problems(cfg, choices)
+    problems = problems + find_problems(cfg, choices)  # a value of a wrong type was never set
     if problems:
         raise UsageError(f"configuration ({source}) has problems:\n  - " + "\n  - ".join(problems))
     cfg.freeze()
@@ -142,7 +141,7 @@ def _read_yaml(path: Path) -> dict:
         raise UsageError(f"cannot read config file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"config file {path} is not UTF-8 text") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise UsageError(f"config file {path} is not valid YAML: {_one_line(error)}") from error
     if values is None:
         return {}
@@ -151,7 +150,7 @@ def _read_yaml(path: Path) -> dict:
     return values
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def _one_line(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"

@@ -46,7 +46,6 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "LOSS.TRIPLET.MARGIN",
             "LOSS.TRIPLET.WEIGHT",
             "LOSS.WEIGHTED_TRIPLET.WEIGHT",
-            "SEED",
             "SOLVER.BACKBONE_LR_FACTOR",
             "SOLVER.CHECKPOINT_EVERY",
             "SOLVER.MOMENTUM",
@@ -60,11 +59,13 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         for key in (
             "INPUT.ERASE",
             "INPUT.FLIP",
+            "INPUT.GRAYSCALE",
             "LOSS.IDENTITY.LABEL_SMOOTHING",
             "SOLVER.MIN_LR_FACTOR",
             "SOLVER.WARMUP_FACTOR",
         )
     },
+    "SEED": (lambda v: 0 <= v < 2**32, "must be 0 to 4294967295, as numpy wants it"),
     "DATA.TRIAL": (lambda v: 1 <= v <= 10, "must be one of the splits 1 to 10"),
     "MODEL.SHARED_DEPTH": (
         lambda v: 0 <= v <= 5,
@@ -101,7 +102,7 @@ def _choices(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> Iterator[s
 def _ranges(cfg: CfgNode) -> Iterator[str]:
     for key, (holds, rule) in RULES.items():
         value = _get(cfg, key)
-        if not holds(value) or not math.isfinite(value):
+        if not holds(value) or value == math.inf:  # not isfinite: a long integer is no float
             yield f"{key} {rule}, got {value}"
 
 
@@ -113,7 +114,9 @@ def _shapes(cfg: CfgNode) -> Iterator[str]:
     for key in ("INPUT.MEAN", "INPUT.STD"):
         if len(_get(cfg, key)) != 3:
             yield f"{key} must hold three numbers, got {_get(cfg, key)}"
-    if min(cfg.INPUT.STD, default=0) <= 0:
+    if not all(0 <= value <= 1 for value in cfg.INPUT.MEAN):
+        yield f"INPUT.MEAN must hold numbers between 0 and 1, got {cfg.INPUT.MEAN}"
+    if not all(0 < value < math.inf for value in cfg.INPUT.STD):
         yield f"INPUT.STD must hold positive numbers, got {cfg.INPUT.STD}"
     low_high = cfg.INPUT.ERASE_AREA
     if len(low_high) != 2 or not 0 < low_high[0] <= low_high[1] <= 1:

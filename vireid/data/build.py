@@ -7,6 +7,7 @@ import json
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -15,6 +16,8 @@ from yacs.config import CfgNode
 from vireid.data import regdb, sysu
 from vireid.data.dataset import ImageDataset, collate
 from vireid.data.samplers import IdentityBatchSampler
+from vireid.data.synthetic.layouts import LAYOUTS
+from vireid.data.synthetic.render import RENDERER_VERSION
 from vireid.data.transforms import eval_transforms, train_transforms
 from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord, Splits
@@ -38,38 +41,47 @@ def build_splits(cfg: CfgNode) -> Splits:
 
 
 def synthetic_root(cfg: CfgNode, parent: Path = Path("datasets")) -> Path:
-    """Where the synthetic set of these options belongs; rendered there if it is not there yet.
+    """Where the synthetic set of these options belongs.
 
     The folder's name carries a digest of everything that decides its content, so that changed
     options or a changed renderer never meet an old set.
+    """
+    content = json.dumps([RENDERER_VERSION, _synthetic_parameters(cfg)])
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return parent / f"synthetic_{cfg.DATA.DATASET}_{digest[:10]}"
+
+
+def prepare_data(cfg: CfgNode) -> None:
+    """Renders the synthetic set if the options ask for one and it is not there yet.
 
     Raises:
         UsageError: this data set's layout cannot be rendered, or the sizes make no sense.
     """
-    from vireid.data.synthetic.layouts import LAYOUTS, RENDERER_VERSION
-
-    options, layout = cfg.DATA.SYNTHETIC, cfg.DATA.DATASET
+    root, layout = Path(cfg.DATA.ROOT), cfg.DATA.DATASET
+    if not cfg.DATA.SYNTHETIC.ENABLED or root != synthetic_root(cfg) or root.is_dir():
+        return
     if layout not in LAYOUTS:
         raise UsageError(
             f"DATA.SYNTHETIC cannot write the layout of {layout}; it can write {sorted(LAYOUTS)}"
         )
-    parameters = {
+    try:
+        LAYOUTS[layout](root, **_synthetic_parameters(cfg), progress=True)
+    except ValueError as error:
+        raise UsageError(f"DATA.SYNTHETIC: {error}") from error
+    except OSError as error:
+        if not root.is_dir():  # otherwise another run finished the same set first
+            raise UsageError(f"cannot write the synthetic set {root}: {error}") from error
+
+
+def _synthetic_parameters(cfg: CfgNode) -> dict[str, Any]:
+    options = cfg.DATA.SYNTHETIC
+    return {
         "train_ids": options.TRAIN_IDS,
         "test_ids": options.TEST_IDS,
         "images_per_camera": options.IMAGES_PER_CAMERA,
         "size": tuple(options.SIZE),
         "seed": options.SEED,
     }
-    digest = hashlib.sha256(json.dumps([RENDERER_VERSION, parameters]).encode()).hexdigest()
-    root = parent / f"synthetic_{layout}_{digest[:10]}"
-    if not root.is_dir():
-        try:
-            LAYOUTS[layout](root, **parameters, progress=True)
-        except ValueError as error:
-            raise UsageError(f"DATA.SYNTHETIC: {error}") from error
-        except FileExistsError:  # another process finished the same set first
-            pass
-    return root
 
 
 def build_train_loader(
@@ -99,6 +111,7 @@ def build_train_loader(
         flip=cfg.INPUT.FLIP,
         erase=cfg.INPUT.ERASE,
         erase_area=tuple(cfg.INPUT.ERASE_AREA),
+        grayscale=cfg.INPUT.GRAYSCALE,
         mean=cfg.INPUT.MEAN,
     )
     labels = [label_of[record.pid] for record in splits.train]

@@ -33,13 +33,16 @@ class Sample(NamedTuple):
 
 
 def read_image(path: Path) -> Image.Image:
-    """An RGB image, whatever number of channels the file has.
+    """An RGB image, whatever channels and bits the file has; of 16 bits the upper eight.
 
     Raises:
         DataError: names the file that is missing, truncated or no image.
     """
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip to white
+                upper = np.asarray(image) >> 8
+                return Image.fromarray(upper.clip(0, 255).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
     except FileNotFoundError as error:
         raise DataError(f"image {path} does not exist") from error

@@ -18,15 +18,19 @@ def train_transforms(
     flip: float,
     erase: float,
     erase_area: tuple[float, float],
+    grayscale: float = 0.0,
     mean: Sequence[float],
 ) -> dict[Modality, v2.Transform]:
-    """Resize, pad and crop, flip, erase: PIL image → (3, H, W) uint8, for each modality.
+    """Resize, pad and crop, flip, erase; visible images also lose their colours at times.
+
+    PIL image → (3, H, W) uint8, for each modality.
 
     Args:
         size: (height, width), pixels.
         pad: pixels on every side before the random crop back to ``size``.
         flip, erase: probabilities.
         erase_area: smallest and largest erased share of the image.
+        grayscale: probability of dropping a visible image's colours, which infrared has not.
         mean: normalisation mean in [0, 1]; erased pixels take it, so that they become zero.
     """
     fill = [round(255 * value) for value in mean]
@@ -36,7 +40,8 @@ def train_transforms(
         v2.RandomHorizontalFlip(flip),
         v2.RandomErasing(erase, scale=erase_area, value=fill),
     ]
-    return dict.fromkeys(Modality, v2.Compose(steps))
+    visible = [v2.RandomGrayscale(grayscale), *steps] if grayscale else steps
+    return {Modality.VISIBLE: v2.Compose(visible), Modality.INFRARED: v2.Compose(steps)}
 
 
 def eval_transforms(size: tuple[int, int]) -> dict[Modality, v2.Transform]:

@@ -15,7 +15,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.data.build import build_splits
+from vireid.data.build import build_splits, prepare_data
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     load_checkpoint,
@@ -71,6 +71,9 @@ def train_and_score(
     """
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
     with join_world(device.type) as world:
+        if world.local_rank == 0:
+            prepare_data(cfg)
+        world.barrier()
         splits = build_splits(cfg)
         protocols = chosen_protocols(cfg)
         check_answerable(protocols, splits)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
-from vireid.data.build import build_eval_loader, build_splits
+from vireid.data.build import build_eval_loader, build_splits, prepare_data
 from vireid.engine.checkpoint import load_checkpoint, load_model
 from vireid.engine.device import resolve_device
 from vireid.engine.extract import extract_features
@@ -42,6 +42,7 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path) -> None:
     if checkpoint["progress"]["epoch"] == 0:
         raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
     device = resolve_device(cfg.DEVICE)
+    prepare_data(cfg)
     splits = build_splits(cfg)
     model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False)
     load_model(model, checkpoint["model"], path)

@@ -55,7 +55,8 @@ def evaluate(
         permutations: for protocols whose gallery draw is official.
         metric: ``cosine``, ``euclidean``, or ``auto`` for the protocol's own.
     Raises:
-        DataError: no query or gallery image, or no query with a true match.
+        DataError: no query or gallery image, features that are not finite, or no query with a
+            true match.
     """
     queries = features.subset(_rows(features, protocol.query_modality, protocol.query_cameras))
     candidates = features.subset(
@@ -64,6 +65,7 @@ def evaluate(
     for part, found in (("query", queries), ("gallery", candidates)):
         if not len(found):
             raise DataError(f"{protocol.name}: the features hold no {part} image")
+        _require_finite(found, f"{protocol.name}: {part}")
     chosen = protocol.metric if metric == "auto" else metric
     return [
         _score_trial(protocol, queries, candidates.subset(rows), chosen)
@@ -76,6 +78,16 @@ def _rows(features: FeatureSet, modality: int, cameras: frozenset[int]) -> np.nd
     return rows & np.isin(features.camids, sorted(cameras)) if cameras else rows
 
 
+def _require_finite(features: FeatureSet, where: str) -> None:
+    """Sorting would put what is not a number last and return scores that mean nothing."""
+    bad = features.paths[~np.isfinite(features.features).all(axis=1)]
+    if len(bad):
+        raise DataError(
+            f"{where} features of {len(bad)} images are not finite numbers, first {bad[0]}: did "
+            "the network that made them diverge?"
+        )
+
+
 def _score_trial(
     protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet, metric: str
 ) -> TrialScores:
@@ -84,21 +96,22 @@ def _score_trial(
         _score_queries(protocol, queries.subset(rows[start : start + CHUNK]), gallery, metric)
         for start in range(0, len(queries), CHUNK)
     ]
-    precision, penalty, ranks = (np.concatenate(column) for column in zip(*parts, strict=True))
+    precision, penalty, ranks, answerable = map(np.concatenate, zip(*parts, strict=True))
     if not len(ranks):
         raise DataError(f"{protocol.name}: no query has a true match in the gallery")
     longest = int(max(ranks.max(), CMC_LENGTH))
     cmc = cmc_curve(ranks, longest)
     metrics = {f"rank{k}": float(cmc[k - 1]) for k in RANKS}
     metrics |= {"mAP": float(precision.mean()), "mINP": float(penalty.mean())}
-    shown = min(CMC_LENGTH, _shortest_list(protocol, queries, gallery))
+    shown = min(CMC_LENGTH, _shortest_list(protocol, queries.subset(answerable), gallery))
     return TrialScores(metrics, cmc[:shown], len(queries), len(ranks), len(gallery))
 
 
 def _score_queries(
     protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet, metric: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average precision, inverse negative penalty and first rank of the answerable queries."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Average precision, inverse negative penalty and first rank of the answerable queries, and
+    which of all queries these are."""
     ignored = _ignored(protocol, queries, gallery)
     matches = (queries.pids[:, None] == gallery.pids[None, :]) & ~ignored
     answerable = matches.any(axis=1)
@@ -110,7 +123,7 @@ def _score_queries(
         ranks = identity_rank(hits, gallery.pids[order])
     else:
         ranks = image_rank(hits)
-    return average_precision(hits), inverse_negative_penalty(hits), ranks
+    return average_precision(hits), inverse_negative_penalty(hits), ranks, answerable
 
 
 def _ignored(protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet) -> np.ndarray:

@@ -20,7 +20,7 @@ def read_permutations(path: Path) -> Permutations:
     Returns:
         (camid, pid) → (10, n): row t is trial t's permutation of 1 … n.
     Raises:
-        DataError: missing, unreadable, or of another structure.
+        DataError: missing, unreadable, of another structure, or a row is no permutation.
     """
     from scipy.io import loadmat  # heavy, and only this function needs it
 
@@ -37,6 +37,12 @@ def read_permutations(path: Path) -> Permutations:
     for camid, camera in enumerate(cameras.ravel(), start=1):
         for pid, rows in enumerate(np.asarray(camera).ravel(), start=1):
             if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size:
+                expected = np.arange(1, rows.shape[1] + 1)
+                if not np.array_equal(np.sort(rows, axis=1), np.tile(expected, (len(rows), 1))):
+                    raise DataError(
+                        f"{path}: camera {camid}, identity {pid}: every row must be a permutation "
+                        f"of 1 to {rows.shape[1]}"
+                    )
                 permutations[camid, pid] = rows.astype(np.int64)
     if not permutations:
         raise DataError(f"{path} holds no permutation: is it SYSU-MM01's rand_perm_cam.mat?")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,11 +44,14 @@ def write_results(
 ) -> None:
     """Writes results.json; a reader never sees half a file."""
     content = {"format": FORMAT, "protocols": dict(protocols), "source": dict(source)}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, allow_nan=False)
-        file.write("\n")
-    Path(temporary).replace(path)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    # not tempfile: its files are readable by their owner alone, and so would the results be
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def results_table(protocols: Mapping[str, Mapping[str, Any]]) -> str:

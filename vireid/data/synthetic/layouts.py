@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -182,7 +183,7 @@ def _write_sysu_images(
             Image.fromarray(picture).save(folder / f"{index:04d}.jpg", quality=JPEG_QUALITY)
 
 
-def _write_parameters(root: Path, layout: str, parameters: dict[str, object]) -> None:
+def _write_parameters(root: Path, layout: str, parameters: dict[str, Any]) -> None:
     record = {"layout": layout, "renderer_version": RENDERER_VERSION, **parameters}
     (root / "synthetic.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
@@ -212,26 +213,20 @@ def write_sysu(
         ValueError: an argument is out of range.
         FileExistsError: root is there and not an empty folder.
     """
-    _check_arguments(
-        train_ids=train_ids,
-        test_ids=test_ids,
-        images_per_camera=images_per_camera,
-        size=size,
-        seed=seed,
-    )
+    parameters: dict[str, Any] = {
+        "train_ids": train_ids,
+        "test_ids": test_ids,
+        "images_per_camera": images_per_camera,
+        "size": tuple(size),
+        "seed": seed,
+    }
+    _check_arguments(**parameters)
     root = Path(root).absolute()
     split = _sysu_split(train_ids, test_ids)
     presence = _sysu_presence(split, seed)
     permutations = _sysu_permutations(
         presence, n_ids=train_ids + test_ids, images=images_per_camera, seed=seed
     )
-    parameters = {
-        "train_ids": train_ids,
-        "test_ids": test_ids,
-        "images_per_camera": images_per_camera,
-        "size": list(size),
-        "seed": seed,
-    }
     staged = _stage(root)
     try:
         _write_sysu_images(

@@ -9,18 +9,24 @@ from torch import Tensor, nn
 def gem(maps: Tensor, exponent: Tensor | float, eps: float = 1e-6) -> Tensor:
     """Generalised mean over positions: ``mean(max(x, eps) ** p) ** (1 / p)``.
 
-    Computed in float32 whatever the input's type: cubes of half-precision numbers overflow.
+    Computed in float32 at least: cubes of half-precision numbers overflow.
 
     Args:
         maps: (B, C, H, W).
         exponent: p > 0; 1 is the mean of the clamped map, a large p tends to the maximum.
     Returns:
-        (B, C) float32.
+        (B, C) float32, or float64 for a float64 map.
     Source: Radenović et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019.
     """
     with torch.autocast(maps.device.type, enabled=False):
-        powers = maps.float().clamp(min=eps).pow(exponent)
-        return powers.mean(dim=(2, 3)).pow(1 / exponent)
+        if maps.dtype != torch.float64:
+            maps = maps.float()
+        clamped = maps.clamp(min=eps)
+        # Powers of a share of the peak: those of an unused channel (1e-6 ** 8) would vanish, and
+        # the root has no gradient at zero. The value does not depend on the peak, so no gradient.
+        peak = clamped.detach().amax(dim=(2, 3), keepdim=True)
+        powers = (clamped / peak).pow(exponent).mean(dim=(2, 3))
+        return powers.pow(1 / exponent) * peak.flatten(1)
 
 
 class GeMPool(nn.Module):

@@ -1,0 +1,150 @@
+"""A user's mistake is one message and the exit code of the contract, never a traceback."""
+
+import shutil
+
+import pytest
+import torch
+
+from vireid.cli import evaluate, make_synthetic, train
+
+
+def test_missing_root_shows_the_expected_tree(tiny_command, tmp_path, capsys):
+    assert train.main(tiny_command(tmp_path / "run", f"DATA.ROOT={tmp_path / 'no'}")) == 3
+    error = capsys.readouterr().err
+    assert str(tmp_path / "no") in error and "cam1" in error and "exp" in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "phrases"),
+    [
+        ("MODEL.SHARE_DEPTH=3", ["MODEL.SHARE_DEPTH", "MODEL.SHARED_DEPTH"]),
+        ("SOLVER.EPOCHS=many", ["SOLVER.EPOCHS", "whole number", "many"]),
+        ("MODEL.SHARED_DEPTH=6", ["MODEL.SHARED_DEPTH", "0", "5", "6"]),
+        ("MODEL.BACKBONE=osnet_x9", ["osnet_x9", "osnet_x1_0"]),
+        ("DATA.DATASET=market", ["market", "sysu", "regdb"]),
+        ("TEST.PROTOCOLS=[sysu_al]", ["sysu_al", "sysu_all_single"]),
+        ("DEVICE=tpu", ["DEVICE", "tpu", "cpu"]),
+        ("PRECISION=fp16", ["fp16", "CUDA", "bf16"]),
+    ],
+)
+def test_config_mistakes_name_key_value_and_remedy(tiny_command, tmp_path, capsys, option, phrases):
+    if option == "PRECISION=fp16" and torch.cuda.is_available():
+        pytest.skip("fp16 is fine on this machine")
+    assert train.main(tiny_command(tmp_path / "run", option)) == 2
+    error = capsys.readouterr().err
+    assert all(phrase in error for phrase in phrases), error
+
+
+def test_missing_config_file(capsys):
+    assert train.main(["--cfg", "configs/nothing.yaml"]) == 2
+    assert "configs/nothing.yaml" in capsys.readouterr().err
+
+
+def test_too_few_identities_name_the_option(tiny_command, tmp_path, capsys):
+    assert train.main(tiny_command(tmp_path / "run", "SAMPLER.IDENTITIES=99")) == 3
+    assert "SAMPLER.IDENTITIES" in capsys.readouterr().err
+
+
+def test_missing_permutations_are_noticed_before_training(
+    tiny_command, tiny_sysu, tmp_path, capsys
+):
+    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+    (root / "exp/rand_perm_cam.mat").unlink()
+    assert train.main(tiny_command(tmp_path / "run", f"DATA.ROOT={root}")) == 3
+    assert "rand_perm_cam.mat" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_truncated_image_is_named(tiny_command, tiny_sysu, tmp_path, capsys, workers):
+    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+    for image in (root / "cam3").rglob("*.jpg"):
+        image.write_bytes(image.read_bytes()[:300])
+    extra = (f"DATA.ROOT={root}", f"DATA.WORKERS={workers}")
+    assert train.main(tiny_command(tmp_path / "run", *extra)) == 3
+    error = capsys.readouterr().err
+    assert str(root / "cam3") in error and ".jpg" in error and "Traceback" not in error
+
+
+def test_run_folder_in_use_is_refused_and_left_alone(tiny_command, finished_run, capsys):
+    before = (finished_run / "metrics.csv").read_bytes()
+    assert train.main(tiny_command(finished_run)) == 2
+    error = capsys.readouterr().err
+    assert "--resume" in error and "--overwrite" in error
+    assert (finished_run / "metrics.csv").read_bytes() == before
+
+
+def test_overwrite_replaces_the_run_and_keeps_what_is_not_its(tiny_command, tmp_path):
+    folder = tmp_path / "run"
+    assert train.main(tiny_command(folder, "SOLVER.EPOCHS=1")) == 0
+    (folder / "notes.md").write_text("mine")
+    stale = folder / "checkpoints/epoch_099.pth"
+    stale.write_text("old")
+    assert train.main([*tiny_command(folder, "SOLVER.EPOCHS=1"), "--overwrite"]) == 0
+    assert (folder / "notes.md").read_text() == "mine" and not stale.exists()
+
+
+def test_resume_without_a_checkpoint_never_starts_over(tiny_command, tmp_path, capsys):
+    assert train.main([*tiny_command(tmp_path / "run"), "--resume"]) == 4
+    assert "last.pth" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_with_a_path_that_does_not_exist(tiny_command, tmp_path, capsys):
+    path = tmp_path / "gone.pth"
+    assert train.main([*tiny_command(tmp_path / "run"), "--resume", str(path)]) == 4
+    assert str(path) in capsys.readouterr().err
+
+
+def test_bare_resume_before_an_option_does_not_swallow_it(tiny_command, tmp_path, capsys):
+    arguments = tiny_command(tmp_path / "run")
+    assert train.main([*arguments, "--resume", "SOLVER.EPOCHS", "3"]) == 4
+    assert "SOLVER.EPOCHS" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option", ["MODEL.BACKBONE=osnet_x0_5", "MODEL.SHARED_DEPTH=1", "MODEL.POOL=avg"]
+)
+def test_checkpoint_of_another_architecture_is_refused(
+    tiny_command, finished_run, tmp_path, capsys, option
+):
+    source = finished_run / "checkpoints/last.pth"
+    arguments = [*tiny_command(tmp_path / "run", option), "--resume", str(source)]
+    assert train.main(arguments) == 4
+    assert "another network" in capsys.readouterr().err
+    assert evaluate.main(["--run", str(finished_run), *option.split("=")]) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_damaged_checkpoint_is_refused(tiny_command, finished_run, tmp_path, capsys, content):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    path = run / "checkpoints/last.pth"
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    assert train.main([*tiny_command(run), "--resume"]) == 4
+    assert evaluate.main(["--run", str(run)]) == 4
+    error = capsys.readouterr().err
+    assert "last.pth" in error and "Traceback" not in error
+
+
+def test_weights_file_that_does_not_exist(tiny_command, tmp_path, capsys):
+    assert train.main(tiny_command(tmp_path / "run", "MODEL.PRETRAINED=gone.pth")) == 4
+    assert "gone.pth" in capsys.readouterr().err
+
+
+def test_evaluate_needs_a_run_folder(tmp_path, capsys):
+    assert evaluate.main(["--run", str(tmp_path)]) == 4
+    assert "config.yaml" in capsys.readouterr().err
+
+
+def test_make_synthetic_refuses_a_folder_in_use(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    arguments = ["--layout", "sysu", "--out", str(tmp_path), "--train-ids", "2"]
+    assert make_synthetic.main(arguments) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_make_synthetic_names_a_bad_number(tmp_path, capsys):
+    arguments = ["--layout", "sysu", "--out", str(tmp_path / "new"), "--train-ids", "0"]
+    assert make_synthetic.main(arguments) == 2
+    assert "train_ids" in capsys.readouterr().err

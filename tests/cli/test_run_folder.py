@@ -1,0 +1,120 @@
+"""What a finished run leaves behind, and what evaluating it again gives."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from vireid.cli import evaluate, train
+from vireid.config import dump_config, load_config
+
+RUN_FILES = {
+    "config.yaml",
+    "command.txt",
+    "environment.json",
+    "log.txt",
+    "metrics.csv",
+    "results.json",
+    "checkpoints",
+    "figures",
+}
+
+
+def results(path) -> dict:
+    return json.loads(path.read_text())
+
+
+def test_a_run_folder_holds_what_the_contract_names(finished_run):
+    assert {entry.name for entry in finished_run.iterdir()} == RUN_FILES
+    assert [p.name for p in (finished_run / "checkpoints").iterdir()] == ["last.pth"]
+    for name in ("learning_curves.png", "cmc.png"):
+        with Image.open(finished_run / "figures" / name) as image:
+            assert min(image.size) > 300
+
+
+def test_saved_config_merges_back_to_itself(finished_run):
+    text = (finished_run / "config.yaml").read_text()
+    cfg = load_config(finished_run / "config.yaml")
+    assert dump_config(cfg) == text
+    assert cfg.SOLVER.EPOCHS == 2 and cfg.INPUT.SIZE == [64, 32]
+
+
+def test_environment_names_versions_and_data(finished_run):
+    environment = results(finished_run / "environment.json")
+    assert environment["torch"] == torch.__version__
+    assert len(environment["data"]["fingerprint"]) == 64
+
+
+def test_results_follow_the_schema(finished_run):
+    content = results(finished_run / "results.json")
+    assert content["format"] == 1
+    entry = content["protocols"]["sysu_all_single"]
+    assert entry["gallery_draw"] == "official" and entry["cmc_unit"] == "identity"
+    assert entry["num_query"] == entry["num_valid_query"] == 4 * 2 * 2
+    assert len(entry["trials"]) == 10
+    for metric in ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"):
+        mean = sum(trial[metric] for trial in entry["trials"]) / 10
+        assert entry["mean"][metric] == pytest.approx(mean)
+        assert 0 <= entry["mean"][metric] <= 1
+    assert entry["cmc"][-1] == 1  # four identities: found at rank 4 at the latest
+    assert content["source"]["epoch"] == 2 and content["source"]["input_size"] == [64, 32]
+
+
+def test_evaluating_again_gives_the_same_scores(finished_run, tmp_path):
+    out = tmp_path / "again.json"
+    assert evaluate.main(["--run", str(finished_run), "--out", str(out)]) == 0
+    assert results(out)["protocols"] == results(finished_run / "results.json")["protocols"]
+
+
+def test_other_protocols_join_those_scored_before(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    arguments = ["--run", str(finished_run), "--out", str(run / "results.json")]
+    assert evaluate.main([*arguments, "--protocols", "sysu_indoor_single"]) == 0
+    assert set(results(run / "results.json")["protocols"]) == {
+        "sysu_all_single",
+        "sysu_indoor_single",
+    }
+
+
+def test_options_after_protocols_are_options(finished_run, tmp_path):
+    out = tmp_path / "flipped.json"
+    arguments = ["--run", str(finished_run), "--out", str(out)]
+    assert evaluate.main([*arguments, "--protocols", "sysu_all_single", "TEST.FLIP", "true"]) == 0
+    flipped = results(out)
+    assert flipped["source"]["flip"] is True
+    assert flipped["protocols"] != results(finished_run / "results.json")["protocols"]
+
+
+def test_metric_option_is_stated_with_the_scores(finished_run, tmp_path):
+    out = tmp_path / "euclidean.json"
+    arguments = ["--run", str(finished_run), "--out", str(out), "TEST.METRIC", "euclidean"]
+    assert evaluate.main(arguments) == 0
+    assert results(out)["protocols"]["sysu_all_single"]["metric"] == "euclidean"
+
+
+def test_changed_options_are_listed_when_resuming(tiny_command, finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    arguments = tiny_command(run, "SOLVER.EPOCHS=3", "LOSS.TRIPLET.MARGIN=0.5")
+    assert train.main([*arguments, "--resume"]) == 0
+    output = capsys.readouterr().out
+    assert "SOLVER.EPOCHS 2 → 3" in output and "LOSS.TRIPLET.MARGIN 0.3 → 0.5" in output
+    assert results(run / "results.json")["source"]["epoch"] == 3
+
+
+def test_resume_from_a_run_folder_continues_in_it(tiny_command, finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    arguments = tiny_command(run, "SOLVER.EPOCHS=3")[:-2]  # no OUTPUT_DIR
+    assert train.main([*arguments, "--resume", str(run)]) == 0
+    assert len((run / "metrics.csv").read_text().splitlines()) == 4
+
+
+def test_checkpoints_are_kept_every_so_often(tiny_command, tmp_path):
+    folder = tmp_path / "run"
+    extra = ("SOLVER.CHECKPOINT_EVERY=1", "SOLVER.EPOCHS=1")
+    assert train.main(tiny_command(folder, *extra)) == 0
+    kept = torch.load(folder / "checkpoints/epoch_001.pth", weights_only=True)
+    assert kept["progress"]["epoch"] == 1
+    assert yaml.safe_load(kept["config"])["SOLVER"]["EPOCHS"] == 1

@@ -1,0 +1,67 @@
+"""Data sets and runs that several tests share; each is made once per session."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vireid.cli import train
+from vireid.data.synthetic.layouts import write_sysu
+
+TINY = [
+    "INPUT.SIZE=[64, 32]",
+    "INPUT.PAD=2",
+    "DATA.WORKERS=0",
+    "MODEL.BACKBONE=osnet_x0_25",
+    "MODEL.PRETRAINED=none",
+    "SAMPLER.IDENTITIES=4",
+    "SAMPLER.IMAGES=2",
+    "SOLVER.EPOCHS=2",
+    "SOLVER.WARMUP_EPOCHS=0",
+    "SOLVER.STEPS=[1]",
+    "SOLVER.BASE_LR=1e-3",
+    "PRECISION=fp32",
+    "TEST.PROTOCOLS=[sysu_all_single]",
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """The suite's networks are so small that more threads only wait for one another."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_sysu(tmp_path_factory) -> Path:
+    """A rendered SYSU-MM01 tree: 8 training identities (2 of them validation), 4 test."""
+    root = tmp_path_factory.mktemp("data") / "sysu"
+    write_sysu(root, train_ids=8, test_ids=4, images_per_camera=2, size=(64, 32), seed=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_command(tiny_sysu):
+    """Command-line arguments of a training that takes seconds; ``extra`` are KEY=VALUE."""
+
+    def command(output: Path, *extra: str) -> list[str]:
+        options = dict(item.split("=", 1) for item in (*TINY, *extra))
+        options |= {"DATA.ROOT": str(tiny_sysu)} if "DATA.ROOT" not in options else {}
+        pairs = [word for pair in options.items() for word in pair]
+        return ["--cfg", "configs/sysu.yaml", *pairs, "OUTPUT_DIR", str(output)]
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_command, tmp_path_factory) -> Path:
+    """A run folder after two epochs. Never write into it."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    assert train.main(tiny_command(folder)) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_repository(monkeypatch):
+    """Configs are named relative to the repository, as users do."""
+    monkeypatch.chdir(Path(__file__).resolve().parents[1])
+    monkeypatch.delenv("VIREID_DATA", raising=False)

@@ -1,0 +1,93 @@
+"""Small hand-made trees of the data sets, whose every record can be written down in a test."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from vireid.structures import ImageRecord, Modality
+
+INFRARED_CAMERAS = (3, 6)
+SYSU_IDS = {"train": [1, 7], "val": [12], "test": [305]}
+
+
+def write_image(
+    path: Path, size: tuple[int, int] = (16, 8), color: tuple[int, int, int] = (200, 100, 50)
+) -> Path:
+    """A solid-colour image of ``size`` (height, width); folders are made as needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size[::-1], color).save(path)
+    return path
+
+
+def write_sysu(
+    root: Path,
+    ids: Mapping[str, Sequence[int]] = SYSU_IDS,
+    *,
+    cameras: Iterable[int] = range(1, 7),
+    images: int = 1,
+    permutations: bool = False,
+) -> Path:
+    """SYSU-MM01's tree: each identity has ``images`` images under each of ``cameras``."""
+    for camera in range(1, 7):
+        (root / f"cam{camera}").mkdir(parents=True, exist_ok=True)
+    pids = sorted({pid for part in ids.values() for pid in part})
+    for camera in cameras:
+        for pid in pids:
+            for number in range(1, images + 1):
+                write_image(root / f"cam{camera}" / f"{pid:04d}" / f"{number:04d}.jpg")
+    (root / "exp").mkdir()
+    for part, members in ids.items():
+        text = ",".join(str(pid) for pid in members)
+        (root / "exp" / f"{part}_id.txt").write_text(text + "\n")
+    if permutations:
+        savemat(root / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": np.zeros((6, 1))})
+    return root
+
+
+def write_regdb(
+    root: Path,
+    ids: Mapping[int, tuple[Sequence[int], Sequence[int]]] | None = None,
+    *,
+    images: int = 1,
+) -> Path:
+    """RegDB's tree with the lists of the given splits.
+
+    Args:
+        ids: split → (training identities, test identities); two mirrored splits by default.
+        images: per identity and camera.
+    """
+    ids = ids or {1: ([1, 2], [3, 4]), 2: ([3, 4], [1, 2])}
+    (root / "idx").mkdir(parents=True)
+    for trial, parts in ids.items():
+        for part, pids in zip(("train", "test"), parts, strict=True):
+            for camera in ("Visible", "Thermal"):
+                names = [
+                    f"{camera}/{pid}/{camera[0].lower()}_{n}.bmp"
+                    for pid in pids
+                    for n in range(1, images + 1)
+                ]
+                for name in names:
+                    write_image(root / name)
+                labels = [label for label in range(len(pids)) for _ in range(images)]
+                lines = [f"{name} {label}\n" for name, label in zip(names, labels, strict=True)]
+                (root / f"idx/{part}_{camera.lower()}_{trial}.txt").write_text("".join(lines))
+    return root
+
+
+def sysu_record(camera: int, pid: int, number: int = 1) -> ImageRecord:
+    """What reading ``cam<camera>/<pid>/<number>.jpg`` must give."""
+    modality = Modality.INFRARED if camera in INFRARED_CAMERAS else Modality.VISIBLE
+    return ImageRecord(f"cam{camera}/{pid:04d}/{number:04d}.jpg", pid, camera, modality)
+
+
+def records_of(counts: Mapping[int, tuple[int, int]]) -> list[ImageRecord]:
+    """Records without files: pid → (visible images, infrared images)."""
+    return [
+        ImageRecord(f"{modality.name.lower()}/{pid}/{n}.jpg", pid, int(modality) + 1, modality)
+        for pid, numbers in counts.items()
+        for modality, number in zip(Modality, numbers, strict=True)
+        for n in range(number)
+    ]

@@ -1,0 +1,128 @@
+import pytest
+import torch
+
+from vireid.config.defaults import default_config
+from vireid.losses.build import TERMS, build_criterion
+from vireid.losses.criterion import Criterion, WeightedTerm
+from vireid.losses.identity import identity_loss
+from vireid.losses.triplet import (
+    batch_hard_triplet_loss,
+    hetero_center_triplet_loss,
+    weighted_triplet_loss,
+)
+from vireid.structures import Batch, HeadOutput, ModelOutput
+
+WEIGHTS = {"IDENTITY": 0.5, "TRIPLET": 2.0, "WEIGHTED_TRIPLET": 3.0, "HETERO_CENTER": 0.25}
+
+
+def output_of(dtype: torch.dtype = torch.float32) -> ModelOutput:
+    generator = torch.Generator().manual_seed(0)
+    embedding, feature, logits = (
+        torch.randn(8, size, generator=generator).to(dtype).requires_grad_() for size in (6, 6, 4)
+    )
+    return ModelOutput({"deep": HeadOutput(embedding, feature, logits)})
+
+
+def batch_of() -> Batch:
+    labels = torch.tensor([0, 0, 1, 1, 0, 0, 1, 1])
+    return Batch(torch.empty(8, 3, 1, 1), labels, torch.arange(8) >= 4, torch.arange(8))
+
+
+def criterion_of(weights: dict[str, float]) -> Criterion:
+    cfg = default_config()
+    for key in cfg.LOSS:
+        cfg.LOSS[key].WEIGHT = weights.get(key, 0.0)
+    return build_criterion(cfg)
+
+
+def expected_terms(output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]:
+    embedding, logits = output.deep.embedding.float(), output.deep.logits.float()
+    return {
+        "identity": identity_loss(logits, batch.labels, label_smoothing=0.1),
+        "triplet": batch_hard_triplet_loss(embedding, batch.labels, margin=0.3),
+        "weighted_triplet": weighted_triplet_loss(embedding, batch.labels),
+        "hetero_center": hetero_center_triplet_loss(
+            embedding, batch.labels, batch.is_infrared, margin=0.3
+        ),
+    }
+
+
+def test_every_configured_loss_has_a_term():
+    assert set(default_config().LOSS) == set(TERMS) == set(WEIGHTS)
+
+
+def test_total_is_the_weighted_sum_of_the_unweighted_terms():
+    output, batch = output_of(), batch_of()
+    report = criterion_of(WEIGHTS)(output, batch)
+    expected = expected_terms(output, batch)
+    assert list(report.terms) == list(expected)
+    for name, value in expected.items():
+        assert value.item() > 0.01
+        assert torch.equal(report.terms[name], value)
+    total = sum(WEIGHTS[name.upper()] * value for name, value in expected.items())
+    torch.testing.assert_close(report.total, total)
+
+
+def test_gradient_of_the_total_is_the_weighted_sum_of_the_terms_gradients():
+    output, batch = output_of(), batch_of()
+    criterion_of(WEIGHTS)(output, batch).total.backward()
+    again = output_of()
+    total = sum(WEIGHTS[n.upper()] * v for n, v in expected_terms(again, batch).items())
+    total.backward()
+    torch.testing.assert_close(output.deep.embedding.grad, again.deep.embedding.grad)
+    torch.testing.assert_close(output.deep.logits.grad, again.deep.logits.grad)
+    assert output.deep.feature.grad is None  # metric losses see what precedes BNNeck
+
+
+@pytest.mark.parametrize("left_out", WEIGHTS)
+def test_term_of_weight_zero_is_absent(left_out: str):
+    criterion = criterion_of(WEIGHTS | {left_out: 0.0})
+    report = criterion(output_of(), batch_of())
+    assert list(report.terms) == [key.lower() for key in WEIGHTS if key != left_out]
+
+
+def test_default_terms_are_identity_and_triplet():
+    report = build_criterion(default_config())(output_of(), batch_of())
+    assert list(report.terms) == ["identity", "triplet"]
+    torch.testing.assert_close(report.total, report.terms["identity"] + report.terms["triplet"])
+
+
+def test_options_reach_their_terms():
+    cfg = default_config()
+    cfg.LOSS.IDENTITY.LABEL_SMOOTHING = 0.4
+    cfg.LOSS.TRIPLET.MARGIN = 1.5
+    cfg.LOSS.HETERO_CENTER.MARGIN, cfg.LOSS.HETERO_CENTER.WEIGHT = 2.5, 1.0
+    output, batch = output_of(), batch_of()
+    terms = build_criterion(cfg)(output, batch).terms
+    embedding, labels = output.deep.embedding, batch.labels
+    expected = {
+        "identity": identity_loss(output.deep.logits, labels, label_smoothing=0.4),
+        "triplet": batch_hard_triplet_loss(embedding, labels, margin=1.5),
+        "hetero_center": hetero_center_triplet_loss(
+            embedding, labels, batch.is_infrared, margin=2.5
+        ),
+    }
+    assert {n: v.item() for n, v in terms.items()} == {n: v.item() for n, v in expected.items()}
+
+
+def test_report_lists_the_loss_first_and_then_the_terms_in_order():
+    criterion = Criterion(
+        {
+            "second": WeightedTerm(2.0, lambda output, batch: torch.tensor(3.0)),
+            "first": WeightedTerm(0.5, lambda output, batch: torch.tensor(8.0)),
+        }
+    )
+    floats = criterion(output_of(), batch_of()).as_floats()
+    assert list(floats.items()) == [("loss", 10.0), ("loss_second", 3.0), ("loss_first", 8.0)]
+    assert all(type(value) is float for value in floats.values())
+
+
+def test_terms_are_computed_in_float32_under_bf16_autocast():
+    output, batch = output_of(torch.bfloat16), batch_of()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        report = criterion_of(WEIGHTS)(output, batch)
+    expected = expected_terms(output, batch)  # outside autocast
+    assert report.total.dtype == torch.float32
+    for name, value in expected.items():
+        assert report.terms[name].dtype == torch.float32
+        assert torch.equal(report.terms[name], value)

@@ -1,0 +1,122 @@
+"""The rules that keep the packages apart."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "vireid"
+FILES = sorted(PACKAGE.rglob("*.py"))
+LEAVES = {"structures", "errors"}
+# package → what of vireid it may import besides itself and the leaves
+ALLOWED = {
+    "structures": set(),
+    "errors": set(),
+    "config": set(),
+    "data": set(),
+    "models": set(),
+    "losses": set(),
+    "evaluation": set(),
+    "engine": {"config", "data", "models", "losses", "evaluation"},
+    "analysis": {"config", "engine", "data", "models", "losses", "evaluation"},
+    "cli": {"config", "analysis", "engine", "data", "models", "evaluation"},
+}
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Names of vireid's packages that a file imports, at any depth of nesting."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert not any(alias.name == "*" for alias in node.names), f"{path}: star import"
+            modules = [node.module or ""]
+            if node.module == "vireid":
+                modules = [f"vireid.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in modules if name.startswith("vireid.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    package = package_of(path)
+    if package == "__init__":
+        return
+    assert imports_of(path) - {package} <= ALLOWED[package] | LEAVES
+
+
+def test_every_package_has_its_rule():
+    assert {package_of(path) for path in FILES} - {"__init__"} == set(ALLOWED)
+
+
+def test_import_of_vireid_stays_light():
+    heavy = ["torch", "pandas", "matplotlib", "sklearn", "scipy", "torchreid", "tensorboard"]
+    code = f"import sys, vireid; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_building_a_network_loads_none_of_the_plotting_and_table_libraries():
+    code = (
+        "import sys, vireid.models.build, vireid.engine.build;"
+        "print([m for m in ['pandas', 'matplotlib', 'sklearn', 'torchreid'] if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in FILES if package_of(p) not in ("data", "config")],
+    ids=lambda p: str(p.relative_to(PACKAGE)),
+)
+def test_no_data_set_is_named_outside_its_own_files_and_the_protocols(path):
+    if path.name == "protocols.py":
+        return
+    strings = [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert not {"sysu", "regdb", "llcm", "veri", "vehicleid"} & set(strings)
+
+
+def test_no_constructor_takes_a_config():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                names = {argument.arg for argument in node.args.args + node.args.kwonlyargs}
+                assert "cfg" not in names, path
+
+
+def test_files_and_functions_stay_short():
+    for path in [*FILES, *PACKAGE.parent.glob("tools/*.py")]:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                doc = ast.get_docstring(node, clean=False)
+                length -= doc.count("\n") + 1 if doc else 0
+                assert length <= 40, f"{path}:{node.lineno} {node.name} has {length} lines"
+
+
+def test_no_tool_bears_the_name_of_a_standard_module():
+    names = {path.stem for path in PACKAGE.parent.glob("tools/*.py")}
+    assert names and not names & sys.stdlib_module_names
+
+
+def test_no_device_is_hard_coded():
+    for path in FILES:
+        assert not re.search(r"\.cuda\(\)", path.read_text(encoding="utf-8")), path
