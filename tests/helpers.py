@@ -1,12 +1,17 @@
-"""Small hand-made trees of the data sets, whose every record can be written down in a test."""
+"""What several tests share: small hand-made trees of the data sets, readers of configurations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.io import savemat
+from yacs.config import CfgNode
 
+from vireid.config.load import flatten, to_dict
+from vireid.errors import UsageError
 from vireid.structures import ImageRecord, Modality
 
 INFRARED_CAMERAS = (3, 6)
@@ -91,3 +96,19 @@ def records_of(counts: Mapping[int, tuple[int, int]]) -> list[ImageRecord]:
         for modality, number in zip(Modality, numbers, strict=True)
         for n in range(number)
     ]
+
+
+def write_text(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def value_of(cfg: CfgNode, key: str) -> Any:
+    """The option that ``A.B.C`` names."""
+    return flatten(to_dict(cfg))[key]
+
+
+def problems_of(error: pytest.ExceptionInfo[UsageError]) -> list[str]:
+    """The problems that a refused configuration's message lists."""
+    return str(error.value).split("\n  - ")[1:]

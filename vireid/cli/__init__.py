@@ -11,9 +11,13 @@ TOOLS = ("train", "evaluate", "make_synthetic")
 
 def main() -> int:
     """``vireid TOOL …``; returns the exit code."""
-    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else ""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    usage = f"usage: vireid {{{','.join(TOOLS)}}} ...   (vireid TOOL --help tells more)"
+    if name in ("-h", "--help"):
+        print(usage)
+        return 0
     if name not in TOOLS:
-        print(f"usage: vireid {{{','.join(TOOLS)}}} ...", file=sys.stderr)
-        return 0 if name in ("__h", "__help") else 2
+        print(usage, file=sys.stderr)
+        return 2
     sys.argv[:2] = [f"vireid {name}"]
     return importlib.import_module(f"vireid.cli.{name}").main()

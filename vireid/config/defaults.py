@@ -41,7 +41,7 @@ def _data() -> dict:
         # train+val: every training identity trains. train: validation identities are held out
         # (SYSU: its val_id.txt; RegDB: every fifth identity). Empty: the data set's usual.
         "SPLIT": "",
-        "WORKERS": 2,  # loader processes; 0 reads in the main process; changes no result
+        "WORKERS": 4,  # loader processes at most; 0 reads in the main process; changes no result
         "SYNTHETIC": {  # used when ENABLED and ROOT is empty: rendered once, under datasets/
             "ENABLED": False,
             "TRAIN_IDS": 60,  # training and validation identities together

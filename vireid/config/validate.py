@@ -133,5 +133,5 @@ def _relations(cfg: CfgNode) -> Iterator[str]:
             "SOLVER.SELECT best needs validation identities and validations: set DATA.SPLIT train "
             "and SOLVER.VAL_EVERY"
         )
-    if cfg.SOLVER.VAL_EVERY and cfg.DATA.SPLIT != "train":
+    if cfg.SOLVER.VAL_EVERY > 0 and cfg.DATA.SPLIT != "train":
         yield "SOLVER.VAL_EVERY needs validation identities held out: set DATA.SPLIT train"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -136,7 +137,8 @@ def build_eval_loader(
 
 def _loading(cfg: CfgNode, device: torch.device) -> dict:
     return {
-        "num_workers": cfg.DATA.WORKERS,
+        # More processes than processors only take turns; their number changes no result.
+        "num_workers": min(cfg.DATA.WORKERS, os.cpu_count() or 1),
         "collate_fn": collate,
         "worker_init_fn": _leave_signals_to_the_loop,
         "pin_memory": device.type == "cuda",

@@ -96,7 +96,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
     ``first_step`` before iterating.
 
     Raises:
-        DataError: fewer than P identities (when iterated).
+        DataError: fewer than P identities.
         ValueError: P is not divisible by ``world_size``.
     """
 

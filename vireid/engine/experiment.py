@@ -26,6 +26,7 @@ from vireid.engine.checkpoint import (
 )
 from vireid.engine.device import resolve_device
 from vireid.engine.distributed import World, join_world
+from vireid.engine.events import write_events
 from vireid.engine.resume import Start, check_same_classes, find_start
 from vireid.engine.run import (
     BEST,
@@ -159,6 +160,7 @@ def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, sav
         if cfg.SOLVER.CHECKPOINT_EVERY and progress.epoch % cfg.SOLVER.CHECKPOINT_EVERY == 0:
             save(f"checkpoints/epoch_{progress.epoch:03d}.pth")
         write_metrics(folder / "metrics.csv", progress.history)
+        write_events(folder, progress.history[-1])
     world.barrier()
 
 

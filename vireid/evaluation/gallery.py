@@ -70,6 +70,7 @@ def draw_galleries(
             "set's folder"
         )
     folders = list(_folders(candidates))
+    _check_complete(protocol, folders, permutations)
     for trial in range(protocol.gallery_trials):
         yield np.concatenate(
             [
@@ -87,6 +88,28 @@ def _folders(candidates: FeatureSet) -> Iterator[tuple[int, int, np.ndarray]]:
     for rows in np.split(order, starts):
         if rows.size:
             yield int(candidates.camids[rows[0]]), int(candidates.pids[rows[0]]), rows
+
+
+def _check_complete(
+    protocol: RetrievalProtocol,
+    folders: list[tuple[int, int, np.ndarray]],
+    permutations: Permutations,
+) -> None:
+    """A folder that is missing as a whole would make the gallery smaller without a word."""
+    present = {(camid, pid) for camid, pid, _ in folders}
+    pids = {pid for _, pid in present}
+    absent = [
+        (camid, pid)
+        for camid, pid in permutations
+        if camid in protocol.gallery_cameras and pid in pids and (camid, pid) not in present
+    ]
+    if absent:
+        camid, pid = min(absent)
+        raise DataError(
+            f"camera {camid}, identity {pid}: no image, but the official permutations know "
+            f"{permutations[camid, pid].shape[1]} ({len(absent)} such folders): an incomplete "
+            "data set, or the permutations of another one"
+        )
 
 
 def _official(permutations: Permutations, camid: int, pid: int, images: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vireid.errors import CheckpointError
 
 MIN_MATCH = 0.95  # share of the backbone's entries that a file must hold
+COUNTER = ".num_batches_tracked"  # how long BatchNorm trained: old files lack it, nothing needs it
 IGNORED = ("classifier.", "fc.")  # what torchreid's files hold beyond the backbone
 
 
@@ -63,14 +64,23 @@ def load_backbone_weights(stages: nn.ModuleList, path: Path) -> str:
         CheckpointError: fewer than 95 % of the backbone's entries match in name and shape.
     """
     found = _state_dict(read_tensors(path), path)
-    targets = {key: tensor for stage in stages for key, tensor in stage.state_dict().items()}
+    targets = {
+        key: tensor
+        for stage in stages
+        for key, tensor in stage.state_dict().items()
+        if not key.endswith(COUNTER)
+    }
     missing = [key for key in targets if key not in found]
     misfit = [
         f"{key} {tuple(found[key].shape)} instead of {tuple(tensor.shape)}"
         for key, tensor in targets.items()
         if key in found and found[key].shape != tensor.shape
     ]
-    unused = [key for key in found if key not in targets and not key.startswith(IGNORED)]
+    unused = [
+        key
+        for key in found
+        if key not in targets and not key.startswith(IGNORED) and not key.endswith(COUNTER)
+    ]
     matched = len(targets) - len(missing) - len(misfit)
     summary = f"{matched} of {len(targets)} backbone entries from {path}"
     details = "; ".join(

@@ -1,0 +1,165 @@
+import pytest
+from yacs.config import CfgNode
+
+from tests.helpers import problems_of, value_of
+from vireid.config import apply_overrides, load_config
+from vireid.config.validate import CHOICES as NAMES
+from vireid.config.validate import RULES as CHECKED
+from vireid.errors import UsageError
+
+
+def load(*overrides: str) -> CfgNode:
+    return load_config(None, overrides, environment={})
+
+
+SIDE = "must be [height, width] of at least 32 pixels each"
+AREA = "must be [smallest, largest] share of the image"
+RULES = [
+    *(
+        (key, value, "must be greater than 0")
+        for key in ("MODEL.GEM_P", "SOLVER.BASE_LR", "SOLVER.GAMMA")
+        for value in ("0", "-1", ".nan", ".inf", "-.inf")
+    ),
+    *(
+        (key, "0", "must be greater than 0")
+        for key in (
+            "SAMPLER.IDENTITIES",
+            "SAMPLER.IMAGES",
+            "SOLVER.EPOCHS",
+            "TEST.BATCH",
+            "DATA.SYNTHETIC.TRAIN_IDS",
+            "DATA.SYNTHETIC.TEST_IDS",
+            "DATA.SYNTHETIC.IMAGES_PER_CAMERA",
+        )
+    ),
+    *(
+        (key, value, "must not be negative")
+        for key in (
+            "LOSS.TRIPLET.MARGIN",
+            "LOSS.IDENTITY.WEIGHT",
+            "LOSS.TRIPLET.WEIGHT",
+            "LOSS.WEIGHTED_TRIPLET.WEIGHT",
+            "LOSS.HETERO_CENTER.WEIGHT",
+            "LOSS.HETERO_CENTER.MARGIN",
+            "SOLVER.WEIGHT_DECAY",
+            "SOLVER.BACKBONE_LR_FACTOR",
+            "SOLVER.MOMENTUM",
+        )
+        for value in ("-0.1", ".nan", ".inf")
+    ),
+    *(
+        (key, "-1", "must not be negative")
+        for key in (
+            "DATA.WORKERS",
+            "INPUT.PAD",
+            "SOLVER.WARMUP_EPOCHS",
+            "SOLVER.CHECKPOINT_EVERY",
+            "SOLVER.VAL_EVERY",
+            "DATA.SYNTHETIC.SEED",
+        )
+    ),
+    *(
+        (key, value, "must lie between 0 and 1")
+        for key in (
+            "INPUT.FLIP",
+            "INPUT.ERASE",
+            "INPUT.GRAYSCALE",
+            "LOSS.IDENTITY.LABEL_SMOOTHING",
+            "SOLVER.WARMUP_FACTOR",
+            "SOLVER.MIN_LR_FACTOR",
+        )
+        for value in ("-0.1", "1.1", ".nan", ".inf")
+    ),
+    *(("SEED", value, "must be 0 to 4294967295") for value in ("-1", str(2**32), "9" * 400)),
+    *(("DATA.TRIAL", value, "must be one of the splits 1 to 10") for value in ("0", "11")),
+    *(
+        ("MODEL.SHARED_DEPTH", v, "must be 0 (two backbones) to 5 (one stream)")
+        for v in ("-1", "6")
+    ),
+    *(
+        ("INPUT.SIZE", value, SIDE)
+        for value in ("[]", "[64]", "[64, 32, 3]", "[64, 31]", "[31, 64]")
+    ),
+    ("DATA.SYNTHETIC.SIZE", "[16, 8]", SIDE),
+    ("INPUT.MEAN", "[0.5, 0.5]", "must hold three numbers"),
+    *(("INPUT.MEAN", f"[{v}, 0, 0]", "must hold numbers between 0 and 1") for v in (".nan", "124")),
+    ("INPUT.STD", "[1, 1, 1, 1]", "must hold three numbers"),
+    *(
+        ("INPUT.STD", f"[1, {value}, 1]", "must hold positive numbers")
+        for value in ("0", "-1", ".nan", ".inf")
+    ),
+    *(
+        ("INPUT.ERASE_AREA", value, AREA)
+        for value in ("[]", "[0.1]", "[0, 0.1]", "[0.4, 0.1]", "[0.1, 1.1]", "[0.1, .nan]")
+    ),
+    *(
+        ("SOLVER.STEPS", value, "must be ascending epochs from 1")
+        for value in ("[90, 60]", "[60, 60]", "[0, 60]")
+    ),
+]
+
+
+def test_every_rule_has_a_value_that_breaks_it():
+    assert {key for key, _, _ in RULES} >= set(CHECKED)
+
+
+@pytest.mark.parametrize(("key", "text", "phrase"), RULES)
+def test_value_out_of_range_is_the_only_problem_named(key, text, phrase):
+    with pytest.raises(UsageError) as error:
+        load(key, text)
+    (line,) = problems_of(error)
+    assert line.startswith(f"{key} {phrase}")
+
+
+@pytest.mark.parametrize("key", sorted(NAMES))
+def test_unknown_name_lists_the_choices(key):
+    with pytest.raises(UsageError) as error:
+        load(key, "nonsense")
+    (line,) = problems_of(error)
+    assert line.startswith(f"{key}='nonsense' is unknown; choose one of ")
+    assert (value_of(load(), key) or "''") in line.split("choose one of ")[1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "phrase"),
+    [
+        ("LOSS.IDENTITY.WEIGHT 0 LOSS.TRIPLET.WEIGHT 0", "every LOSS.*.WEIGHT is 0"),
+        ("SOLVER.SELECT best", "SOLVER.SELECT best needs validation identities"),
+        ("SOLVER.SELECT best DATA.SPLIT train", "SOLVER.SELECT best needs validation identities"),
+        ("SOLVER.VAL_EVERY 5", "SOLVER.VAL_EVERY needs validation identities held out"),
+        ("SOLVER.VAL_EVERY 5 DATA.SPLIT train+val", "SOLVER.VAL_EVERY needs validation"),
+    ],
+)
+def test_options_that_contradict_one_another_are_refused(overrides, phrase):
+    with pytest.raises(UsageError) as error:
+        load(*overrides.split())
+    (line,) = problems_of(error)
+    assert line.startswith(phrase)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("SEED", str(2**32 - 1)),
+        ("MODEL.SHARED_DEPTH", "0"),
+        ("MODEL.SHARED_DEPTH", "5"),
+        ("DATA.TRIAL", "10"),
+        ("INPUT.SIZE", "[32, 32]"),
+        ("INPUT.MEAN", "[0, 0, 1]"),
+        ("INPUT.ERASE_AREA", "[1, 1]"),
+        ("INPUT.FLIP", "1"),
+        ("INPUT.PAD", "0"),
+        ("LOSS.TRIPLET.WEIGHT", "0"),
+        ("SOLVER.STEPS", "[1]"),
+        ("DATA.WORKERS", "0"),
+    ],
+)
+def test_values_at_the_edge_of_their_range_are_accepted(key, text):
+    dumped = load(key, text)
+    assert value_of(apply_overrides(load(), [key, text]), key) == value_of(dumped, key)
+    assert value_of(dumped, key) != value_of(load(), key)
+
+
+def test_best_epoch_with_held_out_identities_is_accepted():
+    cfg = load("SOLVER.SELECT", "best", "SOLVER.VAL_EVERY", "5", "DATA.SPLIT", "train")
+    assert (cfg.SOLVER.SELECT, cfg.SOLVER.VAL_EVERY, cfg.DATA.SPLIT) == ("best", 5, "train")

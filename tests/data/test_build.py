@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+import torch
+from yacs.config import CfgNode
+
+from tests.helpers import write_regdb, write_sysu
+from vireid.config import load_config
+from vireid.data.build import (
+    build_eval_loader,
+    build_splits,
+    build_train_loader,
+    synthetic_root,
+)
+from vireid.data.dataset import batches
+from vireid.errors import DataError, UsageError
+
+CPU = torch.device("cpu")
+
+
+def config(*overrides: str) -> CfgNode:
+    return load_config(None, overrides, environment={})
+
+
+def tiny(root: Path, *overrides: str) -> CfgNode:
+    small = ["INPUT.SIZE", "[32, 32]", "DATA.WORKERS", "0", "SAMPLER.IDENTITIES", "3"]
+    return config("DATA.ROOT", str(root), *small, "SAMPLER.IMAGES", "2", *overrides)
+
+
+@pytest.fixture(scope="module")
+def sysu_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    ids = {"train": [40, 7], "val": [12], "test": [305]}
+    return write_sysu(tmp_path_factory.mktemp("data") / "sysu", ids)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("DATA.SYNTHETIC.TRAIN_IDS", "61"),
+        ("DATA.SYNTHETIC.TEST_IDS", "21"),
+        ("DATA.SYNTHETIC.IMAGES_PER_CAMERA", "7"),
+        ("DATA.SYNTHETIC.SIZE", "[64, 128]"),
+        ("DATA.SYNTHETIC.SEED", "1"),
+        ("DATA.DATASET", "regdb"),
+    ],
+)
+def test_options_that_decide_the_content_change_the_synthetic_root(key, value):
+    assert synthetic_root(config(key, value)) != synthetic_root(config())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("SEED", "1"), ("DATA.TRIAL", "2"), ("INPUT.SIZE", "[64, 32]"), ("DATA.SPLIT", "train")],
+)
+def test_other_options_share_the_synthetic_root(key, value):
+    assert synthetic_root(config(key, value)) == synthetic_root(config())
+
+
+def test_synthetic_root_is_a_name_and_nothing_is_written(tmp_path):
+    root = synthetic_root(config("DATA.SYNTHETIC.ENABLED", "true"), tmp_path)
+    assert root.parent == tmp_path
+    assert root.name.startswith("synthetic_sysu_")
+    assert list(tmp_path.iterdir()) == []
+    assert synthetic_root(config()) == Path("datasets") / root.name
+
+
+def test_a_changed_renderer_changes_the_synthetic_root(monkeypatch):
+    before = synthetic_root(config())
+    monkeypatch.setattr("vireid.data.build.RENDERER_VERSION", "another")
+    assert synthetic_root(config()) != before
+
+
+def test_options_choose_data_set_split_and_trial(tmp_path, sysu_root):
+    splits = build_splits(tiny(sysu_root, "DATA.SPLIT", "train"))
+    assert splits.train_pids == (7, 40)
+    assert {record.pid for record in splits.val} == {12}
+    root = write_regdb(tmp_path / "r")
+    options = ["DATA.DATASET", "regdb", "DATA.ROOT", str(root), "DATA.TRIAL", "2"]
+    splits = build_splits(config(*options))
+    assert (splits.train_pids, splits.split_trial) == ((3, 4), 2)
+
+
+@pytest.mark.parametrize(("cameras", "missing"), [([1, 2, 4, 5], "infrared"), ([3, 6], "visible")])
+def test_training_set_without_one_modality_is_refused(tmp_path, cameras, missing):
+    root = write_sysu(tmp_path / "sysu", cameras=cameras)
+    with pytest.raises(DataError, match=f"{root}: no {missing} image in the train split"):
+        build_splits(tiny(root))
+
+
+def test_test_set_without_one_modality_is_refused(tmp_path):
+    root = write_sysu(tmp_path / "sysu")
+    for camera in (3, 6):
+        (root / f"cam{camera}/0305/0001.jpg").unlink()
+    with pytest.raises(DataError, match="no infrared image in the test split"):
+        build_splits(tiny(root))
+
+
+def test_training_labels_count_the_identities_in_ascending_order(sysu_root):
+    cfg = tiny(sysu_root)
+    splits = build_splits(cfg)
+    loader, sampler = build_train_loader(cfg, splits, device=CPU)
+    assert splits.train_pids == (7, 12, 40)
+    met = set()
+    for batch in batches(loader):
+        assert batch.images.shape == (12, 3, 32, 32)  # 3 identities × 2 images × 2 modalities
+        for index, label in zip(batch.indices.tolist(), batch.labels.tolist(), strict=True):
+            met.add((splits.train[index].pid, label))
+    assert met == {(7, 0), (12, 1), (40, 2)}
+    assert len(loader) == len(sampler) == 2  # 12 visible images / 6
+
+
+def test_processes_share_a_batch_out(sysu_root):
+    cfg = tiny(sysu_root, "SAMPLER.IDENTITIES", "2")
+    splits = build_splits(cfg)
+    alone = build_train_loader(cfg, splits, device=CPU)[0]
+    shards = [
+        build_train_loader(cfg, splits, device=CPU, rank=rank, world_size=2)[0] for rank in (0, 1)
+    ]
+    for whole, *parts in zip(*map(batches, [alone, *shards]), strict=True):
+        assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
+        assert torch.equal(whole.labels, torch.cat([part.labels for part in parts]))
+
+
+def test_batch_that_cannot_be_shared_out_is_a_usage_error(sysu_root):
+    cfg = tiny(sysu_root)
+    with pytest.raises(UsageError, match="SAMPLER.IDENTITIES=3 must be divisible by the 2"):
+        build_train_loader(cfg, build_splits(cfg), device=CPU, world_size=2)
+
+
+def test_evaluation_reads_every_record_once_in_order_with_its_own_identity(sysu_root):
+    cfg = tiny(sysu_root, "TEST.BATCH", "4")
+    records = build_splits(cfg).train[::-1]
+    read = list(batches(build_eval_loader(cfg, sysu_root, records, device=CPU)))
+    assert [len(batch.images) for batch in read] == [4, 4, 4, 4, 2]
+    assert torch.cat([b.indices for b in read]).tolist() == list(range(18))
+    assert torch.cat([b.labels for b in read]).tolist() == [40] * 6 + [12] * 6 + [7] * 6
+    expected = [record.camid in (3, 6) for record in records]
+    assert torch.cat([b.is_infrared for b in read]).tolist() == expected

@@ -1,0 +1,225 @@
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from tests.helpers import records_of, write_image
+from vireid.data.dataset import ImageDataset, SampleKey, batches, collate, read_image
+from vireid.data.samplers import IdentityBatchSampler
+from vireid.data.transforms import eval_transforms, train_transforms
+from vireid.errors import DataError
+from vireid.structures import ImageRecord, Modality
+
+SIZE = (16, 8)
+RECORDS = records_of(dict.fromkeys((3, 5, 8, 9), (2, 2)))
+AUGMENTATION = train_transforms(
+    SIZE, pad=2, flip=0.5, erase=0.5, erase_area=(0.1, 0.4), mean=(0.5, 0.5, 0.5)
+)
+PLAIN = eval_transforms(SIZE)
+
+
+def write_noise(root: Path, seed: int | None = None) -> None:
+    """Every record's image; different ones unless a seed is given."""
+    for number, record in enumerate(RECORDS):
+        generator = np.random.default_rng(number if seed is None else seed)
+        image = Image.fromarray(generator.integers(0, 256, (*SIZE, 3), dtype=np.uint8))
+        (root / record.path).parent.mkdir(parents=True, exist_ok=True)
+        image.save(root / record.path, quality=95)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write_noise(folder)
+    return folder
+
+
+def dataset(root: Path, transforms=PLAIN, records=RECORDS, seed: int = 0) -> ImageDataset:
+    return ImageDataset(root, records, [r.pid for r in records], transforms, seed=seed)
+
+
+def palette(color: tuple[int, int, int]) -> Image.Image:
+    image = Image.new("P", SIZE[::-1], 1)
+    image.putpalette([0, 0, 0, *color])
+    return image
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "expected"),
+    [
+        ("grey.png", Image.new("L", (8, 16), 120), (120, 120, 120)),
+        ("bits.png", Image.new("1", (8, 16), 1), (255, 255, 255)),
+        ("grey_alpha.png", Image.new("LA", (8, 16), (120, 7)), (120, 120, 120)),
+        ("alpha.png", Image.new("RGBA", (8, 16), (10, 20, 30, 40)), (10, 20, 30)),
+        ("palette.png", palette((10, 20, 30)), (10, 20, 30)),
+        ("palette.bmp", palette((10, 20, 30)), (10, 20, 30)),
+        ("grey.bmp", Image.new("L", (8, 16), 120), (120, 120, 120)),
+        ("cmyk.jpg", Image.new("CMYK", (8, 16), (0, 255, 255, 0)), (255, 0, 0)),
+        ("grey16.png", Image.new("I;16", (8, 16), 120 * 256 + 99), (120, 120, 120)),
+        ("white16.png", Image.new("I;16", (8, 16), 65535), (255, 255, 255)),
+        ("dark16.png", Image.new("I;16", (8, 16), 255), (0, 0, 0)),
+        ("grey16.tif", Image.new("I;16B", (8, 16), 120 * 256), (120, 120, 120)),
+        ("grey32.tif", Image.new("I", (8, 16), 120 * 256), (120, 120, 120)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_image_of_any_mode_becomes_three_channels_of_uint8(tmp_path, name, image, expected):
+    image.save(tmp_path / name)
+    record = ImageRecord(name, 1, 1, Modality.VISIBLE)
+    sample = dataset(tmp_path, records=[record])[0]
+    assert (sample.image.dtype, sample.image.shape) == (torch.uint8, (3, 16, 8))
+    colors = torch.tensor(expected).view(3, 1, 1)
+    assert (sample.image.int() - colors).abs().max().item() <= (3 if name.endswith("jpg") else 0)
+
+
+def test_sixteen_bit_grey_keeps_its_gradient(tmp_path):
+    values = np.arange(128, dtype=np.uint16).reshape(16, 8) * 512
+    Image.fromarray(values).save(tmp_path / "ramp.png")
+    read = np.asarray(read_image(tmp_path / "ramp.png"))
+    np.testing.assert_array_equal(read[..., 0], values // 256)
+    np.testing.assert_array_equal(read[..., 1], read[..., 0])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_truncated_image_names_its_path(tmp_path, suffix, share):
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match="cannot be decoded") as error:
+        read_image(path)
+    assert str(path) in str(error.value)
+
+
+def test_file_that_is_no_image_names_its_path(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_text("hello")
+    with pytest.raises(DataError, match=f"image {path} cannot be decoded"):
+        read_image(path)
+
+
+def test_missing_image_names_its_path(tmp_path):
+    with pytest.raises(DataError, match=f"image {tmp_path / 'a.jpg'} does not exist"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_a_sample_carries_label_spectrum_and_position_in_the_records(root):
+    for index, record in enumerate(RECORDS):
+        sample = dataset(root)[index]
+        assert sample.label == record.pid
+        assert sample.is_infrared is (record.modality is Modality.INFRARED)
+        assert sample.index == index
+
+
+def test_a_batch_stacks_samples_in_order(root):
+    data = dataset(root)
+    batch = collate([data[i] for i in (6, 0, 3)])
+    assert (batch.images.shape, batch.images.dtype) == ((3, 3, 16, 8), torch.uint8)
+    assert torch.equal(batch.images[2], data[3].image)
+    assert batch.labels.tolist() == [5, 3, 3]
+    assert batch.is_infrared.tolist() == [True, False, True]
+    assert (batch.is_infrared.dtype, batch.labels.dtype) == (torch.bool, torch.int64)
+    assert batch.indices.tolist() == [6, 0, 3]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_error_passes_through_the_loader_as_one_clean_error(tmp_path, workers, damage):
+    good, bad = write_image(tmp_path / "a.jpg"), write_image(tmp_path / "b.jpg")
+    bad.unlink() if damage == "missing" else bad.write_bytes(bad.read_bytes()[:100])
+    records = [
+        ImageRecord(name, 1, 1, Modality.VISIBLE) for name in (good.name, good.name, "b.jpg")
+    ]
+    loader = DataLoader(
+        dataset(tmp_path, records=records), batch_size=2, num_workers=workers, collate_fn=collate
+    )
+    received = []
+    with pytest.raises(DataError) as caught:
+        received.extend(batch.indices.tolist() for batch in batches(loader))
+    assert str(caught.value).startswith(f"image {bad} ")
+    assert "\n" not in str(caught.value)
+    if workers:
+        assert "worker" not in "".join(traceback.format_exception(caught.value)).lower()
+
+
+def test_batches_before_the_bad_image_are_delivered(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    records = [ImageRecord(name, 1, 1, Modality.VISIBLE) for name in ("a.jpg", "b.jpg")]
+    stream = batches(DataLoader(dataset(tmp_path, records=records), 1, collate_fn=collate))
+    assert next(stream).indices.tolist() == [0]
+    with pytest.raises(DataError, match="does not exist"):
+        next(stream)
+
+
+def test_augmentation_of_one_key_is_always_the_same(root):
+    data = dataset(root, AUGMENTATION)
+    first = data[SampleKey(1, 2, 3)]
+    torch.manual_seed(99)
+    data[SampleKey(4, 2, 4)]
+    again = dataset(root, AUGMENTATION)[SampleKey(1, 2, 3)]
+    assert torch.equal(first.image, again.image)
+    assert first[1:] == again[1:]
+
+
+@pytest.mark.parametrize(
+    ("seed", "epoch"), [(0, 2), (1, 1), (2, 1)], ids=["epoch", "seed", "swapped"]
+)
+def test_augmentation_differs_between_epochs_and_seeds(root, seed, epoch):
+    one, other = dataset(root, AUGMENTATION, seed=1), dataset(root, AUGMENTATION, seed=seed)
+    reference = [one[SampleKey(0, 2, n)].image for n in range(8)]
+    changed = [other[SampleKey(0, epoch, n)].image for n in range(8)]
+    assert sum(torch.equal(a, b) for a, b in zip(reference, changed, strict=True)) <= 1
+
+
+def test_augmentation_differs_between_positions(root):
+    data = dataset(root, AUGMENTATION)
+    images = {data[SampleKey(0, 0, n)].image.numpy().tobytes() for n in range(16)}
+    assert len(images) >= 14
+
+
+def test_augmentation_depends_on_the_position_and_not_on_which_image_stands_there(tmp_path):
+    write_noise(tmp_path, seed=7)  # every file holds the same image
+    data = dataset(tmp_path, AUGMENTATION)
+    for position in range(4):
+        first, other = (data[SampleKey(i, 1, position)].image for i in (0, 7))
+        assert torch.equal(first, other)
+
+
+def test_callers_random_state_is_untouched(root):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    dataset(root, AUGMENTATION)[SampleKey(0, 1, 2)]
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_random_state_is_restored_when_a_transform_fails(root):
+    def fail(image: Image.Image) -> torch.Tensor:
+        torch.rand(1)
+        raise RuntimeError("broken")
+
+    state = torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="broken"):
+        dataset(root, dict.fromkeys(Modality, fail))[0]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_number_of_workers_changes_no_batch(root):
+    def read(workers: int) -> list:
+        sampler = IdentityBatchSampler(RECORDS, identities=2, images=2, seed=3)
+        sampler.epoch = 4
+        data = dataset(root, AUGMENTATION, seed=3)
+        loader = DataLoader(data, batch_sampler=sampler, num_workers=workers, collate_fn=collate)
+        return list(batches(loader))
+
+    alone, helped = read(0), read(2)
+    assert len(alone) == len(helped) == 2
+    for one, other in zip(alone, helped, strict=True):
+        for name in ("images", "labels", "is_infrared", "indices"):
+            assert torch.equal(getattr(one, name), getattr(other, name)), name

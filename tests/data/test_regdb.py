@@ -1,0 +1,155 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import write_regdb, write_text
+from vireid.data import regdb
+from vireid.errors import DataError
+from vireid.structures import ImageRecord, Modality
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Split 1 trains on 1, 2 and tests on 3, 4; split 2 the other way round."""
+    return write_regdb(tmp_path / "RegDB")
+
+
+def records(*pids: int) -> tuple[ImageRecord, ...]:
+    """Visible images first, one per identity; camera 1 is visible, 2 thermal."""
+    visible = [ImageRecord(f"Visible/{p}/v_1.bmp", p, 1, Modality.VISIBLE) for p in pids]
+    return (
+        *visible,
+        *(ImageRecord(f"Thermal/{p}/t_1.bmp", p, 2, Modality.INFRARED) for p in pids),
+    )
+
+
+def test_identity_is_the_folders_number_not_the_lists_label(root):
+    splits = regdb.load(root)
+    assert splits.train == records(1, 2)
+    assert splits.test == records(3, 4)
+    assert (splits.val, splits.split_trial) == ((), 1)
+
+
+def test_second_split_reads_its_own_lists(root):
+    splits = regdb.load(root, split_trial=2)
+    assert splits.train == records(3, 4)
+    assert splits.test == records(1, 2)
+    assert splits.split_trial == 2
+
+
+def test_each_of_ten_splits_chooses_its_own_lists(tmp_path):
+    root = write_regdb(tmp_path / "r", {t: ([t], [10 + t]) for t in range(1, 11)})
+    for trial in range(1, 11):
+        splits = regdb.load(root, split_trial=trial)
+        assert splits.train == records(trial)
+        assert splits.test == records(10 + trial)
+
+
+def test_every_fifth_training_identity_is_held_out_on_request(tmp_path):
+    ids = {1: ([11, 2, 30, 4, 5, 60, 7, 8, 9, 10], [99])}
+    root = write_regdb(tmp_path / "r", ids)
+    splits = regdb.load(root, split="train")
+    assert {r.pid for r in splits.val} == {8, 60}  # fifth and tenth of 2 4 5 7 8 9 10 11 30 60
+    assert splits.train_pids == (2, 4, 5, 7, 9, 10, 11, 30)
+    assert splits.test == regdb.load(root).test == records(99)
+    assert sorted((*splits.train, *splits.val), key=lambda r: r.path) == sorted(
+        regdb.load(root, split="train+val").train, key=lambda r: r.path
+    )
+
+
+def test_images_come_in_the_lists_order(root):
+    path = root / "idx/test_visible_1.txt"
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    assert [r.pid for r in regdb.load(root).test] == [4, 3, 3, 4]
+
+
+def test_unlisted_files_and_blank_lines_are_passed_over(root):
+    before = regdb.load(root)
+    (root / "Visible" / "1" / "Thumbs.db").write_bytes(b"x")
+    shutil.copytree(root / "Visible" / "1", root / "Visible" / "50")
+    with (root / "idx/train_visible_1.txt").open("a") as file:
+        file.write("\n\n")
+    assert regdb.load(root) == before
+
+
+@pytest.mark.parametrize("line", ["Visible\\1\\v_1.bmp 0", "Visible/1/v_1.bmp  17"])
+def test_line_may_be_written_as_windows_does_and_with_any_label(root, line):
+    write_text(root / "idx/train_visible_1.txt", f"{line}\r\n")
+    assert regdb.load(root).train[0] == records(1)[0]
+
+
+def test_cameras_are_read_from_the_lists_not_from_the_roots_name(tmp_path):
+    root = write_regdb(tmp_path / "cam1" / "Thermal")
+    assert regdb.load(root).train == records(1, 2)
+
+
+@pytest.mark.parametrize("kind", ["", "gone"])
+def test_missing_root_shows_the_tree_and_where_to_get_it(tmp_path, kind):
+    with pytest.raises(DataError) as error:
+        regdb.load(str(tmp_path / kind) if kind else "")
+    assert "ROOT/idx/{train,test}_{visible,thermal}_{1..10}.txt" in str(error.value)
+    assert "http://dm.dongguk.edu/link.html" in str(error.value)
+
+
+@pytest.mark.parametrize("part", ["Visible", "Thermal", "idx/test_thermal_1.txt"])
+def test_missing_part_is_named(root, part):
+    path = root / part
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DataError, match=re.escape(f"{root} lacks {part}; found: ")):
+        regdb.load(root)
+
+
+def test_only_the_lists_of_the_chosen_split_are_needed(root):
+    (root / "idx/test_thermal_1.txt").unlink()
+    assert regdb.load(root, split_trial=2).train == records(3, 4)
+    with pytest.raises(DataError, match=r"lacks idx/train_visible_3\.txt"):
+        regdb.load(root, split_trial=3)
+
+
+def test_identity_that_trains_and_tests_is_refused(tmp_path):
+    root = write_regdb(tmp_path / "r", {1: ([1, 2], [2, 3]), 2: ([1], [2])})
+    with pytest.raises(DataError, match=r"split 1 trains and tests on identities \[2\]"):
+        regdb.load(root)
+    assert regdb.load(root, split_trial=2).train_pids == (1,)
+
+
+def test_listed_images_that_are_missing_are_counted_and_named(root):
+    shutil.rmtree(root / "Thermal" / "2")
+    phrase = f"idx/train_thermal_1.txt lists 1 images that are not under {root}, the first: "
+    with pytest.raises(DataError, match=re.escape(phrase + "Thermal/2/t_1.bmp")):
+        regdb.load(root)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Visible/1/v_1.bmp",
+        "Infrared/1/v_1.bmp 0",
+        "Visible/one/v_1.bmp 0",
+        "Visible/v_1.bmp 0",
+        "/Visible/1/v_1.bmp 0",
+        "RegDB/Visible/1/v_1.bmp 0",
+    ],
+)
+def test_malformed_line_is_quoted_with_its_number(root, line):
+    path = root / "idx/train_visible_1.txt"
+    path.write_text(f"Visible/1/v_1.bmp 0\n{line}\n")
+    phrase = (
+        f"{path}, line 2: expected '<Visible|Thermal>/<identity>/<image> <label>', got '{line}'"
+    )
+    with pytest.raises(DataError, match=re.escape(phrase)):
+        regdb.load(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "phrase"),
+    [(b"", "lists no image"), (b"\n\n", "lists no image"), (b"\xff 0", "cannot read")],
+)
+def test_list_without_images_is_named(root, content, phrase):
+    path = root / "idx/test_visible_1.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=phrase) as error:
+        regdb.load(root)
+    assert str(path) in str(error.value)

@@ -1,0 +1,101 @@
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from vireid.data.transforms import eval_transforms, normalize, train_transforms
+from vireid.structures import Modality
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+OFF = {"pad": 0, "flip": 0.0, "erase": 0.0, "erase_area": (0.02, 0.4), "mean": MEAN}
+both = pytest.mark.parametrize("modality", list(Modality))
+
+
+def noise(height: int, width: int, seed: int = 0) -> Image.Image:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8, generator=generator)
+    return Image.fromarray(pixels.numpy())
+
+
+def pixels(image: Image.Image) -> torch.Tensor:
+    return v2.functional.pil_to_tensor(image)
+
+
+def test_normalize_matches_hand_values():
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    result = normalize(images, mean=(0.5, 0.2, 0.4), std=(0.25, 0.5, 0.3))
+    # (0 - 0.5) / 0.25, (0.2 - 0.2) / 0.5, (1 - 0.4) / 0.3
+    torch.testing.assert_close(result, torch.tensor([-2.0, 0.0, 2.0]).view(1, 3, 1, 1))
+    assert result.dtype == torch.float32
+
+
+@both
+def test_evaluation_leaves_an_image_of_the_right_size_untouched(modality):
+    image = noise(24, 12)
+    result = eval_transforms((24, 12))[modality](image)
+    assert result.dtype == torch.uint8
+    assert torch.equal(result, pixels(image))
+
+
+@both
+def test_evaluation_resizes_to_height_and_width_without_keeping_the_aspect(modality):
+    left, right = Image.new("RGB", (40, 50), "red"), Image.new("RGB", (40, 50), "blue")
+    image = Image.new("RGB", (80, 50))
+    image.paste(left, (0, 0))
+    image.paste(right, (40, 0))
+    result = eval_transforms((32, 16))[modality](image)
+    assert result.shape == (3, 32, 16)
+    assert result[:, 5, 2].tolist() == [255, 0, 0]
+    assert result[:, 30, 13].tolist() == [0, 0, 255]
+
+
+@both
+def test_training_with_everything_off_equals_evaluation(modality):
+    image = noise(50, 30)
+    trained = train_transforms((32, 16), **OFF)[modality](image)
+    assert torch.equal(trained, eval_transforms((32, 16))[modality](image))
+
+
+@both
+def test_a_certain_flip_mirrors(modality):
+    image = noise(32, 16)
+    flipped = train_transforms((32, 16), **{**OFF, "flip": 1.0})[modality](image)
+    assert torch.equal(flipped, pixels(image).flip(-1))
+
+
+@both
+def test_a_padded_crop_is_the_image_moved_by_at_most_the_padding(modality):
+    image, pad = noise(32, 16), 3
+    padded = torch.nn.functional.pad(pixels(image), (pad, pad, pad, pad))
+    windows = [padded[:, y : y + 32, x : x + 16] for y in range(7) for x in range(7)]
+    crop = train_transforms((32, 16), **{**OFF, "pad": pad})[modality]
+    torch.manual_seed(0)
+    seen = set()
+    for _ in range(40):
+        result = crop(image)
+        places = [i for i, window in enumerate(windows) if torch.equal(result, window)]
+        assert len(places) == 1
+        seen.add(places[0])
+    assert len(seen) > 10
+
+
+@both
+def test_erased_pixels_become_zero_after_normalisation(modality):
+    white = Image.new("RGB", (40, 80), "white")
+    torch.manual_seed(0)
+    options = {**OFF, "erase": 1.0, "erase_area": (0.2, 0.3)}
+    result = train_transforms((80, 40), **options)[modality](white)
+    erased = (result != 255).any(0)
+    assert 0.15 < erased.float().mean().item() < 0.35
+    values = normalize(result[None], MEAN, STD)[0][:, erased]
+    assert values.abs().max().item() < 0.5 / 255 / min(STD) + 1e-6  # a uint8 is half a step off
+    rows, columns = erased.nonzero().amin(0), erased.nonzero().amax(0)
+    assert erased[rows[0] : columns[0] + 1, rows[1] : columns[1] + 1].all()  # one rectangle
+
+
+def test_a_certain_grayscale_takes_the_colours_of_visible_images_only():
+    image = noise(32, 16)
+    transforms = train_transforms((32, 16), **OFF, grayscale=1.0)
+    grey = transforms[Modality.VISIBLE](image)
+    assert torch.equal(grey, pixels(image.convert("L")).expand(3, -1, -1))
+    assert torch.equal(transforms[Modality.INFRARED](image), pixels(image))
