@@ -1,9 +1,10 @@
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vireid.config.defaults import default_config
 from vireid.errors import CheckpointError
@@ -15,10 +16,14 @@ VARIANT = "osnet_x0_25"
 
 
 def backbone_tensors(backbone: OSNetBackbone) -> dict[str, Tensor]:
+    return tensors_of(backbone.stages)
+
+
+def tensors_of(stages: Iterable[nn.Module]) -> dict[str, Tensor]:
     """Everything that decides an output: all but BatchNorm's step counters."""
     return {
         key: tensor
-        for stage in backbone.stages
+        for stage in stages
         for key, tensor in stage.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
@@ -184,7 +189,7 @@ def test_both_streams_start_from_the_files_weights(
     assert str(path) in origin
     streams = network.backbone
     for specific in (streams.visible, streams.infrared):
-        held = {k: t for s in (*specific, *streams.shared) for k, t in s.state_dict().items()}
+        held = tensors_of([*specific, *streams.shared])
         assert held.keys() == weights.keys()
         assert all(torch.equal(held[key], weights[key]) for key in weights)
 
