@@ -231,3 +231,10 @@ def test_choices_of_other_packages_are_enforced():
             "DATA.DATASET='llcm' is unknown; choose one of sysu",
             "TEST.PROTOCOLS='six' is unknown; choose one of one, two",
         ]
+
+
+def test_one_option_written_in_two_ways_in_one_file_is_refused(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("SOLVER: {EPOCHS: 5}\nSOLVER.EPOCHS: 6\n")
+    with pytest.raises(UsageError, match="SOLVER.EPOCHS is given twice"):
+        load_config(path, environment={})

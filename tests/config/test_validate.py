@@ -163,3 +163,9 @@ def test_values_at_the_edge_of_their_range_are_accepted(key, text):
 def test_best_epoch_with_held_out_identities_is_accepted():
     cfg = load("SOLVER.SELECT", "best", "SOLVER.VAL_EVERY", "5", "DATA.SPLIT", "train")
     assert (cfg.SOLVER.SELECT, cfg.SOLVER.VAL_EVERY, cfg.DATA.SPLIT) == ("best", 5, "train")
+
+
+def test_selecting_the_best_epoch_without_ever_validating_is_refused():
+    overrides = "SOLVER.SELECT best SOLVER.VAL_EVERY 9 SOLVER.EPOCHS 8 DATA.SPLIT train".split()
+    with pytest.raises(UsageError, match="never validates"):
+        load_config(None, overrides, environment={})

@@ -153,3 +153,19 @@ def test_list_without_images_is_named(root, content, phrase):
     with pytest.raises(DataError, match=phrase) as error:
         regdb.load(root)
     assert str(path) in str(error.value)
+
+
+def test_a_list_of_the_other_modality_is_refused(tmp_path):
+    root = write_regdb(tmp_path / "regdb")
+    visible, thermal = (root / f"idx/train_{kind}_1.txt" for kind in ("visible", "thermal"))
+    thermal.write_text(visible.read_text())
+    with pytest.raises(DataError, match="infrared images only, but lists Visible/"):
+        regdb.load(root)
+
+
+def test_byte_order_mark_and_blank_lines_in_a_list_are_harmless(tmp_path):
+    root = write_regdb(tmp_path / "regdb")
+    before = regdb.load(root)
+    path = root / "idx/train_visible_1.txt"
+    path.write_text("\ufeff" + path.read_text() + "  \n", encoding="utf-8")
+    assert regdb.load(root) == before

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,17 @@ def to_dict(cfg: CfgNode) -> dict[str, Any]:
     return {k: to_dict(v) if isinstance(v, CfgNode) else v for k, v in cfg.items()}
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
     """``{"A": {"B": 1}}`` → ``{"A.B": 1}``; an empty group stays a key of its own."""
-    flat: dict[str, Any] = {}
+    return dict(_leaves(tree))
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            yield prefix + key, value
 
 
 def _finish(
@@ -158,32 +161,36 @@ def _one_line(error: Exception) -> str:
 
 
 def _merge_file(cfg: CfgNode, values: Mapping[str, Any], file: Path) -> list[str]:
-    defaults = flatten(to_dict(default_config()))
-    problems = []
-    for key, value in flatten(values).items():
-        if key not in defaults:
-            problems.append(f"{file}: {_unknown(key, defaults)}")
-            continue
-        try:
-            _set(cfg, key, coerce(value, defaults[key]))
-        except ValueError as error:
-            problems.append(f"{file}: {key} {error}, got {value!r}")
-    return problems
+    pairs = list(_leaves(values))
+    counts = Counter(key for key, _ in pairs)  # "A.B: 1" beside "A: {B: 2}" is one key twice
+    twice = [f"{file}: {key} is given twice" for key, count in counts.items() if count > 1]
+    return twice + _merge(cfg, pairs, coerce, f"{file}: ")
 
 
 def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> list[str]:
     if len(overrides) % 2:
         return [f"overrides must be KEY VALUE pairs, but {overrides[-1]!r} has no partner"]
+    pairs = zip(overrides[::2], overrides[1::2], strict=True)
+    return _merge(cfg, pairs, parse_override, "")
+
+
+def _merge(
+    cfg: CfgNode,
+    pairs: Iterable[tuple[str, Any]],
+    convert: Callable[[Any, Any], Any],
+    where: str,
+) -> list[str]:
+    """Sets every option that can be set; one line for each that cannot."""
     defaults = flatten(to_dict(default_config()))
     problems = []
-    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+    for key, value in pairs:
         if key not in defaults:
-            problems.append(_unknown(key, defaults))
+            problems.append(where + _unknown(key, defaults))
             continue
         try:
-            _set(cfg, key, parse_override(text, defaults[key]))
+            _set(cfg, key, convert(value, defaults[key]))
         except ValueError as error:
-            problems.append(f"{key} {error}, got {text!r}")
+            problems.append(f"{where}{key} {error}, got {value!r}")
     return problems
 
 

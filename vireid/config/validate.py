@@ -128,6 +128,11 @@ def _shapes(cfg: CfgNode) -> Iterator[str]:
 def _relations(cfg: CfgNode) -> Iterator[str]:
     if not any(term.WEIGHT for term in cfg.LOSS.values()):
         yield "every LOSS.*.WEIGHT is 0: there is nothing to train on"
+    if cfg.SOLVER.SELECT == "best" and cfg.SOLVER.VAL_EVERY > cfg.SOLVER.EPOCHS:
+        yield (
+            f"SOLVER.SELECT best never validates: SOLVER.VAL_EVERY {cfg.SOLVER.VAL_EVERY} is "
+            f"longer than SOLVER.EPOCHS {cfg.SOLVER.EPOCHS}"
+        )
     if cfg.SOLVER.SELECT == "best" and (cfg.DATA.SPLIT != "train" or not cfg.SOLVER.VAL_EVERY):
         yield (
             "SOLVER.SELECT best needs validation identities and validations: set DATA.SPLIT train "

@@ -12,6 +12,7 @@ TREE = """\
   ROOT/Visible/<identity>/<image>.bmp   ROOT/Thermal/<identity>/<image>.bmp
   ROOT/idx/{train,test}_{visible,thermal}_{1..10}.txt   lines: Visible/285/male_back_v_1.bmp 0"""
 WHERE = "RegDB is given on request by its authors: http://dm.dongguk.edu/link.html"
+KINDS = {"visible": Modality.VISIBLE, "thermal": Modality.INFRARED}
 FOLDERS = {"Visible": Modality.VISIBLE, "Thermal": Modality.INFRARED}
 USUAL_SPLIT = "train+val"  # RegDB names no validation identities
 
@@ -31,11 +32,11 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
     names = {
         (part, kind): f"idx/{part}_{kind}_{split_trial}.txt"
         for part in ("train", "test")
-        for kind in ("visible", "thermal")
+        for kind in KINDS
     }
     missing_parts(root, [*FOLDERS, *names.values()], TREE)
     train, test = (
-        [r for kind in ("visible", "thermal") for r in _read_list(root, names[part, kind])]
+        [r for kind in KINDS for r in _read_list(root, names[part, kind], KINDS[kind])]
         for part in ("train", "test")
     )
     train_pids = {record.pid for record in train}
@@ -52,14 +53,21 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
     )
 
 
-def _read_list(root: Path, name: str) -> list[ImageRecord]:
+def _read_list(root: Path, name: str, modality: Modality) -> list[ImageRecord]:
     try:
-        lines = (root / name).read_text(encoding="utf-8").splitlines()
+        lines = (root / name).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {root / name}: {error}") from error
-    records = [_parse(line, f"{root / name}, line {i}") for i, line in enumerate(lines, 1) if line]
+    records = [
+        _parse(line, f"{root / name}, line {i}") for i, line in enumerate(lines, 1) if line.strip()
+    ]
     if not records:
         raise DataError(f"{root / name} lists no image")
+    strangers = [record.path for record in records if record.modality is not modality]
+    if strangers:
+        raise DataError(
+            f"{root / name} must list {modality.name.lower()} images only, but lists {strangers[0]}"
+        )
     missing = [record.path for record in records if not (root / record.path).is_file()]
     if missing:
         raise DataError(
