@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from vireid.data.transforms import eval_transforms, normalize, train_transforms
+from vireid.data.transforms import ChannelExchange, eval_transforms, normalize, train_transforms
 from vireid.structures import Modality
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -99,3 +99,26 @@ def test_a_certain_grayscale_takes_the_colours_of_visible_images_only():
     grey = transforms[Modality.VISIBLE](image)
     assert torch.equal(grey, pixels(image.convert("L")).expand(3, -1, -1))
     assert torch.equal(transforms[Modality.INFRARED](image), pixels(image))
+
+
+def test_channel_exchange_shows_each_channel_about_equally_often_in_all_three():
+    image = torch.tensor([10, 20, 30], dtype=torch.uint8).view(3, 1, 1).expand(3, 2, 2)
+    exchange, generator = ChannelExchange(1.0), torch.random.get_rng_state()
+    torch.manual_seed(0)
+    seen = [exchange(image).unique().tolist() for _ in range(300)]
+    torch.random.set_rng_state(generator)
+    counts = [seen.count([value]) for value in (10, 20, 30)]
+    assert sum(counts) == 300 and min(counts) > 70
+
+
+def test_channel_exchange_leaves_the_other_images_alone():
+    image = torch.randint(256, (3, 4, 2), dtype=torch.uint8)
+    assert torch.equal(ChannelExchange(0.0)(image), image)
+
+
+def test_only_visible_images_lose_their_colours():
+    options = {"pad": 0, "flip": 0.0, "erase": 0.0, "erase_area": (0.1, 0.2), "mean": (0, 0, 0)}
+    transforms = train_transforms((8, 4), **options, channel_exchange=1.0)
+    image = Image.new("RGB", (4, 8), (10, 20, 30))
+    assert len(transforms[Modality.VISIBLE](image).unique()) == 1
+    assert transforms[Modality.INFRARED](image).unique().tolist() == [10, 20, 30]

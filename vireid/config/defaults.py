@@ -61,6 +61,9 @@ def _input() -> dict:
         "ERASE": 0.5,  # probability of random erasing [field: CAJ, DEEN, MPANet]
         "ERASE_AREA": [0.02, 0.4],  # share of the image that is erased [field]
         "GRAYSCALE": 0.0,  # probability of a grey visible image [DEEN: 0.5]
+        # Probability that a visible image shows one of its colour channels, drawn at random, in all
+        # three [CAJ: always, in a second copy of the image]
+        "CHANNEL_EXCHANGE": 0.0,
         "MEAN": [0.485, 0.456, 0.406],  # of the data that OSNet's published weights saw
         "STD": [0.229, 0.224, 0.225],
     }

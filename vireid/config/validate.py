@@ -57,6 +57,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{
         key: (lambda v: 0 <= v <= 1, SHARE)
         for key in (
+            "INPUT.CHANNEL_EXCHANGE",
             "INPUT.ERASE",
             "INPUT.FLIP",
             "INPUT.GRAYSCALE",

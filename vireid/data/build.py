@@ -113,6 +113,7 @@ def build_train_loader(
         erase=cfg.INPUT.ERASE,
         erase_area=tuple(cfg.INPUT.ERASE_AREA),
         grayscale=cfg.INPUT.GRAYSCALE,
+        channel_exchange=cfg.INPUT.CHANNEL_EXCHANGE,
         mean=cfg.INPUT.MEAN,
     )
     labels = [label_of[record.pid] for record in splits.train]

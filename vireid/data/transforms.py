@@ -19,9 +19,10 @@ def train_transforms(
     erase: float,
     erase_area: tuple[float, float],
     grayscale: float = 0.0,
+    channel_exchange: float = 0.0,
     mean: Sequence[float],
 ) -> dict[Modality, v2.Transform]:
-    """Resize, pad and crop, flip, erase; visible images also lose their colours at times.
+    """Resize, pad and crop, flip, erase; visible images may also lose their colours.
 
     PIL image → (3, H, W) uint8, for each modality.
 
@@ -31,17 +32,39 @@ def train_transforms(
         flip, erase: probabilities.
         erase_area: smallest and largest erased share of the image.
         grayscale: probability of dropping a visible image's colours, which infrared has not.
+        channel_exchange: probability of :class:`ChannelExchange` on a visible image.
         mean: normalisation mean in [0, 1]; erased pixels take it, so that they become zero.
     """
     fill = [round(255 * value) for value in mean]
-    steps = [
-        *_to_uint8(size),
+    augment = [
         v2.RandomCrop(list(size), padding=pad) if pad else v2.Identity(),
         v2.RandomHorizontalFlip(flip),
         v2.RandomErasing(erase, scale=erase_area, value=fill),
     ]
-    visible = [v2.RandomGrayscale(grayscale), *steps] if grayscale else steps
-    return {Modality.VISIBLE: v2.Compose(visible), Modality.INFRARED: v2.Compose(steps)}
+    grey = [v2.RandomGrayscale(grayscale)] if grayscale else []
+    exchange = [ChannelExchange(channel_exchange)] if channel_exchange else []
+    return {
+        Modality.VISIBLE: v2.Compose([*grey, *_to_uint8(size), *exchange, *augment]),
+        Modality.INFRARED: v2.Compose([*_to_uint8(size), *augment]),
+    }
+
+
+class ChannelExchange:
+    """One channel, drawn at random, in place of all three: the same clothes, another grey.
+
+    Args:
+        probability: of doing so; otherwise the image stays as it is.
+    Source: Ye et al., Channel Augmented Joint Learning for Visible-Infrared Recognition, ICCV 2021.
+    """
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(3, H, W) → (3, H, W)."""
+        if torch.rand(()) >= self.probability:
+            return image
+        return image[torch.randint(3, ())].expand_as(image).clone()
 
 
 def eval_transforms(size: tuple[int, int]) -> dict[Modality, v2.Transform]:
