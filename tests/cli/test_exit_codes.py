@@ -130,6 +130,16 @@ def test_damaged_checkpoint_is_refused(tiny_command, finished_run, tmp_path, cap
 def test_weights_file_that_does_not_exist(tiny_command, tmp_path, capsys):
     assert train.main(tiny_command(tmp_path / "run", "MODEL.PRETRAINED=gone.pth")) == 4
     assert "gone.pth" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()  # so that the mended command is not refused
+
+
+def test_overwrite_removes_nothing_when_the_new_run_cannot_start(
+    tiny_command, finished_run, tmp_path
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    arguments = [*tiny_command(run, "MODEL.PRETRAINED=gone.pth"), "--overwrite"]
+    assert train.main(arguments) == 4
+    assert (run / "checkpoints/last.pth").is_file()
 
 
 def test_evaluate_needs_a_run_folder(tmp_path, capsys):

@@ -63,6 +63,7 @@ RULES = [
         for key in (
             "INPUT.FLIP",
             "INPUT.ERASE",
+            "INPUT.CHANNEL_EXCHANGE",
             "INPUT.GRAYSCALE",
             "LOSS.IDENTITY.LABEL_SMOOTHING",
             "SOLVER.WARMUP_FACTOR",

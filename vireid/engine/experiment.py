@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
@@ -79,11 +80,13 @@ def train_and_score(
         protocols = chosen_protocols(cfg)
         check_answerable(protocols, splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+        # Whatever can fail fails before the folder is touched, so that a mended command runs.
+        trainer, origin = _prepare(cfg, splits, start, device=device, world=world)
         if world.is_main:
             claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             start_log(start.folder)
             describe_run(start.folder, cfg, splits, device)
-        trainer = _prepare(cfg, splits, start, device=device, world=world)
+            _log_start(cfg, trainer, splits, [origin, *start.changes])
         _train(cfg, trainer, splits, start.folder)
         if world.is_main:
             epoch = _load_selected(cfg, trainer, start.folder)
@@ -100,8 +103,10 @@ def train_and_score(
     return start.folder if world.is_main else None
 
 
-def _prepare(cfg: CfgNode, splits: Splits, start: Start, *, device, world: World) -> Trainer:
-    """Network, losses and optimiser, new or as the checkpoint left them."""
+def _prepare(
+    cfg: CfgNode, splits: Splits, start: Start, *, device: torch.device, world: World
+) -> tuple[Trainer, str]:
+    """Network, losses and optimiser, new or as the checkpoint left them; and where from."""
     seed_everything(cfg.SEED)
     fresh = start.checkpoint is None
     model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
@@ -113,20 +118,22 @@ def _prepare(cfg: CfgNode, splits: Splits, start: Start, *, device, world: World
         restore_rng(start.checkpoint["rng"])
         progress = trainer.progress
         origin = f"continuing {start.path} after epoch {progress.epoch}, step {progress.step}"
-    if world.is_main:
-        log.info(
-            "%s: %d images of %d identities train; device %s, %s, %d steps an epoch",
-            cfg.DATA.DATASET,
-            len(splits.train),
-            len(splits.train_pids),
-            device,
-            trainer.precision.name,
-            len(trainer.sampler),
-        )
-        log.info("%s; stages shared by both streams: %d", origin, cfg.MODEL.SHARED_DEPTH)
-        for line in start.changes:
-            log.warning("changed since the checkpoint: %s", line)
-    return trainer
+    return trainer, origin
+
+
+def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]) -> None:
+    log.info(
+        "%s: %d images of %d identities train; device %s, %s, %d steps an epoch",
+        cfg.DATA.DATASET,
+        len(splits.train),
+        len(splits.train_pids),
+        trainer.device,
+        trainer.precision.name,
+        len(trainer.sampler),
+    )
+    log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
+    for line in origin:
+        log.info("%s", line)
 
 
 def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path) -> None:

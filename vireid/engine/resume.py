@@ -84,7 +84,7 @@ def check_same_classes(checkpoint: Mapping[str, Any], splits: Splits, path: Path
 def _changes(cfg: CfgNode, text: str) -> list[str]:
     before, now = flatten(yaml.safe_load(text)), flatten(to_dict(cfg))
     return [
-        f"{key} {before.get(key)} → {value}"
+        f"changed since the checkpoint: {key} {before.get(key)} → {value}"
         for key, value in now.items()
         if before.get(key) != value and key not in HARMLESS
     ]
