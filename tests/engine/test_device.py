@@ -42,11 +42,12 @@ def test_without_a_compiler_stages_stay_eager_and_one_line_says_so(monkeypatch, 
     def no_compiler(*_, **__):
         raise RuntimeError("no C++ compiler found\nand a long story about it")
 
-    stage = nn.Linear(2, 2)
+    stage, logger = nn.Linear(2, 2), logging.getLogger(device.__name__)
     monkeypatch.setattr(torch, "compile", no_compiler)
-    monkeypatch.setattr(logging.getLogger("vireid"), "propagate", True)
+    logger.addHandler(caplog.handler)  # runs in other tests stop messages from reaching pytest's
     compile_stages([stage], CPU)
+    logger.removeHandler(caplog.handler)
     assert stage._compiled_call_impl is None
-    assert len(caplog.records) == 1
-    message = caplog.records[0].getMessage()
-    assert "no C++ compiler found" in message and "\n" not in message
+    messages = {record.getMessage() for record in caplog.records}
+    assert len(messages) == 1
+    assert "no C++ compiler found" in messages.copy().pop() and "\n" not in messages.pop()
