@@ -1,6 +1,6 @@
 """Run with --help; the tool itself is vireid/cli/evaluate.py."""
 
-from vireid.cli.evaluate import main
+from vireid.cli import launch
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(launch("evaluate"))

@@ -1,6 +1,6 @@
 """Run with --help; the tool itself is vireid/cli/train.py."""
 
-from vireid.cli.train import main
+from vireid.cli import launch
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(launch("train"))

@@ -4,6 +4,7 @@ Each module parses, calls and prints; whatever it calls can be called from Pytho
 """
 
 import importlib
+import signal
 import sys
 
 TOOLS = ("train", "evaluate", "make_synthetic")
@@ -20,4 +21,13 @@ def main() -> int:
         print(usage, file=sys.stderr)
         return 2
     sys.argv[:2] = [f"vireid {name}"]
-    return importlib.import_module(f"vireid.cli.{name}").main()
+    return launch(name)
+
+
+def launch(name: str) -> int:
+    """Runs one tool with the command line's arguments; returns the exit code."""
+    try:  # importing torch takes seconds, in which Ctrl-C must not end in a traceback
+        return importlib.import_module(f"vireid.cli.{name}").main()
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 128 + signal.SIGINT

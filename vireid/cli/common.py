@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
@@ -32,21 +36,40 @@ def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
 
     @wraps(run)
     def main(arguments: Sequence[str] | None = None) -> int:
-        try:
-            run(arguments)
-        except VireidError as error:
-            _log_error(f"error: {error}")
-            return error.exit_code
-        except KeyboardInterrupt:
-            print("\nstopped", file=sys.stderr)
-            return 128 + signal.SIGINT
+        with _sigterm_unwinds():
+            try:
+                run(arguments)
+            except VireidError as error:
+                _log_error(f"error: {error}")
+                return error.exit_code
+            except KeyboardInterrupt:
+                print("\nstopped", file=sys.stderr)
+                return 128 + signal.SIGINT
         return 0
 
     return main
 
 
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """SIGTERM leaves through every ``finally``, so that half-written files are removed."""
+    if threading.current_thread() is not threading.main_thread():  # signals are not its business
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def _log_error(message: str) -> None:
-    print(message, file=sys.stderr)
+    rank = os.environ.get("RANK", "0")  # of torchrun; all its processes meet the same mistake
+    print(message if rank == "0" else f"process {rank}: {message}", file=sys.stderr)
     for handler in logging.getLogger("vireid").handlers:  # a run's log.txt tells why it ended
         if isinstance(handler, logging.FileHandler):
             handler.stream.write(message + "\n")
@@ -61,6 +84,11 @@ def parser(doc: str | None, example: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def is_key(word: str) -> bool:
+    """Whether a word of the command line is meant as an option's name, known or mistyped."""
+    return re.fullmatch(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*", word) is not None
 
 
 def device_override(device: str | None) -> list[str]:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from vireid.cli.common import OVERRIDES_HELP, device_override, parser, read_config, tool
-from vireid.config.defaults import default_config
-from vireid.config.load import flatten
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, read_config, tool
 from vireid.engine.score import score_run
 from vireid.errors import CheckpointError
 
@@ -32,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: results.json in the run folder, with --dataset or --root "
-        "results_<dataset>.json",
+        help="default: results.json in the run folder; for other data or options than the run's "
+        "a file beside it, named by the difference",
     )
     line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
@@ -42,13 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not config.is_file():
         raise CheckpointError(f"{args.run} is not a run folder: it has no config.yaml")
     # --protocols takes every word that follows, so options after it end up among its names.
-    keys = flatten(default_config())
-    names = list(takewhile(lambda word: word not in keys, args.protocols))
+    names = list(takewhile(lambda word: not is_key(word), args.protocols))
     overrides = args.overrides + args.protocols[len(names) :] + device_override(args.device)
     overrides += ["DATA.DATASET", args.dataset] if args.dataset else []
     overrides += ["DATA.ROOT", args.root] if args.root else []
     overrides += ["TEST.PROTOCOLS", f"[{', '.join(names)}]"] if names else []
     cfg = read_config(config, overrides)
-    elsewhere = args.dataset or args.root
-    name = f"results_{cfg.DATA.DATASET}.json" if elsewhere else "results.json"
-    score_run(cfg, run=args.run, out=args.out or args.run / name)
+    score_run(cfg, run=args.run, out=args.out)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from vireid.analysis.curves import draw_run
-from vireid.cli.common import OVERRIDES_HELP, device_override, parser, read_config, tool
-from vireid.config.defaults import default_config
-from vireid.config.load import flatten
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, read_config, tool
 from vireid.engine.experiment import train_and_score
+from vireid.errors import UsageError
 
 AUTO = "auto"
 
@@ -25,7 +23,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--resume",
         nargs="?",
         const=AUTO,
-        default="",
         metavar="PATH",
         help="continue the run in OUTPUT_DIR, or from this checkpoint or run folder",
     )
@@ -35,15 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = line.parse_intermixed_args(
         _explicit_resume(sys.argv[1:] if arguments is None else arguments)
     )
-    if args.resume and args.overwrite:
+    resume = args.resume is not None
+    if resume and args.overwrite:
         line.error("--resume continues a run and --overwrite replaces it: choose one")
+    if args.resume == "":
+        raise UsageError("--resume: the path is empty; name a checkpoint or a run folder, or none")
     cfg = read_config(args.cfg, args.overrides + device_override(args.device))
-    resume = None if args.resume in ("", AUTO) else Path(args.resume).expanduser()
     folder = train_and_score(
         cfg,
         config_path=args.cfg,
-        resume=bool(args.resume),
-        resume_from=resume,
+        resume=resume,
+        resume_from=Path(args.resume).expanduser() if resume and args.resume != AUTO else None,
         overwrite=args.overwrite,
     )
     if folder is not None:
@@ -52,11 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _explicit_resume(arguments: Sequence[str]) -> list[str]:
     """``--resume KEY VALUE``: a bare --resume must not take an option's name for a path."""
-    keys = flatten(default_config())
-    following = [*arguments[1:], "--"]
+    following = [*arguments, "--"][1:]
     return [
         f"--resume={AUTO}"
-        if one == "--resume" and (after in keys or re.fullmatch(r"[A-Z_]+(\.[A-Z0-9_]+)+", after))
+        if one == "--resume" and is_key(after) and not Path(after).exists()
         else one
         for one, after in zip(arguments, following, strict=True)
     ]

@@ -37,7 +37,7 @@ def parse_override(text: str, default: Any) -> Any:
         return text
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         raise ValueError("cannot be read as a value") from error
     return coerce(value, default)
 

@@ -144,6 +144,8 @@ def _read_yaml(path: Path) -> dict:
         raise UsageError(f"cannot read config file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"config file {path} is not UTF-8 text") from error
+    except RecursionError as error:
+        raise UsageError(f"config file {path} is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise UsageError(f"config file {path} is not valid YAML: {_one_line(error)}") from error
     if values is None:

@@ -127,6 +127,8 @@ def _shapes(cfg: CfgNode) -> Iterator[str]:
 
 
 def _relations(cfg: CfgNode) -> Iterator[str]:
+    if not cfg.MODEL.PRETRAINED:
+        yield "MODEL.PRETRAINED must be a file, imagenet or none, got an empty text"
     if not any(term.WEIGHT for term in cfg.LOSS.values()):
         yield "every LOSS.*.WEIGHT is 0: there is nothing to train on"
     if cfg.SOLVER.SELECT == "best" and cfg.SOLVER.VAL_EVERY > cfg.SOLVER.EPOCHS:

@@ -94,6 +94,12 @@ def build_train_loader(
         DataError: fewer identities than a batch needs.
         UsageError: the batch cannot be shared out among the processes.
     """
+    if cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES < 2:
+        raise UsageError(
+            f"SAMPLER.IDENTITIES={cfg.SAMPLER.IDENTITIES} × SAMPLER.IMAGES={cfg.SAMPLER.IMAGES} "
+            f"over {world_size} process(es) leaves one image of a modality to a process, which "
+            "BatchNorm cannot normalise: raise either of them"
+        )
     try:
         sampler = IdentityBatchSampler(
             splits.train,
@@ -147,6 +153,6 @@ def _loading(cfg: CfgNode, device: torch.device) -> dict:
 
 
 def _leave_signals_to_the_loop(worker: int) -> None:
-    """Loader processes outlive a Ctrl-C in the terminal: the training loop ends them itself."""
+    """A signal to the process group must not take the loop's data away: the loop ends these."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

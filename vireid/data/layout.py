@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from vireid.errors import DataError
+from vireid.structures import Splits
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
@@ -51,3 +54,25 @@ def images_in(folder: Path) -> Iterator[Path]:
 def hold_out(pids: list[int], every: int = 5) -> set[int]:
     """Every fifth identity, in ascending order: the validation identities of a set without any."""
     return set(sorted(pids)[every - 1 :: every])
+
+
+def fingerprint(splits: Splits) -> str:
+    """Digest of every image's path, identity, camera, modality and size on disk.
+
+    It does not depend on which images train and which test: all splits of a set share it.
+
+    Raises:
+        DataError: an image is no readable file, or its name is no text.
+    """
+    digest = hashlib.sha256()
+    for r in sorted(splits.train + splits.val + splits.test, key=lambda record: record.path):
+        path = splits.root / r.path
+        try:
+            status = path.stat()
+            line = f"{r.path}\t{r.pid}\t{r.camid}\t{int(r.modality)}\t{status.st_size}\n".encode()
+        except (OSError, UnicodeEncodeError) as error:
+            raise DataError(f"image {str(path)!a} cannot be read ({error})") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"image {path} is not a file: remove or rename it")
+        digest.update(line)
+    return digest.hexdigest()

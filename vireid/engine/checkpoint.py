@@ -15,7 +15,20 @@ from vireid.errors import CheckpointError
 from vireid.models.weights import read_tensors
 
 FORMAT = 1
-REQUIRED = ("format", "model", "optimizer", "progress", "config", "pids", "rng")
+REQUIRED = (
+    "format",
+    "model",
+    "criterion",
+    "optimizer",
+    "scaler",
+    "progress",
+    "rng",
+    "config",
+    "pids",
+    "dataset",
+    "split_trial",
+    "data",
+)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from vireid.errors import UsageError
 
 log = logging.getLogger(__name__)
 
+RECOMPILATIONS_PER_STAGE = 8  # training and evaluation, whole and last batches, autocast or not
+
 
 @dataclass(frozen=True, slots=True)
 class Precision:
@@ -98,5 +100,9 @@ def compile_stages(stages: list[nn.Module], device: torch.device) -> None:
             reason,
         )
         return
+    # All stages run nn.Sequential's forward, and dynamo gives one function few compiled versions.
+    limit = RECOMPILATIONS_PER_STAGE * len(stages)
+    dynamo = torch._dynamo.config
+    dynamo.cache_size_limit = max(dynamo.cache_size_limit, limit)
     for stage in stages:
         stage.compile()

@@ -7,7 +7,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from yacs.config import CfgNode
 
 from vireid.config import dump_config
 from vireid.data.build import build_splits, prepare_data
+from vireid.data.layout import fingerprint
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     load_checkpoint,
@@ -28,7 +30,7 @@ from vireid.engine.checkpoint import (
 from vireid.engine.device import resolve_device
 from vireid.engine.distributed import World, join_world
 from vireid.engine.events import write_events
-from vireid.engine.resume import Start, check_same_classes, find_start
+from vireid.engine.resume import Start, check_same_data, find_start, settle_best
 from vireid.engine.run import (
     BEST,
     LAST,
@@ -41,13 +43,15 @@ from vireid.engine.run import (
 from vireid.engine.score import check_answerable, chosen_protocols, score, source_of
 from vireid.engine.signals import StopFlag
 from vireid.engine.train import TIMING, Trainer, fit
-from vireid.errors import StoppedError
+from vireid.errors import DivergedError, StoppedError
 from vireid.evaluation.protocols import expand
 from vireid.evaluation.report import results_table, write_results
 from vireid.models.build import build_model
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
+
+Save = Callable[[str], None]  # name within the run folder → a checkpoint there
 
 
 def train_and_score(
@@ -72,39 +76,33 @@ def train_and_score(
         StoppedError: a signal came; a checkpoint that continues was written.
     """
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
-    with join_world(device.type) as world:
+    with join_world(device.type) as world, ExitStack() as stack:
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
         splits = build_splits(cfg)
-        protocols = chosen_protocols(cfg)
-        check_answerable(protocols, splits)
+        data = fingerprint(splits)
+        check_answerable(chosen_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
-        trainer, origin = _prepare(cfg, splits, start, device=device, world=world)
+        trainer, origin = _prepare(cfg, splits, start, data=data, device=device, world=world)
         if world.is_main:
-            claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
+            claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
+            stack.enter_context(claim)
             start_log(start.folder)
-            describe_run(start.folder, cfg, splits, device)
+            describe_run(start.folder, cfg, root=splits.root, data=data, device=device)
             _log_start(cfg, trainer, splits, [origin, *start.changes])
-        _train(cfg, trainer, splits, start.folder)
+            settle_best(trainer.progress, start)
+        save = partial(_save, cfg, trainer, splits, start.folder, data)
+        _train(cfg, trainer, splits, start, save)
         if world.is_main:
-            epoch = _load_selected(cfg, trainer, start.folder)
-            results = score(cfg, trainer.model, splits, protocols, device=device)
-            source = source_of(cfg, run=start.folder, epoch=epoch)
-            write_results(start.folder / "results.json", results, source)
-            log.info(
-                "\n%s\n\nresults of epoch %d in %s",
-                results_table(results),
-                epoch,
-                start.folder / "results.json",
-            )
+            _score(cfg, trainer, splits, start.folder, data)
         world.barrier()
     return start.folder if world.is_main else None
 
 
 def _prepare(
-    cfg: CfgNode, splits: Splits, start: Start, *, device: torch.device, world: World
+    cfg: CfgNode, splits: Splits, start: Start, *, data: str, device: torch.device, world: World
 ) -> tuple[Trainer, str]:
     """Network, losses and optimiser, new or as the checkpoint left them; and where from."""
     seed_everything(cfg.SEED)
@@ -112,7 +110,7 @@ def _prepare(
     model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
     trainer = build_trainer(cfg, model, splits, device=device, world=world)
     if start.checkpoint is not None:
-        check_same_classes(start.checkpoint, splits, start.path)
+        check_same_data(start.checkpoint, splits, data, start.path)
         load_model(model, start.checkpoint["model"], start.path)
         trainer.restore(start.checkpoint)
         restore_rng(start.checkpoint["rng"])
@@ -136,11 +134,13 @@ def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]
         log.info("%s", line)
 
 
-def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path) -> None:
+def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, start: Start, save: Save) -> None:
     """Runs the schedule; a signal saves a checkpoint that continues and raises StoppedError."""
-    save = partial(_save, cfg, trainer, splits, folder)
-    if trainer.progress.epoch == trainer.progress.step == 0:
-        save(LAST)  # so that a run killed in its first epoch can be resumed
+    folder, progress = start.folder, trainer.progress
+    if start.checkpoint is None or start.path.resolve() != (folder / LAST).resolve():
+        save(LAST)  # a run killed in its first epoch can be resumed
+    if trainer.world.is_main:  # a process killed after the checkpoint has left a row less
+        write_metrics(folder / "metrics.csv", progress.history)
     with StopFlag() as stop:
         received = fit(
             trainer, stop, end_of_epoch=lambda: _end_epoch(cfg, trainer, splits, folder, save)
@@ -149,14 +149,35 @@ def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path) -> None
         save(LAST)
         trainer.world.barrier()
         progress = trainer.progress
-        raise StoppedError(
-            f"{signal.Signals(received).name}: stopped after epoch {progress.epoch}, step "
-            f"{progress.step}, and saved {folder / LAST}; continue with:\n  {_resume_command()}",
-            received,
-        )
+        done = f"stopped after epoch {progress.epoch}, step {progress.step}"
+        raise _stopped(received, f"{done}, and saved {folder / LAST}", folder, trainer.world)
 
 
-def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, save) -> None:
+def _stopped(number: int, what: str, folder: Path, world: World) -> StoppedError:
+    """The error that ends a stopped run: what was kept, and the command that continues."""
+    python = ["python"]
+    if world.size > 1:
+        python = ["torchrun", "--standalone", "--nproc-per-node", str(world.size)]
+    tool = sys.argv[0].split() if sys.argv[0].startswith("vireid ") else [*python, sys.argv[0]]
+    command = [*tool, "--cfg", str(folder / "config.yaml"), "--resume", str(folder)]
+    name = signal.Signals(number).name
+    return StoppedError(f"{name}: {what}; continue with:\n  {shlex.join(command)}", number)
+
+
+def _score(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: str) -> None:
+    """Writes results.json of the selected epoch."""
+    epoch = _load_selected(cfg, trainer, folder)
+    path = folder / "results.json"
+    try:
+        results = score(cfg, trainer.model, splits, chosen_protocols(cfg), device=trainer.device)
+    except KeyboardInterrupt:
+        what = f"stopped before the scores were there; the trained network is in {folder / LAST}"
+        raise _stopped(signal.SIGINT, what, folder, trainer.world) from None
+    write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=data))
+    log.info("\n%s\n\nresults of epoch %d in %s", results_table(results), epoch, path)
+
+
+def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, save: Save) -> None:
     """Validates when due, logs, and saves; the other processes wait."""
     progress, world = trainer.progress, trainer.world
     if world.is_main:
@@ -171,8 +192,8 @@ def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, sav
     world.barrier()
 
 
-def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save) -> None:
-    """Adds the validation scores to the epoch's row, before the timing columns."""
+def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save: Save) -> None:
+    """Adds the validation scores to the epoch's row."""
     progress = trainer.progress
     results = score(cfg, trainer.model, splits, expand(["val"]), device=trainer.device)
     scores = {
@@ -180,26 +201,40 @@ def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save) -> None:
         for name, entry in results.items()
         for metric in ("rank1", "mAP")
     }
-    row = progress.history[-1]
-    timing = {name: row.pop(name) for name in TIMING}
-    row.update(scores | timing)
+    progress.history[-1].update(scores)
     mean_ap = sum(entry["mean"]["mAP"] for entry in results.values()) / len(results)
     if mean_ap > progress.best.get("mAP", -1.0):
         progress.best = {"mAP": mean_ap, "epoch": progress.epoch}
         save(BEST)
 
 
-def _save(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, name: str) -> None:
-    if trainer.world.is_main:
-        content: dict[str, Any] = {
-            **trainer.state(),
-            "rng": rng_state(),
-            "config": dump_config(cfg),
-            "pids": list(splits.train_pids),
-            "dataset": cfg.DATA.DATASET,
-            "split_trial": splits.split_trial,
-        }
-        save_checkpoint(folder / name, content)
+def _save(
+    cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: str, name: str
+) -> None:
+    """Writes a checkpoint, unless training has broken the network: the last good one stays."""
+    if not trainer.world.is_main:
+        return
+    broken = [key for key, value in trainer.model.state_dict().items() if not _finite(value)]
+    if broken:
+        raise DivergedError(
+            f"{len(broken)} tensors of the network are not finite after epoch "
+            f"{trainer.progress.epoch}, step {trainer.progress.step}, the first is {broken[0]}; "
+            "lower SOLVER.BASE_LR or use PRECISION fp32"
+        )
+    content: dict[str, Any] = {
+        **trainer.state(),
+        "rng": rng_state(),
+        "config": dump_config(cfg),
+        "pids": list(splits.train_pids),
+        "dataset": cfg.DATA.DATASET,
+        "split_trial": splits.split_trial,
+        "data": data,
+    }
+    save_checkpoint(folder / name, content)
+
+
+def _finite(values: torch.Tensor) -> bool:
+    return bool(torch.isfinite(values).all())
 
 
 def _load_selected(cfg: CfgNode, trainer: Trainer, folder: Path) -> int:
@@ -219,9 +254,3 @@ def _log_epoch(row: Mapping[str, float], epochs: int) -> None:
     log.info(
         "epoch %d/%d  %s  lr %.2e  %.1f s", row["epoch"], epochs, figures, row["lr"], row["seconds"]
     )
-
-
-def _resume_command() -> str:
-    """The command that was typed, with --resume."""
-    kept = [a for a in sys.argv if a != "--overwrite" and not a.startswith("--resume")]
-    return shlex.join(["python", kept[0], "--resume", *kept[1:]])

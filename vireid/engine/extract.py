@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -49,8 +50,13 @@ def extract_features(
             features = (features + _features(model, images.flip(3), batch.is_infrared)) / 2
         rows.append(features.cpu())
     model.train(was_training)
+    return replace(without_features(records), features=torch.cat(rows).numpy())
+
+
+def without_features(records: Sequence[ImageRecord]) -> FeatureSet:
+    """What is known of images before any network has seen them; ``features`` is (N, 0)."""
     return FeatureSet(
-        features=torch.cat(rows).numpy(),
+        features=np.empty((len(records), 0), dtype=np.float32),
         pids=np.array([record.pid for record in records], dtype=np.int64),
         camids=np.array([record.camid for record in records], dtype=np.int64),
         modality=np.array([int(record.modality) for record in records], dtype=np.uint8),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +14,19 @@ from yacs.config import CfgNode
 
 from vireid.config.load import flatten, to_dict
 from vireid.engine.checkpoint import load_checkpoint
-from vireid.engine.run import LAST, run_folder
-from vireid.errors import CheckpointError
+from vireid.engine.run import BEST, LAST, run_folder
+from vireid.engine.train import Progress
+from vireid.errors import CheckpointError, UsageError
 from vireid.structures import Splits
+
+log = logging.getLogger(__name__)
 
 # Options that change neither what is trained nor how.
 HARMLESS = ("DATA.ROOT", "DATA.WORKERS", "OUTPUT_DIR", "DEVICE", "SOLVER.CHECKPOINT_EVERY")
+# Where the weights came from: the checkpoint's take their place.
+WITHOUT_EFFECT = ("MODEL.PRETRAINED", "MODEL.GEM_P")
+# What the sums and the batches of an epoch depend on: fixed until the epoch ends.
+FIXED_WITHIN_EPOCH = ("LOSS.", "SAMPLER.", "SEED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ def find_start(
     Raises:
         CheckpointError: a continuation was asked for and there is no usable checkpoint; training
             never starts over silently.
+        UsageError: options changed that a continuation cannot change.
     """
     folder = run_folder(cfg, config_path, splits.split_trial)
     if not resume:
@@ -67,24 +77,69 @@ def find_start(
         path,
         checkpoint,
         in_place=path.resolve().is_relative_to(folder.resolve()),
-        changes=_changes(cfg, checkpoint["config"]),
+        changes=_changes(cfg, checkpoint, path),
     )
 
 
-def check_same_classes(checkpoint: Mapping[str, Any], splits: Splits, path: Path) -> None:
-    """Raises :class:`CheckpointError` unless both train the same identities."""
+def check_same_data(checkpoint: Mapping[str, Any], splits: Splits, data: str, path: Path) -> None:
+    """Raises :class:`CheckpointError` unless both train on the same images of the same identities.
+
+    Args:
+        data: fingerprint of the data set.
+    """
     if tuple(checkpoint["pids"]) != splits.train_pids:
         raise CheckpointError(
             f"{path} was trained on {len(checkpoint['pids'])} identities of "
             f"{checkpoint['dataset']}, split {checkpoint['split_trial']}, which are not the "
             f"{len(splits.train_pids)} of this configuration: check DATA.*"
         )
+    if checkpoint["data"] != data:
+        raise CheckpointError(
+            f"{path} was trained on other images than those in {splits.root} (fingerprint "
+            f"{checkpoint['data'][:12]}, here {data[:12]}): set DATA.ROOT to its data, or start a "
+            "new run with MODEL.PRETRAINED"
+        )
 
 
-def _changes(cfg: CfgNode, text: str) -> list[str]:
-    before, now = flatten(yaml.safe_load(text)), flatten(to_dict(cfg))
-    return [
-        f"changed since the checkpoint: {key} {before.get(key)} → {value}"
+def settle_best(progress: Progress, start: Start) -> None:
+    """Makes the folder's best checkpoint the one that ``progress`` speaks of, or forgets it.
+
+    Another folder's is copied. It may also be gone, or be of an epoch after the one that training
+    continues from.
+    """
+    best, source = start.folder / BEST, start.path.resolve().parent.parent / BEST
+    if not progress.best:
+        return
+    try:
+        if load_checkpoint(source)["progress"]["epoch"] != progress.best["epoch"]:
+            raise CheckpointError(f"{source} is of another epoch")
+        if source != best.resolve():
+            shutil.copyfile(source, best)
+    except (CheckpointError, OSError) as error:
+        progress.best = {}
+        log.info("the best epoch so far is not at hand (%s): the search for it starts anew", error)
+
+
+def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
+    before, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
+    changed = {
+        key: f"{key} {before.get(key)} → {value}"
         for key, value in now.items()
         if before.get(key) != value and key not in HARMLESS
+    }
+    if "SOLVER.OPTIMIZER" in changed:
+        raise UsageError(
+            f"{changed['SOLVER.OPTIMIZER']}: the state in {path} is of the other optimiser; keep "
+            "it, or start a new run"
+        )
+    refused = [line for key, line in changed.items() if key.startswith(FIXED_WITHIN_EPOCH)]
+    if refused and checkpoint["progress"]["step"]:
+        raise UsageError(
+            f"{path} was saved within an epoch, whose losses and batches must stay as they are: "
+            f"resume without {', '.join(refused)}, and change that after the epoch's end"
+        )
+    return [
+        f"changed since the checkpoint: {line}"
+        + (" (no effect: the weights come from the checkpoint)" if key in WITHOUT_EFFECT else "")
+        for key, line in changed.items()
     ]

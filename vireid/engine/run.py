@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import logging
@@ -14,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +24,30 @@ from yacs.config import CfgNode
 
 import vireid
 from vireid.config import dump_config
+from vireid.engine.train import TIMING
 from vireid.errors import UsageError
-from vireid.structures import Splits
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 LAST = "checkpoints/last.pth"
 BEST = "checkpoints/best.pth"
-OWN_ENTRIES = (  # everything that a run writes, and all that --overwrite removes
-    "config.yaml",
+# Everything that a run writes, and all that --overwrite removes; what makes a folder a run goes
+# last, so that a removal that is cut short leaves a folder that still counts as one.
+OWN_ENTRIES = (
     "command.txt",
     "environment.json",
     "log.txt",
-    "metrics.csv",
-    "results.json",
-    "checkpoints",
+    "results*.json",
+    "events.out.tfevents.*",
     "figures",
+    "checkpoints",
+    "metrics.csv",
+    "config.yaml",
 )
+RUN_MARKS = ("config.yaml", "metrics.csv", LAST)
 
 
 def run_folder(cfg: CfgNode, config_path: Path, split_trial: int | None) -> Path:
@@ -51,33 +60,76 @@ def run_folder(cfg: CfgNode, config_path: Path, split_trial: int | None) -> Path
     return folder / f"seed{cfg.SEED}"
 
 
-def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Makes the folder, unless it holds a run that nobody allowed to touch.
+@contextmanager
+def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Makes the folder, unless it holds a run that nobody allowed to touch, and keeps it locked.
 
     Raises:
-        UsageError: it holds a run, it is a file, or it cannot be written.
+        UsageError: it holds a run, another process works in it, it is a file, or it cannot be
+            written.
     """
-    if (folder / "config.yaml").exists() and not resume:
-        if not overwrite:
-            raise UsageError(
-                f"OUTPUT_DIR {folder} already holds a run: continue it with --resume, replace it "
-                "with --overwrite, or name another OUTPUT_DIR"
-            )
-        for name in OWN_ENTRIES:
-            path = folder / name
-            if path.is_dir():
+    holds_run = any((folder / name).exists() for name in RUN_MARKS)
+    if holds_run and not resume and not overwrite:
+        raise UsageError(
+            f"OUTPUT_DIR {folder} already holds a run: continue it with --resume, replace it "
+            "with --overwrite, or name another OUTPUT_DIR"
+        )
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(folder))
+            if holds_run and not resume:
+                _remove_run(folder)
+            (folder / "figures").mkdir(exist_ok=True)
+            (folder / "checkpoints").mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot write OUTPUT_DIR {folder}: {error.strerror}") from error
+        yield
+
+
+def _remove_run(folder: Path) -> None:
+    for pattern in OWN_ENTRIES:
+        for path in folder.glob(pattern):
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
-                path.unlink(missing_ok=True)
+                path.unlink()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of the folder; the system lifts the lock of one that dies.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        (folder / "checkpoints").mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write OUTPUT_DIR {folder}: {error.strerror}") from error
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UsageError(
+            f"OUTPUT_DIR {folder}: another process is training in it; wait for it or stop it"
+        ) from error
+    except OSError:
+        pass  # a network disk without locks
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def describe_run(folder: Path, cfg: CfgNode, splits: Splits, device: torch.device) -> None:
-    """Writes what the run is: config.yaml, command.txt, environment.json."""
+def describe_run(
+    folder: Path, cfg: CfgNode, *, root: Path, data: str, device: torch.device
+) -> None:
+    """Writes what the run is: config.yaml, command.txt, environment.json.
+
+    Args:
+        root, data: the data set's folder and fingerprint.
+    """
     write_text(folder / "config.yaml", dump_config(cfg))
     with (folder / "command.txt").open("a", encoding="utf-8") as file:  # one line per start
         file.write(shlex.join(["python", *sys.argv]) + "\n")
@@ -91,7 +143,7 @@ def describe_run(folder: Path, cfg: CfgNode, splits: Splits, device: torch.devic
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "git": git_state(),
-        "data": {"root": str(splits.root), "fingerprint": fingerprint(splits)},
+        "data": {"root": str(root), "fingerprint": data},
     }
     write_text(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
 
@@ -115,22 +167,12 @@ def git_state() -> dict[str, str | bool] | None:
         return None
 
 
-def fingerprint(splits: Splits) -> str:
-    """Digest of every image's split, path, identity, camera, modality and size on disk."""
-    digest = hashlib.sha256()
-    for part in ("train", "val", "test"):
-        for r in sorted(getattr(splits, part), key=lambda record: record.path):
-            size = (splits.root / r.path).stat().st_size
-            line = f"{part}\t{r.path}\t{r.pid}\t{r.camid}\t{int(r.modality)}\t{size}\n"
-            digest.update(line.encode())
-    return digest.hexdigest()
-
-
 def write_metrics(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """A CSV of all the rows; columns that not every row has stay empty there."""
-    columns = max(history, key=len, default={})
+    """A CSV of all the rows; columns that not every row has stay empty there, timing comes last."""
+    terms = dict.fromkeys(name for row in history for name in row if name not in TIMING)
+    columns = [*terms, *TIMING]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(columns), restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_text(path, text.getvalue())

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from yacs.config import CfgNode
 
+from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_eval_loader, build_splits, prepare_data
+from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import load_checkpoint, load_model
 from vireid.engine.device import resolve_device
-from vireid.engine.extract import extract_features
+from vireid.engine.extract import extract_features, without_features
 from vireid.engine.run import BEST, LAST
-from vireid.errors import CheckpointError, DataError
-from vireid.evaluation.evaluate import evaluate
+from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.evaluation.evaluate import evaluate, require_answerable
 from vireid.evaluation.gallery import Permutations, read_permutations
 from vireid.evaluation.protocols import GROUPS, RetrievalProtocol, expand
 from vireid.evaluation.report import results_table, summarise, write_results
@@ -24,40 +28,59 @@ from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
 from vireid.structures import ImageRecord, Splits
 
+log = logging.getLogger(__name__)
 
-def score_run(cfg: CfgNode, *, run: Path, out: Path) -> None:
-    """Scores a finished run and writes results.json; protocols scored before are kept.
+# Options whose change makes other scores of the same network on the same data.
+SCORING = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "SOLVER.SELECT", "TEST.METRIC", "TEST.FLIP")
+
+
+def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
+    """Scores a finished run and writes its results; protocols scored before are kept.
 
     Args:
         cfg: the run's configuration, with what the user changed.
         run: its folder.
-        out: file to write.
+        out: file to write; by default ``results.json`` in the run folder for what the run itself
+            scores, and a file beside it, named by the difference, for anything else.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
-        DataError: the data cannot answer a protocol, or belong to another split.
+        DataError: the data cannot answer a protocol, or the network was trained on them.
+        UsageError: ``out`` cannot be written.
     """
     path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
     checkpoint = load_checkpoint(path)
-    _check_split(cfg, checkpoint, path)
-    if checkpoint["progress"]["epoch"] == 0:
+    epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
+    if epoch == 0:
         raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
+    if step:
+        log.warning("%s was saved within epoch %d: its training is not finished", path, epoch + 1)
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
-    splits = build_splits(cfg)
+    splits, protocols = build_splits(cfg), chosen_protocols(cfg)
+    data = fingerprint(splits)
+    _check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
+    out = out or run / _results_name(cfg, checkpoint, data)
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
     model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False)
     load_model(model, checkpoint["model"], path)
-    results = score(cfg, model.to(device), splits, chosen_protocols(cfg), device=device)
-    source = source_of(cfg, run=run, epoch=checkpoint["progress"]["epoch"])
+    results = score(cfg, model.to(device), splits, protocols, device=device)
+    source = source_of(cfg, run=run, epoch=epoch, data=data)
     write_results(out, {**_kept(out, source), **results}, source)
     print(f"{results_table(results)}\n\nwrote {out}")
 
 
-def source_of(cfg: CfgNode, *, run: Path, epoch: int) -> dict[str, Any]:
-    """The ``source`` entry of results.json: which network's which features were scored."""
+def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, Any]:
+    """The ``source`` entry of results.json: which network's features of which images were scored.
+
+    Args:
+        data: fingerprint of the data set.
+    """
     return {
         "features": None,
         "run": str(run),
         "dataset": cfg.DATA.DATASET,
+        "data": data,
         "epoch": epoch,
         "exit": "deep",
         "embedding": "global",
@@ -66,21 +89,53 @@ def source_of(cfg: CfgNode, *, run: Path, epoch: int) -> dict[str, Any]:
     }
 
 
-def _check_split(cfg: CfgNode, checkpoint: dict[str, Any], path: Path) -> None:
-    """A network scored on a split that it was not trained for has seen the test identities."""
+def _check_unseen(
+    cfg: CfgNode,
+    checkpoint: Mapping[str, Any],
+    protocols: Sequence[RetrievalProtocol],
+    splits: Splits,
+    *,
+    data: str,
+    path: Path,
+) -> None:
+    """A network scored on identities that it was trained with shows its memory."""
     trained = checkpoint["split_trial"]
     if checkpoint["dataset"] == cfg.DATA.DATASET and trained not in (None, cfg.DATA.TRIAL):
         raise DataError(
             f"{path} was trained on split {trained}; scoring it on DATA.TRIAL={cfg.DATA.TRIAL} "
             "would test it on identities that it was trained with"
         )
+    for protocol in protocols:
+        pids = {record.pid for record in records_of(protocol, splits)}
+        seen = sorted(pids & set(checkpoint["pids"])) if checkpoint["data"] == data else []
+        if seen:
+            raise DataError(
+                f"{protocol.name}: {path} was trained on {len(seen)} of its {len(pids)} "
+                f"identities, the first {seen[:3]}; train with the DATA.SPLIT that you score"
+            )
 
 
-def _kept(out: Path, source: dict[str, Any]) -> dict[str, Any]:
+def _results_name(cfg: CfgNode, checkpoint: Mapping[str, Any], data: str) -> str:
+    """``results.json``, or a name that tells what differs from the run's own scores."""
+    own, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
+    tags = []
+    if cfg.DATA.DATASET != checkpoint["dataset"]:
+        tags.append(cfg.DATA.DATASET)
+    elif data != checkpoint["data"]:
+        tags += [cfg.DATA.DATASET, data[:8]]
+    for key in SCORING:
+        if now[key] != own.get(key):
+            values = now[key] if isinstance(now[key], list) else [now[key]]
+            tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
+    return "_".join(["results", *tags]) + ".json"
+
+
+def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
     """Earlier results in the same file, if they are of the same features."""
     try:
         before = json.loads(out.read_text(encoding="utf-8"))
-        return before["protocols"] if before["source"] == source else {}
+        same = {**before["source"], "run": None} == {**source, "run": None}  # a run can be moved
+        return before["protocols"] if same else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -103,20 +158,27 @@ def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRec
     return splits.val
 
 
-def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> None:
-    """Fails before training rather than after it, when the data cannot answer a protocol.
+def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> Permutations | None:
+    """Draws every gallery once without features: fails before training rather than after it.
 
+    Returns:
+        the official permutations, if a protocol draws by them.
     Raises:
         DataError: names what is missing and how to come by it.
     """
-    for protocol in protocols:
-        records_of(protocol, splits)
-        if protocol.draw == "official" and splits.gallery_permutations is None:
+    permutations = None
+    if any(protocol.draw == "official" for protocol in protocols):
+        if splits.gallery_permutations is None:
             raise DataError(
-                f"{protocol.name} draws its gallery by rand_perm_cam.mat, which is neither in "
+                "the gallery is drawn by rand_perm_cam.mat, which is neither in "
                 f"{splits.root / 'exp'} nor in {splits.root}: copy it there from the data set's "
                 "official evaluation code (data_split/), or ask for other TEST.PROTOCOLS"
             )
+        permutations = read_permutations(splits.gallery_permutations)
+    for protocol in protocols:
+        images = without_features(records_of(protocol, splits))
+        require_answerable(protocol, images, permutations=permutations)
+    return permutations
 
 
 def score(
@@ -132,11 +194,7 @@ def score(
     Raises:
         DataError: the data cannot answer a protocol.
     """
-    check_answerable(protocols, splits)
-    permutations: Permutations | None = None
-    if any(protocol.draw == "official" for protocol in protocols):
-        assert splits.gallery_permutations is not None
-        permutations = read_permutations(splits.gallery_permutations)
+    permutations = check_answerable(protocols, splits)
     features, results = {}, {}
     for protocol in protocols:
         records = records_of(protocol, splits)

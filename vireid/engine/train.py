@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +24,11 @@ from vireid.engine.signals import StopFlag
 from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
 from vireid.structures import Batch
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
 
@@ -165,10 +169,18 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`state`, but for the network's weights."""
+        """The inverse of :meth:`state`, but for the network's weights.
+
+        The optimiser's running averages continue; its options stay this configuration's.
+        """
         self.criterion.load_state_dict(state["criterion"])
+        groups = self.optimizer.param_groups
+        options = [{k: v for k, v in group.items() if k != "params"} for group in groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        for group, own in zip(self.optimizer.param_groups, options, strict=True):
+            group.update(own)
+        if state["scaler"] and self.scaler.is_enabled():  # empty when the other was not fp16
+            self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
 
 
@@ -178,20 +190,22 @@ def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -
     Args:
         end_of_epoch: called after every whole epoch: validates, logs, saves.
     Returns:
-        the signal's number, 0 when training is complete.
+        the signal's number, 0 when none came.
     """
     while trainer.progress.epoch < trainer.schedule.epochs:
         received = trainer.run_epoch(stop)
         if trainer.progress.step == 0:
             end_of_epoch()
-        if received and trainer.progress.epoch < trainer.schedule.epochs:
+        if received:
             return received
-    return 0
+    return trainer.world.largest(stop.received)  # it may have come after the last step
 
 
 def _peak_mib(device: torch.device) -> float:
-    """Most memory in use so far: of the CUDA device, or of this process."""
+    """Most memory in use so far: of the CUDA device, or of this process; 0 where nobody tells."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    if resource is None:
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

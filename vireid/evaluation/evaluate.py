@@ -58,19 +58,46 @@ def evaluate(
         DataError: no query or gallery image, features that are not finite, or no query with a
             true match.
     """
-    queries = features.subset(_rows(features, protocol.query_modality, protocol.query_cameras))
-    candidates = features.subset(
-        _rows(features, protocol.gallery_modality, protocol.gallery_cameras)
-    )
+    queries, candidates = _parties(protocol, features)
     for part, found in (("query", queries), ("gallery", candidates)):
-        if not len(found):
-            raise DataError(f"{protocol.name}: the features hold no {part} image")
         _require_finite(found, f"{protocol.name}: {part}")
     chosen = protocol.metric if metric == "auto" else metric
     return [
         _score_trial(protocol, queries, candidates.subset(rows), chosen)
         for rows in draw_galleries(protocol, candidates, permutations)
     ]
+
+
+def require_answerable(
+    protocol: RetrievalProtocol,
+    images: FeatureSet,
+    *,
+    permutations: Permutations | None = None,
+) -> None:
+    """Draws every gallery and looks for a query with a match; the features are not looked at.
+
+    Raises:
+        DataError: as :func:`evaluate`, but for features that are not finite.
+    """
+    queries, candidates = _parties(protocol, images)
+    for rows in draw_galleries(protocol, candidates, permutations):
+        gallery = candidates.subset(rows)
+        if not _matches(protocol, queries, gallery).any():
+            raise _unanswerable(protocol)
+
+
+def _parties(protocol: RetrievalProtocol, images: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
+    """(queries, gallery candidates)"""
+    queries = images.subset(_rows(images, protocol.query_modality, protocol.query_cameras))
+    candidates = images.subset(_rows(images, protocol.gallery_modality, protocol.gallery_cameras))
+    for part, found in (("query", queries), ("gallery", candidates)):
+        if not len(found):
+            raise DataError(f"{protocol.name}: there is no {part} image")
+    return queries, candidates
+
+
+def _unanswerable(protocol: RetrievalProtocol) -> DataError:
+    return DataError(f"{protocol.name}: no query has a true match in the gallery")
 
 
 def _rows(features: FeatureSet, modality: int, cameras: frozenset[int]) -> np.ndarray:
@@ -98,7 +125,7 @@ def _score_trial(
     ]
     precision, penalty, ranks, answerable = map(np.concatenate, zip(*parts, strict=True))
     if not len(ranks):
-        raise DataError(f"{protocol.name}: no query has a true match in the gallery")
+        raise _unanswerable(protocol)
     longest = int(max(ranks.max(), CMC_LENGTH))
     cmc = cmc_curve(ranks, longest)
     metrics = {f"rank{k}": float(cmc[k - 1]) for k in RANKS}
@@ -112,11 +139,11 @@ def _score_queries(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Average precision, inverse negative penalty and first rank of the answerable queries, and
     which of all queries these are."""
-    ignored = _ignored(protocol, queries, gallery)
-    matches = (queries.pids[:, None] == gallery.pids[None, :]) & ~ignored
-    answerable = matches.any(axis=1)
+    matches = _matches(protocol, queries, gallery)
+    answerable = np.asarray(matches.any(axis=1))
     distances = METRICS[metric](queries.features[answerable], gallery.features)
-    distances[ignored[answerable]] = np.inf  # ranked behind everything, and never a hit
+    ignored = _ignored(protocol, queries.subset(answerable), gallery)
+    distances[ignored] = np.inf  # ranked behind everything, and never a hit
     order = np.argsort(distances, axis=1, kind="stable")
     hits = np.take_along_axis(matches[answerable], order, axis=1)
     if protocol.cmc_unit == "identity":
@@ -124,6 +151,12 @@ def _score_queries(
     else:
         ranks = image_rank(hits)
     return average_precision(hits), inverse_negative_penalty(hits), ranks, answerable
+
+
+def _matches(protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet) -> np.ndarray:
+    """(Q, G) bool: gallery images that answer a query."""
+    same = queries.pids[:, None] == gallery.pids[None, :]
+    return np.logical_and(same, ~_ignored(protocol, queries, gallery))
 
 
 def _ignored(protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet) -> np.ndarray:

@@ -71,6 +71,14 @@ def draw_galleries(
         )
     folders = list(_folders(candidates))
     _check_complete(protocol, folders, permutations)
+    fewest = min(
+        len(_official(permutations, camid, pid, len(rows))) for camid, pid, rows in folders
+    )
+    if fewest < protocol.gallery_trials:
+        raise DataError(
+            f"{protocol.name} averages {protocol.gallery_trials} gallery draws, but the "
+            f"permutations hold {fewest} rows: use the data set's official rand_perm_cam.mat"
+        )
     for trial in range(protocol.gallery_trials):
         yield np.concatenate(
             [

@@ -51,7 +51,7 @@ def build_model(
 
 
 def _load_weights(stages: nn.ModuleList, backbone: str, source: str) -> str:
-    if source in ("none", ""):
+    if source == "none":
         return f"{backbone} starts from random weights"
     path = imagenet_file(backbone) if source == "imagenet" else Path(source).expanduser()
     return load_backbone_weights(stages, path)
