@@ -1,5 +1,6 @@
 """A user's mistake is one message and the exit code of the contract, never a traceback."""
 
+import os
 import shutil
 
 import pytest
@@ -26,12 +27,14 @@ def test_missing_root_shows_the_expected_tree(tiny_command, tmp_path, capsys):
         ("TEST.PROTOCOLS=[sysu_al]", ["sysu_al", "sysu_all_single"]),
         ("DEVICE=tpu", ["DEVICE", "tpu", "cpu"]),
         ("PRECISION=fp16", ["fp16", "CUDA", "bf16"]),
+        ("MODEL.PRETRAINED=", ["MODEL.PRETRAINED", "imagenet", "none"]),
+        ("SAMPLER.IDENTITIES=1 SAMPLER.IMAGES=1", ["SAMPLER.IDENTITIES", "BatchNorm"]),
     ],
 )
 def test_config_mistakes_name_key_value_and_remedy(tiny_command, tmp_path, capsys, option, phrases):
     if option == "PRECISION=fp16" and torch.cuda.is_available():
         pytest.skip("fp16 is fine on this machine")
-    assert train.main(tiny_command(tmp_path / "run", option)) == 2
+    assert train.main(tiny_command(tmp_path / "run", *option.split(" "))) == 2
     error = capsys.readouterr().err
     assert all(phrase in error for phrase in phrases), error
 
@@ -39,6 +42,35 @@ def test_config_mistakes_name_key_value_and_remedy(tiny_command, tmp_path, capsy
 def test_missing_config_file(capsys):
     assert train.main(["--cfg", "configs/nothing.yaml"]) == 2
     assert "configs/nothing.yaml" in capsys.readouterr().err
+
+
+def test_no_arguments_show_the_usage(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train.main([])
+    assert "--cfg" in capsys.readouterr().err
+
+
+def test_a_config_nested_without_end_is_a_mistake_too(tmp_path, capsys):
+    path = tmp_path / "deep.yaml"
+    path.write_text("[" * 5000)
+    assert train.main(["--cfg", str(path)]) == 2
+    assert train.main(["--cfg", "configs/demo.yaml", "INPUT.SIZE", "[" * 5000]) == 2
+    assert "nested too deeply" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["directory", "broken link", "name that is no text"])
+def test_what_only_looks_like_an_image_is_named(tiny_command, tiny_sysu, tmp_path, capsys, kind):
+    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+    folder = next((root / "cam3").iterdir())
+    if kind == "directory":
+        (folder / "odd.jpg").mkdir()
+    elif kind == "broken link":
+        (folder / "odd.jpg").symlink_to("gone.jpg")
+    else:
+        shutil.copy(folder / "0001.jpg", os.fsencode(folder) + b"/odd\xff.jpg")
+    assert train.main(tiny_command(tmp_path / "run", f"DATA.ROOT={root}")) == 3
+    assert "odd" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_too_few_identities_name_the_option(tiny_command, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import torch
 from vireid.cli import train
 from vireid.engine.train import TIMING, Trainer
 
-STEPS = 4  # 4 cameras × 2 images × 8 identities at most, over 4 identities × 2 images
+STEPS = 6  # of an epoch
 
 
 def metrics(folder) -> list[dict[str, str]]:
@@ -21,6 +22,11 @@ def metrics(folder) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file))
     assert list(rows[0])[-3:] == list(TIMING)
     return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
+
+
+def rows_written(folder) -> int:
+    path = folder / "metrics.csv"
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -50,6 +56,7 @@ def stop_at_step(monkeypatch, number: int, signal_number: int) -> None:
 def test_metrics_hold_every_term_and_their_weighted_sum(finished_run):
     rows = metrics(finished_run)
     assert [int(row["epoch"]) for row in rows] == [1, 2]
+    assert [int(row["steps"]) for row in rows] == [STEPS, STEPS]
     for row in rows:
         terms = float(row["loss_identity"]) + float(row["loss_triplet"])
         assert float(row["loss"]) == pytest.approx(terms, rel=1e-5)
@@ -96,6 +103,67 @@ def test_a_signal_saves_the_step_and_resuming_changes_nothing(
     assert_same_training(folder, finished_run)
 
 
+@pytest.mark.parametrize("where", ["last step", "scoring"])
+def test_a_signal_after_the_training_still_stops_and_the_command_finishes(
+    tiny_command, finished_run, tmp_path, monkeypatch, capsys, where
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        if where == "last step":
+            stop_at_step(patch, 2 * STEPS, signal.SIGINT)
+        else:
+            patch.setattr("vireid.engine.experiment.score", interrupted)
+        patch.setattr(sys, "argv", ["tools/train.py"])
+        assert train.main(tiny_command(folder)) == 130
+    assert not (folder / "results.json").exists()
+    python, tool, *arguments = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    assert (python, tool) == ("python", "tools/train.py")
+    assert train.main(arguments) == 0
+    assert_same_training(folder, finished_run)
+    assert (folder / "results.json").read_text().count('"rank1"') == 12
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_whole_process_group_saves_too(tiny_command, tmp_path):
+    """As batch systems send it: the loader processes get it as well."""
+    folder = tmp_path / "run"
+    extra = ("SOLVER.EPOCHS=50", "SOLVER.STEPS=[]", "DATA.WORKERS=2")
+    process = subprocess.Popen(
+        [sys.executable, "tools/train.py", *tiny_command(folder, *extra)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not rows_written(folder) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGTERM)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and "Traceback" not in error, error
+    assert "--resume" in error
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_starting_ends_without_a_traceback(tiny_command, tmp_path):
+    for delay in (0.3, 1.0):
+        process = subprocess.Popen(
+            [sys.executable, "tools/train.py", *tiny_command(tmp_path / "run")],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        error = process.communicate(timeout=60)[1]
+        assert process.returncode == 130 and "Traceback" not in error, error
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumed_equals_an_undisturbed_one(tiny_command, tmp_path):
     extra = ("SOLVER.EPOCHS=6", "SOLVER.STEPS=[3]")
@@ -108,7 +176,7 @@ def test_a_killed_run_resumed_equals_an_undisturbed_one(tiny_command, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
-    while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
+    while not rows_written(folder) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.15)  # into the middle of a later epoch
     os.killpg(process.pid, signal.SIGKILL)

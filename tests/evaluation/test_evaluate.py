@@ -376,7 +376,7 @@ def test_features_that_are_not_finite_are_refused(bad: float, row: int, part: st
     ids=["query", "gallery"],
 )
 def test_features_without_one_side_are_refused(features: FeatureSet, part: str):
-    with pytest.raises(DataError, match=f"regdb_v2t: the features hold no {part} image"):
+    with pytest.raises(DataError, match=f"regdb_v2t: there is no {part} image"):
         evaluate(V2T, features)
 
 

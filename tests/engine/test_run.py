@@ -1,0 +1,50 @@
+"""The run folder: claimed by one process, replaced as a whole."""
+
+import fcntl
+import os
+
+import pytest
+
+from vireid.engine.run import claim_folder
+from vireid.errors import UsageError
+
+
+@pytest.mark.parametrize("mark", ["config.yaml", "metrics.csv", "checkpoints/last.pth"])
+def test_any_part_of_a_run_makes_the_folder_one(tmp_path, mark):
+    (tmp_path / mark).parent.mkdir(exist_ok=True)
+    (tmp_path / mark).write_text("x")
+    with (
+        pytest.raises(UsageError, match="--overwrite"),
+        claim_folder(tmp_path, resume=False, overwrite=False),
+    ):
+        pass
+    assert (tmp_path / mark).read_text() == "x"
+
+
+def test_overwrite_removes_scores_and_events_and_follows_no_link(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "last.pth").write_text("mine")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    names = ("config.yaml", "results.json", "results_flip-true.json", "events.out.tfevents.1")
+    for name in names:
+        (folder / name).write_text("x")
+    (folder / "checkpoints").symlink_to(kept)
+    with claim_folder(folder, resume=False, overwrite=True):
+        assert sorted(entry.name for entry in folder.iterdir()) == ["checkpoints", "figures"]
+        assert not (folder / "checkpoints").is_symlink()
+    assert (kept / "last.pth").read_text() == "mine"
+
+
+def test_a_folder_in_which_another_process_works_is_refused(tmp_path):
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with (
+        pytest.raises(UsageError, match="another process"),
+        claim_folder(tmp_path, resume=True, overwrite=False),
+    ):
+        pass
+    os.close(other)
+    with claim_folder(tmp_path, resume=True, overwrite=False):
+        assert (tmp_path / "figures").is_dir()
