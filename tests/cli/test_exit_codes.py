@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -97,6 +99,16 @@ def test_truncated_image_is_named(tiny_command, tiny_sysu, tmp_path, capsys, wor
     assert train.main(tiny_command(tmp_path / "run", *extra)) == 3
     error = capsys.readouterr().err
     assert str(root / "cam3") in error and ".jpg" in error and "Traceback" not in error
+
+
+def test_an_error_with_loader_processes_at_work_ends_the_program(tiny_command, tiny_sysu, tmp_path):
+    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+    for image in (root / "cam3").rglob("*.jpg"):
+        image.write_bytes(image.read_bytes()[:300])
+    extra = (f"DATA.ROOT={root}", "DATA.WORKERS=2")
+    command = [sys.executable, "tools/train.py", *tiny_command(tmp_path / "run", *extra)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 3 and "Traceback" not in ended.stderr
 
 
 def test_run_folder_in_use_is_refused_and_left_alone(tiny_command, finished_run, capsys):

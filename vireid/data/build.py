@@ -153,6 +153,9 @@ def _loading(cfg: CfgNode, device: torch.device) -> dict:
 
 
 def _leave_signals_to_the_loop(worker: int) -> None:
-    """A signal to the process group must not take the loop's data away: the loop ends these."""
+    """Ctrl-C and a batch system signal the process group: the loop, which ends these, is to have
+    its data until it has saved."""
+    if hasattr(os, "setpgid"):  # not on Windows
+        os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how the loop's exit ends them
