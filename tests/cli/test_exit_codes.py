@@ -106,9 +106,10 @@ def test_an_error_with_loader_processes_at_work_ends_the_program(tiny_command, t
     for image in (root / "cam3").rglob("*.jpg"):
         image.write_bytes(image.read_bytes()[:300])
     extra = (f"DATA.ROOT={root}", "DATA.WORKERS=2")
-    command = [sys.executable, "tools/train.py", *tiny_command(tmp_path / "run", *extra)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 3 and "Traceback" not in ended.stderr
+    for attempt in range(3):  # whether the processes were still at work is a matter of luck
+        command = [sys.executable, "tools/train.py", *tiny_command(tmp_path / f"{attempt}", *extra)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 3 and "Traceback" not in ended.stderr, ended.stderr
 
 
 def test_run_folder_in_use_is_refused_and_left_alone(tiny_command, finished_run, capsys):

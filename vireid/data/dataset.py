@@ -118,7 +118,25 @@ def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
 
 def batches(loader: Iterable[Batch | DataError]) -> Iterator[Batch]:
     """The loader's batches; an error met in a loader process is raised here."""
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+    iterator = iter(loader)
+    try:
+        for batch in iterator:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+    except (DataError, KeyboardInterrupt):
+        end_processes(iterator)
+        raise
+
+
+def end_processes(iterator: object) -> None:
+    """Ends a loader's processes now.
+
+    Left to the interpreter's exit, they are killed, and torch takes that for a failure.
+
+    Args:
+        iterator: of a DataLoader, with or without processes; None does nothing.
+    """
+    end = getattr(iterator, "_shutdown_workers", None)  # torch offers no public way
+    if end is not None:
+        end()

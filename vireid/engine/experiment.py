@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 
 from vireid.config import dump_config
 from vireid.data.build import build_splits, prepare_data
+from vireid.data.dataset import end_processes
 from vireid.data.layout import fingerprint
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
@@ -86,6 +87,7 @@ def train_and_score(
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         trainer, origin = _prepare(cfg, splits, start, data=data, device=device, world=world)
+        stack.callback(lambda: end_processes(trainer.loader._iterator))
         if world.is_main:
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
