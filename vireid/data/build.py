@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
-from vireid.data import regdb, sysu
+from vireid.data import csv_set, llcm, regdb, sysu
 from vireid.data.dataset import ImageDataset, collate
 from vireid.data.samplers import IdentityBatchSampler
 from vireid.data.synthetic.layouts import LAYOUTS
@@ -23,7 +23,12 @@ from vireid.data.transforms import eval_transforms, train_transforms
 from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord, Splits
 
-DATASETS: dict[str, Callable[..., Splits]] = {"sysu": sysu.load, "regdb": regdb.load}
+DATASETS: dict[str, Callable[..., Splits]] = {
+    "sysu": sysu.load,
+    "regdb": regdb.load,
+    "llcm": llcm.load,
+    "csv": csv_set.load,
+}
 
 
 def build_splits(cfg: CfgNode) -> Splits:
