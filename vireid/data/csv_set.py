@@ -25,6 +25,7 @@ MODALITIES = {
     **dict.fromkeys(("infrared", "ir", "nir", "thermal", "tir", "lwir"), Modality.INFRARED),
 }
 PARTS = {"train": "training", "val": "validation", "test": "test"}
+EXPECTED: dict[str, int] = {}  # nothing was published about a set of one's own
 USUAL_SPLIT = "train+val"
 LARGEST = 2**63 - 1  # of a number that features.npz can hold
 
@@ -70,7 +71,8 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
         held_out = hold_out(list(pids["train"]))
         parts["val"] = [record for record in parts["train"] if record.pid in held_out]
         parts["train"] = [record for record in parts["train"] if record.pid not in held_out]
-    return Splits(root=path.parent, **{part: tuple(records) for part, records in parts.items()})
+    train, val, test = (tuple(parts[part]) for part in PARTS)
+    return Splits(root=path.parent, train=train, val=val, test=test)
 
 
 def _find(root: str | Path) -> Path:

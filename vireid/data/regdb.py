@@ -15,7 +15,8 @@ WHERE = "RegDB is given on request by its authors: http://dm.dongguk.edu/link.ht
 KINDS = {"visible": Modality.VISIBLE, "thermal": Modality.INFRARED}
 FOLDERS = {"Visible": Modality.VISIBLE, "Thermal": Modality.INFRARED}
 TRIALS = range(1, 11)
-EXPECTED = {  # of each split; the first line of all of them together
+EXPECTED = {  # the first two of all splits together, the others of each
+    "splits": 10,
     "identities": 412,
     "training identities": 206,
     "training visible images": 2_060,
