@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 THREADS = 8  # at most
+AHEAD = 64  # results that may wait to be taken: a slow disk must not fill the memory
 
 
 def threaded_map(
@@ -24,9 +26,14 @@ def threaded_map(
     Args:
         doing: the progress bar's title.
     """
+    waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
     try:
-        results = pool.map(function, items)
-        yield from tqdm(results, total=len(items), desc=doing, unit="image", disable=None)
+        with tqdm(total=len(items), desc=doing, unit="image", disable=None) as bar:
+            for position, item in enumerate(items, 1):
+                waiting.append(pool.submit(function, item))
+                while len(waiting) >= AHEAD or (waiting and position == len(items)):
+                    yield waiting.popleft().result()
+                    bar.update()
     finally:
         pool.shutdown(cancel_futures=True)
