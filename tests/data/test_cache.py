@@ -110,7 +110,7 @@ def test_the_key_tells_files_order_size_and_time_apart(root):
     assert len(set(keys)) == 6
 
 
-def test_another_filter_or_decoder_is_another_key(root, monkeypatch):
+def test_another_decoder_is_another_key(root, monkeypatch):
     before = cache_key(root, RECORDS, SIZE)
     monkeypatch.setattr(cache_module, "pillow_version", "0.1")
     assert cache_key(root, RECORDS, SIZE) != before
