@@ -82,6 +82,30 @@ def write_regdb(
     return root
 
 
+LLCM_IDS = ([1, 351], [7, 20])
+
+
+def write_llcm(root: Path, ids: tuple[Sequence[int], Sequence[int]] = LLCM_IDS) -> Path:
+    """LLCM's tree: (training, test) identities, one visible and one infrared image of each.
+
+    Training images are of cameras 1 (visible) and 6 (infrared), test images of 1 and 2.
+    """
+    for folder in ("idx", "vis", "nir", "test_vis", "test_nir"):
+        (root / folder).mkdir(parents=True)
+    for kind, train_camera, test_camera in (("vis", 1, 1), ("nir", 6, 2)):
+        lines = []
+        for label, pid in enumerate(ids[0]):
+            name = f"{kind}/{pid:04d}/{pid:04d}_c{train_camera:02d}_s200656_f4830_{kind}.jpg"
+            write_image(root / name)
+            lines.append(f"{name} {label}\n")
+        for pid in ids[1]:
+            name = f"{pid:04d}_c{test_camera:02d}_s1_f1_{kind}.jpg"
+            write_image(root / f"test_{kind}/cam{test_camera}/{pid:04d}/{name}")
+        write_text(root / f"idx/train_{kind}.txt", "".join(lines))
+    write_text(root / "idx/test_id.txt", ",".join(str(pid) for pid in ids[1]))
+    return root
+
+
 def sysu_record(camera: int, pid: int, number: int = 1) -> ImageRecord:
     """What reading ``cam<camera>/<pid>/<number>.jpg`` must give."""
     modality = Modality.INFRARED if camera in INFRARED_CAMERAS else Modality.VISIBLE

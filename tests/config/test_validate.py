@@ -127,6 +127,7 @@ def test_unknown_name_lists_the_choices(key):
         ("LOSS.IDENTITY.WEIGHT 0 LOSS.TRIPLET.WEIGHT 0", "every LOSS.*.WEIGHT is 0"),
         ("SOLVER.SELECT best", "SOLVER.SELECT best needs validation identities"),
         ("SOLVER.SELECT best DATA.SPLIT train", "SOLVER.SELECT best needs validation identities"),
+        ("DATA.ROOT a/b DATA.CACHE a/b", "DATA.CACHE must be a folder of its own, not DATA.ROOT"),
         ("SOLVER.VAL_EVERY 5", "SOLVER.VAL_EVERY needs validation identities held out"),
         ("SOLVER.VAL_EVERY 5 DATA.SPLIT train+val", "SOLVER.VAL_EVERY needs validation"),
     ],

@@ -60,8 +60,11 @@ def test_what_is_no_image_of_a_listed_identity_is_passed_over(root):
     before = sysu.load(root)
     (root / "cam1" / "0001" / "Thumbs.db").write_bytes(b"x")
     (root / "cam1" / "0001" / "._0001.jpg").write_bytes(b"x")
+    (root / "cam1" / "0001" / ".0002.jpg").write_bytes(b"x")
+    (root / "cam1" / ".DS_Store").write_bytes(b"x")
     (root / "cam1" / "Thumbs.db").write_bytes(b"x")
     write_image(root / "cam1_video_1" / "0001" / "0001.jpg")
+    write_image(root / "cam2_video_1" / "0305" / "0001.jpg")
     write_image(root / "cam7" / "0001" / "0001.jpg")
     write_image(root / "cam1" / "0400" / "0001.jpg")  # in no list
     assert sysu.load(root) == before
@@ -76,6 +79,13 @@ def test_images_keep_their_names_whatever_their_form(root, name):
 
 def test_cameras_are_read_from_the_tree_not_from_the_roots_name(tmp_path):
     splits = sysu.load(write_sysu(tmp_path / "cam3_webcam" / "cam6" / "0007"))
+    assert splits.test == all_cameras(305)
+
+
+@pytest.mark.parametrize("name", ["with space", "Größe-行人", "cam1", "cam3_video_1", "a.jpg"])
+def test_root_may_bear_any_name(tmp_path, name):
+    splits = sysu.load(write_sysu(tmp_path / name / "data"))
+    assert splits.train == all_cameras(1, 7, 12)
     assert splits.test == all_cameras(305)
 
 

@@ -3,7 +3,13 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from vireid.data.transforms import ChannelExchange, eval_transforms, normalize, train_transforms
+from vireid.data.transforms import (
+    ChannelExchange,
+    eval_transforms,
+    normalize,
+    resize,
+    train_transforms,
+)
 from vireid.structures import Modality
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -122,3 +128,17 @@ def test_only_visible_images_lose_their_colours():
     image = Image.new("RGB", (4, 8), (10, 20, 30))
     assert len(transforms[Modality.VISIBLE](image).unique()) == 1
     assert transforms[Modality.INFRARED](image).unique().tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_image_resized_before_is_augmented_to_the_same_pixels(seed):
+    options = {"pad": 2, "flip": 0.5, "erase": 0.5, "erase_area": (0.1, 0.3), "mean": MEAN}
+    transforms = train_transforms((32, 16), **options, grayscale=0.5, channel_exchange=0.5)
+    image = noise(50, 31)
+    for modality in Modality:
+        results = []
+        for given in (image, resize((32, 16))(image)):
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                results.append(transforms[modality](given))
+        assert torch.equal(*results)

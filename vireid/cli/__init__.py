@@ -7,7 +7,7 @@ import importlib
 import signal
 import sys
 
-TOOLS = ("train", "evaluate", "make_synthetic")
+TOOLS = ("train", "evaluate", "make_synthetic", "check_data")
 
 
 def main() -> int:

@@ -127,6 +127,8 @@ def _shapes(cfg: CfgNode) -> Iterator[str]:
 
 
 def _relations(cfg: CfgNode) -> Iterator[str]:
+    if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
+        yield f"DATA.CACHE must be a folder of its own, not DATA.ROOT, got {cfg.DATA.CACHE!r}"
     if not cfg.MODEL.PRETRAINED:
         yield "MODEL.PRETRAINED must be a file, imagenet or none, got an empty text"
     if not any(term.WEIGHT for term in cfg.LOSS.values()):

@@ -12,18 +12,25 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 from yacs.config import CfgNode
 
-from vireid.data import regdb, sysu
+from vireid.data import csv_set, llcm, regdb, sysu
+from vireid.data.cache import ImageCache, cached_images
 from vireid.data.dataset import ImageDataset, collate
 from vireid.data.samplers import IdentityBatchSampler
 from vireid.data.synthetic.layouts import LAYOUTS
 from vireid.data.synthetic.render import RENDERER_VERSION
 from vireid.data.transforms import eval_transforms, train_transforms
 from vireid.errors import DataError, UsageError
-from vireid.structures import ImageRecord, Splits
+from vireid.structures import ImageRecord, Modality, Splits
 
-DATASETS: dict[str, Callable[..., Splits]] = {"sysu": sysu.load, "regdb": regdb.load}
+DATASETS: dict[str, Callable[..., Splits]] = {
+    "sysu": sysu.load,
+    "regdb": regdb.load,
+    "llcm": llcm.load,
+    "csv": csv_set.load,
+}
 
 
 def build_splits(cfg: CfgNode) -> Splits:
@@ -91,8 +98,9 @@ def build_train_loader(
     """The training loader and its sampler, whose ``epoch`` and ``first_step`` the loop sets.
 
     Raises:
-        DataError: fewer identities than a batch needs.
-        UsageError: the batch cannot be shared out among the processes.
+        DataError: fewer identities than a batch needs; an image that the cache cannot hold.
+        UsageError: the batch cannot be shared out among the processes; ``DATA.CACHE`` cannot be
+            written.
     """
     if cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES < 2:
         raise UsageError(
@@ -112,18 +120,11 @@ def build_train_loader(
     except ValueError as error:
         raise UsageError(str(error)) from error
     label_of = {pid: label for label, pid in enumerate(splits.train_pids)}
-    transforms = train_transforms(
-        tuple(cfg.INPUT.SIZE),
-        pad=cfg.INPUT.PAD,
-        flip=cfg.INPUT.FLIP,
-        erase=cfg.INPUT.ERASE,
-        erase_area=tuple(cfg.INPUT.ERASE_AREA),
-        grayscale=cfg.INPUT.GRAYSCALE,
-        channel_exchange=cfg.INPUT.CHANNEL_EXCHANGE,
-        mean=cfg.INPUT.MEAN,
-    )
     labels = [label_of[record.pid] for record in splits.train]
-    dataset = ImageDataset(splits.root, splits.train, labels, transforms, seed=cfg.SEED)
+    cache = _cache(cfg, splits.root, splits.train)
+    dataset = ImageDataset(
+        splits.root, splits.train, labels, _augmentation(cfg), seed=cfg.SEED, cache=cache
+    )
     loader = DataLoader(
         dataset,
         batch_sampler=sampler,
@@ -133,13 +134,33 @@ def build_train_loader(
     return loader, sampler
 
 
+def _augmentation(cfg: CfgNode) -> dict[Modality, v2.Transform]:
+    return train_transforms(
+        tuple(cfg.INPUT.SIZE),
+        pad=cfg.INPUT.PAD,
+        flip=cfg.INPUT.FLIP,
+        erase=cfg.INPUT.ERASE,
+        erase_area=tuple(cfg.INPUT.ERASE_AREA),
+        grayscale=cfg.INPUT.GRAYSCALE,
+        channel_exchange=cfg.INPUT.CHANNEL_EXCHANGE,
+        mean=cfg.INPUT.MEAN,
+    )
+
+
 def build_eval_loader(
     cfg: CfgNode, root: Path, records: Sequence[ImageRecord], *, device: torch.device
 ) -> DataLoader:
     """Every record once, in order; labels are the data set's own pids."""
     pids = [record.pid for record in records]
-    dataset = ImageDataset(root, records, pids, eval_transforms(tuple(cfg.INPUT.SIZE)))
+    transforms, cache = eval_transforms(tuple(cfg.INPUT.SIZE)), _cache(cfg, root, records)
+    dataset = ImageDataset(root, records, pids, transforms, cache=cache)
     return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device))
+
+
+def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCache | None:
+    if not cfg.DATA.CACHE:
+        return None
+    return cached_images(cfg.DATA.CACHE, root, records, size=tuple(cfg.INPUT.SIZE))
 
 
 def _loading(cfg: CfgNode, device: torch.device) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,12 @@ class Sample(NamedTuple):
     label: int
     is_infrared: bool
     index: int
+
+
+class ImageSource(Protocol):
+    """Images by the position of their record, resized already."""
+
+    def __getitem__(self, index: int, /) -> Image.Image: ...
 
 
 def read_image(path: Path) -> Image.Image:
@@ -58,6 +64,7 @@ class ImageDataset(Dataset):
         labels: (len(records),) what each record's label is.
         transforms: per modality, PIL image → (3, H, W) uint8.
         seed: with the key's epoch and position it seeds torch's generator for the transform.
+        cache: where the images are read instead of from their files.
     """
 
     def __init__(
@@ -68,9 +75,10 @@ class ImageDataset(Dataset):
         transforms: Mapping[Modality, Callable[[Image.Image], Tensor]],
         *,
         seed: int = 0,
+        cache: ImageSource | None = None,
     ) -> None:
         self.root, self.records, self.labels = root, records, labels
-        self.transforms, self.seed = transforms, seed
+        self.transforms, self.seed, self.cache = transforms, seed, cache
 
     def __len__(self) -> int:
         return len(self.records)
@@ -81,7 +89,10 @@ class ImageDataset(Dataset):
         key = SampleKey(*key) if isinstance(key, tuple) else SampleKey(key)
         record = self.records[key.index]
         try:
-            image = read_image(self.root / record.path)
+            if self.cache is not None:
+                image = self.cache[key.index]
+            else:
+                image = read_image(self.root / record.path)
         except DataError as error:
             return error
         with _torch_seeded(self.seed, key.epoch, key.position):

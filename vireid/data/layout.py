@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from vireid.errors import DataError
-from vireid.structures import Splits
+from vireid.structures import ImageRecord, Modality, Splits
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
@@ -49,6 +49,89 @@ def images_in(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
             yield path
+
+
+def read_ids(path: Path) -> list[int]:
+    """Identities of one comma-separated line of un-padded integers.
+
+    Raises:
+        DataError: the file is missing or holds anything else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return [int(item) for item in text.replace("\n", ",").split(",") if item.strip()]
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise DataError(
+            f"{path} must hold one comma-separated line of identity numbers: {error}"
+        ) from error
+
+
+def read_list(
+    root: Path, name: str, modality: Modality, parse: Callable[[str, str], ImageRecord]
+) -> list[ImageRecord]:
+    """The images that a list file names, in its order.
+
+    Args:
+        name: of the list file, relative to ``root``.
+        modality: of every image in it.
+        parse: (line, where it stands) → record.
+    Raises:
+        DataError: the list is unreadable, empty, of the other modality, or names absent images.
+    """
+    try:
+        lines = (root / name).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {root / name}: {error}") from error
+    records = [
+        parse(line, f"{root / name}, line {i}") for i, line in enumerate(lines, 1) if line.strip()
+    ]
+    if not records:
+        raise DataError(f"{root / name} lists no image")
+    strangers = [record.path for record in records if record.modality is not modality]
+    if strangers:
+        raise DataError(
+            f"{root / name} must list {modality.name.lower()} images only, but lists {strangers[0]}"
+        )
+    missing = [record.path for record in records if not is_file(root / record.path)]
+    if missing:
+        raise DataError(
+            f"{name} lists {len(missing)} images that are not under {root}, the first: "
+            + ", ".join(missing[:3])
+        )
+    return records
+
+
+def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPath:
+    """``<folder>/<identity>/<image> <label>`` → its path, with ``/`` whatever the list uses.
+
+    Raises:
+        DataError: the line has another form; quotes it.
+    """
+    path = PurePosixPath(line.rpartition(" ")[0].strip().replace("\\", "/"))
+    if len(path.parts) != 3 or path.parts[0] not in folders or not path.parts[1].isdecimal():
+        raise DataError(
+            f"{where}: expected '<{'|'.join(folders)}>/<identity>/<image> <label>', "
+            f"got {line!r:.100}"
+        )
+    return path
+
+
+def is_file(path: Path) -> bool:
+    """Whether a readable file is there; also of a name that is too long or may not be asked for."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:
+    """Raises :class:`DataError` when two of the named groups share identities."""
+    names = list(pids)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            common = sorted(set(pids[first]) & set(pids[second]))
+            if common:
+                raise DataError(f"{where}: {first} and {second} identities overlap: {common[:5]}")
 
 
 def hold_out(pids: list[int], every: int = 5) -> set[int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from vireid.data.layout import hold_out, missing_parts, require_root
+from vireid.data.layout import hold_out, listed_path, missing_parts, read_list, require_root
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 
@@ -14,6 +14,17 @@ TREE = """\
 WHERE = "RegDB is given on request by its authors: http://dm.dongguk.edu/link.html"
 KINDS = {"visible": Modality.VISIBLE, "thermal": Modality.INFRARED}
 FOLDERS = {"Visible": Modality.VISIBLE, "Thermal": Modality.INFRARED}
+TRIALS = range(1, 11)
+EXPECTED = {  # the first two of all splits together, the others of each
+    "splits": 10,
+    "identities": 412,
+    "training identities": 206,
+    "training visible images": 2_060,
+    "training infrared images": 2_060,
+    "test identities": 206,
+    "test visible images": 2_060,
+    "test infrared images": 2_060,
+}
 USUAL_SPLIT = "train+val"  # RegDB names no validation identities
 
 
@@ -36,7 +47,7 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
     }
     missing_parts(root, [*FOLDERS, *names.values()], TREE)
     train, test = (
-        [r for kind in KINDS for r in _read_list(root, names[part, kind], KINDS[kind])]
+        [r for kind in KINDS for r in read_list(root, names[part, kind], KINDS[kind], _parse)]
         for part in ("train", "test")
     )
     train_pids = {record.pid for record in train}
@@ -53,36 +64,8 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
     )
 
 
-def _read_list(root: Path, name: str, modality: Modality) -> list[ImageRecord]:
-    try:
-        lines = (root / name).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {root / name}: {error}") from error
-    records = [
-        _parse(line, f"{root / name}, line {i}") for i, line in enumerate(lines, 1) if line.strip()
-    ]
-    if not records:
-        raise DataError(f"{root / name} lists no image")
-    strangers = [record.path for record in records if record.modality is not modality]
-    if strangers:
-        raise DataError(
-            f"{root / name} must list {modality.name.lower()} images only, but lists {strangers[0]}"
-        )
-    missing = [record.path for record in records if not (root / record.path).is_file()]
-    if missing:
-        raise DataError(
-            f"{name} lists {len(missing)} images that are not under {root}, the first: "
-            + ", ".join(missing[:3])
-        )
-    return records
-
-
 def _parse(line: str, where: str) -> ImageRecord:
     """``Visible/285/male_back_v_05528_285.bmp 0``; the identity is the folder's number."""
-    path = PurePosixPath(line.rpartition(" ")[0].strip().replace("\\", "/"))
-    if len(path.parts) != 3 or path.parts[0] not in FOLDERS or not path.parts[1].isdecimal():
-        raise DataError(
-            f"{where}: expected '<Visible|Thermal>/<identity>/<image> <label>', got {line!r:.100}"
-        )
+    path = listed_path(line, FOLDERS, where)
     modality = FOLDERS[path.parts[0]]
     return ImageRecord(str(path), int(path.parts[1]), int(modality) + 1, modality)

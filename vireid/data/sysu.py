@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vireid.data.layout import images_in, missing_parts, require_root
+from vireid.data.layout import check_apart, images_in, missing_parts, read_ids, require_root
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 
@@ -19,6 +19,21 @@ WHERE = (
 INFRARED_CAMERAS = frozenset({3, 6})
 CAMERAS = range(1, 7)
 PERMUTATION_FILES = ("exp/rand_perm_cam.mat", "rand_perm_cam.mat")
+# Of train+val; galleries hold 1 or 10 images of each test identity and camera.
+EXPECTED = {
+    "training identities": 395,
+    "training visible images": 22_258,
+    "training infrared images": 11_909,
+    "test identities": 96,
+    "test visible images": 6_775,
+    "test infrared images": 3_803,
+    "queries": 3_803,
+    "queries answerable indoors": 2_208,
+    "gallery all-search single-shot": 301,
+    "gallery all-search multi-shot": 3_010,
+    "gallery indoor single-shot": 112,
+    "gallery indoor multi-shot": 1_120,
+}
 USUAL_SPLIT = "train+val"  # 296 + 99 identities, as all code read for this field trains
 
 
@@ -36,10 +51,10 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
     missing_parts(
         root, [f"cam{c}" for c in CAMERAS] + ["exp/train_id.txt", "exp/test_id.txt"], TREE
     )
-    train_pids = _read_ids(root / "exp/train_id.txt")
-    test_pids = _read_ids(root / "exp/test_id.txt")
+    train_pids = read_ids(root / "exp/train_id.txt")
+    test_pids = read_ids(root / "exp/test_id.txt")
     val_file = root / "exp/val_id.txt"
-    val_pids = _read_ids(val_file) if val_file.is_file() else []
+    val_pids = read_ids(val_file) if val_file.is_file() else []
     if (split or USUAL_SPLIT) == "train+val":
         train_pids, val_pids = train_pids + val_pids, []
     elif not val_pids:
@@ -47,7 +62,8 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
             f"DATA.SPLIT train keeps validation identities apart, but {val_file} "
             "is missing or empty: copy it there or use DATA.SPLIT train+val"
         )
-    _check_disjoint({"training": train_pids, "validation": val_pids, "test": test_pids}, root)
+    groups = {"training": train_pids, "validation": val_pids, "test": test_pids}
+    check_apart(groups, root / "exp")
     permutations = [root / name for name in PERMUTATION_FILES if (root / name).is_file()]
     return Splits(
         root=root,
@@ -56,28 +72,6 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
         test=_records(root, test_pids),
         gallery_permutations=permutations[0] if permutations else None,
     )
-
-
-def _read_ids(path: Path) -> list[int]:
-    """One comma-separated line of un-padded integers."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        return [int(item) for item in text.replace("\n", ",").split(",") if item.strip()]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(
-            f"{path} must hold one comma-separated line of identity numbers: {error}"
-        ) from error
-
-
-def _check_disjoint(pids: dict[str, list[int]], root: Path) -> None:
-    names = list(pids)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            common = sorted(set(pids[first]) & set(pids[second]))
-            if common:
-                raise DataError(
-                    f"{root}/exp: {first} and {second} identities overlap: {common[:5]}"
-                )
 
 
 def _records(root: Path, pids: list[int]) -> tuple[ImageRecord, ...]:

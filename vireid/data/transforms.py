@@ -10,6 +10,8 @@ from torchvision.transforms import v2
 
 from vireid.structures import Modality
 
+RESIZE_FILTER = v2.InterpolationMode.BILINEAR
+
 
 def train_transforms(
     size: tuple[int, int],
@@ -24,7 +26,8 @@ def train_transforms(
 ) -> dict[Modality, v2.Transform]:
     """Resize, pad and crop, flip, erase; visible images may also lose their colours.
 
-    PIL image → (3, H, W) uint8, for each modality.
+    PIL image → (3, H, W) uint8, for each modality. Resizing comes first and draws nothing, so that
+    an image resized before (:mod:`vireid.data.cache`) comes out the same.
 
     Args:
         size: (height, width), pixels.
@@ -44,8 +47,8 @@ def train_transforms(
     grey = [v2.RandomGrayscale(grayscale)] if grayscale else []
     exchange = [ChannelExchange(channel_exchange)] if channel_exchange else []
     return {
-        Modality.VISIBLE: v2.Compose([*grey, *_to_uint8(size), *exchange, *augment]),
-        Modality.INFRARED: v2.Compose([*_to_uint8(size), *augment]),
+        Modality.VISIBLE: v2.Compose([resize(size), *grey, v2.PILToTensor(), *exchange, *augment]),
+        Modality.INFRARED: v2.Compose([resize(size), v2.PILToTensor(), *augment]),
     }
 
 
@@ -69,7 +72,7 @@ class ChannelExchange:
 
 def eval_transforms(size: tuple[int, int]) -> dict[Modality, v2.Transform]:
     """Resize only: PIL image → (3, H, W) uint8, for each modality."""
-    return dict.fromkeys(Modality, v2.Compose(_to_uint8(size)))
+    return dict.fromkeys(Modality, v2.Compose([resize(size), v2.PILToTensor()]))
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -80,5 +83,6 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     return (images.float() / 255 - means) / stds
 
 
-def _to_uint8(size: tuple[int, int]) -> list[v2.Transform]:
-    return [v2.Resize(list(size), antialias=True), v2.PILToTensor()]
+def resize(size: tuple[int, int]) -> v2.Transform:
+    """PIL image → PIL image of (height, width); one of that size already stays as it is."""
+    return v2.Resize(list(size), interpolation=RESIZE_FILTER, antialias=True)

@@ -22,7 +22,14 @@ from vireid.structures import Splits
 log = logging.getLogger(__name__)
 
 # Options that change neither what is trained nor how.
-HARMLESS = ("DATA.ROOT", "DATA.WORKERS", "OUTPUT_DIR", "DEVICE", "SOLVER.CHECKPOINT_EVERY")
+HARMLESS = (
+    "DATA.ROOT",
+    "DATA.WORKERS",
+    "DATA.CACHE",
+    "OUTPUT_DIR",
+    "DEVICE",
+    "SOLVER.CHECKPOINT_EVERY",
+)
 # Where the weights came from: the checkpoint's take their place.
 WITHOUT_EFFECT = ("MODEL.PRETRAINED", "MODEL.GEM_P")
 # What the sums and the batches of an epoch depend on: fixed until the epoch ends.

@@ -1,0 +1,210 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import write_image, write_text
+from vireid.data import csv_set
+from vireid.errors import DataError
+from vireid.structures import ImageRecord, Modality
+
+HEADER = "path,pid,camid,modality,split"
+ROWS = (
+    "a/1.jpg,3,4,visible,train",
+    "a/2.jpg,3,5,infrared,train",
+    "b/1.png,8,4,visible,test",
+    "b/2.png,8,5,infrared,test",
+)
+V, I = Modality.VISIBLE, Modality.INFRARED  # noqa: E741
+
+
+def write(root: Path, *rows: str, header: str = HEADER, name: str = "dataset.csv") -> Path:
+    """The CSV file, and an image for every row's first cell."""
+    for row in rows:
+        write_image(root / row.split(",")[0].strip('" ').replace("\\", "/"))
+    return write_text(root / name, "\n".join([header, *rows]) + "\n")
+
+
+def write_only(root: Path, *rows: str, header: str = HEADER) -> Path:
+    """The CSV file with ROWS and more rows whose images are not written."""
+    path = write(root, *ROWS)
+    return write_text(path, "\n".join([header, *ROWS, *rows]) + "\n")
+
+
+def message(root: Path, split: str = "") -> str:
+    with pytest.raises(DataError) as error:
+        csv_set.load(root, split=split)
+    return str(error.value)
+
+
+def test_rows_become_records_in_the_files_order(tmp_path):
+    write(tmp_path, *ROWS)
+    splits = csv_set.load(tmp_path)
+    assert splits.train == (ImageRecord("a/1.jpg", 3, 4, V), ImageRecord("a/2.jpg", 3, 5, I))
+    assert splits.test == (ImageRecord("b/1.png", 8, 4, V), ImageRecord("b/2.png", 8, 5, I))
+    assert (splits.root, splits.val, splits.split_trial) == (tmp_path, (), None)
+
+
+def test_root_may_be_the_file_itself_and_paths_are_relative_to_its_folder(tmp_path):
+    path = write(tmp_path / "my cams", *ROWS, name="Mine.CSV")
+    splits = csv_set.load(str(path))
+    assert splits.root == tmp_path / "my cams"
+    assert splits.train[0].path == "a/1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("path,pid,modality,split", [re.sub(r",[45],", ",", row) for row in ROWS]),
+        (HEADER, [re.sub(r",[45],", ",,", row) for row in ROWS]),
+    ],
+    ids=["no column", "empty column"],
+)
+def test_without_camera_ids_the_modality_is_the_camera(tmp_path, header, rows):
+    """So a query never shares a camera with its gallery, and no protocol removes anything."""
+    write(tmp_path, *rows, header=header)
+    splits = csv_set.load(tmp_path)
+    records = splits.train + splits.test
+    assert {(record.modality, record.camid) for record in records} == {(V, 1), (I, 2)}
+
+
+@pytest.mark.parametrize("row", ["c.jpg,9,,visible,test", "c.jpg,9, ,visible,test"])
+def test_camera_ids_in_some_rows_only_are_refused(tmp_path, row):
+    path = write_only(tmp_path, row)
+    assert f"{path}, line 6: camid is empty, but other rows have one" in message(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("word", "modality"),
+    [("RGB", V), ("Visible", V), ("vis", V), ("IR", I), ("nir", I), ("Thermal", I)],
+)
+def test_modality_has_the_fields_names_in_any_case(tmp_path, word, modality):
+    write(tmp_path, *ROWS, f"c.jpg,3,4,{word},Train")
+    assert csv_set.load(tmp_path).train[-1] == ImageRecord("c.jpg", 3, 4, modality)
+
+
+def test_columns_in_any_order_quotes_and_more_columns_are_read(tmp_path):
+    write_image(tmp_path / "a, b.jpg")
+    text = 'note,Split, pid,MODALITY,path\nx,train,7,ir,"a, b.jpg"\n\n,,,,\n'
+    write_text(tmp_path / "dataset.csv", "\ufeff" + text.replace("\n", "\r\n"))
+    assert csv_set.load(tmp_path).train == (ImageRecord("a, b.jpg", 7, 2, I),)
+
+
+def test_paths_may_be_written_as_windows_does(tmp_path):
+    write(tmp_path, "a\\1.jpg,3,4,visible,train", "./a//2.jpg,3,5,ir,train")
+    assert [record.path for record in csv_set.load(tmp_path).train] == ["a/1.jpg", "a/2.jpg"]
+
+
+def val_rows() -> list[str]:
+    return [*ROWS, "c/1.jpg,5,4,visible,val", "c/2.jpg,5,5,infrared,val"]
+
+
+def test_validation_rows_train_unless_they_are_kept_apart(tmp_path):
+    write(tmp_path, *val_rows())
+    assert csv_set.load(tmp_path).train_pids == (3, 5)
+    assert csv_set.load(tmp_path, split="train+val").val == ()
+    apart = csv_set.load(tmp_path, split="train")
+    assert apart.train_pids == (3,)
+    assert apart.val == (ImageRecord("c/1.jpg", 5, 4, V), ImageRecord("c/2.jpg", 5, 5, I))
+
+
+def test_without_validation_rows_every_fifth_identity_is_held_out(tmp_path):
+    pids = [11, 2, 30, 4, 5, 60, 7, 9, 10]
+    write(tmp_path, *ROWS, *(f"{pid}.jpg,{pid},4,visible,train" for pid in pids))
+    splits = csv_set.load(tmp_path, split="train")  # with the 3 of ROWS: 2 3 4 5 7 9 10 11 30 60
+    assert [record.pid for record in splits.val] == [60, 7]
+    assert splits.train_pids == (2, 3, 4, 5, 9, 10, 11, 30)
+
+
+@pytest.mark.parametrize(
+    ("row", "split", "phrase"),
+    [
+        ("c.jpg,8,4,visible,train", "", "training and test identities overlap: [8]"),
+        ("c.jpg,8,4,visible,val", "", "training and test identities overlap: [8]"),
+        ("c.jpg,8,4,visible,val", "train", "validation and test identities overlap: [8]"),
+        ("c.jpg,3,4,visible,val", "train", "training and validation identities overlap: [3]"),
+    ],
+)
+def test_identity_in_two_parts_is_refused(tmp_path, row, split, phrase):
+    path = write(tmp_path, *ROWS, row)
+    assert message(tmp_path, split) == f"{path}: {phrase}"
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "phrase"),
+    [
+        ("c.jpg,x7,4,visible,test", "pid", "must be a whole number from 0, got 'x7'"),
+        ("c.jpg,-1,4,visible,test", "pid", "must be a whole number from 0, got '-1'"),
+        ("c.jpg,,4,visible,test", "pid", "must be a whole number from 0, got ''"),
+        ("c.jpg,7.0,4,visible,test", "pid", "must be a whole number from 0, got '7.0'"),
+        ("c.jpg,1_0,4,visible,test", "pid", "must be a whole number from 0, got '1_0'"),
+        (f"c.jpg,{2**63},4,visible,test", "pid", f"from 0, got '{2**63}'"),
+        ("c.jpg,7,0,visible,test", "camid", "must be a whole number from 1, got '0'"),
+        ("c.jpg,7,cam2,visible,test", "camid", "must be a whole number from 1, got 'cam2'"),
+        ("c.jpg,7,4,green,test", "modality", "'green' is unknown; choose one of visible, vis"),
+        ("c.jpg,7,4,,test", "modality", "'' is unknown; choose one of visible"),
+        ("c.jpg,7,4,visible,query", "split", "'query' is unknown; choose one of train, val, test"),
+        (",7,4,visible,test", "path", "must name an image, got ''"),
+        ("/c.jpg,7,4,visible,test", "path", "must be relative to the CSV file's folder"),
+        ("C:\\c.jpg,7,4,visible,test", "path", "and stay in it, got 'C:\\\\c.jpg'"),
+        ("a/../../c.jpg,7,4,visible,test", "path", "got 'a/../../c.jpg': move the CSV file"),
+        ("a//1.jpg,7,4,visible,test", "path", "'a/1.jpg' is in line 2 already"),
+    ],
+)
+def test_malformed_value_is_named_with_file_line_and_column(tmp_path, row, column, phrase):
+    path = write_only(tmp_path, row)
+    assert message(tmp_path).startswith(f"{path}, line 6, column {column}: ")
+    assert phrase in message(tmp_path)
+
+
+@pytest.mark.parametrize("row", ["c.jpg,7,4,visible", "c, d.jpg,7,4,visible,test"])
+def test_a_row_of_another_length_is_named(tmp_path, row):
+    path = write_only(tmp_path, row)
+    count = row.count(",") + 1
+    assert message(tmp_path).startswith(f"{path}, line 6: {count} values for the 5 columns")
+
+
+@pytest.mark.parametrize(
+    ("header", "phrase"),
+    [
+        ("path;pid;camid;modality;split", "no column path, pid, modality, split"),
+        ("path,id,camid,modality,split", "no column pid"),
+        ("path,pid,pid,modality,split", "column pid is there twice"),
+        ("", "no column path"),
+    ],
+)
+def test_a_first_line_without_the_columns_is_quoted(tmp_path, header, phrase):
+    path = write_only(tmp_path, header=header)
+    assert message(tmp_path).startswith(f"{path}, line 1: {phrase}")
+
+
+@pytest.mark.parametrize(
+    ("content", "phrase"),
+    [
+        (HEADER.encode() + b"\n\n", "lists no image"),
+        (b"\xff\xfe", "cannot be read as a CSV file in UTF-8"),
+        (HEADER.encode() + b'\n"a,b\n', "cannot be read as a CSV file"),
+    ],
+)
+def test_a_file_that_is_no_such_list_is_named(tmp_path, content, phrase):
+    (tmp_path / "dataset.csv").write_bytes(content)
+    assert message(tmp_path).startswith(f"{tmp_path / 'dataset.csv'} {phrase}")
+
+
+@pytest.mark.parametrize("name", ["gone.jpg", "x" * 300 + ".jpg"])
+def test_missing_images_are_counted_and_named(tmp_path, name):
+    path = write_only(tmp_path, f"{name},7,4,visible,test")
+    phrase = f"{path} lists 1 images that are not under {tmp_path}, the first: {name} (line 6)"
+    assert message(tmp_path) == phrase
+
+
+def test_a_folder_without_the_file_names_the_csv_files_there(tmp_path):
+    assert f"{tmp_path} lacks dataset.csv: write one" in message(tmp_path)
+    write(tmp_path, *ROWS, name="people.csv")
+    assert "lacks dataset.csv: name one of people.csv in DATA.ROOT" in message(tmp_path)
+    assert "path,pid,camid,modality,split" in message(tmp_path)
+
+
+def test_a_root_that_is_not_there_shows_what_is_expected(tmp_path):
+    assert "there is nothing there" in message(tmp_path / "gone.csv")
+    assert "ROOT/dataset.csv" in message(tmp_path / "gone")

@@ -1,0 +1,156 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import write_image, write_llcm, write_text
+from vireid.data import llcm
+from vireid.errors import DataError
+from vireid.structures import ImageRecord, Modality
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Identities 1 and 351 train, 7 and 20 test."""
+    return write_llcm(tmp_path / "LLCM")
+
+
+def train(*pids: int) -> tuple[ImageRecord, ...]:
+    """Visible images first; of cameras 1 and 6."""
+    return tuple(
+        ImageRecord(f"{kind}/{p:04d}/{p:04d}_c{camera:02d}_s200656_f4830_{kind}.jpg", p, camera, m)
+        for kind, camera, m in (("vis", 1, Modality.VISIBLE), ("nir", 6, Modality.INFRARED))
+        for p in pids
+    )
+
+
+def test(*pids: int) -> tuple[ImageRecord, ...]:
+    """Visible images first; of cameras 1 and 2."""
+    return tuple(
+        ImageRecord(f"test_{k}/cam{c}/{p:04d}/{p:04d}_c{c:02d}_s1_f1_{k}.jpg", p, c, m)
+        for k, c, m in (("vis", 1, Modality.VISIBLE), ("nir", 2, Modality.INFRARED))
+        for p in pids
+    )
+
+
+test.__test__ = False
+
+
+@pytest.mark.parametrize("split", ["", "train+val"])
+def test_identities_are_the_folders_numbers_and_cameras_come_from_the_names(root, split):
+    splits = llcm.load(root, split=split)
+    assert splits.train == train(1, 351)
+    assert splits.test == test(7, 20)
+    assert (splits.val, splits.split_trial, splits.gallery_permutations) == ((), None, None)
+
+
+def test_every_fifth_training_identity_is_held_out_on_request(tmp_path):
+    root = write_llcm(tmp_path / "l", ([11, 2, 30, 4, 5, 60, 7, 8, 9, 10], [99]))
+    splits = llcm.load(root, split="train")
+    assert splits.val == train(60, 8)  # fifth and tenth of 2 4 5 7 8 9 10 11 30 60, as listed
+    assert splits.train_pids == (2, 4, 5, 7, 9, 10, 11, 30)
+    assert splits.test == llcm.load(root).test == test(99)
+
+
+def test_test_images_come_by_spectrum_identity_camera_and_name(root):
+    for name in ("cam9/0007/b.jpg", "cam9/0007/a.jpg", "cam1/0007/0001.jpg"):
+        write_image(root / "test_vis" / name)
+    found = [(r.path, r.camid) for r in llcm.load(root).test if r.pid == 7]
+    assert found == [
+        ("test_vis/cam1/0007/0001.jpg", 1),
+        ("test_vis/cam1/0007/0007_c01_s1_f1_vis.jpg", 1),
+        ("test_vis/cam9/0007/a.jpg", 9),
+        ("test_vis/cam9/0007/b.jpg", 9),
+        ("test_nir/cam2/0007/0007_c02_s1_f1_nir.jpg", 2),
+    ]
+
+
+def test_stray_files_and_unlisted_identities_are_passed_over(root):
+    before = llcm.load(root)
+    (root / "test_vis/cam1/0007/Thumbs.db").write_bytes(b"x")
+    (root / "test_vis/cam1/0007/._a.jpg").write_bytes(b"x")
+    write_image(root / "test_vis/cam1/0400/a.jpg")
+    write_image(root / "vis/0400/0400_c01_x.jpg")
+    assert llcm.load(root) == before
+
+
+@pytest.mark.parametrize("name", ["multicam/LLCM", "cam1/0007", "with space/_c03_/行人"])
+def test_roots_name_decides_nothing(tmp_path, name):
+    splits = llcm.load(write_llcm(tmp_path / name))
+    assert splits.train == train(1, 351)
+    assert splits.test == test(7, 20)
+
+
+def test_lists_may_be_written_as_windows_does(root):
+    path = root / "idx/train_nir.txt"
+    text = path.read_text().replace("/", "\\").replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert llcm.load(root).train == train(1, 351)
+
+
+@pytest.mark.parametrize(
+    "part", ["vis", "nir", "test_vis", "test_nir", "idx/train_vis.txt", "idx/test_id.txt"]
+)
+def test_missing_part_is_named(root, part):
+    path = root / part
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DataError, match=re.escape(f"{root} lacks {part}; found: ")):
+        llcm.load(root)
+
+
+def test_missing_root_shows_the_tree_and_where_to_get_it(tmp_path):
+    with pytest.raises(DataError) as error:
+        llcm.load(tmp_path / "gone")
+    assert "ROOT/idx/test_id.txt" in str(error.value)
+    assert "https://github.com/ZYK100/LLCM" in str(error.value)
+
+
+def test_identity_that_trains_and_tests_is_refused(tmp_path):
+    root = write_llcm(tmp_path / "l", ([1, 2], [2, 3]))
+    with pytest.raises(DataError, match=r"idx: training and test identities overlap: \[2\]"):
+        llcm.load(root)
+
+
+def test_test_identities_without_an_image_are_counted_and_named(root):
+    (root / "idx/test_id.txt").write_text("7,20,21,22")
+    phrase = "2 of the 4 identities of idx/test_id.txt have no image under test_vis or test_nir"
+    with pytest.raises(DataError, match=rf"{phrase}, the first are \[21, 22\]"):
+        llcm.load(root)
+
+
+def test_listed_images_that_are_missing_are_counted_and_named(root):
+    shutil.rmtree(root / "nir/0351")
+    phrase = f"idx/train_nir.txt lists 1 images that are not under {root}, the first: nir/0351/"
+    with pytest.raises(DataError, match=re.escape(phrase)):
+        llcm.load(root)
+
+
+@pytest.mark.parametrize(
+    ("line", "phrase"),
+    [
+        ("rgb/0001/0001_c01_x.jpg 0", "expected '<vis|nir>/<identity>/<image> <label>'"),
+        ("vis/one/0001_c01_x.jpg 0", "expected '<vis|nir>/<identity>/<image> <label>'"),
+        ("vis/0001/0001_c01_x.jpg", "expected '<vis|nir>/<identity>/<image> <label>'"),
+        ("vis/0001/0001_01_x.jpg 0", "the file's name must tell the camera"),
+        ("vis/0001/0001_c10_x.jpg 0", "got '0001_c10_x.jpg'"),
+        ("vis/0001/0001_c00_x.jpg 0", "got '0001_c00_x.jpg'"),
+    ],
+)
+def test_malformed_line_is_quoted_with_its_number(root, line, phrase):
+    path = write_text(root / "idx/train_vis.txt", f"\n{line}\n")
+    with pytest.raises(DataError, match=re.escape(f"{path}, line 2: ")) as error:
+        llcm.load(root)
+    assert phrase in str(error.value)
+
+
+def test_a_list_of_the_other_modality_is_refused(root):
+    shutil.copy(root / "idx/train_vis.txt", root / "idx/train_nir.txt")
+    with pytest.raises(DataError, match="infrared images only, but lists vis/0001"):
+        llcm.load(root)
+
+
+def test_published_counts_add_up_to_all_46767_images():
+    images = [count for name, count in llcm.EXPECTED.items() if name.endswith("images")]
+    assert sum(images) == 46_767
+    assert llcm.EXPECTED["training identities"] + llcm.EXPECTED["test identities"] == 1_064

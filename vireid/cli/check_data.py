@@ -1,0 +1,51 @@
+"""Compares a data set with its published counts and opens every image."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from vireid.cli.common import parser, tool
+from vireid.data.check import CHECKS, Report, check
+from vireid.errors import DataError
+
+SHOWN = 10  # bad paths
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/check_data.py --help``."""
+    line = parser(__doc__, "python tools/check_data.py --dataset sysu --root /data/SYSU-MM01")
+    line.add_argument("--dataset", choices=sorted(CHECKS), required=True)
+    line.add_argument("--root", required=True, metavar="PATH", help="its folder")
+    line.add_argument(
+        "--reduced",
+        action="store_true",
+        help="a part of the set, or another in its layout: internal consistency only",
+    )
+    args = line.parse_args(sys.argv[1:] if arguments is None else arguments)
+    report = check(args.dataset, args.root, reduced=args.reduced)
+    print(f"{args.dataset} in {args.root}\n\n" + "\n".join(lines_of(report)))
+    if report.faults:
+        many = "1 thing is" if report.faults == 1 else f"{report.faults} things are"
+        raise DataError(f"{args.root}: {many} wrong, as shown above\n{report.where}")
+    print("nothing is wrong")
+
+
+def lines_of(report: Report) -> Iterator[str]:
+    """A table of counts, then the images, the problems and the notes."""
+    width = max(len(count.name) for count in report.counts)
+    yield f"{'':{width}}  {'expected':>8}  {'found':>8}"
+    for count in report.counts:
+        expected = "-" if count.expected is None else f"{count.expected:,}"
+        mark = "  <- differs" if count.differs else ""
+        yield f"{count.name:{width}}  {expected:>8}  {count.found:>8,}{mark}"
+    images = report.images
+    yield f"\n{images.opened:,} images opened, {len(images.unreadable):,} cannot be read"
+    yield from (f"  {message}" for message in images.unreadable[:SHOWN])
+    if len(images.unreadable) > SHOWN:
+        yield f"  … and {len(images.unreadable) - SHOWN:,} more"
+    yield from (f"  {number:,} {kind}" for kind, number in images.kinds.items())
+    yield from (f"problem: {problem}" for problem in report.problems)
+    yield from (f"note: {note}" for note in report.notes)
+    yield ""

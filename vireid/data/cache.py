@@ -1,0 +1,187 @@
+"""Decoded and resized images kept on disk, so that an epoch decodes nothing.
+
+A cache file is never changed once it bears its name, and the name is a digest of all that decides
+its content. A changed image or option therefore means another file, and an old one is only in the
+way of disk space: the folder can be emptied at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, features
+from PIL import __version__ as pillow_version
+from torchvision.transforms import v2
+
+from vireid.data.dataset import read_image
+from vireid.data.parallel import threaded_map
+from vireid.data.transforms import RESIZE_FILTER, resize
+from vireid.errors import DataError, UsageError
+from vireid.structures import ImageRecord
+
+try:
+    import fcntl
+except ImportError:  # Windows: builders do not wait for one another, which costs only time
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+HALF_BUILT = ".tmp"
+STALE_AFTER = 24 * 3600  # seconds after which a half-built file is taken for a killed build's
+
+
+class ImageCache:
+    """The images of one list of records, in its order.
+
+    A pickled cache is its path: processes share the file's pages, never copies of the images.
+
+    Args:
+        path: file of (N, H, W, 3) uint8.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._images = np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def __reduce__(self) -> tuple[type[ImageCache], tuple[Path]]:
+        return ImageCache, (self.path,)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return Image.fromarray(self._images[index])
+
+
+def cached_images(
+    folder: str | Path, root: Path, records: Sequence[ImageRecord], *, size: tuple[int, int]
+) -> ImageCache:
+    """The records' images at ``size``, from a file in ``folder`` that is built when it is missing.
+
+    Several processes may ask at once: one builds, the others wait. A build that is killed leaves
+    nothing that could be taken for a cache.
+
+    Args:
+        size: (height, width), pixels.
+    Raises:
+        DataError: an image cannot be read, or changed meanwhile.
+        UsageError: the folder cannot be written, or the disk is full.
+    """
+    folder = Path(folder).expanduser()
+    key, shape = cache_key(root, records, size), (len(records), *size, 3)
+    path = folder / f"{key}.npy"
+    if not _usable(path, shape):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _one_at_a_time(folder / "lock"):
+                if not _usable(path, shape):  # another process may have built it meanwhile
+                    _build(path, root, records, shape)
+        except OSError as error:
+            raise UsageError(
+                f"DATA.CACHE={folder} cannot be written ({error}): name another folder, or none"
+            ) from error
+    return ImageCache(path)
+
+
+def cache_key(root: Path, records: Sequence[ImageRecord], size: tuple[int, int]) -> str:
+    """Digest of the files (path, size, time of change), their order, and how they are resized.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    # Decoders differ in the last bit between versions.
+    decoder = [pillow_version, *(features.version(name) for name in ("jpg", "zlib", "libtiff"))]
+    how = [FORMAT, decoder, str(root.resolve()), list(size), RESIZE_FILTER.value]
+    digest = hashlib.sha256(json.dumps(how).encode())
+    for record in records:
+        try:
+            status = (root / record.path).stat()
+        except OSError as error:
+            raise DataError(f"image {root / record.path} cannot be read ({error})") from error
+        line = json.dumps([record.path, status.st_size, status.st_mtime_ns])
+        digest.update(line.encode())
+    return digest.hexdigest()[:32]
+
+
+def _usable(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # missing, truncated by others, or no array
+        return False
+    return images.shape == shape and images.dtype == np.uint8
+
+
+def _build(path: Path, root: Path, records: Sequence[ImageRecord], shape: tuple[int, ...]) -> None:
+    """Writes the file under another name, and renames it when it is on the disk."""
+    size = (shape[1], shape[2])
+    _remove_stale(path.parent)
+    _require_space(path.parent, int(np.prod(shape, dtype=np.int64)))
+    half_built = path.with_name(f"{path.stem}.{uuid.uuid4().hex}{HALF_BUILT}")
+    read = partial(_read, root, resize(size))
+    try:
+        with half_built.open("wb") as file:
+            layout = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, layout)
+            for image in threaded_map(read, records, doing=f"caching in {path.parent}"):
+                file.write(image.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        if cache_key(root, records, size) != path.stem:
+            raise DataError(f"images under {root} changed while they were cached: start again")
+        half_built.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        half_built.unlink(missing_ok=True)
+    log.info("cached %d images in %s", len(records), path)
+
+
+def _read(root: Path, resized: v2.Transform, record: ImageRecord) -> np.ndarray:
+    return np.asarray(resized(read_image(root / record.path)))  # (H, W, 3)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Waits for other builders; the lock ends with its process, however that ends."""
+    with path.open("w") as file:
+        if fcntl is not None:
+            with suppress(OSError):  # no locks on this file system: both build, the last one stays
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.glob(f"*{HALF_BUILT}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_AFTER:
+                path.unlink()
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UsageError(
+            f"DATA.CACHE={folder} needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free: "
+            "make room (old caches there can be deleted), name another folder, or none"
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename last through a power cut, where folders can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
