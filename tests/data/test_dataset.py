@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
 from tests.helpers import records_of, write_image
 from vireid.data.dataset import ImageDataset, SampleKey, batches, collate, read_image
@@ -223,3 +224,14 @@ def test_number_of_workers_changes_no_batch(root):
     for one, other in zip(alone, helped, strict=True):
         for name in ("images", "labels", "is_infrared", "indices"):
             assert torch.equal(getattr(one, name), getattr(other, name)), name
+
+
+def test_view_1_is_drawn_by_another_transform_and_another_seed(root):
+    noisy = v2.Compose([v2.PILToTensor(), v2.RandomCrop(list(SIZE), padding=4)])
+    doubled = ImageDataset(
+        root, RECORDS, [0] * len(RECORDS), dict.fromkeys(Modality, noisy), second_view=noisy
+    )
+    first, second = doubled[SampleKey(0)], doubled[SampleKey(0, view=1)]
+    assert torch.equal(doubled[SampleKey(0, view=1)].image, second.image)
+    assert not torch.equal(first.image, second.image)
+    assert (first.label, first.index) == (second.label, second.index)

@@ -182,3 +182,26 @@ def test_identities_that_cannot_be_shared_out_are_refused(world_size):
     phrase = f"SAMPLER.IDENTITIES=4 must be divisible by the {world_size} processes"
     with pytest.raises(ValueError, match=phrase):
         sampler(world_size=world_size)
+
+
+def test_every_visible_image_comes_a_second_time_as_view_1():
+    plain = sampler(epoch=3)
+    doubled = IdentityBatchSampler(EVEN, identities=4, images=2, seed=0, second_visible=True)
+    doubled.epoch = 3
+    for one, two in zip(plain, doubled, strict=True):
+        assert two[: len(one)] == one  # a second view changes nothing of the first
+        visible = [key for key in one if EVEN[key.index].modality is Modality.VISIBLE]
+        assert two[len(one) :] == [key._replace(view=1) for key in visible]
+        assert len(two) == 4 * 2 * 3
+
+
+def test_second_views_stay_with_their_process():
+    shares = [
+        IdentityBatchSampler(
+            EVEN, identities=4, images=2, seed=0, second_visible=True, rank=rank, world_size=2
+        )
+        for rank in (0, 1)
+    ]
+    for one, two in zip(*shares, strict=True):
+        assert len(one) == len(two) == 12
+        assert not {EVEN[k.index].pid for k in one} & {EVEN[k.index].pid for k in two}

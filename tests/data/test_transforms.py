@@ -142,3 +142,13 @@ def test_an_image_resized_before_is_augmented_to_the_same_pixels(seed):
                 torch.manual_seed(seed)
                 results.append(transforms[modality](given))
         assert torch.equal(*results)
+
+
+def test_infrared_images_can_be_erased_less_and_exchanged_apart():
+    options = {**OFF, "erase": 1.0, "infrared_erase": 0.0, "infrared_exchange": 1.0}
+    transforms, image = train_transforms((32, 16), **options), noise(32, 16)
+    result = transforms[Modality.INFRARED](image)
+    assert any(torch.equal(result, channel.expand(3, -1, -1)) for channel in pixels(image))
+    visible = transforms[Modality.VISIBLE](image)
+    assert not torch.equal(visible, pixels(image))
+    assert not torch.equal(visible[0], visible[1])

@@ -229,6 +229,7 @@ def test_other_optimisers_and_losses_train(tiny_command, tmp_path, optimizer):
         "LOSS.WEIGHTED_TRIPLET.WEIGHT=0.5",
         "LOSS.HETERO_CENTER.WEIGHT=2",
         "SOLVER.BACKBONE_LR_FACTOR=0.1",
+        "INPUT.SECOND_VISIBLE=true",
         "PRECISION=bf16",
         "SOLVER.EPOCHS=1",
     )

@@ -68,8 +68,15 @@ def _input() -> dict:
         "ERASE_AREA": [0.02, 0.4],  # share of the image that is erased [field]
         "GRAYSCALE": 0.0,  # probability of a grey visible image [DEEN: 0.5]
         # Probability that a visible image shows one of its colour channels, drawn at random, in all
-        # three [CAJ: always, in a second copy of the image]
+        # three [CAJ: always, in the second view]
         "CHANNEL_EXCHANGE": 0.0,
+        # Every visible image comes a second time with its channels exchanged, so that a batch has
+        # P × 3K images [CAJ]
+        "SECOND_VISIBLE": False,
+        "INFRARED": {  # where infrared images are treated in another way than visible ones
+            "ERASE": -1.0,  # probability of random erasing; negative: as INPUT.ERASE
+            "CHANNEL_EXCHANGE": 0.0,  # for false-colour files [CAJ: 0.5]
+        },
         "MEAN": [0.485, 0.456, 0.406],  # of the data that OSNet's published weights saw
         "STD": [0.229, 0.224, 0.225],
     }

@@ -61,11 +61,13 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "INPUT.ERASE",
             "INPUT.FLIP",
             "INPUT.GRAYSCALE",
+            "INPUT.INFRARED.CHANNEL_EXCHANGE",
             "LOSS.IDENTITY.LABEL_SMOOTHING",
             "SOLVER.MIN_LR_FACTOR",
             "SOLVER.WARMUP_FACTOR",
         )
     },
+    "INPUT.INFRARED.ERASE": (lambda v: v <= 1, "must be at most 1; negative: as INPUT.ERASE"),
     "SEED": (lambda v: 0 <= v < 2**32, "must be 0 to 4294967295, as numpy wants it"),
     "DATA.TRIAL": (lambda v: 1 <= v <= 10, "must be one of the splits 1 to 10"),
     "MODEL.SHARED_DEPTH": (

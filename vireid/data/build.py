@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def build_train_loader(
             identities=cfg.SAMPLER.IDENTITIES,
             images=cfg.SAMPLER.IMAGES,
             seed=cfg.SEED,
+            second_visible=cfg.INPUT.SECOND_VISIBLE,
             rank=rank,
             world_size=world_size,
         )
@@ -122,8 +124,15 @@ def build_train_loader(
     label_of = {pid: label for label, pid in enumerate(splits.train_pids)}
     labels = [label_of[record.pid] for record in splits.train]
     cache = _cache(cfg, splits.root, splits.train)
+    transforms, second_view = _augmentation(cfg)
     dataset = ImageDataset(
-        splits.root, splits.train, labels, _augmentation(cfg), seed=cfg.SEED, cache=cache
+        splits.root,
+        splits.train,
+        labels,
+        transforms,
+        second_view=second_view,
+        seed=cfg.SEED,
+        cache=cache,
     )
     loader = DataLoader(
         dataset,
@@ -134,17 +143,26 @@ def build_train_loader(
     return loader, sampler
 
 
-def _augmentation(cfg: CfgNode) -> dict[Modality, v2.Transform]:
-    return train_transforms(
-        tuple(cfg.INPUT.SIZE),
-        pad=cfg.INPUT.PAD,
-        flip=cfg.INPUT.FLIP,
-        erase=cfg.INPUT.ERASE,
-        erase_area=tuple(cfg.INPUT.ERASE_AREA),
-        grayscale=cfg.INPUT.GRAYSCALE,
-        channel_exchange=cfg.INPUT.CHANNEL_EXCHANGE,
-        mean=cfg.INPUT.MEAN,
+def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transform | None]:
+    """Training transforms by modality, and that of a visible image's second view, if any."""
+    options, infrared = cfg.INPUT, cfg.INPUT.INFRARED
+    augment = partial(
+        train_transforms,
+        tuple(options.SIZE),
+        pad=options.PAD,
+        flip=options.FLIP,
+        erase=options.ERASE,
+        erase_area=tuple(options.ERASE_AREA),
+        mean=options.MEAN,
     )
+    transforms = augment(
+        grayscale=options.GRAYSCALE,
+        channel_exchange=options.CHANNEL_EXCHANGE,
+        infrared_erase=options.ERASE if infrared.ERASE < 0 else infrared.ERASE,
+        infrared_exchange=infrared.CHANNEL_EXCHANGE,
+    )
+    second = augment(channel_exchange=1.0)[Modality.VISIBLE] if options.SECOND_VISIBLE else None
+    return transforms, second
 
 
 def build_eval_loader(

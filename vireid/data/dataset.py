@@ -23,6 +23,7 @@ class SampleKey(NamedTuple):
     index: int
     epoch: int = 0
     position: int = 0
+    view: int = 0  # 1: a visible image's second view
 
 
 class Sample(NamedTuple):
@@ -63,7 +64,8 @@ class ImageDataset(Dataset):
         root: folder that the records' paths are relative to.
         labels: (len(records),) what each record's label is.
         transforms: per modality, PIL image → (3, H, W) uint8.
-        seed: with the key's epoch and position it seeds torch's generator for the transform.
+        second_view: of a visible image whose key asks for view 1.
+        seed: with the key's epoch, position and view it seeds torch's generator for the transform.
         cache: where the images are read instead of from their files.
     """
 
@@ -74,11 +76,13 @@ class ImageDataset(Dataset):
         labels: Sequence[int],
         transforms: Mapping[Modality, Callable[[Image.Image], Tensor]],
         *,
+        second_view: Callable[[Image.Image], Tensor] | None = None,
         seed: int = 0,
         cache: ImageSource | None = None,
     ) -> None:
         self.root, self.records, self.labels = root, records, labels
-        self.transforms, self.seed, self.cache = transforms, seed, cache
+        self.transforms, self.second_view = transforms, second_view
+        self.seed, self.cache = seed, cache
 
     def __len__(self) -> int:
         return len(self.records)
@@ -95,8 +99,10 @@ class ImageDataset(Dataset):
                 image = read_image(self.root / record.path)
         except DataError as error:
             return error
-        with _torch_seeded(self.seed, key.epoch, key.position):
-            tensor = self.transforms[record.modality](image)
+        transform = self.second_view if key.view else self.transforms[record.modality]
+        assert transform is not None, "view 1 asked for, but there is no transform for it"
+        with _torch_seeded(self.seed, key.epoch, key.position, *([key.view] if key.view else [])):
+            tensor = transform(image)
         is_infrared = record.modality is Modality.INFRARED
         return Sample(tensor, self.labels[key.index], is_infrared, key.index)
 

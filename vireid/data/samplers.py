@@ -95,6 +95,8 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
     that all processes together see exactly what one process would. Set ``epoch`` and
     ``first_step`` before iterating.
 
+    Args:
+        second_visible: every visible image comes twice, the second time as view 1.
     Raises:
         DataError: fewer than P identities.
         ValueError: P is not divisible by ``world_size``.
@@ -107,6 +109,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
         identities: int,
         images: int,
         seed: int,
+        second_visible: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -115,7 +118,8 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
                 f"SAMPLER.IDENTITIES={identities} must be divisible by the {world_size} processes"
             )
         self._records, self._identities, self._images = records, identities, images
-        self._seed, self._rank, self._world_size = seed, rank, world_size
+        self._seed, self._second_visible = seed, second_visible
+        self._rank, self._world_size = rank, world_size
         self.epoch = self.first_step = 0
         self._length = len(self._batches())
 
@@ -128,6 +132,9 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
         for step, batch in enumerate(self._batches()):
             keys = [SampleKey(i, self.epoch, position + n) for n, i in enumerate(batch)]
             position += len(batch)
+            if self._second_visible:
+                visible = [k for k in keys if self._records[k.index].modality is Modality.VISIBLE]
+                keys += [key._replace(view=1) for key in visible]
             if step >= self.first_step:
                 yield self._shard(keys)
 

@@ -22,9 +22,11 @@ def train_transforms(
     erase_area: tuple[float, float],
     grayscale: float = 0.0,
     channel_exchange: float = 0.0,
+    infrared_erase: float | None = None,
+    infrared_exchange: float = 0.0,
     mean: Sequence[float],
 ) -> dict[Modality, v2.Transform]:
-    """Resize, pad and crop, flip, erase; visible images may also lose their colours.
+    """Resize, exchange colours, pad and crop, flip, erase.
 
     PIL image → (3, H, W) uint8, for each modality. Resizing comes first and draws nothing, so that
     an image resized before (:mod:`vireid.data.cache`) comes out the same.
@@ -36,19 +38,31 @@ def train_transforms(
         erase_area: smallest and largest erased share of the image.
         grayscale: probability of dropping a visible image's colours, which infrared has not.
         channel_exchange: probability of :class:`ChannelExchange` on a visible image.
+        infrared_erase: probability of erasing in an infrared image; None: as in a visible one.
+        infrared_exchange: probability of :class:`ChannelExchange` on an infrared image, which
+            matters where its file has false colours.
         mean: normalisation mean in [0, 1]; erased pixels take it, so that they become zero.
     """
     fill = [round(255 * value) for value in mean]
-    augment = [
-        v2.RandomCrop(list(size), padding=pad) if pad else v2.Identity(),
-        v2.RandomHorizontalFlip(flip),
-        v2.RandomErasing(erase, scale=erase_area, value=fill),
-    ]
-    grey = [v2.RandomGrayscale(grayscale)] if grayscale else []
-    exchange = [ChannelExchange(channel_exchange)] if channel_exchange else []
+
+    def chain(grey: float, exchange: float, erased: float) -> v2.Transform:
+        return v2.Compose(
+            [
+                resize(size),
+                *([v2.RandomGrayscale(grey)] if grey else []),
+                v2.PILToTensor(),
+                *([ChannelExchange(exchange)] if exchange else []),
+                v2.RandomCrop(list(size), padding=pad) if pad else v2.Identity(),
+                v2.RandomHorizontalFlip(flip),
+                v2.RandomErasing(erased, scale=erase_area, value=fill),
+            ]
+        )
+
     return {
-        Modality.VISIBLE: v2.Compose([resize(size), *grey, v2.PILToTensor(), *exchange, *augment]),
-        Modality.INFRARED: v2.Compose([resize(size), v2.PILToTensor(), *augment]),
+        Modality.VISIBLE: chain(grayscale, channel_exchange, erase),
+        Modality.INFRARED: chain(
+            0.0, infrared_exchange, erase if infrared_erase is None else infrared_erase
+        ),
     }
 
 
