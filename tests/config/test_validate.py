@@ -65,6 +65,7 @@ RULES = [
             "INPUT.ERASE",
             "INPUT.CHANNEL_EXCHANGE",
             "INPUT.GRAYSCALE",
+            "INPUT.INFRARED.CHANNEL_EXCHANGE",
             "LOSS.IDENTITY.LABEL_SMOOTHING",
             "SOLVER.WARMUP_FACTOR",
             "SOLVER.MIN_LR_FACTOR",
@@ -72,6 +73,7 @@ RULES = [
         for value in ("-0.1", "1.1", ".nan", ".inf")
     ),
     *(("SEED", value, "must be 0 to 4294967295") for value in ("-1", str(2**32), "9" * 400)),
+    *(("INPUT.INFRARED.ERASE", value, "must be at most 1") for value in ("1.1", ".nan")),
     *(("DATA.TRIAL", value, "must be one of the splits 1 to 10") for value in ("0", "11")),
     *(
         ("MODEL.SHARED_DEPTH", v, "must be 0 (two backbones) to 5 (one stream)")
