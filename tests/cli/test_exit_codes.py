@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from vireid import cli
 from vireid.cli import evaluate, make_synthetic, train
 
 
@@ -203,3 +204,12 @@ def test_make_synthetic_names_a_bad_number(tmp_path, capsys):
     arguments = ["--layout", "sysu", "--out", str(tmp_path / "new"), "--train-ids", "0"]
     assert make_synthetic.main(arguments) == 2
     assert "train_ids" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_tool_is_being_imported_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    assert cli.launch("train") == 130
+    assert capsys.readouterr().err == "\nstopped\n"

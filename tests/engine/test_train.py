@@ -150,21 +150,6 @@ def test_a_signal_to_the_whole_process_group_saves_too(tiny_command, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_starting_ends_without_a_traceback(tiny_command, tmp_path):
-    for delay in (0.3, 1.0):
-        process = subprocess.Popen(
-            [sys.executable, "tools/train.py", *tiny_command(tmp_path / "run")],
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGINT)
-        error = process.communicate(timeout=60)[1]
-        assert process.returncode == 130 and "Traceback" not in error, error
-
-
-@pytest.mark.slow
 def test_a_killed_run_resumed_equals_an_undisturbed_one(tiny_command, tmp_path):
     extra = ("SOLVER.EPOCHS=6", "SOLVER.STEPS=[3]")
     assert train.main(tiny_command(tmp_path / "whole", *extra)) == 0
