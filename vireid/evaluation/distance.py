@@ -10,31 +10,77 @@ from collections.abc import Callable
 
 import numpy as np
 
+Rows = Callable[[np.ndarray], np.ndarray]  # (n,) query rows → (n, G) distances
+
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
     """(N, D) float64 with rows of length 1; a row of zeros stays one."""
-    features = np.asarray(features, dtype=np.float64)
+    features = np.array(features, dtype=np.float64)  # a copy, divided in place
     norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(norms > 0, norms, 1)
+    features /= np.where(norms > 0, norms, 1)
+    return features
 
 
 def cosine_distance(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """(Q, D), (G, D) → (Q, G) negated cosine similarity, in [-1, 1]."""
-    return -(unit_rows(queries) @ unit_rows(gallery).T)
+    return _cosine_rows(queries, gallery)(np.arange(len(queries)))
 
 
 def euclidean_distance(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """(Q, D), (G, D) → (Q, G) Euclidean distances of the features as they are."""
+    return _euclidean_rows(queries, gallery)(np.arange(len(queries)))
+
+
+def distance_rows(metric: str, queries: np.ndarray, gallery: np.ndarray) -> Rows:
+    """Distances of (Q, D) queries to a (G, D) gallery, some queries at a time.
+
+    Gallery rows that are equal have equal distances: a matrix product alone may round the columns
+    at its edges in another way, and the order of ties would be an accident.
+    """
+    first, copies = _distinct(gallery)
+    rows = _METRICS[metric](queries, gallery[first] if len(first) < len(gallery) else gallery)
+    return rows if len(first) == len(gallery) else lambda which: rows(which)[:, copies]
+
+
+def _cosine_rows(queries: np.ndarray, gallery: np.ndarray) -> Rows:
+    queries, columns = unit_rows(queries), unit_rows(gallery).T
+    np.negative(queries, out=queries)
+    return lambda which: queries[which] @ columns
+
+
+def _euclidean_rows(queries: np.ndarray, gallery: np.ndarray) -> Rows:
     queries, gallery = (np.asarray(rows, dtype=np.float64) for rows in (queries, gallery))
-    squared = (
-        np.square(queries).sum(axis=1)[:, None]
-        + np.square(gallery).sum(axis=1)
-        - 2 * (queries @ gallery.T)
-    )
-    return np.sqrt(np.maximum(squared, 0))
+    query_squares, gallery_squares = (np.square(rows).sum(axis=1) for rows in (queries, gallery))
+
+    def distances(which: np.ndarray) -> np.ndarray:
+        squared = queries[which] @ gallery.T
+        squared *= -2
+        squared += query_squares[which, None] + gallery_squares
+        return np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+
+    return distances
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "cosine": cosine_distance,
-    "euclidean": euclidean_distance,
+def _distinct(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that no earlier row equals, and for each row which of them it equals."""
+    # Equal rows have an equal beginning: almost always that alone tells all of them apart.
+    _, group = np.unique(features[:, :4], axis=0, return_inverse=True)
+    group = group.reshape(-1)  # numpy 2.0 gave it two dimensions
+    first: list[int] = []
+    copies = np.empty(len(features), dtype=np.int64)
+    members: dict[tuple[int, bytes], int] = {}
+    alone = np.bincount(group)[group] == 1
+    for row, beginning in enumerate(group.tolist()):
+        key = (beginning, b"" if alone[row] else (features[row] + 0).tobytes())  # -0 equals 0
+        if key not in members:
+            members[key] = len(first)
+            first.append(row)
+        copies[row] = members[key]
+    return np.array(first, dtype=np.int64), copies
+
+
+_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], Rows]] = {
+    "cosine": _cosine_rows,
+    "euclidean": _euclidean_rows,
 }
+METRICS = tuple(_METRICS)
