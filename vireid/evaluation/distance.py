@@ -16,7 +16,7 @@ Rows = Callable[[np.ndarray], np.ndarray]  # (n,) query rows → (n, G) distance
 def unit_rows(features: np.ndarray) -> np.ndarray:
     """(N, D) float64 with rows of length 1; a row of zeros stays one."""
     features = np.array(features, dtype=np.float64)  # a copy, divided in place
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("nd,nd->n", features, features))[:, None]  # no second copy
     features /= np.where(norms > 0, norms, 1)
     return features
 
@@ -43,19 +43,20 @@ def distance_rows(metric: str, queries: np.ndarray, gallery: np.ndarray) -> Rows
 
 
 def _cosine_rows(queries: np.ndarray, gallery: np.ndarray) -> Rows:
-    queries, columns = unit_rows(queries), unit_rows(gallery).T
-    np.negative(queries, out=queries)
-    return lambda which: queries[which] @ columns
+    columns = unit_rows(gallery).T
+    np.negative(columns, out=columns)
+    return lambda which: unit_rows(queries[which]) @ columns
 
 
 def _euclidean_rows(queries: np.ndarray, gallery: np.ndarray) -> Rows:
-    queries, gallery = (np.asarray(rows, dtype=np.float64) for rows in (queries, gallery))
-    query_squares, gallery_squares = (np.square(rows).sum(axis=1) for rows in (queries, gallery))
+    gallery = np.asarray(gallery, dtype=np.float64)
+    gallery_squares = np.square(gallery).sum(axis=1)
 
     def distances(which: np.ndarray) -> np.ndarray:
-        squared = queries[which] @ gallery.T
+        chosen = np.asarray(queries[which], dtype=np.float64)
+        squared = chosen @ gallery.T
         squared *= -2
-        squared += query_squares[which, None] + gallery_squares
+        squared += np.square(chosen).sum(axis=1)[:, None] + gallery_squares
         return np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
 
     return distances

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from vireid.evaluation.gallery import Permutations, draw_galleries, gallery_orde
 from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.evaluation.ranking import Ranks, rank_matches
+from vireid.evaluation.rerank import reranked_distances
 from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
@@ -76,6 +77,35 @@ def evaluate_all(
     return {protocol.name: scores[protocol.name] for protocol in protocols}
 
 
+def evaluate_reranked(
+    protocol: RetrievalProtocol,
+    features: FeatureSet,
+    *,
+    permutations: Permutations | None = None,
+    metric: str = "auto",
+) -> list[TrialScores]:
+    """Scores of every gallery trial after k-reciprocal re-ranking of its queries and gallery.
+
+    Raises:
+        DataError: as :func:`evaluate_all`.
+    """
+    queries, candidates = parties(protocol, features)
+    require_finite(features, {f"{protocol.name}: images": np.union1d(queries, candidates)})
+    asking = features.subset(queries)
+    trials = []
+    for rows in _galleries(protocol, features, candidates, permutations):
+        gallery = features.subset(rows)
+        distances = reranked_distances(
+            asking.features,
+            gallery.features,
+            metric=protocol.metric if metric == "auto" else metric,
+        )
+        everything = np.ones((1, len(rows)), dtype=bool)
+        ranks = rank_matches(protocol, asking, gallery, everything, distances.__getitem__)
+        trials.append(trial_scores(protocol, ranks, 0, len(rows)))
+    return trials
+
+
 def require_answerable(
     protocol: RetrievalProtocol,
     images: FeatureSet,
@@ -89,9 +119,8 @@ def require_answerable(
     """
     queries, candidates = parties(protocol, images)
     asked = _identities_and_cameras(images, queries)
-    drawn = draw_galleries(protocol, without_features(images, candidates), permutations)
-    for rows in drawn:
-        held = _identities_and_cameras(images, candidates[rows])
+    for rows in _galleries(protocol, images, candidates, permutations):
+        held = _identities_and_cameras(images, rows)
         pairs = ((q, g) for q in asked for g in held[np.flatnonzero(held[:, 0] == q[0])])
         if not any(_may_match(protocol, query[1], found[1]) for query, found in pairs):
             raise _unanswerable(protocol)
@@ -171,8 +200,7 @@ def _evaluate_alike(
         queries, candidates = parties(protocol, features)
         parts[f"{protocol.name}: query"] = queries
         parts[f"{protocol.name}: gallery"] = candidates
-        images = without_features(features, candidates)
-        drawn = [candidates[rows] for rows in draw_galleries(protocol, images, permutations)]
+        drawn = list(_galleries(protocol, features, candidates, permutations))
         galleries += drawn
         owners += [protocol] * len(drawn)
     require_finite(features, parts)
@@ -193,6 +221,18 @@ def _evaluate_alike(
     for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
         scores[protocol.name].append(trial_scores(protocol, ranks, trial, len(rows)))
     return scores
+
+
+def _galleries(
+    protocol: RetrievalProtocol,
+    features: FeatureSet,
+    candidates: np.ndarray,
+    permutations: Permutations | None,
+) -> Iterator[np.ndarray]:
+    """Rows of ``features`` that each trial's gallery holds."""
+    images = without_features(features, candidates)
+    for rows in draw_galleries(protocol, images, permutations):
+        yield candidates[rows]
 
 
 def _identities_and_cameras(images: FeatureSet, rows: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from vireid.errors import UsageError
 from vireid.structures import Modality
 
-DRAWS = ("official", "seeded", "all")
+SYSU_CAMERAS, SYSU_INFRARED = (1, 2, 3, 4, 5, 6), (3, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalPr
         cmc_unit="identity",
         shots=shots,
         gallery_trials=10,
-        query_cameras=frozenset({3, 6}),
+        query_cameras=frozenset(SYSU_INFRARED),
         gallery_cameras=gallery_cameras,
         ignored_cameras=frozenset({(3, 2)}),  # cameras 2 and 3 look at the same room
         other_draws=("seeded",) if shots == 1 else (),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vireid.evaluation.distance import Rows
 from vireid.evaluation.protocols import RetrievalProtocol
@@ -21,6 +22,7 @@ from vireid.structures import FeatureSet
 
 CHUNK = 256  # most queries whose distances are held at once
 ENTRIES = 2**21  # and most distances: bounds the memory
+MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ def rank_matches(
     shape = (len(members), len(queries))
     ranks = Ranks(np.zeros(shape), np.zeros(shape), np.zeros(shape, int), np.zeros(shape, int))
     job = _Job(protocol, queries, candidates, members, distances, ranks)
-    workers = min(4, os.cpu_count() or 1)  # numpy releases the interpreter in all of the work
-    with ThreadPoolExecutor(workers) as pool:
+    # One thread of matrix products for each worker: two libraries' threads would fight for cores.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(_workers()) as pool:
         for _ in pool.map(job.rank, *zip(*job.chunks(), strict=True)):
             pass
     return ranks
@@ -144,7 +146,7 @@ class _Job:
             dropped, matches = matches[own], matches[~own]
             counters = counters.copy()
             counters[:, dropped] = 0
-        answering = self.members[:, matches].any(axis=1)
+        answering = np.asarray(self.members[:, matches].any(axis=1))
         if not answering.any():
             return
         by_place = np.argsort(place[:, matches], axis=1)
@@ -174,12 +176,20 @@ class _Job:
             if not answered.any():
                 continue
             best = np.minimum.reduceat(by_candidate[columns], view.starts[trial], axis=0)
-            before = np.less(best, first_place[trial])
+            before = np.asarray(best < first_place[trial])
             # Its own identity's best image may be one that is removed from this query's list.
             own = np.searchsorted(view.pids[trial], pids) % len(best)
             rank = before.sum(axis=0) - before[own, np.arange(len(rows))] + 1
             self.ranks.first[trial, rows] = np.where(answered, rank, 0)
             self.ranks.length[trial, rows] = np.where(answered, len(best), 0)
+
+
+def _workers() -> int:
+    """Processors at hand, up to a number that keeps the memory in bounds."""
+    at_hand = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    return min(len(at_hand), MOST_WORKERS)
 
 
 def stable_order(distances: np.ndarray) -> np.ndarray:
