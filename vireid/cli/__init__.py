@@ -7,7 +7,7 @@ import importlib
 import signal
 import sys
 
-TOOLS = ("train", "evaluate", "make_synthetic")
+TOOLS = ("train", "evaluate", "extract", "table", "make_synthetic")
 
 
 def main() -> int:

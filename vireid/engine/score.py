@@ -63,7 +63,7 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
     prepare_data(cfg)
     splits, protocols = build_splits(cfg), chosen_protocols(cfg)
     data = fingerprint(splits)
-    _check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
+    check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
     out = out or run / _results_name(cfg, checkpoint, data)
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
@@ -121,7 +121,7 @@ def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, An
     }
 
 
-def _check_unseen(
+def check_unseen(
     cfg: CfgNode,
     checkpoint: Mapping[str, Any],
     protocols: Sequence[RetrievalProtocol],

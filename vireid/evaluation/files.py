@@ -29,10 +29,8 @@ def read_features(path: Path, test_ids: Collection[int] | None = None) -> Featur
     """
     if path.is_dir():
         features = _read_official(path)
-    elif path.is_file():
-        features = _read_npz(path)
     else:
-        raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
+        features = _read_npz(path)
     if test_ids is None:
         return features
     absent = sorted(set(test_ids) - set(features.pids.tolist()))

@@ -75,6 +75,8 @@ def score_features(
         protocols = [with_draw(protocol, draw) for protocol in expand(list(names))]
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if not path.exists():
+        raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
     target = out or _beside(path)
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"cannot write {target}: it must be a file in a folder that exists")
