@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ class Row:
     """One protocol over the runs of one recipe.
 
     Args:
-        recipe: the runs' folder above ``split<t>`` and ``seed<k>``.
+        recipe: name of the folder above ``split<t>/seed<k>``.
         mean, std: of COLUMNS, in per cent; the population's standard deviation over runs.
     """
 
@@ -39,12 +40,14 @@ def table_rows(runs: Sequence[Path]) -> list[Row]:
         DataError: a run has no results, or lacks a protocol that others of its recipe have, or
             they were not scored alike; names the run.
     """
-    recipes: dict[str, dict[Path, dict[str, Any]]] = {}
+    recipes: dict[Path, dict[Path, dict[str, Any]]] = {}
     for run in dict.fromkeys(run.resolve() for run in runs):
         results = read_results(run / "results.json")["protocols"]
         recipes.setdefault(recipe_of(run), {})[run] = results
     rows = []
-    for recipe, members in recipes.items():
+    names = Counter(folder.name for folder in recipes)
+    for folder, members in recipes.items():
+        recipe = folder.name if names[folder.name] == 1 else str(folder)
         for protocol in dict.fromkeys(name for results in members.values() for name in results):
             entries = _entries(members, protocol)
             values = {c: [100 * entry["mean"][c] for entry in entries] for c in COLUMNS}
@@ -54,11 +57,11 @@ def table_rows(runs: Sequence[Path]) -> list[Row]:
     return rows
 
 
-def recipe_of(run: Path) -> str:
-    """``runs/regdb/split3/seed0`` → ``regdb``: runs that differ in seed and split alone share it."""
-    while re.fullmatch(r"(seed|split)\d+", run.name) and run.parent.name:
+def recipe_of(run: Path) -> Path:
+    """``runs/regdb/split3/seed0`` → ``runs/regdb``, which runs of other seeds and splits share."""
+    while re.fullmatch(r"(seed|split)\d+", run.name):
         run = run.parent
-    return run.name
+    return run
 
 
 def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[dict[str, Any]]:

@@ -13,8 +13,10 @@ from vireid.analysis.curves import draw_run
 from vireid.analysis.table import as_markdown, table_rows
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, read_config, tool
 from vireid.config import apply_overrides
+from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_splits, prepare_data
 from vireid.engine.experiment import train_and_score
+from vireid.engine.resume import HARMLESS
 from vireid.engine.run import LAST, run_folder
 from vireid.errors import UsageError
 
@@ -86,6 +88,7 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
             cfg = apply_overrides(cfg, ["OUTPUT_DIR", str(parent)])
         folder = run_folder(cfg, args.cfg, trial)
         if (folder / "results.json").is_file() and not args.overwrite:
+            _require_same_options(folder, cfg)
             print(f"{folder} is finished")
             folders.append(folder)
             continue
@@ -93,6 +96,17 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
         folders.append(_train(args, cfg, resume=resume))
     if None not in folders:  # of several processes only one tells
         print(as_markdown(table_rows([folder for folder in folders if folder])))
+
+
+def _require_same_options(folder: Path, cfg: CfgNode) -> None:
+    """A finished run of other options must not pass for one of these."""
+    before, now = (flatten(to_dict(one)) for one in (read_config(folder / "config.yaml", []), cfg))
+    changed = [key for key in now if now[key] != before[key] and key not in HARMLESS]
+    if changed:
+        raise UsageError(
+            f"{folder} was trained with another {', '.join(changed)}: replace it with --overwrite, "
+            "or name another OUTPUT_DIR"
+        )
 
 
 def _require_trials(cfg: CfgNode) -> None:

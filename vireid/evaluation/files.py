@@ -27,10 +27,7 @@ def read_features(path: Path, test_ids: Collection[int] | None = None) -> Featur
     Raises:
         DataError: what is wrong with the file, and how to save it.
     """
-    if path.is_dir():
-        features = _read_official(path)
-    else:
-        features = _read_npz(path)
+    features = _read_official(path) if path.is_dir() else _read_npz(path)
     if test_ids is None:
         return features
     absent = sorted(set(test_ids) - set(features.pids.tolist()))
