@@ -147,7 +147,7 @@ def test_protocols_scored_together_equal_those_scored_alone():
             assert one.cmc.tolist() == other.cmc.tolist()
 
 
-def test_long_galleries_use_wider_counters(monkeypatch: pytest.MonkeyPatch):
+def test_long_galleries_use_wider_counters():
     """65,536 candidates overflow 16 bits: the last of them is the match."""
     others = [(1, 2, 2, float(k)) for k in range(65_536)]
     images = line([(0, 1, 1, 0.0), *others, (1, 2, 1, 1e6)])
