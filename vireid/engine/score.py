@@ -68,7 +68,8 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
     model = trained_model(cfg, checkpoint, path)
-    results = score(cfg, model.to(device), splits, protocols, device=device)
+    model = model.to(device)
+    results = score(cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK)
     source = source_of(cfg, run=run, epoch=epoch, data=data)
     write_results(out, {**_kept(out, source), **results}, source)
     print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
@@ -227,9 +228,12 @@ def score(
     protocols: Sequence[RetrievalProtocol],
     *,
     device: torch.device,
+    rerank: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Entries of results.json, by protocol; every image is put through the network once.
 
+    Args:
+        rerank: add entries after k-reciprocal re-ranking.
     Raises:
         DataError: the data cannot answer a protocol.
     """
@@ -246,7 +250,7 @@ def score(
             features,
             permutations=permutations,
             metric=cfg.TEST.METRIC,
-            rerank=cfg.TEST.RERANK,
+            rerank=rerank,
         )
     return results
 
