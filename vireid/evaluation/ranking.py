@@ -17,6 +17,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vireid.evaluation.distance import Rows
+from vireid.evaluation.metrics import (
+    average_precision,
+    first_rank,
+    inverse_negative_penalty,
+)
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet
 
@@ -153,16 +158,11 @@ class _Job:
         places = np.take_along_axis(place[:, matches], by_place, axis=1)
         found = self.members[:, matches[by_place]]  # (T, n, m)
         rank = _counts(counters, view.bits, order, places)[: len(found)]
-        seen = np.cumsum(found, axis=2)
-        total = np.maximum(seen[:, :, -1], 1)
-        precision = np.where(found, seen / np.maximum(rank, 1), 0).sum(axis=2) / total
-        last = np.where(found, rank, 0).max(axis=2)
-        first = found.argmax(axis=2)[:, :, None]
-        np.copyto(first_place, np.take_along_axis(places[None], first, axis=2)[:, :, 0])
-        self.ranks.precision[:, rows] = precision
-        self.ranks.penalty[:, rows] = seen[:, :, -1] / np.maximum(last, 1)
-        first_rank = np.take_along_axis(rank, first, axis=2)[:, :, 0]
-        self.ranks.first[:, rows] = np.where(answering[:, None], first_rank, 0)
+        self.ranks.precision[:, rows] = average_precision(rank, found)
+        self.ranks.penalty[:, rows] = inverse_negative_penalty(rank, found)
+        self.ranks.first[:, rows] = first_rank(rank, found)
+        places = np.broadcast_to(places, found.shape)
+        first_place[:] = first_rank(places, found)
         length = view.images - self.members[:, dropped].sum(axis=1)
         self.ranks.length[:, rows] = np.where(answering, length, 0)[:, None]
 
