@@ -7,7 +7,6 @@ match's place, and an identity's place is that of its best member.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vireid.evaluation.distance import Rows
+from vireid.evaluation.distance import Rows, processors
 from vireid.evaluation.metrics import (
     average_precision,
     first_rank,
@@ -27,7 +26,6 @@ from vireid.structures import FeatureSet
 
 CHUNK = 256  # most queries whose distances are held at once
 ENTRIES = 2**21  # and most distances: bounds the memory
-MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def rank_matches(
     ranks = Ranks(np.zeros(shape), np.zeros(shape), np.zeros(shape, int), np.zeros(shape, int))
     job = _Job(protocol, queries, candidates, members, distances, ranks)
     # One thread of matrix products for each worker: two libraries' threads would fight for cores.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(_workers()) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(processors()) as pool:
         for _ in pool.map(job.rank, *zip(*job.chunks(), strict=True)):
             pass
     return ranks
@@ -182,14 +180,6 @@ class _Job:
             rank = before.sum(axis=0) - before[own, np.arange(len(rows))] + 1
             self.ranks.first[trial, rows] = np.where(answered, rank, 0)
             self.ranks.length[trial, rows] = np.where(answered, len(best), 0)
-
-
-def _workers() -> int:
-    """Processors at hand, up to a number that keeps the memory in bounds."""
-    at_hand = (
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
-    return min(len(at_hand), MOST_WORKERS)
 
 
 def stable_order(distances: np.ndarray) -> np.ndarray:
