@@ -84,7 +84,7 @@ def random_permutations(counts: Counts) -> Permutations:
 
 
 def loop_trial(
-    protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet
+    protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet, style: str
 ) -> dict[str, float]:
     """One gallery's scores by the usual loop: each query's list is sorted, cut and counted."""
     a, b = (part.features.astype(np.float64) for part in (queries, gallery))
@@ -105,7 +105,11 @@ def loop_trial(
         if not hits.any():
             continue
         found = np.cumsum(hits)
-        precisions.append((found / np.arange(1, len(hits) + 1))[hits].mean())
+        if style == "usual":  # entry by entry, as AGW's, torchreid's and fast-reid's loops do it
+            precision = np.array([n / rank for rank, n in enumerate(found, start=1)])
+        else:
+            precision = found / np.arange(1, len(hits) + 1)
+        precisions.append(precision[hits].mean())
         penalties.append(hits.sum() / (np.flatnonzero(hits)[-1] + 1))
         _, firsts = np.unique(pids, return_index=True)
         once = pids[np.sort(firsts)] == pid
@@ -121,6 +125,7 @@ def time_loop(
     permutations: Permutations | None,
     found: Mapping[str, Sequence[TrialScores]],
     trials: int,
+    style: str,
 ) -> tuple[float, float]:
     """Seconds that the loop takes for all trials, and the largest difference of a score."""
     seconds, gap = 0.0, 0.0
@@ -133,7 +138,7 @@ def time_loop(
         candidates = features.subset(chosen)
         for trial, rows in enumerate(draw_galleries(protocol, candidates, permutations)):
             if trial < trials:
-                scores = loop_trial(protocol, queries, candidates.subset(rows))
+                scores = loop_trial(protocol, queries, candidates.subset(rows), style)
                 mine = found[protocol.name][trial].metrics
                 gap = max(gap, *(abs(scores[name] - mine[name]) for name in NAMES))
         seconds += (time.perf_counter() - start) * protocol.gallery_trials / trials
@@ -146,6 +151,12 @@ def main() -> None:
     line.add_argument("--dim", type=int, default=3328)
     line.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     line.add_argument("--permutations", type=Path, metavar="FILE")
+    line.add_argument(
+        "--loop",
+        choices=("usual", "numpy"),
+        default="usual",
+        help="precision entry by entry in Python, as usual, or by numpy",
+    )
     line.add_argument("--loop-trials", type=int, default=10, help="timed of ten; 0: no loop")
     args = line.parse_args()
     sysu = args.set == "sysu"
