@@ -175,7 +175,8 @@ def main() -> None:
         print(name, " ".join(f"{key} {value:.4f}" for key, value in mean.items()))
     print(f"evaluator {fast:8.2f} s, ten trials of each protocol; peak memory {peak:.2f} GiB")
     if args.loop_trials:
-        slow, gap = time_loop(protocols, features, permutations, found, args.loop_trials)
+        trials, style = args.loop_trials, args.loop
+        slow, gap = time_loop(protocols, features, permutations, found, trials, style)
         print(
             f"loop      {slow:8.2f} s, {slow / fast:.1f} times as long; scores differ by {gap:.0e}"
         )
