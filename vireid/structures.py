@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # scoring features from a file needs no torch, which takes seconds to import
+    import torch
+    from torch import Tensor
 
 
 class Modality(IntEnum):

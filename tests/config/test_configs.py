@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid.cli.common import CHOICES
+from vireid.cli.common import choices
 from vireid.config import load_config
 from vireid.models.build import build_model
 
@@ -20,7 +20,7 @@ def test_every_config_on_disk_is_found():
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_config_loads_and_its_network_builds(path):
-    cfg = load_config(path, ["MODEL.PRETRAINED", "none"], choices=CHOICES, environment={})
+    cfg = load_config(path, ["MODEL.PRETRAINED", "none"], choices=choices(), environment={})
     classes = 7
     model, origin = build_model(cfg, classes)
     assert origin == f"{cfg.MODEL.BACKBONE} starts from random weights"

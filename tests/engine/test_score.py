@@ -93,3 +93,37 @@ def test_permutations_that_do_not_fit_are_noticed_before_training(
     assert train.main(tiny_command(tmp_path / "run", f"DATA.ROOT={root}")) == 3
     assert "permutations" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_seeded_gallery_is_scored_beside_the_official_one(run):
+    assert evaluate.main(["--run", str(run), *ALL, "--gallery-draw", "seeded"]) == 0
+    seeded = json.loads((run / "results_gallery_draw-seeded.json").read_text())["protocols"]
+    assert seeded["sysu_all_single"]["gallery_draw"] == "seeded"
+    official = json.loads((run / "results.json").read_text())["protocols"]
+    assert official["sysu_all_single"]["gallery_draw"] == "official"
+
+
+def test_a_seeded_multi_shot_gallery_is_refused(run, capsys):
+    arguments = ["--run", str(run), "--gallery-draw", "seeded", "--protocols", "sysu"]
+    assert evaluate.main(arguments) == 2
+    assert "sysu_all_multi" in capsys.readouterr().err
+
+
+def test_reranked_scores_join_the_plain_ones(run):
+    before = json.loads((run / "results.json").read_text())["protocols"]
+    assert evaluate.main(["--run", str(run), *ALL, "--rerank"]) == 0
+    after = json.loads((run / "results.json").read_text())["protocols"]
+    assert list(after) == ["sysu_all_single", "sysu_all_single+rerank"]
+    assert after["sysu_all_single"] == before["sysu_all_single"]
+    assert after["sysu_all_single+rerank"]["reranked"] is True
+
+
+def test_a_run_of_an_older_version_lacks_newer_options(run):
+    path = run / "checkpoints/last.pth"
+    content = {**load_checkpoint(path)}
+    content["config"] = content["config"].replace("GALLERY_DRAW: auto", "BATCH: 64")
+    assert "GALLERY_DRAW" not in content["config"]
+    del content["format"]
+    save_checkpoint(path, content)
+    assert evaluate.main(["--run", str(run), *ALL]) == 0
+    assert [file.name for file in run.glob("results*.json")] == ["results.json"]

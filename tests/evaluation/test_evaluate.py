@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vireid.errors import DataError
-from vireid.evaluation import evaluate as module
+from vireid.evaluation import ranking
 from vireid.evaluation.evaluate import TrialScores, evaluate
 from vireid.evaluation.gallery import Permutations
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand
@@ -321,7 +321,7 @@ def test_chunks_change_no_score(monkeypatch: pytest.MonkeyPatch, name: str, chun
     features = random_sysu(4) if name.startswith("sysu") else random_regdb(4)
     permutations = permutations_of(features, 4)
     whole = evaluate(PROTOCOLS[name], features, permutations=permutations)
-    monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(ranking, "CHUNK", chunk)
     assert len(features) > 64
     parts = evaluate(PROTOCOLS[name], features, permutations=permutations)
     for one, other in zip(whole, parts, strict=True):

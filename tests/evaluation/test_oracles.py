@@ -1,117 +1,135 @@
-"""Scores that other people's code gave for the same features (shared/oracles)."""
+"""Scores that other people's code gave for the same features.
 
-import importlib.util
+RegDB's and LLCM's travel with the project. SYSU-MM01's need its official split files (in the
+folder that VIREID_SYSU_SPLITS names, or beside the project) and their expected values there.
+"""
+
 import json
+import os
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.io import loadmat
+from scipy.io import loadmat, savemat
 
-from vireid.evaluation.evaluate import evaluate
+from tests.evaluation.known_features import (
+    llcm_features,
+    official_cells,
+    regdb_features,
+    sysu_features,
+)
+from vireid.evaluation.evaluate import TrialScores, evaluate_all
+from vireid.evaluation.files import read_features
 from vireid.evaluation.gallery import Permutations, read_permutations
-from vireid.evaluation.protocols import PROTOCOLS
+from vireid.evaluation.protocols import PROTOCOLS, expand, with_draw
 from vireid.structures import FeatureSet
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+SPLITS = Path(os.environ.get("VIREID_SYSU_SPLITS", SHARED / "sysu_mm01"))
 ORACLES = SHARED / "oracles"
-SCORES = ("rank1", "rank5", "rank10", "rank20", "mAP")
+EXPECTED = json.loads((Path(__file__).parent / "expected.json").read_text(encoding="utf-8"))
+NAMES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+GALLERIES = {
+    "sysu_all_single": 301,
+    "sysu_all_multi": 3010,
+    "sysu_indoor_single": 112,
+    "sysu_indoor_multi": 1120,
+}
 
-pytestmark = pytest.mark.skipif(not ORACLES.is_dir(), reason=f"{ORACLES} is not there")
-
-
-def expected(file: str, name: str) -> dict:
-    return json.loads((ORACLES / file).read_text(encoding="utf-8"))[name]
-
-
-@pytest.fixture(scope="module")
-def make_features() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_features", ORACLES / "make_features.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+needs_splits = pytest.mark.skipif(
+    not (SPLITS / "rand_perm_cam.mat").is_file(), reason=f"no official split files in {SPLITS}"
+)
+needs_oracles = pytest.mark.skipif(not ORACLES.is_dir(), reason=f"{ORACLES} is not there")
 
 
-def read_official_folder(folder: Path) -> FeatureSet:
-    """``*_cam1.mat`` … ``*_cam6.mat``, each with a row of ``feature{id}`` per image."""
-    features, pids, camids, paths = [], [], [], []
-    for cam in range(1, 7):
-        (file,) = folder.glob(f"*_cam{cam}.mat")
-        for pid, rows in enumerate(loadmat(file)["feature"].ravel(), start=1):
-            features.append(rows.reshape(len(rows), -1) if rows.size else np.empty((0, 32)))
-            pids += [pid] * len(features[-1])
-            camids += [cam] * len(features[-1])
-            paths += [f"cam{cam}/{pid:04d}/{k + 1:04d}.jpg" for k in range(len(features[-1]))]
-    cams = np.array(camids)
-    modality = np.isin(cams, (3, 6)).astype(np.uint8)
-    return FeatureSet(np.concatenate(features), np.array(pids), cams, modality, np.array(paths))
+def assert_meets(trials: list[TrialScores], truth: dict[str, Any], tolerance: float) -> None:
+    means = {name: np.mean([trial.metrics[name] for trial in trials]) for name in NAMES}
+    for name in set(NAMES) & set(truth):
+        assert means[name] == pytest.approx(truth[name], abs=tolerance), name
+    for key, name in (("trials_rank1", "rank1"), ("trials_mAP", "mAP"), ("mAP_trials", "mAP")):
+        found = [trial.metrics[name] for trial in trials]
+        if key in truth:
+            np.testing.assert_allclose(found, truth[key], rtol=0, atol=tolerance, err_msg=key)
+    for trial in trials:
+        assert trial.num_query == truth.get("num_query", trial.num_query)
+        assert trial.num_gallery == truth.get("num_gallery", trial.num_gallery)
 
 
-@pytest.fixture(scope="module")
-def official_features(
-    make_features: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> FeatureSet:
-    folder = tmp_path_factory.mktemp("official")
-    make_features.sysu_mat(11, folder, 32, 2.0)
-    features = read_official_folder(folder)
-    assert features.features.dtype == np.float64
-    return features
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("group", ["regdb", "llcm"])
+def test_usual_scores_are_met(group: str, dtype: type):
+    known = {"regdb": regdb_features, "llcm": llcm_features}[group](11)
+    columns = (known.pids, known.camids, known.modality, known.paths)
+    features = FeatureSet(known.features.astype(dtype), *columns)
+    found = evaluate_all(expand([group]), features)
+    assert len(found) == 2
+    for name, trials in found.items():
+        assert_meets(trials, EXPECTED[name], 1e-6)
 
 
-@pytest.fixture(scope="module")
-def regdb_features(
-    make_features: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> FeatureSet:
-    path = tmp_path_factory.mktemp("regdb") / "features.npz"
-    make_features.regdb(11, path)
-    with np.load(path, allow_pickle=False) as file:
-        names = ("features", "pids", "camids", "modality", "paths")
-        return FeatureSet(**{name: file[name] for name in names})
+def test_one_llcm_query_has_no_match_outside_its_own_camera():
+    found = evaluate_all(expand(["llcm"]), llcm_features(11))
+    assert {trial.num_valid_query for trial in found["llcm_v2n"]} == {1511}
+    assert {trial.num_valid_query for trial in found["llcm_n2v"]} == {1366}
 
 
 @pytest.fixture(scope="module")
 def permutations() -> Permutations:
-    return read_permutations(SHARED / "sysu_mm01" / "rand_perm_cam.mat")
+    return read_permutations(SPLITS / "rand_perm_cam.mat")
 
 
-@pytest.mark.parametrize(
-    ("name", "num_gallery"),
-    [
-        ("sysu_all_single", 301),
-        ("sysu_all_multi", 3010),
-        ("sysu_indoor_single", 112),
-        ("sysu_indoor_multi", 1120),
-    ],
-)
-def test_official_sysu_scores_are_met(
-    official_features: FeatureSet, permutations: Permutations, name: str, num_gallery: int
+@pytest.fixture(scope="module")
+def counts(permutations: Permutations) -> dict[tuple[int, int], int]:
+    """Test images by camera and identity, cameras outside."""
+    pids = sorted(loadmat(SPLITS / "test_id.mat")["id"].ravel().tolist())
+    return {
+        (camera, pid): permutations[camera, pid].shape[1]
+        for camera in range(1, 7)
+        for pid in pids
+        if (camera, pid) in permutations
+    }
+
+
+@pytest.fixture(scope="module")
+def official(counts: dict[tuple[int, int], int], tmp_path_factory) -> FeatureSet:
+    folder = tmp_path_factory.mktemp("official")
+    cameras = loadmat(SPLITS / "rand_perm_cam.mat")["rand_perm_cam"].ravel()
+    sizes = {camera: cells.size for camera, cells in enumerate(cameras, start=1)}
+    for camera, cells in official_cells(counts, sizes, seed=11, noise=2.0).items():
+        savemat(folder / f"feat_cam{camera}.mat", {"feature": cells})
+    features = read_features(folder)
+    assert features.features.dtype == np.float64
+    return features
+
+
+@needs_splits
+def test_official_galleries_have_the_published_sizes(
+    official: FeatureSet, permutations: Permutations
 ):
-    truth = expected("sysu_official.json", name)
-    trials = evaluate(
-        PROTOCOLS[name], official_features, permutations=permutations, metric="euclidean"
-    )
-    counts = {(t.num_query, t.num_valid_query, t.num_gallery) for t in trials}
-    for score in SCORES:
-        mean = np.mean([trial.metrics[score] for trial in trials])
-        assert mean == pytest.approx(truth[score], abs=1e-8), score
-    found = [trial.metrics["mAP"] for trial in trials]
-    np.testing.assert_allclose(found, truth["mAP_trials"], rtol=0, atol=1e-8)
-    assert {gallery for _, _, gallery in counts} == {num_gallery}
-    assert {query for query, _, _ in counts} == {3803}
+    found = evaluate_all(expand(["sysu"]), official, permutations=permutations)
+    for name, trials in found.items():
+        assert {trial.num_gallery for trial in trials} == {GALLERIES[name]}
+        assert {trial.num_query for trial in trials} == {3803}
+        valid = 2208 if "indoor" in name else 3803
+        assert {trial.num_valid_query for trial in trials} == {valid}
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["regdb_v2t", "regdb_t2v"])
-def test_usual_regdb_scores_are_met(regdb_features: FeatureSet, name: str, dtype: type):
-    truth = expected("python_protocols.json", name)
-    features = FeatureSet(
-        regdb_features.features.astype(dtype),
-        *(getattr(regdb_features, f) for f in ("pids", "camids", "modality", "paths")),
-    )
-    (trial,) = evaluate(PROTOCOLS[name], features)
-    for score in (*SCORES, "mINP"):
-        assert trial.metrics[score] == pytest.approx(truth[score], abs=1e-6), score
-    counts = trial.num_query, trial.num_valid_query, trial.num_gallery
-    assert counts == (truth["num_query"], truth["num_query"], truth["num_gallery"])
+@needs_splits
+@needs_oracles
+def test_official_sysu_scores_are_met(official: FeatureSet, permutations: Permutations):
+    truth = json.loads((ORACLES / "sysu_official.json").read_text(encoding="utf-8"))
+    found = evaluate_all(expand(["sysu"]), official, permutations=permutations, metric="euclidean")
+    assert set(found) == set(truth)
+    for name, trials in found.items():
+        assert_meets(trials, truth[name], 1e-8)
+
+
+@needs_splits
+@needs_oracles
+def test_seeded_sysu_scores_are_met(counts: dict[tuple[int, int], int]):
+    truth = json.loads((ORACLES / "python_protocols.json").read_text(encoding="utf-8"))
+    names = ("sysu_all_single", "sysu_indoor_single")
+    protocols = [with_draw(PROTOCOLS[name], "seeded") for name in names]
+    for name, trials in evaluate_all(protocols, sysu_features(counts, 11)).items():
+        assert_meets(trials, truth[name], 1e-6)

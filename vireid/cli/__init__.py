@@ -7,7 +7,7 @@ import importlib
 import signal
 import sys
 
-TOOLS = ("train", "evaluate", "make_synthetic", "check_data")
+TOOLS = ("train", "evaluate", "extract", "table", "make_synthetic", "check_data")
 
 
 def main() -> int:

@@ -17,17 +17,9 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from vireid.config import load_config
-from vireid.data.build import DATASETS, synthetic_root
 from vireid.errors import VireidError
 from vireid.evaluation.protocols import GROUPS, PROTOCOLS
-from vireid.models.build import BACKBONES
 
-# Names whose tables live outside the config package.
-CHOICES: dict[str, Collection[str]] = {
-    "DATA.DATASET": tuple(DATASETS),
-    "MODEL.BACKBONE": tuple(BACKBONES),
-    "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
-}
 OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
 
 
@@ -96,13 +88,27 @@ def device_override(device: str | None) -> list[str]:
     return ["DEVICE", device] if device else []
 
 
+def choices() -> dict[str, Collection[str]]:
+    """Names whose tables live outside the config package, by option."""
+    from vireid.data.build import DATASETS  # these two import torch, which not every tool needs
+    from vireid.models.build import BACKBONES
+
+    return {
+        "DATA.DATASET": tuple(DATASETS),
+        "MODEL.BACKBONE": tuple(BACKBONES),
+        "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
+    }
+
+
 def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
     """A checked configuration; a synthetic set without a folder of its own gets one.
 
     Raises:
         UsageError: one message with all the problems.
     """
-    cfg = load_config(path, overrides, choices=CHOICES)
+    from vireid.data.build import synthetic_root
+
+    cfg = load_config(path, overrides, choices=choices())
     if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:
         cfg.defrost()
         cfg.DATA.ROOT = str(synthetic_root(cfg))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from yacs.config import CfgNode
+
 from vireid.analysis.curves import draw_run
+from vireid.analysis.table import as_markdown, table_rows
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, read_config, tool
+from vireid.config import apply_overrides
+from vireid.config.load import flatten, to_dict
+from vireid.data.build import build_splits, prepare_data
 from vireid.engine.experiment import train_and_score
+from vireid.engine.resume import HARMLESS
+from vireid.engine.run import LAST, run_folder
 from vireid.errors import UsageError
 
 AUTO = "auto"
+TRIALS = 10
 
 
 @tool
@@ -27,6 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="continue the run in OUTPUT_DIR, or from this checkpoint or run folder",
     )
     line.add_argument("--overwrite", action="store_true", help="replace the run in OUTPUT_DIR")
+    line.add_argument(
+        "--all-trials",
+        action="store_true",
+        help=f"train and score the splits DATA.TRIAL 1 … {TRIALS} one after another, but for those "
+        "that are finished, and print their mean",
+    )
     line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
     args = line.parse_intermixed_args(
@@ -37,7 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line.error("--resume continues a run and --overwrite replaces it: choose one")
     if args.resume == "":
         raise UsageError("--resume: the path is empty; name a checkpoint or a run folder, or none")
-    cfg = read_config(args.cfg, args.overrides + device_override(args.device))
+    overrides = args.overrides + device_override(args.device)
+    if args.all_trials:
+        _train_all(args, overrides)
+    else:
+        _train(args, read_config(args.cfg, overrides), resume=resume)
+
+
+def _train(args: argparse.Namespace, cfg: CfgNode, *, resume: bool) -> Path | None:
+    """One run; returns its folder on the process that wrote it."""
     folder = train_and_score(
         cfg,
         config_path=args.cfg,
@@ -47,6 +71,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if folder is not None:
         draw_run(folder)
+    return folder
+
+
+def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Every train/test split of a data set that has several, each with a network of its own."""
+    if args.resume not in (None, AUTO):
+        raise UsageError("--all-trials continues each split's own run: give --resume no path")
+    folders: list[Path | None] = []
+    for trial in range(1, TRIALS + 1):
+        cfg = read_config(args.cfg, [*overrides, "DATA.TRIAL", str(trial)])
+        if trial == 1:
+            _require_trials(cfg)
+        if cfg.OUTPUT_DIR:
+            parent = Path(cfg.OUTPUT_DIR) / f"split{trial}" / f"seed{cfg.SEED}"
+            cfg = apply_overrides(cfg, ["OUTPUT_DIR", str(parent)])
+        folder = run_folder(cfg, args.cfg, trial)
+        if (folder / "results.json").is_file() and not args.overwrite:
+            _require_same_options(folder, cfg)
+            print(f"{folder} is finished")
+            folders.append(folder)
+            continue
+        resume = args.resume is not None and (folder / LAST).is_file()
+        folders.append(_train(args, cfg, resume=resume))
+    if None not in folders:  # of several processes only one tells
+        print(as_markdown(table_rows([folder for folder in folders if folder])))
+
+
+def _require_same_options(folder: Path, cfg: CfgNode) -> None:
+    """A finished run of other options must not pass for one of these."""
+    before, now = (flatten(to_dict(one)) for one in (read_config(folder / "config.yaml", []), cfg))
+    changed = [key for key in now if now[key] != before[key] and key not in HARMLESS]
+    if changed:
+        raise UsageError(
+            f"{folder} was trained with another {', '.join(changed)}: replace it with --overwrite, "
+            "or name another OUTPUT_DIR"
+        )
+
+
+def _require_trials(cfg: CfgNode) -> None:
+    prepare_data(cfg)
+    if build_splits(cfg).split_trial is None:
+        raise UsageError(
+            f"--all-trials: {cfg.DATA.DATASET} has one split only; vary SEED for several runs"
+        )
 
 
 def _explicit_resume(arguments: Sequence[str]) -> list[str]:

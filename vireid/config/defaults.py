@@ -128,6 +128,8 @@ def _test() -> dict:
     return {
         "PROTOCOLS": [],  # names or groups; empty: all of the data set's
         "METRIC": "auto",  # auto (the protocol's own) | cosine | euclidean
+        "GALLERY_DRAW": "auto",  # auto (the protocol's own) | official | seeded
+        "RERANK": False,  # score k-reciprocal re-ranking too, beside the plain scores
         "BATCH": 64,  # images
         "FLIP": False,  # average the features of an image and of its mirror image
     }

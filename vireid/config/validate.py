@@ -13,6 +13,7 @@ CHOICES = {
     "SOLVER.SCHEDULE": ("step", "cosine"),
     "SOLVER.SELECT": ("last", "best"),
     "TEST.METRIC": ("auto", "cosine", "euclidean"),
+    "TEST.GALLERY_DRAW": ("auto", "official", "seeded"),
     "PRECISION": ("auto", "fp32", "bf16", "fp16"),
 }
 POSITIVE = "must be greater than 0"

@@ -171,7 +171,14 @@ def _score(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: s
     epoch = _load_selected(cfg, trainer, folder)
     path = folder / "results.json"
     try:
-        results = score(cfg, trainer.model, splits, chosen_protocols(cfg), device=trainer.device)
+        results = score(
+            cfg,
+            trainer.model,
+            splits,
+            chosen_protocols(cfg),
+            device=trainer.device,
+            rerank=cfg.TEST.RERANK,
+        )
     except KeyboardInterrupt:
         what = f"stopped before the scores were there; the trained network is in {folder / LAST}"
         raise _stopped(signal.SIGINT, what, folder, trainer.world) from None

@@ -12,6 +12,7 @@ import torch
 import yaml
 from yacs.config import CfgNode
 
+from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_eval_loader, build_splits, prepare_data
 from vireid.data.layout import fingerprint
@@ -20,18 +21,27 @@ from vireid.engine.device import resolve_device
 from vireid.engine.extract import extract_features, without_features
 from vireid.engine.run import BEST, LAST
 from vireid.errors import CheckpointError, DataError, UsageError
-from vireid.evaluation.evaluate import evaluate, require_answerable
+from vireid.evaluation.evaluate import require_answerable
 from vireid.evaluation.gallery import Permutations, read_permutations
-from vireid.evaluation.protocols import GROUPS, RetrievalProtocol, expand
-from vireid.evaluation.report import results_table, summarise, write_results
+from vireid.evaluation.protocols import GROUPS, RetrievalProtocol, expand, with_draw
+from vireid.evaluation.report import describe, results_table, write_results
+from vireid.evaluation.scoring import result_entries
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
-from vireid.structures import ImageRecord, Splits
+from vireid.structures import FeatureSet, ImageRecord, Splits
 
 log = logging.getLogger(__name__)
 
 # Options whose change makes other scores of the same network on the same data.
-SCORING = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "SOLVER.SELECT", "TEST.METRIC", "TEST.FLIP")
+SCORING = (
+    "INPUT.SIZE",
+    "INPUT.MEAN",
+    "INPUT.STD",
+    "SOLVER.SELECT",
+    "TEST.METRIC",
+    "TEST.GALLERY_DRAW",
+    "TEST.FLIP",
+)
 
 
 def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
@@ -47,6 +57,31 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
         DataError: the data cannot answer a protocol, or the network was trained on them.
         UsageError: ``out`` cannot be written.
     """
+    path, checkpoint = read_trained(cfg, run)
+    epoch = checkpoint["progress"]["epoch"]
+    device = resolve_device(cfg.DEVICE)
+    prepare_data(cfg)
+    splits, protocols = build_splits(cfg), chosen_protocols(cfg)
+    data = fingerprint(splits)
+    check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
+    out = out or run / _results_name(cfg, checkpoint, data)
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
+    model = trained_model(cfg, checkpoint, path)
+    model = model.to(device)
+    results = score(cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK)
+    source = source_of(cfg, run=run, epoch=epoch, data=data)
+    write_results(out, {**_kept(out, source), **results}, source)
+    print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
+    print(f"\n{results_table(results)}\n\nwrote {out}")
+
+
+def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that is a run's result, and where it lies.
+
+    Raises:
+        CheckpointError: missing, damaged, or saved before the first epoch ended.
+    """
     path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
     checkpoint = load_checkpoint(path)
     epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
@@ -54,20 +89,18 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
         raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
     if step:
         log.warning("%s was saved within epoch %d: its training is not finished", path, epoch + 1)
-    device = resolve_device(cfg.DEVICE)
-    prepare_data(cfg)
-    splits, protocols = build_splits(cfg), chosen_protocols(cfg)
-    data = fingerprint(splits)
-    _check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
-    out = out or run / _results_name(cfg, checkpoint, data)
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
+    return path, checkpoint
+
+
+def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> ReidModel:
+    """The checkpoint's network, on the processor.
+
+    Raises:
+        CheckpointError: the options describe another network.
+    """
     model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False)
     load_model(model, checkpoint["model"], path)
-    results = score(cfg, model.to(device), splits, protocols, device=device)
-    source = source_of(cfg, run=run, epoch=epoch, data=data)
-    write_results(out, {**_kept(out, source), **results}, source)
-    print(f"{results_table(results)}\n\nwrote {out}")
+    return model
 
 
 def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, Any]:
@@ -89,7 +122,7 @@ def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, An
     }
 
 
-def _check_unseen(
+def check_unseen(
     cfg: CfgNode,
     checkpoint: Mapping[str, Any],
     protocols: Sequence[RetrievalProtocol],
@@ -118,13 +151,14 @@ def _check_unseen(
 def _results_name(cfg: CfgNode, checkpoint: Mapping[str, Any], data: str) -> str:
     """``results.json``, or a name that tells what differs from the run's own scores."""
     own, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
+    usual = flatten(to_dict(default_config()))
     tags = []
     if cfg.DATA.DATASET != checkpoint["dataset"]:
         tags.append(cfg.DATA.DATASET)
     elif data != checkpoint["data"]:
         tags += [cfg.DATA.DATASET, data[:8]]
     for key in SCORING:
-        if now[key] != own.get(key):
+        if now[key] != own.get(key, usual[key]):  # older runs lack newer options
             values = now[key] if isinstance(now[key], list) else [now[key]]
             tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
     return "_".join(["results", *tags]) + ".json"
@@ -141,8 +175,13 @@ def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
-    """``TEST.PROTOCOLS``, or all protocols of the data set."""
-    return expand(list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET])
+    """``TEST.PROTOCOLS``, or all protocols of the data set, with the draw that was asked for.
+
+    Raises:
+        UsageError: one of them has no such draw.
+    """
+    protocols = expand(list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET])
+    return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
 
 
 def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
@@ -172,7 +211,8 @@ def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> 
             raise DataError(
                 "the gallery is drawn by rand_perm_cam.mat, which is neither in "
                 f"{splits.root / 'exp'} nor in {splits.root}: copy it there from the data set's "
-                "official evaluation code (data_split/), or ask for other TEST.PROTOCOLS"
+                "official evaluation code (data_split/), or draw single-shot galleries by the "
+                "seeded rule (TEST.GALLERY_DRAW seeded) and ask for no others in TEST.PROTOCOLS"
             )
         permutations = read_permutations(splits.gallery_permutations)
     for protocol in protocols:
@@ -188,31 +228,48 @@ def score(
     protocols: Sequence[RetrievalProtocol],
     *,
     device: torch.device,
+    rerank: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Entries of results.json, by protocol; every image is put through the network once.
 
+    Args:
+        rerank: add entries after k-reciprocal re-ranking.
     Raises:
         DataError: the data cannot answer a protocol.
     """
     permutations = check_answerable(protocols, splits)
-    features, results = {}, {}
+    alike: dict[int, list[RetrievalProtocol]] = {}
     for protocol in protocols:
-        records = records_of(protocol, splits)
-        if id(records) not in features:
-            features[id(records)] = extract_features(
-                model,
-                build_eval_loader(cfg, splits.root, records, device=device),
-                records,
-                device=device,
-                mean=cfg.INPUT.MEAN,
-                std=cfg.INPUT.STD,
-                flip=cfg.TEST.FLIP,
-            )
-        trials = evaluate(
-            protocol,
-            features[id(records)],
+        alike.setdefault(id(records_of(protocol, splits)), []).append(protocol)
+    results: dict[str, dict[str, Any]] = {}
+    for group in alike.values():
+        records = records_of(group[0], splits)
+        features = features_of(cfg, model, splits, records, device=device)
+        results |= result_entries(
+            group,
+            features,
             permutations=permutations,
             metric=cfg.TEST.METRIC,
+            rerank=rerank,
         )
-        results[protocol.name] = summarise(protocol, trials, metric=cfg.TEST.METRIC)
     return results
+
+
+def features_of(
+    cfg: CfgNode,
+    model: ReidModel,
+    splits: Splits,
+    records: Sequence[ImageRecord],
+    *,
+    device: torch.device,
+) -> FeatureSet:
+    """The network's features of the records, by the options of the test."""
+    return extract_features(
+        model,
+        build_eval_loader(cfg, splits.root, records, device=device),
+        records,
+        device=device,
+        mean=cfg.INPUT.MEAN,
+        std=cfg.INPUT.STD,
+        flip=cfg.TEST.FLIP,
+    )

@@ -1,27 +1,23 @@
-"""Scores features by a protocol; never sees a network."""
+"""Scores features by protocols; never sees a network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.distance import METRICS
-from vireid.evaluation.gallery import Permutations, draw_galleries
-from vireid.evaluation.metrics import (
-    average_precision,
-    cmc_curve,
-    identity_rank,
-    image_rank,
-    inverse_negative_penalty,
-)
+from vireid.evaluation.distance import distance_rows
+from vireid.evaluation.gallery import Permutations, draw_galleries, gallery_order
+from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.evaluation.ranking import Ranks, rank_matches
+from vireid.evaluation.rerank import reranked_distances
 from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
 CMC_LENGTH = 50
-CHUNK = 512  # queries ranked at once: bounds the memory of long galleries
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,21 @@ def evaluate(
     permutations: Permutations | None = None,
     metric: str = "auto",
 ) -> list[TrialScores]:
-    """Scores of every gallery trial.
+    """Scores of every gallery trial of one protocol; see :func:`evaluate_all`."""
+    (trials,) = evaluate_all(
+        [protocol], features, permutations=permutations, metric=metric
+    ).values()
+    return trials
+
+
+def evaluate_all(
+    protocols: Sequence[RetrievalProtocol],
+    features: FeatureSet,
+    *,
+    permutations: Permutations | None = None,
+    metric: str = "auto",
+) -> dict[str, list[TrialScores]]:
+    """Scores of every gallery trial, by protocol; what protocols share is computed once.
 
     Args:
         features: of all images that may query or be found; not modified.
@@ -58,14 +68,42 @@ def evaluate(
         DataError: no query or gallery image, features that are not finite, or no query with a
             true match.
     """
-    queries, candidates = _parties(protocol, features)
-    for part, found in (("query", queries), ("gallery", candidates)):
-        _require_finite(found, f"{protocol.name}: {part}")
-    chosen = protocol.metric if metric == "auto" else metric
-    return [
-        _score_trial(protocol, queries, candidates.subset(rows), chosen)
-        for rows in draw_galleries(protocol, candidates, permutations)
-    ]
+    alike: dict[Hashable, list[RetrievalProtocol]] = {}
+    for protocol in protocols:
+        alike.setdefault(_rules(protocol), []).append(protocol)
+    scores: dict[str, list[TrialScores]] = {}
+    for group in alike.values():
+        scores |= _evaluate_alike(group, features, permutations, metric)
+    return {protocol.name: scores[protocol.name] for protocol in protocols}
+
+
+def evaluate_reranked(
+    protocol: RetrievalProtocol,
+    features: FeatureSet,
+    *,
+    permutations: Permutations | None = None,
+    metric: str = "auto",
+) -> list[TrialScores]:
+    """Scores of every gallery trial after k-reciprocal re-ranking of its queries and gallery.
+
+    Raises:
+        DataError: as :func:`evaluate_all`.
+    """
+    queries, candidates = parties(protocol, features)
+    require_finite(features, {f"{protocol.name}: images": np.union1d(queries, candidates)})
+    asking = features.subset(queries)
+    trials = []
+    for rows in _galleries(protocol, features, candidates, permutations):
+        gallery = features.subset(rows)
+        distances = reranked_distances(
+            asking.features,
+            gallery.features,
+            metric=protocol.metric if metric == "auto" else metric,
+        )
+        everything = np.ones((1, len(rows)), dtype=bool)
+        ranks = rank_matches(protocol, asking, gallery, everything, distances.__getitem__)
+        trials.append(trial_scores(protocol, ranks, 0, len(rows)))
+    return trials
 
 
 def require_answerable(
@@ -79,21 +117,134 @@ def require_answerable(
     Raises:
         DataError: as :func:`evaluate`, but for features that are not finite.
     """
-    queries, candidates = _parties(protocol, images)
-    for rows in draw_galleries(protocol, candidates, permutations):
-        gallery = candidates.subset(rows)
-        if not _matches(protocol, queries, gallery).any():
+    queries, candidates = parties(protocol, images)
+    asked = _identities_and_cameras(images, queries)
+    for rows in _galleries(protocol, images, candidates, permutations):
+        held = _identities_and_cameras(images, rows)
+        pairs = ((q, g) for q in asked for g in held[np.flatnonzero(held[:, 0] == q[0])])
+        if not any(_may_match(protocol, query[1], found[1]) for query, found in pairs):
             raise _unanswerable(protocol)
 
 
-def _parties(protocol: RetrievalProtocol, images: FeatureSet) -> tuple[FeatureSet, FeatureSet]:
-    """(queries, gallery candidates)"""
-    queries = images.subset(_rows(images, protocol.query_modality, protocol.query_cameras))
-    candidates = images.subset(_rows(images, protocol.gallery_modality, protocol.gallery_cameras))
+def parties(protocol: RetrievalProtocol, images: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the queries, and of the images that a gallery may hold.
+
+    Raises:
+        DataError: there are none.
+    """
+    queries = _rows(images, protocol.query_modality, protocol.query_cameras)
+    candidates = _rows(images, protocol.gallery_modality, protocol.gallery_cameras)
     for part, found in (("query", queries), ("gallery", candidates)):
         if not len(found):
             raise DataError(f"{protocol.name}: there is no {part} image")
     return queries, candidates
+
+
+def trial_scores(
+    protocol: RetrievalProtocol, ranks: Ranks, trial: int, num_gallery: int
+) -> TrialScores:
+    """Means over the queries that have a match.
+
+    Raises:
+        DataError: none has one.
+    """
+    answered = ranks.first[trial] > 0
+    first = ranks.first[trial, answered]
+    if not len(first):
+        raise _unanswerable(protocol)
+    cmc = cmc_curve(first, int(max(first.max(), CMC_LENGTH)))
+    metrics = {f"rank{k}": float(cmc[k - 1]) for k in RANKS}
+    metrics["mAP"] = float(ranks.precision[trial, answered].mean())
+    metrics["mINP"] = float(ranks.penalty[trial, answered].mean())
+    shown = min(CMC_LENGTH, int(ranks.length[trial, answered].min()))
+    return TrialScores(metrics, cmc[:shown], len(answered), len(first), num_gallery)
+
+
+def without_features(images: FeatureSet, rows: np.ndarray) -> FeatureSet:
+    """The given rows of everything but the features, which are (N, 0)."""
+    return replace(images, features=images.features[:, :0]).subset(rows)
+
+
+def require_finite(features: FeatureSet, parts: Mapping[str, np.ndarray]) -> None:
+    """Sorting would put what is not a number last and return scores that mean nothing.
+
+    Args:
+        parts: rows, by what they are.
+    Raises:
+        DataError: names the first image.
+    """
+    broken = ~np.isfinite(features.features).all(axis=1)
+    for part, rows in parts.items():
+        bad = features.paths[rows[broken[rows]]]
+        if len(bad):
+            raise DataError(
+                f"{part} features of {len(bad)} images are not finite numbers, first {bad[0]}: did "
+                "the network that made them diverge?"
+            )
+
+
+def _rules(protocol: RetrievalProtocol) -> Hashable:
+    """All of a protocol but which candidates its trials hold."""
+    plain = replace(protocol, name="", source="", shots=0, gallery_trials=0, other_draws=())
+    return replace(plain, gallery_cameras=frozenset())
+
+
+def _evaluate_alike(
+    protocols: Sequence[RetrievalProtocol],
+    features: FeatureSet,
+    permutations: Permutations | None,
+    metric: str,
+) -> dict[str, list[TrialScores]]:
+    owners, galleries, parts = [], [], {}
+    for protocol in protocols:
+        queries, candidates = parties(protocol, features)
+        parts[f"{protocol.name}: query"] = queries
+        parts[f"{protocol.name}: gallery"] = candidates
+        drawn = list(_galleries(protocol, features, candidates, permutations))
+        galleries += drawn
+        owners += [protocol] * len(drawn)
+    require_finite(features, parts)
+    used = np.unique(np.concatenate(galleries))
+    used = used[gallery_order(protocols[0], without_features(features, used))]
+    ranks = rank_matches(
+        protocols[0],
+        without_features(features, queries),
+        without_features(features, used),
+        np.stack([np.isin(used, rows) for rows in galleries]),
+        distance_rows(
+            protocols[0].metric if metric == "auto" else metric,
+            features.features[queries],
+            features.features[used],
+        ),
+    )
+    scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
+    for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
+        scores[protocol.name].append(trial_scores(protocol, ranks, trial, len(rows)))
+    return scores
+
+
+def _galleries(
+    protocol: RetrievalProtocol,
+    features: FeatureSet,
+    candidates: np.ndarray,
+    permutations: Permutations | None,
+) -> Iterator[np.ndarray]:
+    """Rows of ``features`` that each trial's gallery holds."""
+    images = without_features(features, candidates)
+    for rows in draw_galleries(protocol, images, permutations):
+        yield candidates[rows]
+
+
+def _identities_and_cameras(images: FeatureSet, rows: np.ndarray) -> np.ndarray:
+    """(K, 2) distinct pairs."""
+    return np.unique(np.stack([images.pids[rows], images.camids[rows]], axis=1), axis=0)
+
+
+def _may_match(protocol: RetrievalProtocol, query_camera: int, gallery_camera: int) -> bool:
+    """Whether an image of the query's identity stays in its list."""
+    if protocol.drops_own_camera and query_camera == gallery_camera:
+        return False
+    return (query_camera, gallery_camera) not in protocol.ignored_cameras
 
 
 def _unanswerable(protocol: RetrievalProtocol) -> DataError:
@@ -102,76 +253,4 @@ def _unanswerable(protocol: RetrievalProtocol) -> DataError:
 
 def _rows(features: FeatureSet, modality: int, cameras: frozenset[int]) -> np.ndarray:
     rows = features.modality == int(modality)
-    return rows & np.isin(features.camids, sorted(cameras)) if cameras else rows
-
-
-def _require_finite(features: FeatureSet, where: str) -> None:
-    """Sorting would put what is not a number last and return scores that mean nothing."""
-    bad = features.paths[~np.isfinite(features.features).all(axis=1)]
-    if len(bad):
-        raise DataError(
-            f"{where} features of {len(bad)} images are not finite numbers, first {bad[0]}: did "
-            "the network that made them diverge?"
-        )
-
-
-def _score_trial(
-    protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet, metric: str
-) -> TrialScores:
-    rows = np.arange(len(queries))
-    parts = [
-        _score_queries(protocol, queries.subset(rows[start : start + CHUNK]), gallery, metric)
-        for start in range(0, len(queries), CHUNK)
-    ]
-    precision, penalty, ranks, answerable = map(np.concatenate, zip(*parts, strict=True))
-    if not len(ranks):
-        raise _unanswerable(protocol)
-    longest = int(max(ranks.max(), CMC_LENGTH))
-    cmc = cmc_curve(ranks, longest)
-    metrics = {f"rank{k}": float(cmc[k - 1]) for k in RANKS}
-    metrics |= {"mAP": float(precision.mean()), "mINP": float(penalty.mean())}
-    shown = min(CMC_LENGTH, _shortest_list(protocol, queries.subset(answerable), gallery))
-    return TrialScores(metrics, cmc[:shown], len(queries), len(ranks), len(gallery))
-
-
-def _score_queries(
-    protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet, metric: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Average precision, inverse negative penalty and first rank of the answerable queries, and
-    which of all queries these are."""
-    matches = _matches(protocol, queries, gallery)
-    answerable = np.asarray(matches.any(axis=1))
-    distances = METRICS[metric](queries.features[answerable], gallery.features)
-    ignored = _ignored(protocol, queries.subset(answerable), gallery)
-    distances[ignored] = np.inf  # ranked behind everything, and never a hit
-    order = np.argsort(distances, axis=1, kind="stable")
-    hits = np.take_along_axis(matches[answerable], order, axis=1)
-    if protocol.cmc_unit == "identity":
-        ranks = identity_rank(hits, gallery.pids[order])
-    else:
-        ranks = image_rank(hits)
-    return average_precision(hits), inverse_negative_penalty(hits), ranks, answerable
-
-
-def _matches(protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet) -> np.ndarray:
-    """(Q, G) bool: gallery images that answer a query."""
-    same = queries.pids[:, None] == gallery.pids[None, :]
-    return np.logical_and(same, ~_ignored(protocol, queries, gallery))
-
-
-def _ignored(protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet) -> np.ndarray:
-    """(Q, G) bool: gallery images that the protocol removes from a query's list."""
-    ignored = np.zeros((len(queries), len(gallery)), dtype=bool)
-    for query_cam, gallery_cam in protocol.ignored_cameras:
-        ignored |= (queries.camids == query_cam)[:, None] & (gallery.camids == gallery_cam)
-    return ignored
-
-
-def _shortest_list(protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet) -> int:
-    """Entries of the shortest ranked list, in the protocol's CMC unit."""
-    lengths = []
-    for camid in np.unique(queries.camids):
-        one = queries.subset(np.flatnonzero(queries.camids == camid)[:1])
-        kept = gallery.pids[~_ignored(protocol, one, gallery)[0]]
-        lengths.append(len(np.unique(kept)) if protocol.cmc_unit == "identity" else len(kept))
-    return min(lengths)
+    return np.flatnonzero(rows & np.isin(features.camids, sorted(cameras)) if cameras else rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -61,19 +62,51 @@ def draw_galleries(
         DataError: the official draw without permutations, or with some of another data set.
     """
     if protocol.draw == "all":
-        yield np.argsort(candidates.paths, kind="stable")
-        return
+        yield gallery_order(protocol, candidates)
+    elif protocol.draw == "seeded":
+        yield from _seeded(protocol, candidates)
+    else:
+        yield from _official(protocol, candidates, permutations)
+
+
+def gallery_order(protocol: RetrievalProtocol, candidates: FeatureSet) -> np.ndarray:
+    """Rows of ``candidates`` in the order in which a gallery holds them, and ties are broken.
+
+    By camera, identity and path for the official draw, by identity, camera and path for the seeded
+    one, by path where nothing is drawn. (Within a folder the official gallery has the order of the
+    draw, which no score depends on: those images share identity and camera.)
+    """
+    keys = {
+        "official": (candidates.paths, candidates.pids, candidates.camids),
+        "seeded": (candidates.paths, candidates.camids, candidates.pids),
+        "all": (candidates.paths,),
+    }
+    return np.lexsort(keys[protocol.draw])
+
+
+def _seeded(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.ndarray]:
+    """One image per identity and camera, as most public code of the field draws it.
+
+    Source: AGW's and DEEN's data_manager.py: ``random.seed(trial)``, identities outside, cameras
+    inside, ``random.choice`` of the folder's files in order.
+    """
+    if protocol.shots != 1:
+        raise ValueError(f"{protocol.name}: the seeded rule draws one image, not {protocol.shots}")
+    folders = list(_folders(protocol, candidates))
+    for trial in range(protocol.gallery_trials):
+        generator = random.Random(trial)  # equals random.seed(trial), but leaves the global one be
+        yield np.array([generator.choice(rows) for _, _, rows in folders])
+
+
+def _official(
+    protocol: RetrievalProtocol, candidates: FeatureSet, permutations: Permutations | None
+) -> Iterator[np.ndarray]:
     if permutations is None:
-        raise DataError(
-            f"{protocol.name} draws its gallery by SYSU-MM01's rand_perm_cam.mat, which is not "
-            "there: copy it from the official evaluation code (data_split/) to exp/ in the data "
-            "set's folder"
-        )
-    folders = list(_folders(candidates))
+        raise DataError(_without_permutations(protocol))
+    folders = list(_folders(protocol, candidates))
     _check_complete(protocol, folders, permutations)
-    fewest = min(
-        len(_official(permutations, camid, pid, len(rows))) for camid, pid, rows in folders
-    )
+    rows_of = [_published(permutations, camid, pid, len(rows)) for camid, pid, rows in folders]
+    fewest = min(map(len, rows_of))
     if fewest < protocol.gallery_trials:
         raise DataError(
             f"{protocol.name} averages {protocol.gallery_trials} gallery draws, but the "
@@ -82,15 +115,31 @@ def draw_galleries(
     for trial in range(protocol.gallery_trials):
         yield np.concatenate(
             [
-                rows[_official(permutations, camid, pid, len(rows))[trial, : protocol.shots] - 1]
-                for camid, pid, rows in folders
+                rows[published[trial, : protocol.shots] - 1]
+                for (_, _, rows), published in zip(folders, rows_of, strict=True)
             ]
         )
 
 
-def _folders(candidates: FeatureSet) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(camid, pid, rows ordered by path), by camera and then identity."""
-    order = np.lexsort((candidates.paths, candidates.pids, candidates.camids))
+def _without_permutations(protocol: RetrievalProtocol) -> str:
+    seeded = (
+        "draw the gallery by the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
+        if "seeded" in protocol.other_draws
+        else "ask for single-shot protocols, which can be drawn by the seeded rule (--gallery-draw "
+        "seeded)"
+    )
+    return (
+        f"{protocol.name} draws its gallery by SYSU-MM01's rand_perm_cam.mat, which is not there. "
+        "Either copy it from the official evaluation code (data_split/) to exp/ in the data set's "
+        f"folder, or name it with --permutations; or {seeded}"
+    )
+
+
+def _folders(
+    protocol: RetrievalProtocol, candidates: FeatureSet
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(camid, pid, rows ordered by path) of each camera and identity, in the gallery's order."""
+    order = gallery_order(protocol, candidates)
     keys = np.stack([candidates.camids[order], candidates.pids[order]], axis=1)
     starts = np.flatnonzero(np.any(keys[1:] != keys[:-1], axis=1)) + 1
     for rows in np.split(order, starts):
@@ -120,7 +169,7 @@ def _check_complete(
         )
 
 
-def _official(permutations: Permutations, camid: int, pid: int, images: int) -> np.ndarray:
+def _published(permutations: Permutations, camid: int, pid: int, images: int) -> np.ndarray:
     rows = permutations.get((camid, pid))
     if rows is None or rows.shape[1] != images:
         published = "none" if rows is None else str(rows.shape[1])

@@ -1,9 +1,8 @@
 """Retrieval metrics of ranked lists, as pure functions; fractions in [0, 1].
 
-``hits`` is (Q, G) bool throughout: row q tells which entries of query q's ranked list are true
-matches. Gallery entries that a protocol ignores for a query stand at the end of its row and are
-never hits, so a column's number is its rank. Every row must hold a hit: what to do with a query
-without one is for the protocol to decide.
+A list is told by the ranks of its candidates for a true match, ascending and from 1, and by which
+of them are in it: ``ranks`` and ``found`` are (..., M), integers and booleans. Where nothing is
+found the result is 0: what to do with such a query is for the protocol to decide.
 """
 
 from __future__ import annotations
@@ -11,56 +10,37 @@ from __future__ import annotations
 import numpy as np
 
 
-def average_precision(hits: np.ndarray) -> np.ndarray:
-    """(Q,) mean precision at the true matches.
+def average_precision(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """(...) mean precision at the true matches.
 
-    >>> average_precision(np.array([[True, False, True, False]]))
-    array([0.83333333])
+    >>> average_precision(np.array([1, 3]), np.array([True, True]))
+    array(0.83333333)
     """
-    _require_hits(hits)
-    found = np.cumsum(hits, axis=1)
-    precision = found / np.arange(1, hits.shape[1] + 1)
-    return (precision * hits).sum(axis=1) / found[:, -1]
+    seen = np.cumsum(found, axis=-1)
+    precision = np.where(found, seen / np.maximum(ranks, 1), 0)
+    return np.asarray(precision.sum(axis=-1) / np.maximum(seen[..., -1], 1))
 
 
-def inverse_negative_penalty(hits: np.ndarray) -> np.ndarray:
-    """(Q,) number of true matches over the rank of the last one (its mean is mINP).
+def inverse_negative_penalty(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """(...) number of true matches over the rank of the last one (its mean is mINP).
 
     Source: Ye et al., Deep Learning for Person Re-identification (AGW), TPAMI 2021, eq. 16.
 
-    >>> inverse_negative_penalty(np.array([[True, False, True, False]]))
-    array([0.66666667])
+    >>> inverse_negative_penalty(np.array([1, 3, 4]), np.array([True, True, False]))
+    array(0.66666667)
     """
-    _require_hits(hits)
-    last_rank = hits.shape[1] - hits[:, ::-1].argmax(axis=1)
-    return hits.sum(axis=1) / last_rank
+    last = np.where(found, ranks, 0).max(axis=-1)
+    return np.asarray(found.sum(axis=-1) / np.maximum(last, 1))
 
 
-def image_rank(hits: np.ndarray) -> np.ndarray:
-    """(Q,) rank of the first true match, counting images, from 1.
+def first_rank(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """(...) rank of the first true match.
 
-    >>> image_rank(np.array([[False, False, True]]))
-    array([3])
+    >>> first_rank(np.array([1, 3, 4]), np.array([False, True, True]))
+    array(3)
     """
-    _require_hits(hits)
-    return hits.argmax(axis=1) + 1
-
-
-def identity_rank(hits: np.ndarray, ranked_ids: np.ndarray) -> np.ndarray:
-    """(Q,) rank of the first true match, counting each identity once, from 1.
-
-    Args:
-        hits: as above.
-        ranked_ids: (Q, G) identity of each entry of the ranked lists.
-
-    >>> identity_rank(np.array([[False, False, True]]), np.array([[7, 7, 5]]))
-    array([2])
-    """
-    first = image_rank(hits) - 1
-    ranks = np.empty(len(hits), dtype=np.int64)
-    for row, column in enumerate(first):
-        ranks[row] = len(np.unique(ranked_ids[row, :column])) + 1
-    return ranks
+    first = np.take_along_axis(ranks, found.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    return np.asarray(np.where(found.any(axis=-1), first, 0))
 
 
 def cmc_curve(ranks: np.ndarray, length: int) -> np.ndarray:
@@ -71,8 +51,3 @@ def cmc_curve(ranks: np.ndarray, length: int) -> np.ndarray:
     """
     counts = np.bincount(np.minimum(ranks, length + 1), minlength=length + 2)
     return np.cumsum(counts[1 : length + 1]) / len(ranks)
-
-
-def _require_hits(hits: np.ndarray) -> None:
-    if not hits.any(axis=1).all():
-        raise ValueError("every ranked list must hold a true match")

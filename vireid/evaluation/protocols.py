@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vireid.errors import UsageError
 from vireid.structures import Modality
+
+SYSU_CAMERAS, SYSU_INFRARED = (1, 2, 3, 4, 5, 6), (3, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +17,17 @@ class RetrievalProtocol:
     Args:
         name: as users write it; the first letter after the data set is the query's modality.
         query_modality, gallery_modality: which images search and which are searched.
-        draw: ``official`` (published permutations) or ``all`` (every gallery image).
+        draw: ``official`` (published permutations), ``seeded`` (Python's generator, seeded with
+            the trial's number) or ``all`` (every gallery image); see :mod:`gallery`.
+        other_draws: rules by which the gallery may be drawn instead.
         cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image.
         shots: gallery images per identity and camera; 0 where nothing is drawn.
         gallery_trials: gallery draws that are averaged.
         query_cameras, gallery_cameras: empty for all of the modality.
         ignored_cameras: (query camera, gallery camera) pairs: such gallery images are removed
             from the query's list, whatever their identity.
+        drops_own_camera: gallery images of the query's identity taken by the query's camera are
+            removed from its list.
         metric: distance between features unless the user asks for another.
         source: where the rules come from.
     """
@@ -37,6 +44,8 @@ class RetrievalProtocol:
     gallery_cameras: frozenset[int] = frozenset()
     ignored_cameras: frozenset[tuple[int, int]] = frozenset()
     metric: str = "cosine"
+    other_draws: tuple[str, ...] = ()
+    drops_own_camera: bool = False
 
 
 def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalProtocol:
@@ -48,26 +57,48 @@ def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalPr
         cmc_unit="identity",
         shots=shots,
         gallery_trials=10,
-        query_cameras=frozenset({3, 6}),
+        query_cameras=frozenset(SYSU_INFRARED),
         gallery_cameras=gallery_cameras,
         ignored_cameras=frozenset({(3, 2)}),  # cameras 2 and 3 look at the same room
+        other_draws=("seeded",) if shots == 1 else (),
         source="Wu et al., ICCV 2017; github.com/wuancong/SYSU-MM01 evaluation/",
     )
 
 
-def _both_ways(name: str, query: Modality, source: str) -> RetrievalProtocol:
-    gallery = Modality.VISIBLE if query is Modality.INFRARED else Modality.INFRARED
+def _both_ways(
+    name: str, query: Modality, source: str, *, drops_own_camera: bool = False
+) -> RetrievalProtocol:
     return RetrievalProtocol(
         name=name,
         query_modality=query,
-        gallery_modality=gallery,
+        gallery_modality=_other(query),
         draw="all",
         cmc_unit="image",
+        drops_own_camera=drops_own_camera,
         source=source,
     )
 
 
+def _llcm(name: str, query: Modality) -> RetrievalProtocol:
+    return RetrievalProtocol(
+        name=name,
+        query_modality=query,
+        gallery_modality=_other(query),
+        draw="seeded",
+        cmc_unit="identity",
+        shots=1,
+        gallery_trials=10,
+        drops_own_camera=True,
+        source="Zhang and Wang, CVPR 2023 (DEEN); the direction is the one that the name says",
+    )
+
+
+def _other(modality: Modality) -> Modality:
+    return Modality.VISIBLE if modality is Modality.INFRARED else Modality.INFRARED
+
+
 _REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with a network of its own"
+_CSV = "images of one's own; every one of the other modality is searched"
 _VAL = "identities held out from training, to choose settings without the test set"
 _ALL, _INDOOR = frozenset({1, 2, 4, 5}), frozenset({1, 2})
 
@@ -80,14 +111,17 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
         _sysu("sysu_indoor_multi", _INDOOR, 10),
         _both_ways("regdb_v2t", Modality.VISIBLE, _REGDB),
         _both_ways("regdb_t2v", Modality.INFRARED, _REGDB),
+        _llcm("llcm_v2n", Modality.VISIBLE),
+        _llcm("llcm_n2v", Modality.INFRARED),
+        _both_ways("csv_v2i", Modality.VISIBLE, _CSV, drops_own_camera=True),
+        _both_ways("csv_i2v", Modality.INFRARED, _CSV, drops_own_camera=True),
         _both_ways("val_v2i", Modality.VISIBLE, _VAL),
         _both_ways("val_i2v", Modality.INFRARED, _VAL),
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {
-    "sysu": tuple(name for name in PROTOCOLS if name.startswith("sysu_")),
-    "regdb": tuple(name for name in PROTOCOLS if name.startswith("regdb_")),
-    "val": tuple(name for name in PROTOCOLS if name.startswith("val_")),
+    group: tuple(name for name in PROTOCOLS if name.startswith(f"{group}_"))
+    for group in ("sysu", "regdb", "llcm", "csv", "val")
 }
 
 
@@ -106,3 +140,25 @@ def expand(names: list[str]) -> list[RetrievalProtocol]:
                 )
             expanded[member] = PROTOCOLS[member]
     return list(expanded.values())
+
+
+def with_draw(protocol: RetrievalProtocol, draw: str) -> RetrievalProtocol:
+    """The protocol with its gallery drawn by another rule.
+
+    Args:
+        draw: ``auto`` for the protocol's own, ``official`` or ``seeded``.
+    Raises:
+        UsageError: the protocol does not have that draw; says which it has.
+    """
+    if draw in ("auto", protocol.draw):
+        return protocol
+    if draw in protocol.other_draws:
+        return replace(protocol, draw=draw)
+    if protocol.draw == "all":
+        remedy = "it searches every gallery image, so leave the draw out"
+    elif protocol.shots > 1:
+        single = ", ".join(name for name, one in PROTOCOLS.items() if draw in one.other_draws)
+        remedy = f"draw its gallery by the {protocol.draw} rule, or ask for {single}, which have it"
+    else:
+        remedy = f"its gallery is drawn by the {protocol.draw} rule only"
+    raise UsageError(f"gallery draw {draw!r} does not exist for {protocol.name}: {remedy}")

@@ -10,15 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from vireid.errors import DataError
 from vireid.evaluation.evaluate import TrialScores
 from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.structures import Modality
 
 FORMAT = 1
 COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
 def summarise(
-    protocol: RetrievalProtocol, trials: Sequence[TrialScores], *, metric: str = "auto"
+    protocol: RetrievalProtocol,
+    trials: Sequence[TrialScores],
+    *,
+    metric: str = "auto",
+    reranked: bool = False,
 ) -> dict[str, Any]:
     """One protocol's entry of results.json: rules, counts, mean, population std, every trial."""
     table = {name: np.array([trial.metrics[name] for trial in trials]) for name in COLUMNS}
@@ -27,7 +33,7 @@ def summarise(
     return {
         "gallery_draw": protocol.draw,
         "metric": protocol.metric if metric == "auto" else metric,
-        "reranked": False,
+        "reranked": reranked,
         "cmc_unit": protocol.cmc_unit,
         "num_query": trials[0].num_query,
         "num_valid_query": trials[0].num_valid_query,
@@ -52,6 +58,50 @@ def write_results(
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The content of a results.json.
+
+    Raises:
+        DataError: missing, damaged, or of something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT or not isinstance(content["protocols"], dict):
+            raise ValueError(f"format {content['format']}, not {FORMAT}")
+        return {**content, "source": dict(content["source"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} holds no results ({type(error).__name__}: {error}): let the run finish, or "
+            "score it with the evaluate tool"
+        ) from error
+
+
+def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
+    """One line on who is searched for in what, by which rules, and how many images that were."""
+    drawn = {
+        "official": "drawn by the official permutations",
+        "seeded": "drawn by Python's generator, seeded with 0, 1, …",
+        "all": "every image",
+    }[protocol.draw]
+    if protocol.shots:
+        drawn += f", {protocol.shots} per identity and camera, {len(entry['trials'])} trials"
+    removed = [f"camera {g} for queries of camera {q}" for q, g in protocol.ignored_cameras]
+    removed += ["same identity and same camera"] if protocol.drops_own_camera else []
+    return (
+        f"{protocol.name}: "
+        f"{_images(protocol.query_modality, protocol.query_cameras)} → "
+        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}; gallery: {drawn}; "
+        f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
+        f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
+        f"answerable, {entry['num_gallery']} gallery images"
+    )
+
+
+def _images(modality: Modality, cameras: frozenset[int]) -> str:
+    names = ", ".join(map(str, sorted(cameras)))
+    return modality.name.lower() + (f" (cameras {names})" if names else "")
 
 
 def results_table(protocols: Mapping[str, Mapping[str, Any]]) -> str:

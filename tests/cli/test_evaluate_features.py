@@ -1,0 +1,218 @@
+"""Scoring features that any code base saved: no network, the contract's messages and files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from tests.evaluation.known_features import llcm_features, regdb_features
+from vireid.cli import evaluate
+from vireid.evaluation.files import write_features
+
+METRICS = {"rank1", "rank5", "rank10", "rank20", "mAP", "mINP"}
+
+
+@pytest.fixture(autouse=True)
+def _no_split_files(monkeypatch):
+    monkeypatch.delenv("VIREID_SYSU_SPLITS", raising=False)
+
+
+@pytest.fixture
+def llcm(tmp_path: Path) -> Path:
+    write_features(tmp_path / "llcm.npz", llcm_features(11))
+    return tmp_path / "llcm.npz"
+
+
+def sysu_arrays(images: int = 12) -> dict[str, np.ndarray]:
+    """Two identities seen by all cameras."""
+    rows = [(c, p, k) for c in range(1, 7) for p in (3, 8) for k in range(1, images + 1)]
+    camids, pids, numbers = (np.array(column) for column in zip(*rows, strict=True))
+    rng = np.random.default_rng(0)
+    return {
+        "features": rng.standard_normal((len(rows), 4)) + pids[:, None],
+        "pids": pids,
+        "camids": camids,
+        "modality": np.isin(camids, (3, 6)).astype(np.uint8),
+        "paths": np.array(
+            [f"cam{c}/{p:04d}/{k:04d}.jpg" for c, p, k in zip(camids, pids, numbers, strict=True)]
+        ),
+    }
+
+
+@pytest.fixture
+def sysu(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "sysu.npz", **sysu_arrays())
+    return tmp_path / "sysu.npz"
+
+
+@pytest.fixture
+def permutations(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    cameras = np.empty((6, 1), dtype=object)
+    for camera in range(6):
+        cameras[camera, 0] = np.empty((8, 1), dtype=object)
+        for pid in range(1, 9):
+            rows = [rng.permutation(12) + 1 for _ in range(10)] if pid in (3, 8) else []
+            cameras[camera, 0][pid - 1, 0] = np.array(rows).reshape(10, -1)
+    (tmp_path / "splits").mkdir()
+    savemat(tmp_path / "splits/rand_perm_cam.mat", {"rand_perm_cam": cameras})
+    return tmp_path / "splits/rand_perm_cam.mat"
+
+
+def run(*arguments: object) -> int:
+    return evaluate.main([str(argument) for argument in arguments])
+
+
+def entries(path: Path) -> dict:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["format"] == 1
+    return content["protocols"]
+
+
+def test_scores_rules_and_counts_are_printed_and_written(llcm, capsys):
+    assert run("--features", llcm, "--protocols", "llcm_v2n") == 0
+    printed = capsys.readouterr().out
+    for phrase in (
+        "visible → infrared",
+        "seeded",
+        "same identity and same camera",
+        "metric: cosine",
+        "1511 of 1512 queries",
+        "296 gallery images",
+        "42.01 ± 0.89",
+    ):
+        assert phrase in printed
+    path = llcm.with_name("results.json")
+    assert json.loads(path.read_text())["source"]["features"] == str(llcm)
+    entry = entries(path)["llcm_v2n"]
+    assert entry["gallery_draw"] == "seeded" and entry["reranked"] is False
+    assert entry["mean"]["rank1"] == pytest.approx(0.4201191306, abs=1e-8)
+    assert len(entry["trials"]) == 10 and set(entry["std"]) == METRICS
+
+
+def test_no_network_library_is_loaded(llcm):
+    code = (
+        "import sys; from vireid.cli.evaluate import main;"
+        f"code = main(['--features', {str(llcm)!r}, '--protocols', 'llcm']);"
+        "sys.exit(code or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_official_draw_needs_permutations_and_names_both_remedies(sysu, permutations, capsys):
+    assert run("--features", sysu, "--protocols", "sysu_all_single") == 3
+    error = capsys.readouterr().err
+    assert "--permutations" in error and "--gallery-draw seeded" in error
+    assert not sysu.with_name("results.json").exists()
+    arguments = ["--features", sysu, "--protocols", "sysu", "--permutations", permutations]
+    assert run(*arguments) == 0
+    found = entries(sysu.with_name("results.json"))
+    assert [entry["num_gallery"] for entry in found.values()] == [8, 80, 4, 40]
+    assert {entry["gallery_draw"] for entry in found.values()} == {"official"}
+
+
+def test_permutations_are_found_by_the_environment(sysu, permutations, monkeypatch):
+    monkeypatch.setenv("VIREID_SYSU_SPLITS", str(permutations.parent))
+    assert run("--features", sysu, "--protocols", "sysu_all_multi") == 0
+
+
+def test_seeded_draw_is_of_single_shots_only(sysu, capsys):
+    seeded = ["--features", sysu, "--gallery-draw", "seeded", "--protocols"]
+    assert run(*seeded, "sysu_all_single", "sysu_indoor_single") == 0
+    found = entries(sysu.with_name("results.json"))
+    assert {entry["gallery_draw"] for entry in found.values()} == {"seeded"}
+    capsys.readouterr()
+    assert run(*seeded, "sysu") == 2
+    error = capsys.readouterr().err
+    assert "sysu_all_multi" in error and "official" in error and "sysu_all_single" in error
+
+
+def test_reranked_scores_stand_beside_the_plain_ones(llcm, tmp_path):
+    out = tmp_path / "r.json"
+    assert run("--features", llcm, "--protocols", "llcm_n2v", "--rerank", "--out", out) == 0
+    found = entries(out)
+    assert list(found) == ["llcm_n2v", "llcm_n2v+rerank"]
+    assert [entry["reranked"] for entry in found.values()] == [False, True]
+    plain, again = (entry["mean"]["mAP"] for entry in found.values())
+    assert plain == pytest.approx(0.33264461, abs=1e-7) and again > plain
+
+
+def test_metric_is_stated_and_changes_the_scores(sysu, tmp_path):
+    found = {}
+    for metric in ("cosine", "euclidean"):
+        out = tmp_path / f"{metric}.json"
+        chosen = ("--metric", metric, "--gallery-draw", "seeded", "--out", out)
+        assert run("--features", sysu, "--protocols", "sysu_all_single", *chosen) == 0
+        found[metric] = entries(out)["sysu_all_single"]
+        assert found[metric]["metric"] == metric
+    assert found["cosine"]["mean"] != found["euclidean"]["mean"]
+
+
+def test_official_mat_folder_is_scored_for_the_test_identities(tmp_path, permutations):
+    arrays, folder = sysu_arrays(), tmp_path / "mat"
+    folder.mkdir()
+    for camera in range(1, 7):
+        cells = np.empty((9, 1), dtype=object)
+        for pid in range(1, 10):
+            chosen = (arrays["camids"] == camera) & (arrays["pids"] == pid)
+            cells[pid - 1, 0] = arrays["features"][chosen]
+        cells[8, 0] = np.ones((2, 4))  # an identity that does not test
+        savemat(folder / f"feat_cam{camera}.mat", {"feature": cells})
+    (tmp_path / "test_id.txt").write_text("3,8\n")
+    common = (
+        "--features",
+        folder,
+        "--protocols",
+        "sysu_all_single",
+        "--permutations",
+        permutations,
+    )
+    assert run(*common) == 3  # identity 9 is unknown to the permutations
+    assert run(*common, "--test-ids", tmp_path / "test_id.txt") == 0
+    assert entries(folder / "results.json")["sysu_all_single"]["num_query"] == 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "phrase"),
+    [
+        (["--protocols", "sysu_all_single"], 3, "sysu_all_single"),
+        (["--protocols", "lcm"], 2, "llcm_v2n"),
+        ([], 2, "--protocols"),
+        (["--protocols", "llcm", "--test-ids", "gone.txt"], 3, "gone.txt"),
+        (["--protocols", "llcm", "TEST.FLIP", "true"], 2, "--run"),
+        (["--protocols", "llcm", "--root", "x"], 2, "--root"),
+        (["--protocols", "llcm", "--out", "nowhere/results.json"], 2, "nowhere"),
+        (["--protocols", "llcm", "--gallery-draw", "official"], 2, "seeded rule only"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_documented_code(llcm, capsys, arguments, code, phrase):
+    assert run("--features", llcm, *arguments) == code
+    error = capsys.readouterr().err
+    assert phrase in error and error.count("\n") == 1
+    assert not llcm.with_name("results.json").exists()
+
+
+def test_features_that_do_not_exist(tmp_path, capsys):
+    assert run("--features", tmp_path / "gone.npz", "--protocols", "regdb") == 3
+    assert "gone.npz" in capsys.readouterr().err
+
+
+def test_scores_of_something_else_are_not_written_over(llcm, capsys):
+    write_features(llcm.with_name("regdb.npz"), regdb_features(1))
+    assert run("--features", llcm, "--protocols", "llcm_v2n") == 0
+    before = llcm.with_name("results.json").read_bytes()
+    assert run("--features", llcm.with_name("regdb.npz"), "--protocols", "regdb") == 2
+    assert "--out" in capsys.readouterr().err
+    assert llcm.with_name("results.json").read_bytes() == before
+    assert run("--features", llcm, "--protocols", "llcm_n2v") == 0  # its own may be renewed
+
+
+def test_options_of_features_do_not_go_with_a_run(tmp_path, capsys):
+    assert run("--run", tmp_path, "--permutations", "p.mat") == 2
+    assert "--permutations" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        run("--run", tmp_path, "--features", "f.npz")

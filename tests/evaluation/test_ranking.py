@@ -1,0 +1,225 @@
+"""Protocols that leave out the query's own camera, and drawn by the seeded rule, against a loop."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+
+from vireid.errors import DataError
+from vireid.evaluation import ranking
+from vireid.evaluation.distance import distance_rows
+from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_all, require_answerable
+from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand, with_draw
+from vireid.evaluation.ranking import stable_order
+from vireid.structures import FeatureSet
+
+V2N, N2V = PROTOCOLS["llcm_v2n"], PROTOCOLS["llcm_n2v"]
+CSV = PROTOCOLS["csv_v2i"]
+SEEDED = with_draw(PROTOCOLS["sysu_all_single"], "seeded")
+
+Row = tuple[int, int, int, float]  # modality, camera, identity, position on a line
+
+
+def line(rows: list[Row]) -> FeatureSet:
+    """Images on a line; paths in the order given."""
+    return FeatureSet(
+        features=np.array([[row[3]] for row in rows]),
+        pids=np.array([row[2] for row in rows]),
+        camids=np.array([row[1] for row in rows]),
+        modality=np.array([row[0] for row in rows], dtype=np.uint8),
+        paths=np.array(
+            [f"{m}/c{cam}/{pid}/{k:04d}.jpg" for k, (m, cam, pid, _) in enumerate(rows)]
+        ),
+    )
+
+
+def random_set(seed: int, *, tied: bool, cameras: tuple[int, ...] = (1, 2, 3)) -> FeatureSet:
+    """Few identities, some absent from cameras, in shuffled order; whole numbers if ``tied``."""
+    rng = np.random.default_rng(seed)
+    rows: list[Row] = [
+        (modality, camera, pid, 0.0)
+        for modality in (0, 1)
+        for camera in cameras
+        for pid in (3, 20, 100, 7)
+        if rng.random() < 0.6
+        for _ in range(int(rng.integers(1, 5)))
+    ]
+    features = line(rows)
+    values = rng.standard_normal((len(rows), 4)) + 0.2 * features.pids[:, None]
+    features = dataclasses.replace(features, features=np.sign(values) if tied else values)
+    return features.subset(rng.permutation(len(rows)))
+
+
+def loop_galleries(protocol: RetrievalProtocol, images: FeatureSet) -> list[list[int]]:
+    """The ten seeded galleries, or the one of all images, as the documentation puts it."""
+    rows = [r for r in range(len(images)) if images.modality[r] == protocol.gallery_modality]
+    if protocol.gallery_cameras:
+        rows = [r for r in rows if images.camids[r] in protocol.gallery_cameras]
+    rows.sort(key=lambda r: images.paths[r])
+    if protocol.draw == "all":
+        return [rows]
+    galleries = []
+    for trial in range(10):
+        random.seed(trial)
+        gallery = []
+        for pid in sorted({int(images.pids[r]) for r in rows}):
+            for camera in sorted({int(images.camids[r]) for r in rows}):
+                folder = [r for r in rows if (images.pids[r], images.camids[r]) == (pid, camera)]
+                if folder:
+                    gallery.append(random.choice(folder))
+        galleries.append(gallery)
+    return galleries
+
+
+def loop_scores(
+    protocol: RetrievalProtocol, images: FeatureSet, gallery: list[int], unit: str
+) -> tuple[dict[str, float], list[float], int]:
+    """Scores, curve, and scored queries of one gallery."""
+    precisions, penalties, firsts, lengths = [], [], [], []
+    for q in range(len(images)):
+        if images.modality[q] != protocol.query_modality:
+            continue
+        if protocol.query_cameras and images.camids[q] not in protocol.query_cameras:
+            continue
+        listed = []
+        for g in gallery:
+            own = images.pids[g] == images.pids[q] and images.camids[g] == images.camids[q]
+            same_room = images.camids[q] == 3 and images.camids[g] == 2
+            if not (same_room if protocol.name.startswith("sysu") else own):
+                listed.append(g)
+        gap = [float(np.sum((images.features[q] - images.features[g]) ** 2)) for g in listed]
+        listed = [g for _, g in sorted(zip(gap, listed, strict=True), key=lambda pair: pair[0])]
+        ids = [int(images.pids[g]) for g in listed]
+        ranks = [rank for rank, pid in enumerate(ids, start=1) if pid == images.pids[q]]
+        if ranks:
+            precisions.append(np.mean([k / rank for k, rank in enumerate(ranks, start=1)]))
+            penalties.append(len(ranks) / ranks[-1])
+            counted = list(dict.fromkeys(ids)) if unit == "identity" else ids
+            firsts.append(counted.index(int(images.pids[q])) + 1)
+            lengths.append(len(counted))
+    scores = {f"rank{k}": float(np.mean(np.array(firsts) <= k)) for k in (1, 5, 10, 20)}
+    scores |= {"mAP": float(np.mean(precisions)), "mINP": float(np.mean(penalties))}
+    curve = [float(np.mean(np.array(firsts) <= k)) for k in range(1, min(50, *lengths, 50) + 1)]
+    return scores, curve, len(firsts)
+
+
+def assert_equal(found: list[TrialScores], protocol: RetrievalProtocol, images: FeatureSet):
+    galleries = loop_galleries(protocol, images)
+    assert len(found) == len(galleries)
+    for trial, gallery in zip(found, galleries, strict=True):
+        unit = "image" if protocol.name.startswith("csv") else "identity"
+        scores, curve, scored = loop_scores(protocol, images, gallery, unit)
+        assert trial.metrics == pytest.approx(scores, abs=1e-12)
+        np.testing.assert_allclose(trial.cmc, curve, atol=1e-12)
+        assert (trial.num_valid_query, trial.num_gallery) == (scored, len(gallery))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["llcm_v2n", "llcm_n2v", "csv_v2i", "csv_i2v"])
+def test_own_camera_protocols_equal_a_plain_loop(name: str, seed: int, tied: bool):
+    images = random_set(seed, tied=tied)
+    found = evaluate(PROTOCOLS[name], images, metric="euclidean")
+    assert found[0].num_gallery < 40
+    assert_equal(found, PROTOCOLS[name], images)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["sysu_all_single", "sysu_indoor_single"])
+def test_seeded_sysu_equals_a_plain_loop(name: str, seed: int, tied: bool):
+    protocol = with_draw(PROTOCOLS[name], "seeded")
+    images = random_set(seed, tied=tied, cameras=(1, 2, 3, 4, 5, 6))
+    infrared = np.isin(images.camids, (3, 6)) == (images.modality == 1)
+    images = images.subset(infrared)
+    assert_equal(evaluate(protocol, images, metric="euclidean"), protocol, images)
+
+
+def test_protocols_scored_together_equal_those_scored_alone():
+    images = random_set(1, tied=True)
+    protocols = expand(["llcm", "csv", "regdb"])
+    together = evaluate_all(protocols, images)
+    assert list(together) == [protocol.name for protocol in protocols]
+    for protocol in protocols:
+        for one, other in zip(together[protocol.name], evaluate(protocol, images), strict=True):
+            assert one.metrics == other.metrics
+            assert one.cmc.tolist() == other.cmc.tolist()
+
+
+def test_long_galleries_use_wider_counters():
+    """65,536 candidates overflow 16 bits: the last of them is the match."""
+    others = [(1, 2, 2, float(k)) for k in range(65_536)]
+    images = line([(0, 1, 1, 0.0), *others, (1, 2, 1, 1e6)])
+    (trial,) = evaluate(CSV, images, metric="euclidean")
+    assert trial.metrics["mAP"] == 1 / 65_537
+
+
+def test_curve_is_as_long_as_the_shortest_list_of_any_query():
+    """Identity 1's second query loses two gallery images to its own camera, the others none."""
+    gallery = [(1, 1, 1, 5.0), (1, 1, 1, 6.0), (1, 2, 1, 7.0), (1, 2, 2, 8.0), (1, 3, 3, 9.0)]
+    images = line([(0, 5, 1, 0.0), (0, 1, 1, 0.0), *gallery])
+    (trial,) = evaluate(CSV, images, metric="euclidean")
+    assert (len(trial.cmc), trial.num_gallery) == (3, 5)
+    assert trial.metrics["mAP"] == 1.0
+
+
+def test_only_the_own_identity_of_the_own_camera_is_left_out():
+    # camera 1 holds another identity's image, which stays, and the query's own, which goes
+    images = line([(0, 1, 1, 0.0), (1, 1, 1, 1.0), (1, 1, 2, 2.0), (1, 2, 1, 3.0)])
+    (trial,) = evaluate(CSV, images, metric="euclidean")
+    assert (trial.metrics["rank1"], trial.metrics["mAP"], trial.cmc.tolist()) == (0, 0.5, [0, 1])
+
+
+@pytest.mark.parametrize("protocol", [V2N, CSV], ids=lambda p: p.name)
+def test_a_set_whose_matches_are_all_of_the_own_camera_cannot_be_scored(
+    protocol: RetrievalProtocol,
+):
+    images = line([(0, 1, 1, 0.0), (1, 1, 1, 1.0), (1, 2, 2, 2.0)])
+    for score in (evaluate, require_answerable):
+        with pytest.raises(DataError, match=f"{protocol.name}: no query has a true match"):
+            score(protocol, images)
+
+
+def test_direction_is_what_the_name_says():
+    # visible: one image per camera; near-infrared: three, of which one is drawn
+    images = line(
+        [(0, c, 1, 0.0) for c in (1, 2)] + [(1, c, 1, 1.0) for c in (1, 2) for _ in range(3)]
+    )
+    (v2n, *_), (n2v, *_) = evaluate(V2N, images), evaluate(N2V, images)
+    assert (v2n.num_query, v2n.num_gallery) == (2, 2)
+    assert (n2v.num_query, n2v.num_gallery) == (6, 2)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("count", [5, 17, 33])
+def test_equal_rows_tie_wherever_they_stand(metric: str, count: int):
+    rng = np.random.default_rng(count)
+    queries = rng.standard_normal((7, 301)).astype(np.float32)
+    gallery = np.repeat(rng.standard_normal((3, 301)).astype(np.float32), count, axis=0)
+    gallery = gallery[rng.permutation(len(gallery))]
+    distances = distance_rows(metric, queries, gallery)(np.arange(7))
+    assert all(len(np.unique(row)) == 3 for row in distances)
+
+
+def test_order_is_stable_where_it_matters():
+    rng = np.random.default_rng(0)
+    distances = np.concatenate([rng.integers(0, 5, (20, 300)), rng.random((20, 300))])
+    expected = np.argsort(distances, axis=1, kind="stable")
+    np.testing.assert_array_equal(stable_order(distances), expected)
+
+
+def test_the_global_generator_is_left_alone():
+    random.seed(5)
+    before = random.getstate()
+    evaluate(V2N, random_set(0, tied=False))
+    assert random.getstate() == before
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_chunks_change_no_own_camera_score(monkeypatch: pytest.MonkeyPatch, chunk: int):
+    images = random_set(2, tied=True)
+    whole = evaluate(V2N, images)
+    monkeypatch.setattr(ranking, "CHUNK", chunk)
+    for one, other in zip(whole, evaluate(V2N, images), strict=True):
+        assert one.metrics == other.metrics

@@ -1,0 +1,129 @@
+"""Tables over several runs: mean and spread over seeds and over train/test splits."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid.errors import DataError
+from vireid.evaluation.report import COLUMNS, read_results
+
+RULES = ("gallery_draw", "metric", "cmc_unit", "num_query", "num_gallery")  # must agree in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One protocol over the runs of one recipe.
+
+    Args:
+        recipe: name of the folder above ``split<t>/seed<k>``.
+        mean, std: of COLUMNS, in per cent; the population's standard deviation over runs.
+    """
+
+    recipe: str
+    protocol: str
+    runs: int
+    mean: Mapping[str, float]
+    std: Mapping[str, float]
+
+
+def table_rows(runs: Sequence[Path]) -> list[Row]:
+    """Rows by recipe and protocol, in the order of the runs.
+
+    Raises:
+        DataError: a run has no results, or lacks a protocol that others of its recipe have, or
+            they were not scored alike; names the run.
+    """
+    recipes: dict[Path, dict[Path, dict[str, Any]]] = {}
+    for run in dict.fromkeys(run.resolve() for run in runs):
+        results = read_results(run / "results.json")["protocols"]
+        recipes.setdefault(recipe_of(run), {})[run] = results
+    rows = []
+    names = Counter(folder.name for folder in recipes)
+    for folder, members in recipes.items():
+        recipe = folder.name if names[folder.name] == 1 else str(folder)
+        for protocol in dict.fromkeys(name for results in members.values() for name in results):
+            entries = _entries(members, protocol)
+            values = {c: [100 * entry["mean"][c] for entry in entries] for c in COLUMNS}
+            mean = {column: float(np.mean(of)) for column, of in values.items()}
+            std = {column: float(np.std(of)) for column, of in values.items()}
+            rows.append(Row(recipe, protocol, len(entries), mean, std))
+    return rows
+
+
+def recipe_of(run: Path) -> Path:
+    """``runs/regdb/split3/seed0`` → ``runs/regdb``, which runs of other seeds and splits share."""
+    while re.fullmatch(r"(seed|split)\d+", run.name):
+        run = run.parent
+    return run
+
+
+def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[dict[str, Any]]:
+    lacking = [run for run, results in members.items() if protocol not in results]
+    if lacking:
+        raise DataError(
+            f"{lacking[0]} has no results of {protocol}, which others of its recipe have: score it "
+            f"with the evaluate tool and --protocols {protocol}"
+        )
+    entries = {run: results[protocol] for run, results in members.items()}
+    (first, rules), *others = entries.items()
+    for run, entry in others:
+        for rule in RULES:
+            if entry[rule] != rules[rule]:
+                raise DataError(
+                    f"{protocol}: {rule} is {entry[rule]} in {run}, but {rules[rule]} in {first}: "
+                    "their scores have no mean"
+                )
+    return list(entries.values())
+
+
+def _cells(row: Row, plus_minus: str) -> list[str]:
+    scores = [
+        f"{row.mean[c]:.2f}" + (f"{plus_minus}{row.std[c]:.2f}" if row.runs > 1 else "")
+        for c in COLUMNS
+    ]
+    return [row.recipe, row.protocol, str(row.runs), *scores]
+
+
+HEADER = ["recipe", "protocol", "runs", *COLUMNS]
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Columns are aligned; ± is there where several runs are."""
+    lines = [HEADER, *(_cells(row, " ± ") for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Every score has a column for its mean and one for its standard deviation; per cent."""
+    header = [*HEADER[:3], *(f"{c}_{kind}" for c in COLUMNS for kind in ("mean", "std"))]
+    lines = [
+        [row.recipe, row.protocol, str(row.runs)]
+        + [f"{part[c]:.4f}" for c in COLUMNS for part in (row.mean, row.std)]
+        for row in rows
+    ]
+    return "\n".join(",".join(line) for line in [header, *lines])
+
+
+def as_latex(rows: Sequence[Row]) -> str:
+    """A tabular; needs no package."""
+    lines = [HEADER, *(_cells(row, r" $\pm$ ") for row in rows)]
+    body = [" & ".join(cell.replace("_", r"\_") for cell in line) + r" \\" for line in lines]
+    body.insert(1, r"\hline")
+    return "\n".join([r"\begin{tabular}{llr" + "r" * len(COLUMNS) + "}", *body, r"\end{tabular}"])
+
+
+FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
+    "md": as_markdown,
+    "csv": as_csv,
+    "latex": as_latex,
+}

@@ -1,0 +1,28 @@
+"""Saves a trained run's features, for scoring, plotting or searching without the network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vireid.cli.common import OVERRIDES_HELP, device_override, parser, read_config, tool
+from vireid.engine.save_features import SPLITS, save_features
+from vireid.errors import CheckpointError
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/extract.py --help``."""
+    line = parser(__doc__, "python tools/extract.py --run runs/demo/seed0 --out features.npz")
+    line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder")
+    line.add_argument("--split", choices=SPLITS, default="test", help="images to extract (test)")
+    line.add_argument("--out", type=Path, required=True, metavar="FILE", help="features.npz")
+    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    args = line.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
+    config = args.run / "config.yaml"
+    if not config.is_file():
+        raise CheckpointError(f"{args.run} is not a run folder: it has no config.yaml")
+    cfg = read_config(config, args.overrides + device_override(args.device))
+    save_features(cfg, run=args.run, split=args.split, out=args.out)

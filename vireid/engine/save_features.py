@@ -1,0 +1,44 @@
+"""A trained run's features of its data set, in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from vireid.data.build import build_splits, prepare_data
+from vireid.data.layout import fingerprint
+from vireid.engine.device import resolve_device
+from vireid.engine.score import check_unseen, features_of, read_trained, trained_model
+from vireid.errors import DataError, UsageError
+from vireid.evaluation.files import write_features
+
+SPLITS = ("test", "val", "train")
+
+
+def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
+    """Writes features.npz of one split's images, in the order in which the data set is read.
+
+    Args:
+        cfg: the run's configuration, with what the user changed.
+        split: ``test``, ``val`` or ``train``.
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or of another network.
+        DataError: the split holds no image, or the network was trained on another one.
+        UsageError: ``out`` cannot be written.
+    """
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
+    path, checkpoint = read_trained(cfg, run)
+    device = resolve_device(cfg.DEVICE)
+    prepare_data(cfg)
+    splits = build_splits(cfg)
+    check_unseen(cfg, checkpoint, [], splits, data=fingerprint(splits), path=path)
+    records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
+    if not records:
+        raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
+    model = trained_model(cfg, checkpoint, path).to(device)
+    features = features_of(cfg, model, splits, records, device=device)
+    write_features(out, features)
+    count, length = features.features.shape
+    print(f"wrote {out}: {count} images, {length} numbers each")

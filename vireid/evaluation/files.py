@@ -1,0 +1,200 @@
+"""Features on disk: ``features.npz``, and SYSU-MM01's official folders of ``.mat`` files."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid.errors import DataError
+from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
+from vireid.structures import FeatureSet
+
+DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
+NAMES = ("features", *DTYPES, "paths")
+
+
+def read_features(path: Path, test_ids: Collection[int] | None = None) -> FeatureSet:
+    """A ``features.npz``, or a folder of official ``*_cam1.mat`` … ``*_cam6.mat``.
+
+    Args:
+        test_ids: identities to keep; all of them by default.
+    Raises:
+        DataError: what is wrong with the file, and how to save it.
+    """
+    features = _read_official(path) if path.is_dir() else _read_npz(path)
+    if test_ids is None:
+        return features
+    absent = sorted(set(test_ids) - set(features.pids.tolist()))
+    if absent:
+        raise DataError(
+            f"{path} holds no image of {len(absent)} of the {len(test_ids)} test identities, first "
+            f"{absent[:3]}: the identities of another data set, or features of only a part of it"
+        )
+    return features.subset(np.isin(features.pids, list(test_ids)))
+
+
+def read_test_ids(path: Path) -> list[int]:
+    """Identities in a text file, separated by commas or blanks.
+
+    Raises:
+        DataError: missing, or something else than numbers stands in it.
+    """
+    try:
+        words = re.split(r"[\s,]+", path.read_text(encoding="utf-8").strip(" \t\r\n,"))
+        return sorted({int(word) for word in words})
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} must hold identities separated by commas, as exp/test_id.txt does ({error})"
+        ) from error
+
+
+def write_features(path: Path, features: FeatureSet) -> None:
+    """Writes ``features.npz``; a reader never sees half a file.
+
+    Raises:
+        DataError: the features could not be read back; or the file cannot be written.
+    """
+    arrays: dict[str, Any] = {"features": features.features, "paths": features.paths.astype(str)}
+    arrays |= {name: getattr(features, name).astype(dtype) for name, dtype in DTYPES.items()}
+    _check(path, arrays)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:  # savez would change the name of a path
+            np.savez(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_npz(path: Path) -> FeatureSet:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            held = list(file.files)
+            arrays = {name: file[name] for name in NAMES if name in held}
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} cannot be read as features.npz ({type(error).__name__}: {error}): write it "
+            "with numpy.savez from arrays of numbers and text, without objects"
+        ) from error
+    missing = [name for name in NAMES if name not in arrays]
+    if missing:
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}, and "
+            f"needs {', '.join(NAMES)} (docs/scoring_features.md)"
+        )
+    _check(path, arrays)
+    return FeatureSet(**arrays)
+
+
+def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Raises :class:`DataError` at the first thing that the format forbids."""
+    features, paths = arrays["features"], arrays["paths"]
+    if features.ndim != 2 or not features.size or features.dtype not in ("float32", "float64"):
+        raise DataError(
+            f"{path}: features must be (images, dimensions) of float32 or float64, with at least "
+            f"one of each, got {features.shape} of {features.dtype}"
+        )
+    wrong = [
+        f"{name} is {arrays[name].shape} of {arrays[name].dtype}"
+        for name in (*DTYPES, "paths")
+        if arrays[name].shape != features.shape[:1]
+        or (
+            arrays[name].dtype.kind != "U"
+            if name == "paths"
+            else arrays[name].dtype != DTYPES[name]
+        )
+    ]
+    if wrong:
+        raise DataError(
+            f"{path}: {'; '.join(wrong)}; with {len(features)} features all must be "
+            f"({len(features)},), pids and camids of int64, modality of uint8, paths of text (str)"
+        )
+    _check_values(path, arrays, paths)
+
+
+def _check_values(path: Path, arrays: dict[str, np.ndarray], paths: np.ndarray) -> None:
+    relative = np.array(
+        [bool(p) and "\\" not in p and not p.startswith("/") for p in paths.tolist()]
+    )
+    rules = (
+        ("features", np.isfinite(arrays["features"]).all(axis=1), "finite numbers"),
+        ("camids", arrays["camids"] >= 1, "1 or more"),
+        ("modality", arrays["modality"] <= 1, "0 (visible) or 1 (infrared)"),
+        ("paths", relative, "relative to the data set's folder, with / between folders"),
+    )
+    for name, good, rule in rules:
+        if not good.all():
+            row = int(np.argmin(good))
+            shown = "not finite" if name == "features" else repr(arrays[name][row].item())
+            raise DataError(
+                f"{path}: {name} must be {rule}; row {row} ({paths[row]!s}) is {shown}, and so are "
+                f"{int((~good).sum()) - 1} others"
+            )
+    unique, counts = np.unique(paths, return_counts=True)
+    if len(unique) < len(paths):
+        raise DataError(
+            f"{path}: {unique[counts > 1][0]} stands there {counts.max()} times: one row per image"
+        )
+
+
+def _read_official(folder: Path) -> FeatureSet:
+    features, pids, camids, paths = [], [], [], []
+    for camera in SYSU_CAMERAS:
+        file = _one_file(folder, camera)
+        for pid, rows in enumerate(_read_cells(file), start=1):
+            if rows.size:
+                features.append(rows)
+                pids += [pid] * len(rows)
+                camids += [camera] * len(rows)
+                paths += [f"cam{camera}/{pid:04d}/{k:04d}.jpg" for k in range(1, len(rows) + 1)]
+    widths = sorted({rows.shape[1] for rows in features})
+    if len(widths) != 1:
+        raise DataError(f"{folder}: features must have one length, found {widths or 'no feature'}")
+    infrared = np.isin(camids, SYSU_INFRARED).astype(np.uint8)
+    found = FeatureSet(
+        np.concatenate(features), np.array(pids), np.array(camids), infrared, np.array(paths)
+    )
+    broken = found.paths[~np.isfinite(found.features).all(axis=1)]
+    if len(broken):
+        raise DataError(f"{folder}: features of {len(broken)} images are not finite: {broken[0]}")
+    return found
+
+
+def _one_file(folder: Path, camera: int) -> Path:
+    files = sorted(folder.glob(f"*_cam{camera}.mat"))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise DataError(
+            f"{folder} must hold one *_cam{camera}.mat (one file for each camera, 1 to "
+            f"{max(SYSU_CAMERAS)}), found {found}"
+        )
+    return files[0]
+
+
+def _read_cells(file: Path) -> list[np.ndarray]:
+    """(n, D) float rows of each identity, from 1; a cell without rows for an absent one."""
+    from scipy.io import loadmat  # heavy, and few users have such files
+
+    try:
+        cells = loadmat(file, variable_names=["feature"]).get("feature")
+    except NotImplementedError as error:
+        raise DataError(
+            f"{file} is a MATLAB 7.3 file (HDF5): save it again with save(..., '-v7')"
+        ) from error
+    except Exception as error:  # scipy raises a dozen types on damaged files
+        raise DataError(f"{file} cannot be read ({type(error).__name__}: {error})") from error
+    if cells is None or cells.dtype != object or cells.size != max(cells.shape, default=0):
+        raise DataError(f"{file} must hold a cell array 'feature' with a cell for every identity")
+    rows = list(cells.ravel())
+    for pid, cell in enumerate(rows, start=1):
+        if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.dtype.kind not in "fiu":
+            raise DataError(f"{file}: feature{{{pid}}} must be a matrix with one row per image")
+    return [cell if cell.dtype.kind == "f" else cell.astype(np.float64) for cell in rows]
