@@ -103,24 +103,7 @@ def build_train_loader(
         UsageError: the batch cannot be shared out among the processes; ``DATA.CACHE`` cannot be
             written.
     """
-    if cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES < 2:
-        raise UsageError(
-            f"SAMPLER.IDENTITIES={cfg.SAMPLER.IDENTITIES} × SAMPLER.IMAGES={cfg.SAMPLER.IMAGES} "
-            f"over {world_size} process(es) leaves one image of a modality to a process, which "
-            "BatchNorm cannot normalise: raise either of them"
-        )
-    try:
-        sampler = IdentityBatchSampler(
-            splits.train,
-            identities=cfg.SAMPLER.IDENTITIES,
-            images=cfg.SAMPLER.IMAGES,
-            seed=cfg.SEED,
-            second_visible=cfg.INPUT.SECOND_VISIBLE,
-            rank=rank,
-            world_size=world_size,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    sampler = _sampler(cfg, splits, rank, world_size)
     label_of = {pid: label for label, pid in enumerate(splits.train_pids)}
     labels = [label_of[record.pid] for record in splits.train]
     cache = _cache(cfg, splits.root, splits.train)
@@ -141,6 +124,27 @@ def build_train_loader(
         **_loading(cfg, device),
     )
     return loader, sampler
+
+
+def _sampler(cfg: CfgNode, splits: Splits, rank: int, world_size: int) -> IdentityBatchSampler:
+    if cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES < 2:
+        raise UsageError(
+            f"SAMPLER.IDENTITIES={cfg.SAMPLER.IDENTITIES} × SAMPLER.IMAGES={cfg.SAMPLER.IMAGES} "
+            f"over {world_size} process(es) leaves one image of a modality to a process, which "
+            "BatchNorm cannot normalise: raise either of them"
+        )
+    try:
+        return IdentityBatchSampler(
+            splits.train,
+            identities=cfg.SAMPLER.IDENTITIES,
+            images=cfg.SAMPLER.IMAGES,
+            seed=cfg.SEED,
+            second_visible=cfg.INPUT.SECOND_VISIBLE,
+            rank=rank,
+            world_size=world_size,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transform | None]:
