@@ -43,7 +43,7 @@ SENSORS = {
         blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
     ),
     "thermal": Sensor(  # few pixels behind a lens of germanium
-        exposure=(1.1, 1.3),
+        exposure=(1.0, 1.12),
         contrast=(0.9, 1.05),
         vignette=(0.0, 0.1),
         noise=(3, 6),

@@ -43,8 +43,8 @@ class View:
 def _draw_azimuth(camera: Camera, rng: np.random.Generator, *, from_behind: bool) -> float:
     if camera.both_ways:
         return float(from_behind * pi + rng.normal(0.0, 0.4))
-    # Half of the people walk along the usual path of the camera, the others anywhere.
-    turn = camera.azimuth if rng.random() < 0.5 else rng.integers(8) * pi / 4
+    # A third of the people walk along the usual path of the camera, the others anywhere.
+    turn = camera.azimuth if rng.random() < 0.35 else rng.integers(8) * pi / 4
     return float(turn + rng.normal(0.0, 0.18))
 
 
@@ -71,9 +71,9 @@ def draw_view(camera: Camera, rng: np.random.Generator, *, from_behind: bool = F
     return View(
         azimuth=azimuth,
         phase=float(rng.uniform(0, 2 * pi)),
-        scale=float(np.clip(camera.scale * rng.normal(1.0, 0.07), 0.7, 1.06)),
-        shift_x=float(rng.normal(0.0, 0.024)),
-        shift_y=float(rng.normal(0.0, 0.024)),
+        scale=float(np.clip(camera.scale * rng.normal(1.0, 0.085), 0.68, 1.06)),
+        shift_x=float(rng.normal(0.0, 0.03)),
+        shift_y=float(rng.normal(0.0, 0.03)),
         gain=gain,
         lift=lift,
         steepness=steepness,

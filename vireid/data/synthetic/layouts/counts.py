@@ -1,6 +1,7 @@
 """A set with as many images of each identity in each camera as SYSU-MM01 has."""
 
 import hashlib
+import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,16 +36,15 @@ def read_counts(path: Path) -> Counts:
         ValueError: the file is of another structure.
         FileNotFoundError: there is none.
     """
+    content = io.BytesIO(path.read_bytes())
     try:
-        cells = loadmat(path)["rand_perm_cam"].ravel()
+        cells = loadmat(content)["rand_perm_cam"].ravel()
         counts = {
             (camera, pid): int(np.asarray(rows).shape[1])
             for camera, column in zip(CAMERAS, cells, strict=True)
             for pid, rows in enumerate(np.asarray(column).ravel(), start=1)
             if np.size(rows)
         }
-    except FileNotFoundError:
-        raise
     except Exception as error:  # scipy raises a dozen types on damaged files
         raise ValueError(
             f"{path} is not SYSU-MM01's rand_perm_cam.mat ({type(error).__name__}: {error}): "
