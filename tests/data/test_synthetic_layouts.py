@@ -16,7 +16,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from vireid.cli import make_synthetic
+from vireid.config import load_config
 from vireid.data import regdb, sysu
+from vireid.data.build import DATASETS, build_splits, prepare_data, synthetic_root
 from vireid.data.synthetic.layouts import LAYOUTS, common, work, write_sheet, write_sysu_counts
 from vireid.data.synthetic.layouts.counts import read_counts, read_split
 from vireid.structures import Modality
@@ -237,6 +239,22 @@ def test_tool_explains_what_does_not_go_together(
     assert make_synthetic.main([*arguments, "--out", str(tmp_path / "set")]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_render_a_set_of_any_layout_that_has_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for layout in sorted(set(LAYOUTS) & set(DATASETS)):
+        numbers = {"TRAIN_IDS": 3, "TEST_IDS": 2, "IMAGES_PER_CAMERA": 2, "SIZE": [32, 32]}
+        options = [f"DATA.DATASET={layout}", "DATA.SYNTHETIC.ENABLED=true"]
+        options += [f"DATA.SYNTHETIC.{name}={value}" for name, value in numbers.items()]
+        words = [word for option in options for word in option.split("=")]
+        cfg = load_config(None, words, environment={})
+        cfg.merge_from_list(["DATA.ROOT", str(synthetic_root(cfg))])
+        prepare_data(cfg)
+        splits = build_splits(cfg)
+        assert len(splits.train_pids) == 3 and len({r.pid for r in splits.test}) == 2
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
