@@ -8,25 +8,19 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
-from vireid.data.synthetic import layouts
+from vireid.data.synthetic.cameras import regdb_cameras
+from vireid.data.synthetic.clothing import BAGS, LOWER_CUTS, PATTERNS, UPPER_CUTS
 from vireid.data.synthetic.layouts import (
     LAYOUTS,
     person_of,
+    sysu,
     sysu_cameras_of,
     sysu_image,
     write_sysu,
 )
-from vireid.data.synthetic.person import (
-    BAGS,
-    HATS,
-    LOWER_CUTS,
-    PATTERNS,
-    UPPER_CUTS,
-    Surface,
-    draw_person,
-    luminance,
-)
+from vireid.data.synthetic.person import HATS, Person, draw_person
 from vireid.data.synthetic.render import RENDERER_VERSION, draw_view, render
+from vireid.data.synthetic.surfaces import AMBIENT_WARMTH, MIN_TONE_STEP, Surface, luminance
 
 SMALL = {"train_ids": 8, "test_ids": 5, "images_per_camera": 2, "size": (64, 32), "seed": 7}
 
@@ -137,7 +131,7 @@ def test_permutations_match_the_files(small_set: Path):
 
 def test_permutations_differ_between_trials():
     presence = {camera: {1} for camera in range(1, 7)}
-    cells = layouts._sysu_permutations(presence, n_ids=1, images=300, seed=0)
+    cells = sysu.draw_permutations(presence, images=300, seed=0)
     matrix = cells[2, 0][0, 0]
     assert len({tuple(row) for row in matrix}) == 10
     assert matrix.max() == 300  # does not wrap in eight bits
@@ -184,20 +178,81 @@ def test_near_infrared_of_a_garment_tells_nothing_about_its_colour():
     for name, drawn in surfaces.items():
         visible = [luminance(surface.visible) for surface in drawn]
         infrared = [surface.near_infrared for surface in drawn]
-        assert np.std(visible) > 0.1 and np.std(infrared) > 0.1
+        assert np.std(visible) > 0.1 and np.std(infrared) > 0.07
         assert abs(np.corrcoef(visible, infrared)[0, 1]) < 0.15, name
 
 
-def test_most_patterns_survive_in_near_infrared():
+def test_patterns_contrast_in_both_spectra_with_signs_of_their_own():
     persons = [draw_person(np.random.default_rng([12, pid])) for pid in range(500)]
-    contrast = np.array(
-        [abs(p.upper.accent.near_infrared - p.upper.base.near_infrared) for p in persons]
-    )
-    assert 0.75 < np.mean(contrast > 0.2) < 0.92
-    seen = np.array(
-        [np.abs(np.subtract(p.upper.accent.visible, p.upper.base.visible)).mean() for p in persons]
-    )
-    assert abs(np.corrcoef(seen, contrast)[0, 1]) < 0.15
+    garments = [garment for p in persons for garment in (p.upper, p.lower)]
+    visible = np.array([luminance(g.accent.visible) - luminance(g.base.visible) for g in garments])
+    infrared = np.array([g.accent.near_infrared - g.base.near_infrared for g in garments])
+    assert np.abs(visible).min() >= MIN_TONE_STEP and np.abs(infrared).min() > 0.24
+    assert 0.45 < np.mean((visible > 0) == (infrared > 0)) < 0.55
+    bases = [g.base.near_infrared for g in garments]
+    assert 0.42 <= min(bases) and max(bases) <= 0.72
+    assert 0.8 < np.mean([p.upper.pattern != "plain" for p in persons]) < 0.9
+    assert 0.5 < np.mean([p.lower.pattern != "plain" for p in persons]) < 0.6
+
+
+def recoloured(person: Person, rng: np.random.Generator) -> Person:
+    """The same person with every visible colour and near-infrared reflectance drawn anew."""
+
+    def other(surface: Surface) -> Surface:
+        red, green, blue = rng.random(3).tolist()
+        return dataclasses.replace(
+            surface, visible=(red, green, blue), near_infrared=float(rng.random())
+        )
+
+    def changed(part: object) -> object:
+        surfaces = {
+            field.name: other(getattr(part, field.name))
+            for field in dataclasses.fields(part)
+            if isinstance(getattr(part, field.name), Surface)
+        }
+        return dataclasses.replace(part, **surfaces)
+
+    parts = {name: changed(getattr(person, name)) for name in ("upper", "lower", "bag")}
+    return dataclasses.replace(changed(person), **parts)
+
+
+def test_thermal_ignores_colour():
+    cameras = regdb_cameras(np.random.default_rng(0))
+    for pid in range(1, 6):
+        person = person_of(3, pid)
+        other = recoloured(person, np.random.default_rng(pid))
+        for number, same in ((1, False), (2, True)):
+            view = draw_view(cameras[number], np.random.default_rng(pid))
+            images = [
+                render(p, cameras[number], view, (64, 32), np.random.default_rng(0))
+                for p in (person, other)
+            ]
+            assert np.array_equal(*images) == same
+            assert number == 1 or np.ptp(images[0], axis=2).max() == 0
+
+
+def test_warmth_is_that_of_skin_then_thin_then_thick_cloth_then_things():
+    persons = [draw_person(np.random.default_rng([14, pid])) for pid in range(500)]
+
+    def mean(cut: str) -> float:
+        return float(np.mean([p.upper.base.thermal for p in persons if p.upper.cut == cut]))
+
+    assert 0.85 < persons[0].skin.thermal and mean("t_shirt") < 0.75
+    assert mean("t_shirt") > mean("long_sleeve") > mean("hoodie") > mean("coat")
+    assert mean("coat") > AMBIENT_WARMTH + 0.08
+    assert all(p.bag.surface.thermal < AMBIENT_WARMTH + 0.1 for p in persons)
+    prints = [abs(p.upper.accent.thermal - p.upper.base.thermal) for p in persons]
+    assert max(prints) <= 0.026
+
+
+def test_exposure_hides_absolute_grey_levels():
+    camera = sysu_cameras_of(0)[3]
+    images = []
+    for index in range(30):
+        rng = np.random.default_rng(index)
+        view = draw_view(camera, rng)
+        images.append(render(person_of(0, 1), camera, view, (64, 32), rng).mean())
+    assert np.std(images) > 20
 
 
 def test_every_choice_is_drawn():
@@ -220,6 +275,7 @@ def test_pattern_is_in_the_picture_in_both_spectra():
     bare = dataclasses.replace(
         person_of(0, 1),
         hair_style="short",
+        hood_up=False,
         bag=dataclasses.replace(person_of(0, 1).bag, kind="none"),
     )
     for number in (1, 3):
@@ -251,7 +307,9 @@ def test_colour_links_visible_pictures_only():
                 persons[pid], cameras[camera], draw_view(cameras[camera], rng), (64, 32), rng
             )
             rows.append(image[16:28, 12:20].mean(axis=(0, 1)))
-        features = np.array(rows)
+        # Exposure differs from picture to picture, so hue and brightness are scaled apart.
+        brightness = np.mean(rows, axis=1, keepdims=True)
+        features = np.hstack([np.array(rows) / brightness, brightness / 255])
         return (features - features.mean(axis=0)) / features.std()
 
     def mean_rank(query: np.ndarray, gallery: np.ndarray) -> float:
@@ -282,7 +340,7 @@ def test_interrupted_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(layouts, "_write_sysu_lists", interrupt)
+    monkeypatch.setattr(sysu, "write_lists", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_sysu(tmp_path / "set", **{**SMALL, "train_ids": 1, "test_ids": 1})
     assert list(tmp_path.iterdir()) == []

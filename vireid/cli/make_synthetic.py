@@ -2,51 +2,91 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vireid.cli.common import parser, tool
-from vireid.data.synthetic.layouts import LAYOUTS
+from vireid.data.synthetic.layouts import COUNTED, LAYOUTS, write_sheet
 from vireid.errors import UsageError
 
+DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}
 
-@tool
-def main(arguments: Sequence[str] | None = None) -> None:
-    """See ``python tools/make_synthetic.py --help``."""
+
+def _parser() -> argparse.ArgumentParser:
     line = parser(__doc__, "python tools/make_synthetic.py --layout sysu --out datasets/synthetic")
     line.add_argument("--layout", choices=sorted(LAYOUTS), required=True)
     line.add_argument("--out", type=Path, required=True, metavar="DIR", help="must not exist yet")
     line.add_argument(
         "--train-ids",
         type=int,
-        default=60,
         metavar="N",
-        help="training and validation identities together (60)",
+        help=f"training and validation identities together ({DEFAULT_IDS['train_ids']})",
     )
-    line.add_argument("--test-ids", type=int, default=20, metavar="N", help="(20)")
+    line.add_argument("--test-ids", type=int, metavar="N", help=f"({DEFAULT_IDS['test_ids']})")
     line.add_argument(
         "--images-per-camera",
         type=int,
-        default=6,
         metavar="N",
-        help="images per identity and camera (6)",
+        help="images per identity and camera (as many as suit the layout: 4 to 10)",
+    )
+    line.add_argument(
+        "--counts",
+        type=Path,
+        metavar="MAT",
+        help="rand_perm_cam.mat: identities and image counts of that file, instead of the three "
+        f"numbers above; layouts: {', '.join(sorted(COUNTED))}",
     )
     line.add_argument(
         "--size", type=int, nargs=2, default=(288, 144), metavar=("H", "W"), help="pixels (288 144)"
     )
     line.add_argument("--seed", type=int, default=0, metavar="N")
-    args = line.parse_args(sys.argv[1:] if arguments is None else arguments)
+    line.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes (0: one per processor); the files do not depend on it",
+    )
+    line.add_argument("--sheet", type=Path, metavar="FILE", help="also save a contact sheet here")
+    return line
+
+
+def _amounts(args: argparse.Namespace) -> dict[str, Any]:
+    """How many identities and images, as the layout's writer wants it."""
+    names = ("train_ids", "test_ids", "images_per_camera")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.counts is None:
+        return DEFAULT_IDS | given
+    if args.layout not in COUNTED:
+        raise UsageError(
+            f"--counts cannot be used with --layout {args.layout}; choose {sorted(COUNTED)}"
+        )
+    if given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(f"--counts decides how many images there are: leave {options} out")
+    return {"counts": args.counts}
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/make_synthetic.py --help``."""
+    args = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    amounts = _amounts(args)
+    write = (LAYOUTS if args.counts is None else COUNTED)[args.layout]
     try:
-        LAYOUTS[args.layout](
+        write(
             args.out,
-            train_ids=args.train_ids,
-            test_ids=args.test_ids,
-            images_per_camera=args.images_per_camera,
+            **amounts,
             size=tuple(args.size),
             seed=args.seed,
             progress=True,
+            workers=args.workers,
         )
+        if args.sheet:
+            write_sheet(args.out, args.layout, args.sheet)
     except (ValueError, OSError) as error:  # bad numbers; a folder in use or not writable
         raise UsageError(str(error)) from error
-    print(f"wrote {args.out}")
+    print(f"wrote {args.out}" + (f" and {args.sheet}" if args.sheet else ""))

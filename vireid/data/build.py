@@ -74,7 +74,7 @@ def prepare_data(cfg: CfgNode) -> None:
             f"DATA.SYNTHETIC cannot write the layout of {layout}; it can write {sorted(LAYOUTS)}"
         )
     try:
-        LAYOUTS[layout](root, **_synthetic_parameters(cfg), progress=True)
+        LAYOUTS[layout](root, **_synthetic_parameters(cfg), progress=True, workers=0)
     except ValueError as error:
         raise UsageError(f"DATA.SYNTHETIC: {error}") from error
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Procedural pedestrians in visible light and near infrared, in real data sets' on-disk layouts."""
+"""Procedural pedestrians in three spectra, in real data sets' on-disk layouts."""

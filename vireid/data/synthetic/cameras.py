@@ -1,20 +1,55 @@
 """Cameras of a synthetic set: the place they watch, their optics and their sensor.
 
-A place is drawn once as a panorama. Every image crops another window of it, so the background
-varies inside a camera and still belongs to that camera.
+Every image crops another window of a camera's panorama, so the background varies inside a camera
+and still belongs to that camera.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from vireid.data.synthetic.person import Surface
+from vireid.data.synthetic.places import Place, indoor_place, outdoor_place, photograph
 
-SCENE_HEIGHT = 240
-SCENE_WIDTH = 480
-MODALITY_OF = {"visible": 0, "near_infrared": 1}
+MODALITY_OF = {"visible": 0, "near_infrared": 1, "thermal": 1}
+PITCH = {"indoor": (0.05, 0.15), "outdoor": (0.15, 0.3)}  # radians
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """From what the cameras of one spectrum are drawn; see ``Camera`` for the units."""
+
+    exposure: Range
+    contrast: Range
+    vignette: Range
+    noise: Range
+    blur: dict[str, Range]  # by background: outdoors people are farther away
+
+
+SENSORS = {
+    "visible": Sensor(
+        exposure=(0.82, 1.15),
+        contrast=(0.9, 1.1),
+        vignette=(0.0, 0.12),
+        noise=(2, 5),
+        blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
+    ),
+    "near_infrared": Sensor(
+        exposure=(1.05, 1.3),
+        contrast=(0.72, 0.88),
+        vignette=(0.4, 0.6),
+        noise=(7, 11),
+        blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
+    ),
+    "thermal": Sensor(  # few pixels behind a lens of germanium
+        exposure=(1.0, 1.12),
+        contrast=(0.9, 1.05),
+        vignette=(0.0, 0.1),
+        noise=(3, 6),
+        blur={"indoor": (2.8, 3.6), "outdoor": (3.0, 4.0)},
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +67,7 @@ class Camera:
     pitch: float  # radians, looking down
     scale: float  # typical body height / image height
     azimuth: float  # radians, most frequent walking direction, 0 faces the camera
+    both_ways: bool  # people are seen from the front or the back only, not from every side
     scene: np.ndarray = field(repr=False, compare=False)
 
     @property
@@ -40,145 +76,33 @@ class Camera:
         return MODALITY_OF[self.spectrum]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Painted geometry (SCENE_HEIGHT, SCENE_WIDTH) uint8 and the surface each value stands for."""
-
-    labels: np.ndarray
-    surfaces: tuple[Surface, ...]
-
-
-class _PlacePainter:
-    """Collects shapes, giving each a surface of its own."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.image = Image.new("L", (SCENE_WIDTH, SCENE_HEIGHT), 0)
-        self.draw = ImageDraw.Draw(self.image)
-        self.surfaces: list[Surface] = []
-
-    def surface(
-        self,
-        hue: Sequence[float],
-        *,
-        spread: float = 0.02,
-        near_infrared: tuple[float, float] = (0.15, 0.75),
-    ) -> int:
-        red, green, blue = np.clip(np.asarray(hue) + self.rng.normal(0, spread, 3), 0.03, 0.97)
-        reflectance = float(self.rng.uniform(*near_infrared))
-        self.surfaces.append(Surface((float(red), float(green), float(blue)), reflectance))
-        return len(self.surfaces) - 1
-
-    def muted(self, low: float, high: float, *, chroma: float = 0.05) -> tuple[float, ...]:
-        """A colour near the grey axis, as most walls and floors have."""
-        return tuple(self.rng.uniform(low, high) + self.rng.normal(0.0, chroma, 3))
-
-    def place(self) -> Place:
-        return Place(np.asarray(self.image).copy(), tuple(self.surfaces))
-
-
-def indoor_place(rng: np.random.Generator) -> Place:
-    """A room: wall, floor, doors, shelves and notices."""
-    painter = _PlacePainter(rng)
-    draw = painter.draw
-    floor_y = int(rng.integers(160, 190))
-    wall = painter.surface(painter.muted(0.55, 0.85), near_infrared=(0.3, 0.7))
-    draw.rectangle((0, 0, SCENE_WIDTH, floor_y), fill=wall)
-    floor_hue = painter.muted(0.3, 0.6)
-    draw.rectangle((0, floor_y, SCENE_WIDTH, SCENE_HEIGHT), fill=painter.surface(floor_hue))
-    joint = painter.surface([0.8 * channel for channel in floor_hue], spread=0.0)
-    for x in range(-SCENE_WIDTH, 2 * SCENE_WIDTH, 48):  # floor tiles run to a vanishing point
-        middle = SCENE_WIDTH // 2
-        draw.line((x, SCENE_HEIGHT, middle + (x - middle) // 2, floor_y), fill=joint)
-    draw.rectangle((0, floor_y - 6, SCENE_WIDTH, floor_y), fill=painter.surface((0.3, 0.25, 0.2)))
-    for _ in range(3):  # doors
-        x = int(rng.integers(0, SCENE_WIDTH - 50))
-        hue = painter.muted(0.25, 0.6)
-        draw.rectangle((x, 50, x + 46, floor_y), fill=painter.surface(hue))
-        draw.rectangle((x + 8, 62, x + 38, 100), fill=painter.surface(hue, spread=0.06))
-    for _ in range(9):  # notices, shelves, tables
-        x, y = int(rng.integers(0, SCENE_WIDTH)), int(rng.integers(20, floor_y - 10))
-        width, height = int(rng.integers(12, 60)), int(rng.integers(8, 50))
-        hue = painter.muted(0.2, 0.85, chroma=0.1)
-        draw.rectangle((x, y, x + width, y + height), fill=painter.surface(hue))
-    return painter.place()
-
-
-def outdoor_place(rng: np.random.Generator) -> Place:
-    """A street front: sky, building with windows, hedge, trees and pavement."""
-    painter = _PlacePainter(rng)
-    draw = painter.draw
-    ground_y = int(rng.integers(130, 170))
-    sky = painter.surface((0.7, 0.78, 0.86), near_infrared=(0.05, 0.15))
-    draw.rectangle((0, 0, SCENE_WIDTH, SCENE_HEIGHT), fill=sky)
-    glass = painter.surface((0.25, 0.3, 0.36), near_infrared=(0.08, 0.3))
-    x = 0
-    while x < SCENE_WIDTH:  # buildings
-        width, top = int(rng.integers(70, 150)), int(rng.integers(0, 50))
-        hue = painter.muted(0.4, 0.75)
-        draw.rectangle((x, top, x + width, ground_y), fill=painter.surface(hue))
-        for column in range(x + 10, x + width - 14, 26):
-            for row in range(top + 10, ground_y - 30, 34):
-                draw.rectangle((column, row, column + 13, row + 20), fill=glass)
-        x += width + int(rng.integers(0, 24))
-    paving = painter.muted(0.4, 0.62, chroma=0.02)
-    draw.rectangle((0, ground_y, SCENE_WIDTH, SCENE_HEIGHT), fill=painter.surface(paving))
-    kerb = painter.surface([0.75 * channel for channel in paving], spread=0.01)
-    for y in (ground_y + 14, ground_y + 34, ground_y + 66):
-        draw.line((0, y, SCENE_WIDTH, y + 4), fill=kerb, width=2)
-    for _ in range(10):  # trees and bushes; leaves are bright in near infrared
-        x, radius = int(rng.integers(0, SCENE_WIDTH)), int(rng.integers(12, 38))
-        y = ground_y - int(rng.integers(0, 70))
-        draw.rectangle((x - 3, y, x + 3, ground_y + 4), fill=painter.surface((0.3, 0.22, 0.15)))
-        leaves = painter.surface((0.24, 0.36, 0.2), near_infrared=(0.6, 0.9))
-        draw.ellipse((x - radius, y - radius, x + radius, y + int(radius * 0.8)), fill=leaves)
-    return painter.place()
-
-
-def photograph(place: Place, spectrum: str, rng: np.random.Generator) -> np.ndarray:
-    """The panorama of a place in one spectrum, with fixed surface texture.
-
-    Returns:
-        (SCENE_HEIGHT, SCENE_WIDTH, 3) uint8
-    """
-    palette = np.array([surface.seen_in(spectrum) for surface in place.surfaces])
-    grain = rng.normal(0.0, 0.025, (SCENE_HEIGHT, SCENE_WIDTH, 1))
-    blots = rng.normal(0.0, 0.03, (SCENE_HEIGHT // 20, SCENE_WIDTH // 20)).astype(np.float32)
-    stains = np.asarray(
-        Image.fromarray(blots).resize((SCENE_WIDTH, SCENE_HEIGHT), Image.Resampling.BICUBIC)
-    )[..., None]
-    # (H, W, 3): patches and grain are grey, so a one-band spectrum stays grey.
-    texture = palette[place.labels] + grain + stains
-    image = Image.fromarray((np.clip(texture, 0, 1) * 255).astype(np.uint8))
-    half = image.resize((SCENE_WIDTH // 2, SCENE_HEIGHT // 2), Image.Resampling.BOX)
-    return np.asarray(half.resize(image.size, Image.Resampling.BILINEAR)).copy()
-
-
 def _camera(
     place: Place,
     spectrum: str,
     background: str,
-    *,
     rng: np.random.Generator,
-    azimuth: float,
-    pitch: float,
+    *,
+    both_ways: bool = False,
+    light: float = 1.0,
 ) -> Camera:
-    infrared = spectrum != "visible"
-    outdoor = background == "outdoor"
-    warmth = 0.0 if infrared else float(rng.uniform(-0.14, 0.14))
-    tint = 0.0 if infrared else float(rng.uniform(-0.05, 0.05))
+    """A camera of a spectrum; ``light`` below 1 is dusk, which a sensor answers with noise."""
+    sensor = SENSORS[spectrum]
+    coloured = spectrum == "visible"
+    warmth = float(rng.uniform(-0.14, 0.14)) if coloured else 0.0
+    tint = float(rng.uniform(-0.05, 0.05)) if coloured else 0.0
     return Camera(
         spectrum=spectrum,
         background=background,
-        exposure=float(rng.uniform(1.05, 1.3) if infrared else rng.uniform(0.82, 1.15)),
+        exposure=float(rng.uniform(*sensor.exposure)) * light,
         cast=(1 + warmth, 1 + tint, 1 - warmth),
-        contrast=float(rng.uniform(0.72, 0.88) if infrared else rng.uniform(0.9, 1.1)),
-        vignette=float(rng.uniform(0.4, 0.6) if infrared else rng.uniform(0.0, 0.12)),
-        blur=float(rng.uniform(1.5, 2.3) if outdoor else rng.uniform(1.1, 1.7)),
-        noise=float(rng.uniform(7, 11) if infrared else rng.uniform(2, 5)),
-        pitch=pitch,
-        scale=float(rng.uniform(0.85, 0.92)),
-        azimuth=azimuth,
+        contrast=float(rng.uniform(*sensor.contrast)),
+        vignette=float(rng.uniform(*sensor.vignette)),
+        blur=float(rng.uniform(*sensor.blur[background])),
+        noise=float(rng.uniform(*sensor.noise)) / light,
+        pitch=float(rng.uniform(*PITCH[background])),
+        scale=float(rng.uniform(0.84, 0.92)),
+        azimuth=0.0 if both_ways else float(rng.integers(8) * np.pi / 4),
+        both_ways=both_ways,
         scene=photograph(place, spectrum, rng),
     )
 
@@ -198,16 +122,32 @@ def sysu_cameras(rng: np.random.Generator) -> dict[int, Camera]:
         5: (garden, "visible", "outdoor"),
         6: (passage, "near_infrared", "outdoor"),
     }
+    return {
+        number: _camera(place, spectrum, background, rng)
+        for number, (place, spectrum, background) in table.items()
+    }
+
+
+def regdb_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+    """RegDB's pair side by side on one roof: 1 visible, 2 thermal."""
+    street = outdoor_place(rng)
+    return {
+        1: _camera(street, "visible", "outdoor", rng, both_ways=True),
+        2: _camera(street, "thermal", "outdoor", rng, both_ways=True),
+    }
+
+
+def llcm_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+    """LLCM's nine cameras in poor light: visible 1 to 9, near infrared of the same ones + 10.
+
+    Camera 3 never switches to near infrared.
+    """
     cameras = {}
-    for number, (place, spectrum, background) in table.items():
-        azimuth = float(rng.integers(8) * np.pi / 4)
-        low, high = (0.05, 0.15) if background == "indoor" else (0.15, 0.3)
-        cameras[number] = _camera(
-            place,
-            spectrum,
-            background,
-            rng=rng,
-            azimuth=azimuth,
-            pitch=float(rng.uniform(low, high)),
-        )
+    for number in range(1, 10):
+        background = "indoor" if number % 3 == 0 else "outdoor"
+        place = (indoor_place if background == "indoor" else outdoor_place)(rng)
+        dusk = float(rng.uniform(0.5, 0.9))
+        cameras[number] = _camera(place, "visible", background, rng, light=dusk)
+        if number != 3:
+            cameras[number + 10] = _camera(place, "near_infrared", background, rng)
     return cameras

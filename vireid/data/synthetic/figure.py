@@ -5,8 +5,10 @@ from math import cos, sin
 from PIL import Image
 
 from vireid.data.synthetic.body import SHOULDER_HEIGHT, Frame, Joint, Skeleton, first_part, walk
+from vireid.data.synthetic.clothing import LOWER_CUTS, UPPER_CUTS
+from vireid.data.synthetic.head import paint_head, paint_loose_hair, wears_hood
 from vireid.data.synthetic.painter import Painter, label
-from vireid.data.synthetic.person import LOWER_CUTS, UPPER_CUTS, Person
+from vireid.data.synthetic.person import Person
 
 
 def _paint_foot(painter: Painter, ankle: Joint) -> None:
@@ -46,7 +48,7 @@ def _paint_skirt(painter: Painter, skeleton: Skeleton) -> None:
     painter.slab(
         [
             (waist, person.waist, 0.06),
-            (person.hip_height, person.hip * 1.08, 0.075),
+            (person.hip_height, person.hip * 1.08, 0.074 * person.depth),
             (hem, flare, 0.06 + stride),
         ],
         painter.lower[0],
@@ -60,17 +62,18 @@ def _torso_levels(person: Person) -> list[tuple[float, float, float]]:
     ease = cut.ease * person.upper.ease
     hip = person.hip_height
     shoulder = person.shoulder if cut.sleeve > 0 else person.shoulder * 0.72
+    thick = person.depth * ease
     levels = [
         (0.86, 0.028, 0.03),
         (SHOULDER_HEIGHT + 0.01, shoulder * 0.9, 0.05),
-        (0.79, shoulder, 0.065 * ease),
-        (0.72, person.shoulder * 0.86 * ease, 0.078 * ease),
-        (0.62, person.waist * ease, 0.064 * ease),
+        (0.79, shoulder, 0.062 * thick),
+        (0.72, person.shoulder * 0.86 * ease, 0.074 * thick),
+        (0.62, person.waist * ease, 0.066 * thick),
     ]
-    hem = hip - cut.hem * person.upper.length
+    hem = hip - cut.hem * (person.upper.hem if cut.hem > 0 else 1.0)
     if hem < hip:
-        levels.append((hip, person.hip * 1.03 * ease, 0.072 * ease))
-    levels.append((hem, person.hip * (1.03 * ease) + cut.flare, 0.07 * ease + cut.flare))
+        levels.append((hip, person.hip * 1.03 * ease, 0.07 * thick))
+    levels.append((hem, person.hip * (1.03 * ease) + cut.flare, 0.068 * thick + cut.flare))
     return levels
 
 
@@ -82,7 +85,7 @@ def _paint_torso(painter: Painter) -> None:
         painter.slab(
             [
                 (hip + 0.08, person.waist, 0.06),
-                (hip, person.hip, 0.075),
+                (hip, person.hip, 0.072 * person.depth),
                 (hip - 0.05, person.hip * 0.85, 0.06),
             ],
             painter.lower[0],
@@ -98,11 +101,11 @@ def _paint_torso(painter: Painter) -> None:
             )
     if person.upper.pattern == "logo" and cos(frame.azimuth) > 0.25:
         painter.slab(
-            [(0.76, 0.05, 0.0), (0.76 - person.upper.period, 0.05, 0.0)],
+            [(0.77, 0.06, 0.0), (0.72 - person.upper.period, 0.06, 0.0)],
             label("upper_accent"),
             forward=0.07,
         )
-    if cut.hood:
+    if cut.hood and not wears_hood(person):
         away = frame.nearness(0.0, -1.0)
         drop = 0.05 if away > 0.2 else 0.015
         painter.slab(
@@ -134,55 +137,9 @@ def _paint_arm(painter: Painter, chain: list[Joint], shade: int) -> None:
         painter.limb(
             [top, *sleeve],
             [widths[0] * 0.5, *widths],
-            painter.upper[shade],
+            painter.sleeves[shade],
             crease=label("upper", 2),
         )
-
-
-def _paint_head(painter: Painter) -> None:
-    person, frame = painter.person, painter.frame
-    head, facing = person.head, cos(frame.azimuth)
-    middle = 1.0 - head / 2
-    hair = label("skin", 1) if person.hair_style == "bald" else label("hair")
-    skull = (frame.breadth(head * 0.4, head * 0.47), head * 0.5 * frame.unit_y)
-    painter.ellipse(frame.point((0, middle + 0.006, -head * 0.06)), *skull, hair)
-    if person.hair_style == "bun":
-        painter.ellipse(
-            frame.point((0, 1.0 - 0.01, -head * 0.42)),
-            0.03 * frame.unit_x,
-            0.026 * frame.unit_y,
-            hair,
-        )
-    if facing > -0.6:  # the face turns out of sight beyond that
-        face = frame.point((0, middle - head * 0.1, head * 0.16))
-        width = frame.breadth(head * 0.31, head * 0.27) * min(1.0, 1.0 + facing)
-        painter.ellipse(face, max(width, 1.0), head * 0.39 * frame.unit_y, label("skin"))
-    if person.hat != "none":
-        x, y = frame.point((0, middle + head * 0.12, 0))
-        rise = skull[1] * 0.98
-        box = (x - skull[0] * 1.1, y - rise, x + skull[0] * 1.1, y + rise)
-        painter.draw.chord(box, 180, 360, fill=label("hat"))
-        if person.hat == "cap":
-            brim = frame.point((0, middle + head * 0.14, head * 0.55))
-            painter.ellipse(
-                brim, frame.breadth(head * 0.3, head * 0.38), 0.012 * frame.unit_y, label("hat", 1)
-            )
-
-
-def _paint_loose_hair(painter: Painter) -> None:
-    length = {"bob": 0.83, "long": 0.73}.get(painter.person.hair_style)
-    if length is None:
-        return
-    head = painter.person.head
-    painter.slab(
-        [
-            (0.97, head * 0.36, head * 0.3),
-            (0.9, head * 0.48, head * 0.34),
-            (length, head * 0.44, head * 0.2),
-        ],
-        label("hair", 1),
-        forward=-head * 0.3,
-    )
 
 
 def _paint_backpack(painter: Painter) -> None:
@@ -279,16 +236,16 @@ def paint_person(person: Person, frame: Frame, size: tuple[int, int], phase: flo
     facing_away = cos(frame.azimuth) < 0
     _paint_bags(painter, skeleton, near=False)
     if not facing_away:
-        _paint_loose_hair(painter)
+        paint_loose_hair(painter)
     _paint_arm(painter, skeleton.arms[far_side], 1)
     _paint_leg(painter, skeleton.legs[far_side], 1)
     _paint_leg(painter, skeleton.legs[not far_side], 0)
     if LOWER_CUTS[person.lower.cut].skirt:
         _paint_skirt(painter, skeleton)
     _paint_torso(painter)
-    _paint_head(painter)
+    paint_head(painter)
     if facing_away:
-        _paint_loose_hair(painter)
+        paint_loose_hair(painter)
     _paint_bags(painter, skeleton, near=True)
     _paint_arm(painter, skeleton.arms[not far_side], 0)
     if person.bag.kind == "handbag" and person.bag.left != far_side:

@@ -4,7 +4,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vireid.data.synthetic.body import Frame, Joint, Point, tube
-from vireid.data.synthetic.person import Garment, Person
+from vireid.data.synthetic.clothing import Garment
+from vireid.data.synthetic.patterns import WHOLE, Cloth, accent_mask
+from vireid.data.synthetic.person import Person
 
 PARTS = (
     "skin",
@@ -30,20 +32,8 @@ def label(part: str, shade: int = 0) -> int:
     return _LABEL[part] + shade
 
 
-def _accent_mask(garment: Garment, frame: Frame, size: tuple[int, int], split: float) -> np.ndarray:
-    """Where a patterned garment shows its accent: bool, broadcastable to (height, width)."""
-    width, height = size
-    up = (frame.ground_y - np.arange(height)[:, None]) / frame.unit_y
-    side = np.abs(np.arange(width)[None, :] - frame.centre_x) / frame.unit_x
-    rows = (up / garment.period) % 1.0 < garment.duty
-    columns = (side / garment.period + garment.duty / 2) % 1.0 < garment.duty
-    if garment.pattern == "horizontal":
-        return rows
-    if garment.pattern == "vertical":
-        return columns
-    if garment.pattern == "checks":
-        return rows ^ columns
-    return up > split  # block
+def _plain(part: str) -> list[Paint]:
+    return [label(part, shade) for shade in range(2)]
 
 
 class Painter:
@@ -53,15 +43,19 @@ class Painter:
         self.person, self.frame, self.size = person, frame, size
         self.image = Image.new("L", size, BACKGROUND)
         self.draw = ImageDraw.Draw(self.image)
-        self.upper = self._paints("upper", person.upper, 0.62 + 0.1 * person.upper.duty)
-        self.lower = self._paints("lower", person.lower, 0.25 + 0.1 * person.lower.duty)
+        self.cloth = Cloth.seen_by(frame, size)
+        self.upper = self._paints("upper", person.upper)
+        self.lower = self._paints("lower", person.lower)
+        # Sleeves of the other tone are known from every side.
+        apart = person.upper.pattern == "contrast_sleeves"
+        self.sleeves = _plain("upper_accent") if apart else self.upper
 
-    def _paints(self, part: str, garment: Garment, split: float) -> list[Paint]:
+    def _paints(self, part: str, garment: Garment) -> list[Paint]:
         """One paint per shade; patterned garments are painted from a picture-sized tile."""
-        if garment.pattern in ("plain", "logo"):
-            return [label(part, shade) for shade in range(2)]
-        mask = _accent_mask(garment, self.frame, self.size, split)
-        values = np.where(mask, label(f"{part}_accent"), label(part)).astype(np.uint8)
+        if garment.pattern in WHOLE:
+            return _plain(part)
+        mask = accent_mask(garment, self.cloth, upper=part == "upper")
+        values = np.where(mask, np.uint8(label(f"{part}_accent")), np.uint8(label(part)))
         width, height = self.size
         tile = np.broadcast_to(values, (height, width))
         return [Image.fromarray(tile + np.uint8(shade)) for shade in range(2)]

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from math import pi
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from vireid.data.synthetic.body import Frame
-from vireid.data.synthetic.cameras import SCENE_HEIGHT, SCENE_WIDTH, Camera
+from vireid.data.synthetic.cameras import Camera
 from vireid.data.synthetic.figure import paint_person
 from vireid.data.synthetic.painter import BACKGROUND, PARTS, SHADES, label
-from vireid.data.synthetic.person import Person, Surface
+from vireid.data.synthetic.person import Person
+from vireid.data.synthetic.places import SCENE_HEIGHT, SCENE_WIDTH
+from vireid.data.synthetic.surfaces import Surface
 
-RENDERER_VERSION = 1  # raise it whenever the same seed gives other pixels
+RENDERER_VERSION = 2  # raise it whenever the same seed gives other pixels
 
 SUPERSAMPLING = 2
 OCCLUDERS = ("none", "post", "low", "passer_by")
@@ -27,7 +29,9 @@ class View:
     scale: float  # body height
     shift_x: float  # of the body against the middle of the picture
     shift_y: float
-    gain: float  # brightness factor
+    gain: tuple[float, float, float]  # brightness factor per channel, equal in one band
+    lift: float  # grey levels added by automatic exposure
+    steepness: float  # exponent of the tone curve
     side_light: float  # relative gain of light from the middle to the right edge
     window: tuple[float, float, float]  # left, top, size of the background window, in [0, 1]
     sharpness: float  # factor on the blur of the camera
@@ -36,23 +40,47 @@ class View:
     occluder_surface: Surface
 
 
-def draw_view(camera: Camera, rng: np.random.Generator) -> View:
-    """Draw a view that is usual for a camera."""
-    # Half of the people walk along the usual path of the camera, the others anywhere.
-    turn = camera.azimuth if rng.random() < 0.5 else rng.integers(8) * pi / 4
+def _draw_azimuth(camera: Camera, rng: np.random.Generator, *, from_behind: bool) -> float:
+    if camera.both_ways:
+        return float(from_behind * pi + rng.normal(0.0, 0.4))
+    # A third of the people walk along the usual path of the camera, the others anywhere.
+    turn = camera.azimuth if rng.random() < 0.35 else rng.integers(8) * pi / 4
+    return float(turn + rng.normal(0.0, 0.18))
+
+
+def _draw_exposure(
+    camera: Camera, rng: np.random.Generator
+) -> tuple[tuple[float, float, float], float, float]:
+    """(gain per channel, lift, steepness): no absolute grey level says who someone is."""
+    level = float(np.exp(rng.uniform(np.log(0.6), np.log(1.4))))
+    white = rng.normal(1.0, 0.05, 3) if camera.spectrum == "visible" else np.ones(3)
+    red, green, blue = (level * np.clip(white, 0.8, 1.2)).tolist()
+    return (red, green, blue), float(rng.uniform(-14, 22)), float(np.exp(rng.normal(0.0, 0.18)))
+
+
+def draw_view(camera: Camera, rng: np.random.Generator, *, from_behind: bool = False) -> View:
+    """Draw a view that is usual for a camera.
+
+    Args:
+        from_behind: for cameras that see people from the front or the back only.
+    """
+    azimuth = _draw_azimuth(camera, rng, from_behind=from_behind)
+    gain, lift, steepness = _draw_exposure(camera, rng)
     grey = rng.uniform(0.15, 0.75)
     hue = np.clip(grey + rng.normal(0.0, 0.08, 3), 0.02, 0.98)
     return View(
-        azimuth=float(turn + rng.normal(0.0, 0.18)),
+        azimuth=azimuth,
         phase=float(rng.uniform(0, 2 * pi)),
-        scale=float(np.clip(camera.scale * rng.normal(1.0, 0.04), 0.75, 1.04)),
-        shift_x=float(rng.normal(0.0, 0.018)),
-        shift_y=float(rng.normal(0.0, 0.015)),
-        gain=float(rng.uniform(0.82, 1.15)),
+        scale=float(np.clip(camera.scale * rng.normal(1.0, 0.085), 0.68, 1.06)),
+        shift_x=float(rng.normal(0.0, 0.03)),
+        shift_y=float(rng.normal(0.0, 0.03)),
+        gain=gain,
+        lift=lift,
+        steepness=steepness,
         side_light=float(rng.uniform(-0.25, 0.25)),
         window=(float(rng.random()), float(rng.random()), float(rng.uniform(0.7, 1.0))),
         sharpness=float(rng.uniform(0.8, 1.35)),
-        occluder=str(rng.choice(OCCLUDERS, p=(0.84, 0.05, 0.06, 0.05))),
+        occluder=str(rng.choice(OCCLUDERS, p=(0.8, 0.06, 0.07, 0.07))),
         occluder_at=float(rng.random()),
         occluder_surface=Surface(
             (float(hue[0]), float(hue[1]), float(hue[2])), float(rng.uniform(0.15, 0.85))
@@ -75,7 +103,9 @@ def _palette(person: Person, view: View, spectrum: str) -> np.ndarray:
         "occluder": view.occluder_surface,
     }
     colours = np.array([surfaces[part].seen_in(spectrum) for part in PARTS])  # (parts, 3)
-    shaded = colours[:, None, :] * np.array(SHADES)[None, :, None]  # (parts, shades, 3)
+    # Heat is given off, not reflected: folds and far sides are hardly darker.
+    shades = np.array(SHADES) ** (0.25 if spectrum == "thermal" else 1.0)
+    shaded = colours[:, None, :] * shades[None, :, None]  # (parts, shades, 3)
     palette = np.zeros((BACKGROUND + 1, 3), np.uint8)
     palette[: len(PARTS) * len(SHADES)] = (shaded.reshape(-1, 3) * 235 + 10).astype(np.uint8)
     return palette
@@ -126,10 +156,12 @@ def _expose(
     picture: Image.Image, camera: Camera, view: View, rng: np.random.Generator
 ) -> np.ndarray:
     """Optics and sensor: (height, width, 3) uint8."""
-    values = np.asarray(picture, np.float32)
+    curve = (np.arange(256, dtype=np.float32) / 255) ** np.float32(view.steepness) * 255
+    values = curve[np.asarray(picture)]  # (H, W, 3)
     height, width, channels = values.shape
-    gain = np.asarray(camera.cast, np.float32) * (camera.exposure * view.gain * camera.contrast)
-    lift = 255 * 0.5 * (1 - camera.contrast) * 0.6
+    gain = np.asarray(camera.cast, np.float32) * np.asarray(view.gain, np.float32)
+    gain *= camera.exposure * camera.contrast
+    lift = 255 * 0.5 * (1 - camera.contrast) * 0.6 + view.lift
     rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     falloff = 1 - camera.vignette * 0.5 * (rows**2 + columns**2)  # (H, W)
@@ -142,6 +174,15 @@ def _expose(
     noise = rng.standard_normal((height, width, planes), np.float32)
     values = (values * gain + lift) * light[..., None] + noise * np.float32(camera.noise)
     return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def _cool_edges(picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """Limbs and the rim of the trunk give off less heat towards the camera than its middle."""
+    width, height = picture.size
+    depth = mask.resize((width // 12, height // 12), Image.Resampling.BOX)
+    depth = depth.point([160 + 3 * level // 8 for level in range(256)])  # 0.63 … 1
+    shade = depth.resize((width, height), Image.Resampling.BILINEAR).convert("RGB")
+    return Image.composite(ImageChops.multiply(picture, shade), picture, mask)
 
 
 def render(
@@ -167,12 +208,15 @@ def render(
     parts = paint_person(person, frame, (width, height), view.phase)
     _paint_occluder(parts, view)
     picture = _background(camera, view, (width, height))
-    _cast_shadow(picture, frame, shift=view.occluder_at - 0.5)
+    if camera.spectrum != "thermal":
+        _cast_shadow(picture, frame, shift=view.occluder_at - 0.5)
     mask = parts.point([255] * BACKGROUND + [0])
     parts.putpalette(_palette(person, view, camera.spectrum).tobytes())
     picture.paste(parts.convert("RGB"), mask=mask)
+    if camera.spectrum == "thermal":
+        picture = _cool_edges(picture, mask)
     # Detail is lost in a small picture, as for people far away; BOX also smooths the edges.
-    loss = max(camera.blur * view.sharpness, 1.0)
+    loss = max(camera.blur * view.sharpness * size[0] / 256, 1.0)
     small = (max(round(size[1] / loss), 8), max(round(size[0] / loss), 16))
     picture = picture.resize(small, Image.Resampling.BOX)
     picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
