@@ -43,6 +43,7 @@ RULES = [
             "LOSS.HETERO_CENTER.MARGIN",
             "SOLVER.WEIGHT_DECAY",
             "SOLVER.BACKBONE_LR_FACTOR",
+            "SOLVER.SPECIFIC_LR_FACTOR",
             "SOLVER.MOMENTUM",
         )
         for value in ("-0.1", ".nan", ".inf")

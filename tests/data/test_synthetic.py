@@ -252,7 +252,7 @@ def test_exposure_hides_absolute_grey_levels():
         rng = np.random.default_rng(index)
         view = draw_view(camera, rng)
         images.append(render(person_of(0, 1), camera, view, (64, 32), rng).mean())
-    assert np.std(images) > 20
+    assert np.std(images) > 12
 
 
 def test_every_choice_is_drawn():

@@ -80,12 +80,14 @@ def test_evaluation_mode_reaches_every_module(frozen: bool):
 def test_parameter_groups_hold_every_parameter_once(pool: str, pool_parameters: int):
     network = model(POOL=pool)
     groups = parameter_groups(network)
-    assert list(groups) == ["backbone", "head"]
+    assert list(groups) == ["specific", "backbone", "head"]
     ids = [id(parameter) for group in groups.values() for parameter in group]
     assert len(ids) == len(set(ids))
     assert set(ids) == {id(parameter) for parameter in network.parameters()}
     assert sum(p.numel() for p in groups["head"]) == pool_parameters + 2 * 128 + 7 * 128
-    assert sum(p.numel() for p in groups["backbone"]) == 154_938
+    specific = [*network.backbone.visible.parameters(), *network.backbone.infrared.parameters()]
+    assert [id(p) for p in groups["specific"]] == [id(p) for p in specific]
+    assert sum(p.numel() for p in groups["specific"] + groups["backbone"]) == 154_938
 
 
 def test_deployed_default_has_2151021_parameters():

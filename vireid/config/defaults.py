@@ -109,6 +109,9 @@ def _solver() -> dict:
         "EPOCHS": 120,
         "BASE_LR": 3.5e-4,  # [field: AGW's and MPANet's Adam]
         "BACKBONE_LR_FACTOR": 1.0,  # backbone's learning rate over BASE_LR
+        # Learning rate of the stages that each stream has for itself over the backbone's [ours]:
+        # from random weights at a high rate, two stems drift apart before anything holds them
+        "SPECIFIC_LR_FACTOR": 1.0,
         "OPTIMIZER": "adam",  # adam | adamw | sgd
         "WEIGHT_DECAY": 5e-4,  # [field]
         "MOMENTUM": 0.9,  # sgd only, with Nesterov's rule [field]

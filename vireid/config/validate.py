@@ -50,6 +50,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "SOLVER.BACKBONE_LR_FACTOR",
             "SOLVER.CHECKPOINT_EVERY",
             "SOLVER.MOMENTUM",
+            "SOLVER.SPECIFIC_LR_FACTOR",
             "SOLVER.VAL_EVERY",
             "SOLVER.WARMUP_EPOCHS",
             "SOLVER.WEIGHT_DECAY",

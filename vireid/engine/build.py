@@ -22,11 +22,14 @@ from vireid.structures import Splits
 def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Optimizer:
     """The optimiser over the network's and the criterion's parameters; ``base_lr`` per group."""
     options, groups = cfg.SOLVER, []
+    factors = {
+        "specific": options.BACKBONE_LR_FACTOR * options.SPECIFIC_LR_FACTOR,
+        "backbone": options.BACKBONE_LR_FACTOR,
+    }
     parameters = parameter_groups(model) | {"criterion": list(criterion.parameters())}
     for name, members in parameters.items():
-        factor = options.BACKBONE_LR_FACTOR if name == "backbone" else 1.0
         if members:
-            rate = options.BASE_LR * factor
+            rate = options.BASE_LR * factors.get(name, 1.0)
             groups.append({"params": members, "lr": rate, "base_lr": rate, "name": name})
     if options.OPTIMIZER == "sgd":
         nesterov = options.MOMENTUM > 0

@@ -56,7 +56,14 @@ class ReidModel(nn.Module):
 
 
 def parameter_groups(model: ReidModel) -> dict[str, list[nn.Parameter]]:
-    """``backbone`` (what starts from published weights) and ``head`` (what starts at random)."""
+    """``specific`` (stages that each stream has for itself), ``backbone`` (the shared ones) and
+    ``head`` (what always starts at random)."""
     backbone = list(model.backbone.parameters())
-    ids = {id(parameter) for parameter in backbone}
-    return {"backbone": backbone, "head": [p for p in model.parameters() if id(p) not in ids]}
+    shared = list(model.backbone.shared.parameters())
+    outside = {id(parameter) for parameter in backbone}
+    common = {id(parameter) for parameter in shared}
+    return {
+        "specific": [p for p in backbone if id(p) not in common],
+        "backbone": shared,
+        "head": [p for p in model.parameters() if id(p) not in outside],
+    }

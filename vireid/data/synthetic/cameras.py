@@ -37,9 +37,9 @@ SENSORS = {
     ),
     "near_infrared": Sensor(
         exposure=(1.05, 1.3),
-        contrast=(0.72, 0.88),
-        vignette=(0.4, 0.6),
-        noise=(7, 11),
+        contrast=(0.95, 1.1),
+        vignette=(0.3, 0.45),
+        noise=(5, 8),
         blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
     ),
     "thermal": Sensor(  # few pixels behind a lens of germanium

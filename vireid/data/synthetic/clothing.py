@@ -105,7 +105,7 @@ def _garment(
         hem=float(rng.uniform(0.6, 1.5)),
         ease=float(rng.uniform(0.92, 1.16)),
         pattern=str(rng.choice(PATTERNS, p=pattern_odds)),
-        period=float(np.exp(rng.uniform(np.log(0.04), np.log(0.16)))),
+        period=float(np.exp(rng.uniform(np.log(0.06), np.log(0.18)))),
         duty=float(rng.uniform(0.35, 0.6)),
         phase=float(rng.uniform(0.0, 6.2832)),
         base=base,

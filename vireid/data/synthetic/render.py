@@ -52,10 +52,10 @@ def _draw_exposure(
     camera: Camera, rng: np.random.Generator
 ) -> tuple[tuple[float, float, float], float, float]:
     """(gain per channel, lift, steepness): no absolute grey level says who someone is."""
-    level = float(np.exp(rng.uniform(np.log(0.6), np.log(1.4))))
+    level = float(np.exp(rng.uniform(np.log(0.75), np.log(1.25))))
     white = rng.normal(1.0, 0.05, 3) if camera.spectrum == "visible" else np.ones(3)
     red, green, blue = (level * np.clip(white, 0.8, 1.2)).tolist()
-    return (red, green, blue), float(rng.uniform(-14, 22)), float(np.exp(rng.normal(0.0, 0.18)))
+    return (red, green, blue), float(rng.uniform(-8, 12)), float(np.exp(rng.normal(0.0, 0.12)))
 
 
 def draw_view(camera: Camera, rng: np.random.Generator, *, from_behind: bool = False) -> View:
@@ -71,9 +71,9 @@ def draw_view(camera: Camera, rng: np.random.Generator, *, from_behind: bool = F
     return View(
         azimuth=azimuth,
         phase=float(rng.uniform(0, 2 * pi)),
-        scale=float(np.clip(camera.scale * rng.normal(1.0, 0.085), 0.68, 1.06)),
-        shift_x=float(rng.normal(0.0, 0.03)),
-        shift_y=float(rng.normal(0.0, 0.03)),
+        scale=float(np.clip(camera.scale * rng.normal(1.0, 0.06), 0.7, 1.05)),
+        shift_x=float(rng.normal(0.0, 0.022)),
+        shift_y=float(rng.normal(0.0, 0.022)),
         gain=gain,
         lift=lift,
         steepness=steepness,
@@ -185,12 +185,31 @@ def _cool_edges(picture: Image.Image, mask: Image.Image) -> Image.Image:
     return Image.composite(ImageChops.multiply(picture, shade), picture, mask)
 
 
+def _put_person(
+    picture: Image.Image, person: Person, camera: Camera, view: View, frame: Frame
+) -> Image.Image:
+    """The person, the shadow, and whatever stands before them."""
+    parts = paint_person(person, frame, picture.size, view.phase)
+    _paint_occluder(parts, view)
+    if camera.spectrum != "thermal":
+        _cast_shadow(picture, frame, shift=view.occluder_at - 0.5)
+    mask = parts.point([255] * BACKGROUND + [0])
+    parts.putpalette(_palette(person, view, camera.spectrum).tobytes())
+    picture.paste(parts.convert("RGB"), mask=mask)
+    return _cool_edges(picture, mask) if camera.spectrum == "thermal" else picture
+
+
 def render(
-    person: Person, camera: Camera, view: View, size: tuple[int, int], rng: np.random.Generator
+    person: Person | None,
+    camera: Camera,
+    view: View,
+    size: tuple[int, int],
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Render one picture.
 
     Args:
+        person: None leaves the place without anyone, as a control needs it.
         size: (height, width) in pixels; shapes are drawn for 2 : 1 and stretched otherwise.
         rng: folds and sensor noise only; all else is in ``view``.
     Returns:
@@ -205,16 +224,9 @@ def render(
         azimuth=view.azimuth,
         pitch=camera.pitch,
     )
-    parts = paint_person(person, frame, (width, height), view.phase)
-    _paint_occluder(parts, view)
     picture = _background(camera, view, (width, height))
-    if camera.spectrum != "thermal":
-        _cast_shadow(picture, frame, shift=view.occluder_at - 0.5)
-    mask = parts.point([255] * BACKGROUND + [0])
-    parts.putpalette(_palette(person, view, camera.spectrum).tobytes())
-    picture.paste(parts.convert("RGB"), mask=mask)
-    if camera.spectrum == "thermal":
-        picture = _cool_edges(picture, mask)
+    if person is not None:
+        picture = _put_person(picture, person, camera, view, frame)
     # Detail is lost in a small picture, as for people far away; BOX also smooths the edges.
     loss = max(camera.blur * view.sharpness * size[0] / 256, 1.0)
     small = (max(round(size[1] / loss), 8), max(round(size[0] / loss), 16))

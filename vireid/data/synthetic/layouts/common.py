@@ -92,12 +92,13 @@ class Studio:
     seed: int
     size: tuple[int, int]
 
-    def picture(self, shot: Shot) -> np.ndarray:
-        """(height, width, 3) uint8, before it is saved."""
+    def picture(self, shot: Shot, *, empty: bool = False) -> np.ndarray:
+        """(height, width, 3) uint8, before it is saved; ``empty``: the same place with nobody."""
         camera = self.cameras[shot.camera]
         rng = np.random.default_rng((self.seed, shot.pid, shot.camera, shot.index))
         view = draw_view(camera, rng, from_behind=shot.from_behind)
-        return render(person_of(self.seed, shot.pid), camera, view, self.size, rng)
+        person = None if empty else person_of(self.seed, shot.pid)
+        return render(person, camera, view, self.size, rng)
 
     def save(self, folder: Path, shots: Sequence[Shot]) -> int:
         """Renders shots to files in folders that exist; returns how many."""
