@@ -91,7 +91,9 @@ def _read_npz(path: Path) -> FeatureSet:
             f"needs {', '.join(NAMES)} (docs/scoring_features.md)"
         )
     _check(path, arrays)
-    return FeatureSet(**arrays)
+    return FeatureSet(
+        **{k: v.astype(DTYPES.get(k, v.dtype), copy=False) for k, v in arrays.items()}
+    )
 
 
 def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -109,13 +111,13 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
         or (
             arrays[name].dtype.kind != "U"
             if name == "paths"
-            else arrays[name].dtype != DTYPES[name]
+            else arrays[name].dtype.kind not in "iu"  # other widths hold the same numbers
         )
     ]
     if wrong:
         raise DataError(
             f"{path}: {'; '.join(wrong)}; with {len(features)} features all must be "
-            f"({len(features)},), pids and camids of int64, modality of uint8, paths of text (str)"
+            f"({len(features)},), pids, camids and modality of whole numbers, paths of text (str)"
         )
     _check_values(path, arrays, paths)
 
@@ -127,7 +129,7 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray], paths: np.ndarray) 
     rules = (
         ("features", np.isfinite(arrays["features"]).all(axis=1), "finite numbers"),
         ("camids", arrays["camids"] >= 1, "1 or more"),
-        ("modality", arrays["modality"] <= 1, "0 (visible) or 1 (infrared)"),
+        ("modality", np.isin(arrays["modality"], (0, 1)), "0 (visible) or 1 (infrared)"),
         ("paths", relative, "relative to the data set's folder, with / between folders"),
     )
     for name, good, rule in rules:
