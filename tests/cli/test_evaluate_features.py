@@ -216,3 +216,56 @@ def test_options_of_features_do_not_go_with_a_run(tmp_path, capsys):
     assert "--permutations" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         run("--run", tmp_path, "--features", "f.npz")
+
+
+def without(arrays: dict[str, np.ndarray], dropped: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[~dropped] for name, values in arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("dropped", "phrase"),
+    [
+        (lambda a: a["camids"] == 6, "camera 6"),
+        (lambda a: a["camids"] == 3, "camera 3"),
+        (lambda a: (a["camids"] == 6) & (a["pids"] == 8), "camera 6, identity 8: no images"),
+        (lambda a: a["paths"] == "cam3/0003/0007.jpg", "camera 3, identity 3: 11 images"),
+        (lambda a: (a["pids"] == 8) & (a["modality"] == 0), "identity 8: no images"),
+        (lambda a: a["paths"] == "cam4/0008/0012.jpg", "camera 4, identity 8: 11 images"),
+    ],
+)
+def test_a_part_of_the_test_set_is_not_scored_as_the_whole(
+    tmp_path, permutations, capsys, dropped, phrase
+):
+    arrays = sysu_arrays()
+    np.savez(tmp_path / "part.npz", **without(arrays, dropped(arrays)))
+    arguments = ("--protocols", "sysu_all_single", "--permutations", permutations)
+    assert run("--features", tmp_path / "part.npz", *arguments) == 3
+    assert phrase in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_a_camera_in_the_other_modality_is_noticed(tmp_path, capsys):
+    arrays = sysu_arrays()
+    arrays["modality"][arrays["camids"] == 3] = 0
+    np.savez(tmp_path / "odd.npz", **arrays)
+    arguments = ("--protocols", "sysu_all_single", "--gallery-draw", "seeded")
+    assert run("--features", tmp_path / "odd.npz", *arguments) == 3
+    assert "camera 3" in capsys.readouterr().err
+
+
+def test_the_features_are_not_written_over(llcm, capsys):
+    before = llcm.read_bytes()
+    assert run("--features", llcm, "--protocols", "llcm", "--out", llcm) == 2
+    assert "it is being read" in capsys.readouterr().err and llcm.read_bytes() == before
+
+
+def test_protocols_scored_before_stay_until_the_features_change(llcm):
+    target = llcm.with_name("results.json")
+    assert run("--features", llcm, "--protocols", "llcm_v2n") == 0
+    assert run("--features", llcm, "--protocols", "llcm_n2v") == 0
+    assert set(entries(target)) == {"llcm_v2n", "llcm_n2v"}
+    with np.load(llcm) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(llcm, **{**arrays, "features": -arrays["features"]})
+    assert run("--features", llcm, "--protocols", "llcm_n2v") == 0
+    assert set(entries(target)) == {"llcm_n2v"}

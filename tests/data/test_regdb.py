@@ -169,3 +169,11 @@ def test_byte_order_mark_and_blank_lines_in_a_list_are_harmless(tmp_path):
     path = root / "idx/train_visible_1.txt"
     path.write_text("\ufeff" + path.read_text() + "  \n", encoding="utf-8")
     assert regdb.load(root) == before
+
+
+def test_an_image_listed_twice_is_refused(tmp_path):
+    root = write_regdb(tmp_path / "RegDB")
+    path = root / "idx/test_visible_1.txt"
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(DataError, match=r"test_visible_1.txt lists 2 images more than once.*v_1"):
+        regdb.load(root)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from vireid.errors import DataError
+from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import read_features, read_test_ids, write_features
 from vireid.structures import FeatureSet
 
@@ -95,7 +95,7 @@ def test_features_that_could_not_be_read_back_are_not_written(tmp_path: Path):
     with pytest.raises(DataError, match="finite"):
         write_features(tmp_path / "f.npz", broken)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(UsageError, match="cannot write"):
         write_features(tmp_path / "nowhere" / "f.npz", FeatureSet(**good()))
 
 

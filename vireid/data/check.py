@@ -216,8 +216,8 @@ def unfit_permutations(path: Path, test: Iterable[ImageRecord]) -> Iterator[str]
     """A message when ``rand_perm_cam.mat`` is not of the test folders' numbers of images."""
     folders = Counter((record.camid, record.pid) for record in test)
     try:
-        lengths = {
-            (camid, pid): np.asarray(rows).shape[-1]
+        known = {
+            (camid, pid): np.asarray(rows)
             for camid, camera in enumerate(loadmat(path)["rand_perm_cam"].ravel(), start=1)
             for pid, rows in enumerate(np.asarray(camera).ravel(), start=1)
             if np.ndim(rows) == 2
@@ -225,14 +225,24 @@ def unfit_permutations(path: Path, test: Iterable[ImageRecord]) -> Iterator[str]
     except Exception as error:  # scipy raises a dozen types on damaged files
         yield f"{path} cannot be read ({type(error).__name__}: {error}): copy it anew"
         return
-    wrong = [key for key in sorted(folders) if folders[key] != lengths.get(key, 0)]
+    lengths = {key: rows.shape[1] for key, rows in known.items()}
+    pids = {pid for _, pid in folders}
+    keys = folders.keys() | {key for key in lengths if key[1] in pids}
+    wrong = [key for key in sorted(keys) if folders[key] != lengths.get(key, 0)]
+    odd = [key for key in sorted(folders) if key in known and not _are_permutations(known[key])]
+    if odd:
+        yield f"{path}: camera {odd[0][0]}, identity {odd[0][1]}: rows that are no permutations"
     if wrong:
         camid, pid = wrong[0]
         yield (
-            f"{path} does not fit {len(wrong)} of {len(folders)} test folders; the first is camera "
+            f"{path} does not fit {len(wrong)} of {len(keys)} test folders; the first is camera "
             f"{camid}, identity {pid}: {folders[wrong[0]]} images on disk, "
             f"{lengths.get(wrong[0], 0)} in the file"
         )
+
+
+def _are_permutations(rows: np.ndarray) -> bool:
+    return bool((np.sort(rows, axis=1) == np.arange(1, rows.shape[1] + 1)).all())
 
 
 def _read_regdb(root: str | Path, published: Published) -> _Reading:

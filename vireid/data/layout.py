@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -91,6 +92,13 @@ def read_list(
     if strangers:
         raise DataError(
             f"{root / name} must list {modality.name.lower()} images only, but lists {strangers[0]}"
+        )
+    counts = Counter(record.path for record in records)
+    twice = [path for path, count in counts.items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{root / name} lists {len(twice)} images more than once, the first: {twice[0]}; an "
+            "image counts once: remove the other lines"
         )
     missing = [record.path for record in records if not is_file(root / record.path)]
     if missing:

@@ -12,6 +12,7 @@ from vireid.engine.device import resolve_device
 from vireid.engine.score import check_unseen, features_of, read_trained, trained_model
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import write_features
+from vireid.evaluation.output import require_target
 
 SPLITS = ("test", "val", "train")
 
@@ -27,8 +28,9 @@ def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
         DataError: the split holds no image, or the network was trained on another one.
         UsageError: ``out`` cannot be written.
     """
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
+    require_target(out)
+    if out.exists() and out.suffix != ".npz":
+        raise UsageError(f"{out} exists and is no file of features: name another one with --out")
     path, checkpoint = read_trained(cfg, run)
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)

@@ -22,7 +22,8 @@ from vireid.engine.extract import extract_features, without_features
 from vireid.engine.run import BEST, LAST
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
-from vireid.evaluation.gallery import Permutations, read_permutations
+from vireid.evaluation.gallery import Permutations, read_permutations, require_complete
+from vireid.evaluation.output import require_target
 from vireid.evaluation.protocols import GROUPS, RetrievalProtocol, expand, with_draw
 from vireid.evaluation.report import describe, results_table, write_results
 from vireid.evaluation.scoring import result_entries
@@ -65,8 +66,9 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
     data = fingerprint(splits)
     check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
     out = out or run / _results_name(cfg, checkpoint, data)
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"cannot write {out}: it must be a file in a folder that exists")
+    require_target(out, inputs=[path])
+    if out.exists() and out.suffix != ".json":
+        raise UsageError(f"{out} exists and is no file of results: name another one with --out")
     model = trained_model(cfg, checkpoint, path)
     model = model.to(device)
     results = score(cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK)
@@ -217,6 +219,7 @@ def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> 
         permutations = read_permutations(splits.gallery_permutations)
     for protocol in protocols:
         images = without_features(records_of(protocol, splits))
+        require_complete(protocol, images, permutations)
         require_answerable(protocol, images, permutations=permutations)
     return permutations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from collections.abc import Collection
@@ -12,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError
+from vireid.evaluation.output import replace_file
 from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
 from vireid.structures import FeatureSet
 
 DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
+LARGEST = 2**63 - 1
 NAMES = ("features", *DTYPES, "paths")
 
 
@@ -55,23 +56,16 @@ def read_test_ids(path: Path) -> list[int]:
 
 
 def write_features(path: Path, features: FeatureSet) -> None:
-    """Writes ``features.npz``; a reader never sees half a file.
+    """Writes ``features.npz``.
 
     Raises:
-        DataError: the features could not be read back; or the file cannot be written.
+        DataError: the features could not be read back.
+        UsageError: the file cannot be written.
     """
     arrays: dict[str, Any] = {"features": features.features, "paths": features.paths.astype(str)}
     arrays |= {name: getattr(features, name).astype(dtype) for name, dtype in DTYPES.items()}
     _check(path, arrays)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:  # savez would change the name of a path
-            np.savez(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def _read_npz(path: Path) -> FeatureSet:
@@ -128,7 +122,8 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray], paths: np.ndarray) 
     )
     rules = (
         ("features", np.isfinite(arrays["features"]).all(axis=1), "finite numbers"),
-        ("camids", arrays["camids"] >= 1, "1 or more"),
+        ("pids", arrays["pids"] <= LARGEST, "below 2^63"),
+        ("camids", (arrays["camids"] >= 1) & (arrays["camids"] <= LARGEST), "1 or more"),
         ("modality", np.isin(arrays["modality"], (0, 1)), "0 (visible) or 1 (infrared)"),
         ("paths", relative, "relative to the data set's folder, with / between folders"),
     )
@@ -186,7 +181,7 @@ def _read_cells(file: Path) -> list[np.ndarray]:
     from scipy.io import loadmat  # heavy, and few users have such files
 
     try:
-        cells = loadmat(file, variable_names=["feature"]).get("feature")
+        cells = loadmat(file, appendmat=False, variable_names=["feature"]).get("feature")
     except NotImplementedError as error:
         raise DataError(
             f"{file} is a MATLAB 7.3 file (HDF5): save it again with save(..., '-v7')"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def read_permutations(path: Path) -> Permutations:
     from scipy.io import loadmat  # heavy, and only this function needs it
 
     try:
-        cameras = loadmat(path)["rand_perm_cam"]
+        cameras = loadmat(path, appendmat=False)["rand_perm_cam"]
     except FileNotFoundError as error:
         raise DataError(f"gallery permutations {path} do not exist") from error
     except Exception as error:  # scipy raises a dozen types on damaged files
@@ -166,6 +167,53 @@ def _check_complete(
             f"camera {camid}, identity {pid}: no image, but the official permutations know "
             f"{permutations[camid, pid].shape[1]} ({len(absent)} such folders): an incomplete "
             "data set, or the permutations of another one"
+        )
+
+
+def require_complete(
+    protocol: RetrievalProtocol, images: FeatureSet, permutations: Permutations | None
+) -> None:
+    """What a test set holds must be all that the protocol is about.
+
+    A camera that is missing, or a query that the official permutations know of, would change the
+    scores without a word.
+
+    Args:
+        images: of the test identities.
+    Raises:
+        DataError: names the first camera or folder that differs.
+    """
+    absent: set[int] = set()
+    for modality, needed in (
+        (protocol.query_modality, protocol.query_cameras),
+        (protocol.gallery_modality, protocol.gallery_cameras),
+    ):
+        absent |= needed - set(images.camids[images.modality == int(modality)].tolist())
+    if absent:
+        raise DataError(
+            f"{protocol.name}: there is no image of camera {min(absent)} in the modality that it "
+            "has in this protocol: are all test images there?"
+        )
+    if protocol.draw != "official" or permutations is None:
+        return
+    cameras = protocol.query_cameras | protocol.gallery_cameras
+    images = images.subset(np.isin(images.camids, sorted(cameras)))
+    pids = set(images.pids.tolist())
+    published = {
+        (camid, pid): rows.shape[1]
+        for (camid, pid), rows in permutations.items()
+        if camid in cameras and pid in pids
+    }
+    found = Counter(zip(images.camids.tolist(), images.pids.tolist(), strict=True))
+    differing = sorted(
+        key for key in published.keys() | found.keys() if published.get(key) != found.get(key)
+    )
+    if differing:
+        camid, pid = differing[0]
+        raise DataError(
+            f"camera {camid}, identity {pid}: {found.get((camid, pid), 'no')} images, but the "
+            f"official permutations know {published.get((camid, pid), 'none')} ({len(differing)} "
+            "such folders): an incomplete data set, or the permutations of another one"
         )
 
 

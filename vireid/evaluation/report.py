@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.evaluate import TrialScores
+from vireid.evaluation.output import replace_file
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import Modality
 
@@ -48,16 +48,14 @@ def summarise(
 def write_results(
     path: Path, protocols: Mapping[str, Mapping[str, Any]], source: Mapping[str, Any]
 ) -> None:
-    """Writes results.json; a reader never sees half a file."""
+    """Writes results.json.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     content = {"format": FORMAT, "protocols": dict(protocols), "source": dict(source)}
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    # not tempfile: its files are readable by their owner alone, and so would the results be
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, lambda file: file.write(text.encode()))
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -70,6 +68,8 @@ def read_results(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT or not isinstance(content["protocols"], dict):
             raise ValueError(f"format {content['format']}, not {FORMAT}")
+        for entry in content["protocols"].values():
+            [float(entry["mean"][column]) for column in COLUMNS]
         return {**content, "source": dict(content["source"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

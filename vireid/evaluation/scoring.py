@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.evaluate import evaluate_all, evaluate_reranked
 from vireid.evaluation.files import read_features, read_test_ids
-from vireid.evaluation.gallery import Permutations, read_permutations
+from vireid.evaluation.gallery import Permutations, read_permutations, require_complete
+from vireid.evaluation.output import require_target
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.report import (
     describe,
@@ -77,28 +82,45 @@ def score_features(
         raise UsageError(str(error)) from error
     if not path.exists():
         raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
-    target = out or _beside(path)
-    if target.is_dir() or not target.parent.is_dir():
-        raise UsageError(f"cannot write {target}: it must be a file in a folder that exists")
+    target = out or path_of_results(path)
+    require_target(target, inputs=[p for p in (path, permutations, test_ids) if p])
+    if target.exists() and not _is_about(target, path):
+        raise UsageError(f"{target} holds something else: name another file with --out")
     known = None
     if permutations and any(protocol.draw == "official" for protocol in protocols):
         known = read_permutations(permutations)
     features = read_features(path, read_test_ids(test_ids) if test_ids else None)
+    for protocol in protocols:
+        require_complete(protocol, replace(features, features=features.features[:, :0]), known)
     entries = result_entries(protocols, features, permutations=known, metric=metric, rerank=rerank)
-    source = dict.fromkeys(("run", "epoch", "exit", "embedding", "flip", "input_size"))
-    write_results(target, entries, {"features": str(path), **source})
+    source: dict[str, Any] = dict.fromkeys(
+        ("run", "epoch", "exit", "embedding", "flip", "input_size")
+    )
+    source |= {"features": str(path.resolve()), "digest": _digest(features)}
+    before = read_results(target) if target.exists() else {}
+    kept = before["protocols"] if before and before["source"] == source else {}
+    write_results(target, {**kept, **entries}, source)
     print("\n".join(describe(protocol, entries[protocol.name]) for protocol in protocols))
     print(f"\n{results_table(entries)}\n\nwrote {target}")
 
 
-def _beside(path: Path) -> Path:
-    """The default file, unless it holds the scores of something else."""
-    target = (path if path.is_dir() else path.parent) / "results.json"
-    if target.exists():
-        try:
-            source = read_results(target)["source"].get("features")
-        except DataError:
-            source = None
-        if source != str(path):
-            raise UsageError(f"{target} holds other scores: name another file with --out")
-    return target
+def path_of_results(features: Path) -> Path:
+    """results.json in the folder of features, or beside the file."""
+    return (features if features.is_dir() else features.parent) / "results.json"
+
+
+def _digest(features: FeatureSet) -> str:
+    """Of the features and whose they are: a file made anew has other scores."""
+    digest = hashlib.sha256()
+    for array in (features.features, features.pids, features.camids, features.modality):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _is_about(results: Path, features: Path) -> bool:
+    """Whether a file holds scores of what lies at this path."""
+    try:
+        named = read_results(results)["source"].get("features")
+    except DataError:
+        return False
+    return named == str(features.resolve())
