@@ -385,3 +385,10 @@ def test_groups_expand_once_in_the_order_asked_for():
     assert names == ["regdb_t2v", *SYSU_NAMES, "regdb_v2t"]
     with pytest.raises(ValueError, match="unknown protocol 'sysu_all'.*regdb_v2t.*sysu_all_single"):
         expand(["sysu_all"])
+
+
+def test_features_whose_squares_overflow_are_refused():
+    features = regdb([(1, 0.0)], [(1, 1.0)])
+    huge = dataclasses.replace(features, features=np.array([[0.0], [1e200]]))
+    with pytest.raises(DataError, match="squares"):
+        evaluate(PROTOCOLS["regdb_v2t"], huge)

@@ -18,6 +18,7 @@ from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
 CMC_LENGTH = 50
+LARGEST = np.float64(1e140)  # squares of larger numbers overflow when they are added
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +174,14 @@ def require_finite(features: FeatureSet, parts: Mapping[str, np.ndarray]) -> Non
     Raises:
         DataError: names the first image.
     """
-    broken = ~np.isfinite(features.features).all(axis=1)
+    # What is not a number compares as false, so this finds it too.
+    broken = ~(np.abs(features.features) < LARGEST).all(axis=1)
     for part, rows in parts.items():
         bad = features.paths[rows[broken[rows]]]
         if len(bad):
             raise DataError(
-                f"{part} features of {len(bad)} images are not finite numbers, first {bad[0]}: did "
-                "the network that made them diverge?"
+                f"{part} features of {len(bad)} images are not finite numbers whose squares can be "
+                f"added, first {bad[0]}: did the network that made them diverge?"
             )
 
 
