@@ -150,7 +150,6 @@ def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, start: Start, save: S
     if received:
         save(LAST)
         trainer.world.barrier()
-        progress = trainer.progress
         done = f"stopped after epoch {progress.epoch}, step {progress.step}"
         raise _stopped(received, f"{done}, and saved {folder / LAST}", folder, trainer.world)
 

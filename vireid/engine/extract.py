@@ -50,10 +50,10 @@ def extract_features(
             features = (features + _features(model, images.flip(3), batch.is_infrared)) / 2
         rows.append(features.cpu())
     model.train(was_training)
-    return replace(without_features(records), features=torch.cat(rows).numpy())
+    return replace(labels_of(records), features=torch.cat(rows).numpy())
 
 
-def without_features(records: Sequence[ImageRecord]) -> FeatureSet:
+def labels_of(records: Sequence[ImageRecord]) -> FeatureSet:
     """What is known of images before any network has seen them; ``features`` is (N, 0)."""
     return FeatureSet(
         features=np.empty((len(records), 0), dtype=np.float32),

@@ -18,7 +18,7 @@ from vireid.data.build import build_eval_loader, build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import load_checkpoint, load_model
 from vireid.engine.device import resolve_device
-from vireid.engine.extract import extract_features, without_features
+from vireid.engine.extract import extract_features, labels_of
 from vireid.engine.run import BEST, LAST
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
@@ -218,7 +218,7 @@ def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> 
             )
         permutations = read_permutations(splits.gallery_permutations)
     for protocol in protocols:
-        images = without_features(records_of(protocol, splits))
+        images = labels_of(records_of(protocol, splits))
         require_complete(protocol, images, permutations)
         require_answerable(protocol, images, permutations=permutations)
     return permutations

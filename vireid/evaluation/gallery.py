@@ -197,14 +197,15 @@ def require_complete(
     if protocol.draw != "official" or permutations is None:
         return
     cameras = protocol.query_cameras | protocol.gallery_cameras
-    images = images.subset(np.isin(images.camids, sorted(cameras)))
-    pids = set(images.pids.tolist())
+    rows = np.isin(images.camids, sorted(cameras))
+    camids, pids_of = images.camids[rows].tolist(), images.pids[rows].tolist()
+    pids = set(pids_of)
     published = {
         (camid, pid): rows.shape[1]
         for (camid, pid), rows in permutations.items()
         if camid in cameras and pid in pids
     }
-    found = Counter(zip(images.camids.tolist(), images.pids.tolist(), strict=True))
+    found = Counter(zip(camids, pids_of, strict=True))
     differing = sorted(
         key for key in published.keys() | found.keys() if published.get(key) != found.get(key)
     )
