@@ -103,10 +103,32 @@ class HeadOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class PartOutput:
+    """What the parts of one granularity say of a batch.
+
+    Args:
+        embedding: (B, g · d) the g parts' vectors side by side, top to bottom; before BNNeck, for
+            metric losses.
+        feature: (B, g · d) after BNNeck, for retrieval.
+        logits: (B, K, C) of K classifiers: one per part, or one for all parts together.
+    """
+
+    embedding: Tensor
+    feature: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """Every head's output by its name, in training and in evaluation alike."""
+    """Every head's output by its name, in training and in evaluation alike.
+
+    Args:
+        heads: ``deep``, and the shallow students that the network has.
+        parts: one per granularity; none without part features.
+    """
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
+    parts: tuple[PartOutput, ...] = ()
 
     @property
     def deep(self) -> HeadOutput:

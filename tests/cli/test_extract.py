@@ -13,7 +13,7 @@ from vireid.evaluation.files import read_features
 def test_saved_features_score_as_the_run_did(finished_run, tiny_sysu, tmp_path, capsys):
     path = tmp_path / "features.npz"
     assert extract.main(["--run", str(finished_run), "--out", str(path)]) == 0
-    assert f"wrote {path}: 40 images, 128 numbers each" in capsys.readouterr().out
+    assert f"wrote {path}: 40 images, 224 numbers each" in capsys.readouterr().out
     permutations = ["--permutations", str(tiny_sysu / "exp/rand_perm_cam.mat")]
     arguments = ["--features", str(path), "--protocols", "sysu_all_single", *permutations]
     assert evaluate.main(arguments) == 0

@@ -212,7 +212,7 @@ def test_a_dumped_configuration_loads_as_the_same(tmp_path, root):
 
 
 def test_a_dump_names_every_option():
-    keys = re.findall(r"([A-Z_]+):", dump_config(load()))
+    keys = re.findall(r"([A-Z0-9_]+):", dump_config(load()))
     assert set(keys) >= {name for key in flatten(to_dict(load())) for name in key.split(".")}
 
 

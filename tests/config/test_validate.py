@@ -17,12 +17,19 @@ AREA = "must be [smallest, largest] share of the image"
 RULES = [
     *(
         (key, value, "must be greater than 0")
-        for key in ("MODEL.GEM_P", "SOLVER.BASE_LR", "SOLVER.GAMMA")
+        for key in (
+            "MODEL.GEM_P",
+            "MODEL.MGIM.GEM_P",
+            "MODEL.SDM.TEMPERATURE",
+            "SOLVER.BASE_LR",
+            "SOLVER.GAMMA",
+        )
         for value in ("0", "-1", ".nan", ".inf", "-.inf")
     ),
     *(
         (key, "0", "must be greater than 0")
         for key in (
+            "MODEL.MGIM.DIM",
             "SAMPLER.IDENTITIES",
             "SAMPLER.IMAGES",
             "SOLVER.EPOCHS",
@@ -35,12 +42,17 @@ RULES = [
     *(
         (key, value, "must not be negative")
         for key in (
+            "LOSS.PART_IDENTITY.WEIGHT",
+            "LOSS.PART_TRIPLET.MARGIN",
+            "LOSS.PART_TRIPLET.WEIGHT",
+            "LOSS.SDM.WEIGHT",
             "LOSS.TRIPLET.MARGIN",
             "LOSS.IDENTITY.WEIGHT",
             "LOSS.TRIPLET.WEIGHT",
             "LOSS.WEIGHTED_TRIPLET.WEIGHT",
             "LOSS.HETERO_CENTER.WEIGHT",
             "LOSS.HETERO_CENTER.MARGIN",
+            "MODEL.SDM.BETA",
             "SOLVER.WEIGHT_DECAY",
             "SOLVER.BACKBONE_LR_FACTOR",
             "SOLVER.SPECIFIC_LR_FACTOR",
@@ -68,6 +80,7 @@ RULES = [
             "INPUT.GRAYSCALE",
             "INPUT.INFRARED.CHANNEL_EXCHANGE",
             "LOSS.IDENTITY.LABEL_SMOOTHING",
+            "MODEL.SDM.ALPHA",
             "SOLVER.WARMUP_FACTOR",
             "SOLVER.MIN_LR_FACTOR",
         )
@@ -117,17 +130,50 @@ def test_value_out_of_range_is_the_only_problem_named(key, text, phrase):
 
 @pytest.mark.parametrize("key", sorted(NAMES))
 def test_unknown_name_lists_the_choices(key):
+    value = value_of(load(), key)
     with pytest.raises(UsageError) as error:
-        load(key, "nonsense")
+        load(key, "[nonsense]" if isinstance(value, list) else "nonsense")
     (line,) = problems_of(error)
     assert line.startswith(f"{key}='nonsense' is unknown; choose one of ")
-    assert (value_of(load(), key) or "''") in line.split("choose one of ")[1]
+    usual = value if isinstance(value, list) else [value or "''"]
+    assert all(name in line.split("choose one of ")[1] for name in usual)
 
 
 @pytest.mark.parametrize(
     ("overrides", "phrase"),
     [
-        ("LOSS.IDENTITY.WEIGHT 0 LOSS.TRIPLET.WEIGHT 0", "every LOSS.*.WEIGHT is 0"),
+        (
+            "LOSS.IDENTITY.WEIGHT 0 LOSS.TRIPLET.WEIGHT 0 MODEL.SDM.ENABLED false "
+            "MODEL.MGIM.ENABLED false",
+            "every LOSS.*.WEIGHT is 0",
+        ),
+        ("SOLVER.GRADIENT_NORMS true COMPILE true", "SOLVER.GRADIENT_NORMS walks the graph"),
+        ("MODEL.SDM.TAPS [conv4,conv2]", "MODEL.SDM.TAPS must be at most three stages in their"),
+        (
+            "MODEL.SDM.TAPS [conv1,conv2,conv3,conv4] MODEL.SDM.WEIGHTS [1.0,1.0,1.0,1.0]",
+            "MODEL.SDM.TAPS must be at most three",
+        ),
+        ("MODEL.SDM.WEIGHTS [1.0,1.0]", "MODEL.SDM.WEIGHTS must hold a number"),
+        ("MODEL.SDM.WEIGHTS [1.0,1.0,-1.0]", "MODEL.SDM.WEIGHTS must hold a number"),
+        ("MODEL.MGIM.GRANULARITIES []", "MODEL.MGIM.GRANULARITIES must hold different"),
+        ("MODEL.MGIM.GRANULARITIES [2,0]", "MODEL.MGIM.GRANULARITIES must hold different"),
+        ("MODEL.MGIM.GRANULARITIES [2,2]", "MODEL.MGIM.GRANULARITIES must hold different"),
+        (
+            "MODEL.MGIM.SCOPE all MODEL.MGIM.RELATION_SHARING granularity",
+            "MODEL.MGIM.SCOPE all relates",
+        ),
+        (
+            "MODEL.SDM.TEACHER global+parts MODEL.MGIM.ENABLED false",
+            "MODEL.SDM.TEACHER global+parts needs parts",
+        ),
+        ("TEST.EXIT shallow1 MODEL.SDM.ENABLED false", "TEST.EXIT='shallow1': MODEL.SDM gives"),
+        (
+            "TEST.GALLERY_EXIT shallow3 MODEL.SDM.TAPS [conv2,conv3] TEST.EMBED global",
+            "TEST.GALLERY_EXIT='shallow3': MODEL.SDM gives this network the exits deep, shallow1, ",
+        ),
+        ("TEST.EMBED parts MODEL.MGIM.ENABLED false", "TEST.EMBED parts needs parts"),
+        ("TEST.EXIT shallow1 TEST.EMBED parts", "TEST.EMBED parts: the exit shallow1"),
+        ("TEST.EXIT shallow1 TEST.GALLERY_EXIT deep", "students have global features only"),
         ("SOLVER.SELECT best", "SOLVER.SELECT best needs validation identities"),
         ("SOLVER.SELECT best DATA.SPLIT train", "SOLVER.SELECT best needs validation identities"),
         ("DATA.ROOT a/b DATA.CACHE a/b", "DATA.CACHE must be a folder of its own, not DATA.ROOT"),

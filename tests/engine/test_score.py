@@ -27,7 +27,9 @@ def source(path) -> dict:
     [
         (["TEST.FLIP", "true"], "results_flip-true.json"),
         (["TEST.METRIC", "euclidean"], "results_metric-euclidean.json"),
-        (["INPUT.SIZE", "[48, 32]"], "results_size-48-32.json"),
+        (["INPUT.SIZE", "[64, 48]"], "results_size-64-48.json"),
+        (["TEST.EXIT", "shallow2"], "results_exit-shallow2.json"),
+        (["TEST.EMBED", "parts"], "results_embed-parts.json"),
     ],
 )
 def test_other_options_are_scored_beside_the_runs_own(run, options, name):

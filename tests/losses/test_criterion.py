@@ -1,5 +1,6 @@
 import pytest
 import torch
+from yacs.config import CfgNode
 
 from vireid.config.defaults import default_config
 from vireid.losses.build import TERMS, build_criterion
@@ -10,7 +11,7 @@ from vireid.losses.triplet import (
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
-from vireid.structures import Batch, HeadOutput, ModelOutput
+from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
 
 WEIGHTS = {"IDENTITY": 0.5, "TRIPLET": 2.0, "WEIGHTED_TRIPLET": 3.0, "HETERO_CENTER": 0.25}
 
@@ -28,8 +29,14 @@ def batch_of() -> Batch:
     return Batch(torch.empty(8, 3, 1, 1), labels, torch.arange(8) >= 4, torch.arange(8))
 
 
-def criterion_of(weights: dict[str, float]) -> Criterion:
+def plain_config() -> CfgNode:
     cfg = default_config()
+    cfg.MODEL.SDM.ENABLED = cfg.MODEL.MGIM.ENABLED = False
+    return cfg
+
+
+def criterion_of(weights: dict[str, float]) -> Criterion:
+    cfg = plain_config()
     for key in cfg.LOSS:
         cfg.LOSS[key].WEIGHT = weights.get(key, 0.0)
     return build_criterion(cfg)
@@ -48,7 +55,8 @@ def expected_terms(output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]
 
 
 def test_every_configured_loss_has_a_term():
-    assert set(default_config().LOSS) == set(TERMS) == set(WEIGHTS)
+    assert set(TERMS) == set(WEIGHTS)
+    assert set(default_config().LOSS) == {*TERMS, "PART_IDENTITY", "PART_TRIPLET", "SDM"}
 
 
 def test_total_is_the_weighted_sum_of_the_unweighted_terms():
@@ -82,13 +90,13 @@ def test_term_of_weight_zero_is_absent(left_out: str):
 
 
 def test_default_terms_are_identity_and_triplet():
-    report = build_criterion(default_config())(output_of(), batch_of())
+    report = build_criterion(plain_config())(output_of(), batch_of())
     assert list(report.terms) == ["identity", "triplet"]
     torch.testing.assert_close(report.total, report.terms["identity"] + report.terms["triplet"])
 
 
 def test_options_reach_their_terms():
-    cfg = default_config()
+    cfg = plain_config()
     cfg.LOSS.IDENTITY.LABEL_SMOOTHING = 0.4
     cfg.LOSS.TRIPLET.MARGIN = 1.5
     cfg.LOSS.HETERO_CENTER.MARGIN, cfg.LOSS.HETERO_CENTER.WEIGHT = 2.5, 1.0
@@ -126,3 +134,89 @@ def test_terms_are_computed_in_float32_under_bf16_autocast():
     for name, value in expected.items():
         assert report.terms[name].dtype == torch.float32
         assert torch.equal(report.terms[name], value)
+
+
+def full_output() -> ModelOutput:
+    """Three students, the deep head, and parts at two granularities."""
+    generator = torch.Generator().manual_seed(5)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(8, *shape, generator=generator).requires_grad_()
+
+    heads = {
+        name: HeadOutput(draw(6), draw(6), draw(4))
+        for name in ("shallow1", "shallow2", "shallow3", "deep")
+    }
+    return ModelOutput(
+        heads, (PartOutput(draw(4), draw(4), draw(2, 4)), PartOutput(draw(6), draw(6), draw(3, 4)))
+    )
+
+
+def test_total_of_the_whole_system_is_the_weighted_sum_of_all_terms():
+    cfg = default_config()
+    cfg.MODEL.SDM.ALPHA, cfg.MODEL.SDM.BETA = 0.25, 0.5
+    cfg.MODEL.SDM.WEIGHTS = [1.0, 2.0, 3.0]
+    cfg.LOSS.SDM.WEIGHT, cfg.LOSS.PART_IDENTITY.WEIGHT = 0.1, 0.7
+    cfg.LOSS.PART_TRIPLET.WEIGHT = 0.3
+    report = build_criterion(cfg)(full_output(), batch_of())
+    weights = {"identity": 1.0, "triplet": 1.0, "part_identity": 0.7, "part_triplet": 0.3}
+    for number, weight in enumerate([0.1, 0.2, 0.3], start=1):
+        weights[f"sdm_identity_shallow{number}"] = weight * 0.75
+        weights[f"sdm_kl_shallow{number}"] = weight * 0.25
+        weights[f"sdm_hint_shallow{number}"] = weight * 0.5
+    assert list(report.terms) == list(weights)
+    assert all(value.item() > 0.01 for value in report.terms.values())
+    total = sum(weights[name] * value.item() for name, value in report.terms.items())
+    assert report.total.item() == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize("teacher", ["global", "global+parts", "ensemble"])
+def test_students_terms_by_hand(teacher: str):
+    cfg = default_config()
+    cfg.MODEL.SDM.TEACHER, cfg.MODEL.SDM.TEMPERATURE = teacher, 2.0
+    output, batch = full_output(), batch_of()
+    terms = build_criterion(cfg)(output, batch).terms
+    heads = {name: head.logits.detach().double() for name, head in output.heads.items()}
+    if teacher == "global":
+        target = heads["deep"]
+    elif teacher == "ensemble":
+        target = sum(heads.values()) / 4
+    else:
+        parts = [part.logits.detach().double() for part in output.parts]
+        every = [heads["deep"], *(part[:, k] for part in parts for k in range(part.shape[1]))]
+        target = sum(every) / 6
+    p = (target / 2).softmax(1)
+    for name in ("shallow1", "shallow2", "shallow3"):
+        q = (heads[name] / 2).softmax(1)
+        expected = 4 * (p * (p / q).log()).sum(1).mean()
+        assert terms[f"sdm_kl_{name}"].item() == pytest.approx(expected.item(), abs=1e-5)
+        hint = 0.0
+        for a, b in zip(output.heads[name].embedding, output.deep.embedding, strict=True):
+            hint += ((a / a.norm() - b / b.norm()) ** 2).sum().item() / 8
+        assert terms[f"sdm_hint_{name}"].item() == pytest.approx(hint, abs=1e-5)
+
+
+@pytest.mark.parametrize("teacher", ["global", "global+parts", "ensemble"])
+@pytest.mark.parametrize("detach", [True, False])
+def test_gradient_reaches_the_teacher_only_when_it_is_not_detached(teacher: str, detach: bool):
+    cfg = default_config()
+    cfg.MODEL.SDM.TEACHER, cfg.MODEL.SDM.DETACH_TEACHER = teacher, detach
+    output = full_output()
+    terms = build_criterion(cfg)(output, batch_of()).terms
+    sum(value for name, value in terms.items() if name.startswith("sdm_")).backward()
+    assert (output.deep.logits.grad is None) == detach
+    assert (output.deep.embedding.grad is None) == detach
+    assert (output.parts[0].logits.grad is None) == (detach or teacher != "global+parts")
+    assert output.heads["shallow2"].logits.grad.abs().sum() > 0
+
+
+def test_a_student_of_weight_zero_and_a_hint_that_is_off_leave_no_term():
+    cfg = default_config()
+    cfg.MODEL.SDM.WEIGHTS, cfg.MODEL.SDM.HINT = [1.0, 0.0, 1.0], "none"
+    names = list(build_criterion(cfg)(full_output(), batch_of()).terms)
+    assert [name for name in names if name.startswith("sdm_")] == [
+        "sdm_identity_shallow1",
+        "sdm_kl_shallow1",
+        "sdm_identity_shallow3",
+        "sdm_kl_shallow3",
+    ]

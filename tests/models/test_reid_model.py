@@ -15,6 +15,7 @@ def model(backbone: str = "osnet_x0_25", classes: int = 7, **options: object) ->
     cfg = default_config()
     cfg.MODEL.BACKBONE = backbone
     cfg.MODEL.PRETRAINED = "none"
+    cfg.MODEL.SDM.ENABLED = cfg.MODEL.MGIM.ENABLED = False
     for key, value in options.items():
         cfg.MODEL[key] = value
     network, _ = build_model(cfg, classes)
@@ -90,8 +91,8 @@ def test_parameter_groups_hold_every_parameter_once(pool: str, pool_parameters: 
     assert sum(p.numel() for p in groups["specific"] + groups["backbone"]) == 154_938
 
 
-def test_deployed_default_has_2151021_parameters():
-    """Two streams of OSNet x1.0 (2,149,996), BNNeck (1,024), one GeM exponent; no classifier."""
+def test_plain_network_has_2151021_parameters_without_its_classifier():
+    """Two streams of OSNet x1.0 (2,149,996), BNNeck (1,024), one GeM exponent."""
     cfg = default_config()
     assert (cfg.MODEL.BACKBONE, cfg.MODEL.SHARED_DEPTH, cfg.MODEL.POOL) == ("osnet_x1_0", 3, "gem")
     network = model(cfg.MODEL.BACKBONE, classes=395)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid.models.backbones.osnet import OSNetBackbone
-from vireid.models.two_stream import TwoStream
+from vireid.models.two_stream import TwoStream, share_stages
 
 # Unique parameters without fully connected layer and classifier, at 0 … 5 specific stages.
 PARAMETERS = {
@@ -30,7 +30,7 @@ def unique_parameters(*modules: nn.Module) -> int:
 
 def small(shared_depth: int, seed: int = 0) -> TwoStream:
     torch.manual_seed(seed)
-    return TwoStream(OSNetBackbone("osnet_x0_25").stages, shared_depth)
+    return share_stages(OSNetBackbone("osnet_x0_25").stages, shared_depth)
 
 
 def different_streams(shared_depth: int) -> TwoStream:
@@ -49,13 +49,13 @@ def images(count: int) -> Tensor:
 @pytest.mark.parametrize("shared_depth", range(6))
 @pytest.mark.parametrize("variant", PARAMETERS)
 def test_parameters_are_counted_to_the_unit(variant: str, shared_depth: int):
-    network = TwoStream(stages(variant), shared_depth)
+    network = share_stages(stages(variant), shared_depth)
     assert unique_parameters(network) == PARAMETERS[variant][5 - shared_depth]
 
 
 @pytest.mark.parametrize("shared_depth", range(6))
 def test_parameters_with_bnneck_are_counted_to_the_unit(shared_depth: int):
-    network = TwoStream(stages("osnet_x1_0"), shared_depth)
+    network = share_stages(stages("osnet_x1_0"), shared_depth)
     total = unique_parameters(network, nn.BatchNorm1d(512))
     assert total == WITH_BNNECK[5 - shared_depth]
 
@@ -137,4 +137,4 @@ def test_gradient_of_a_modalitys_rows_reaches_only_its_stream(chosen: bool):
 @pytest.mark.parametrize("depth", [-1, 6])
 def test_depth_outside_the_stages_is_refused(depth: int):
     with pytest.raises(ValueError, match=f"shared_depth must be 0 to 5, got {depth}"):
-        TwoStream(stages("osnet_x0_25"), depth)
+        share_stages(stages("osnet_x0_25"), depth)

@@ -43,6 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help=f"train and score the splits DATA.TRIAL 1 … {TRIALS} one after another, but for those "
         "that are finished, and print their mean",
     )
+    line.add_argument(
+        "--gradient-norms",
+        action="store_true",
+        help="write how hard each loss term pulls at the backbone into metrics.csv; short for "
+        "SOLVER.GRADIENT_NORMS true",
+    )
     line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
     args = line.parse_intermixed_args(
@@ -54,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.resume == "":
         raise UsageError("--resume: the path is empty; name a checkpoint or a run folder, or none")
     overrides = args.overrides + device_override(args.device)
+    overrides += ["SOLVER.GRADIENT_NORMS", "true"] if args.gradient_norms else []
     if args.all_trials:
         _train_all(args, overrides)
     else:

@@ -88,10 +88,49 @@ def _model() -> dict:
         "PRETRAINED": "imagenet",  # path | imagenet | none
         # Stages shared by both streams, counted from the deepest: 5 one stream, 0 two backbones.
         "SHARED_DEPTH": 3,  # [ours; equals HcTri's share_net 2]
-        "POOL": "gem",  # gem | avg
+        "POOL": "gem",  # gem | avg | max; of the global head and of the students
         "GEM_P": 3.0,  # initial exponent; learnt [field: AGW]
         "BN_EVAL": False,  # keep every BatchNorm at its running statistics while training
         "SYNC_BN": False,  # BatchNorm statistics over all processes; CUDA only
+        "SDM": _sdm(),
+        "MGIM": _mgim(),
+    }
+
+
+def _sdm() -> dict:
+    """Self-distillation: shallow heads learn from the deepest one. docs/method.md says why."""
+    return {
+        "ENABLED": True,
+        "TAPS": ["conv2", "conv3", "conv4"],  # of conv1 … conv4: where shallow1, … stand [ours]
+        "HEAD": "light",  # light | pool_proj | byot | sepconv
+        "TEMPERATURE": 3.0,  # of both posteriors [BYOT]
+        "ALPHA": 0.3,  # share of the divergence; 1 − ALPHA is the labels' [BYOT]
+        "BETA": 0.1,  # weight of the feature hint [ours]
+        "SCALE_T2": True,  # divergence × TEMPERATURE², so that the sweep is not one of weights
+        "TEACHER": "global",  # global | global+parts (mean logits) | ensemble (of all exits)
+        "DETACH_TEACHER": True,  # students send no gradient into their teacher [BYOT]
+        "HINT": "l2_norm",  # l2_norm (unit vectors) | mse_raw | none
+        "WEIGHTS": [1.0, 1.0, 1.0],  # of each student's three terms
+    }
+
+
+def _mgim() -> dict:
+    """Part features at several granularities, and relations between the parts."""
+    return {
+        "ENABLED": True,
+        "GRANULARITIES": [2, 3, 6],  # stripes; must divide the map's rows, 18 at 288 [ours]
+        "ALLOW_OVERLAP": False,  # let stripes share a row where a granularity does not divide
+        "DIM": 256,  # length of a part's vector [field: PCB, MGN, RRID]
+        "POOL": "gem",  # gem | avg | max
+        "GEM_P": 3.0,  # initial exponent; learnt
+        "RELATION": "one_vs_rest",  # one_vs_rest | attention | graph | none
+        "SCOPE": "within",  # within (a granularity) | all (parts are related)
+        "REDUCE_SHARING": "granularity",  # all | granularity | part: what shares weights
+        "RELATION_SHARING": "all",  # all | granularity
+        # Batch normalisation without parameters between the parts and their classifiers; its output
+        # is what retrieval compares
+        "BNNECK": True,
+        "CLASSIFIER": "part",  # part | granularity: what has a classifier of its own
     }
 
 
@@ -101,6 +140,15 @@ def _loss() -> dict:
         "TRIPLET": {"WEIGHT": 1.0, "MARGIN": 0.3},  # batch-hard over both modalities [field]
         "WEIGHTED_TRIPLET": {"WEIGHT": 0.0},  # AGW's weighted regularisation, no margin
         "HETERO_CENTER": {"WEIGHT": 0.0, "MARGIN": 0.3},  # HcTri
+        # Of MODEL.MGIM: classification of the parts, over all of them; with IDENTITY's smoothing
+        "PART_IDENTITY": {"WEIGHT": 1.0, "REDUCTION": "mean"},  # mean | sum [HcTri sums]
+        # A metric loss on each granularity's parts side by side, mean over granularities
+        "PART_TRIPLET": {
+            "WEIGHT": 1.0,
+            "KIND": "batch_hard",  # batch_hard | weighted (AGW's, no margin)
+            "MARGIN": 0.3,
+        },
+        "SDM": {"WEIGHT": 1.0},  # of all terms of MODEL.SDM together
     }
 
 
@@ -123,6 +171,9 @@ def _solver() -> dict:
         "MIN_LR_FACTOR": 0.01,  # where cosine ends, over BASE_LR
         "SELECT": "last",  # last | best (by validation mAP; needs DATA.SPLIT train)
         "VAL_EVERY": 0,  # epochs between validations; 0: none
+        # Write the norm of each term's gradient in the backbone, at the first step of every epoch,
+        # into metrics.csv; changes no result
+        "GRADIENT_NORMS": False,
         "CHECKPOINT_EVERY": 0,  # epochs between checkpoints that are kept beside last.pth; 0: none
     }
 
@@ -135,4 +186,9 @@ def _test() -> dict:
         "RERANK": False,  # score k-reciprocal re-ranking too, beside the plain scores
         "BATCH": 64,  # images
         "FLIP": False,  # average the features of an image and of its mirror image
+        "EXIT": "deep",  # deep | shallow1 | shallow2 | shallow3: whose features are scored
+        # Exit of the gallery's images where it is another one than the queries'; empty: the same
+        "GALLERY_EXIT": "",
+        # global | parts | global+parts; students, and networks without MGIM, have the global one
+        "EMBED": "global+parts",
     }

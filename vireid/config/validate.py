@@ -6,13 +6,29 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+EXITS = ("deep", "shallow1", "shallow2", "shallow3")
 CHOICES = {
     "DATA.SPLIT": ("", "train+val", "train"),
-    "MODEL.POOL": ("gem", "avg"),
+    "LOSS.PART_IDENTITY.REDUCTION": ("mean", "sum"),
+    "LOSS.PART_TRIPLET.KIND": ("batch_hard", "weighted"),
+    "MODEL.MGIM.CLASSIFIER": ("part", "granularity"),
+    "MODEL.MGIM.POOL": ("gem", "avg", "max"),
+    "MODEL.MGIM.REDUCE_SHARING": ("all", "granularity", "part"),
+    "MODEL.MGIM.RELATION": ("one_vs_rest", "attention", "graph", "none"),
+    "MODEL.MGIM.RELATION_SHARING": ("all", "granularity"),
+    "MODEL.MGIM.SCOPE": ("within", "all"),
+    "MODEL.POOL": ("gem", "avg", "max"),
+    "MODEL.SDM.HEAD": ("light", "pool_proj", "byot", "sepconv"),
+    "MODEL.SDM.HINT": ("l2_norm", "mse_raw", "none"),
+    "MODEL.SDM.TAPS": ("conv1", "conv2", "conv3", "conv4"),
+    "MODEL.SDM.TEACHER": ("global", "global+parts", "ensemble"),
     "SOLVER.OPTIMIZER": ("adam", "adamw", "sgd"),
     "SOLVER.SCHEDULE": ("step", "cosine"),
     "SOLVER.SELECT": ("last", "best"),
     "TEST.METRIC": ("auto", "cosine", "euclidean"),
+    "TEST.EMBED": ("global", "parts", "global+parts"),
+    "TEST.EXIT": EXITS,
+    "TEST.GALLERY_EXIT": ("", *EXITS),
     "TEST.GALLERY_DRAW": ("auto", "official", "seeded"),
     "PRECISION": ("auto", "fp32", "bf16", "fp16"),
 }
@@ -27,6 +43,9 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "DATA.SYNTHETIC.TEST_IDS",
             "DATA.SYNTHETIC.IMAGES_PER_CAMERA",
             "MODEL.GEM_P",
+            "MODEL.MGIM.DIM",
+            "MODEL.MGIM.GEM_P",
+            "MODEL.SDM.TEMPERATURE",
             "SAMPLER.IDENTITIES",
             "SAMPLER.IMAGES",
             "SOLVER.EPOCHS",
@@ -44,9 +63,14 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "LOSS.HETERO_CENTER.MARGIN",
             "LOSS.HETERO_CENTER.WEIGHT",
             "LOSS.IDENTITY.WEIGHT",
+            "LOSS.PART_IDENTITY.WEIGHT",
+            "LOSS.PART_TRIPLET.MARGIN",
+            "LOSS.PART_TRIPLET.WEIGHT",
+            "LOSS.SDM.WEIGHT",
             "LOSS.TRIPLET.MARGIN",
             "LOSS.TRIPLET.WEIGHT",
             "LOSS.WEIGHTED_TRIPLET.WEIGHT",
+            "MODEL.SDM.BETA",
             "SOLVER.BACKBONE_LR_FACTOR",
             "SOLVER.CHECKPOINT_EVERY",
             "SOLVER.MOMENTUM",
@@ -65,6 +89,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "INPUT.GRAYSCALE",
             "INPUT.INFRARED.CHANNEL_EXCHANGE",
             "LOSS.IDENTITY.LABEL_SMOOTHING",
+            "MODEL.SDM.ALPHA",
             "SOLVER.MIN_LR_FACTOR",
             "SOLVER.WARMUP_FACTOR",
         )
@@ -86,7 +111,13 @@ def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[
     Args:
         choices: names that live outside this package (data sets, backbones, protocols), by key.
     """
-    return [*_choices(cfg, {**CHOICES, **choices}), *_ranges(cfg), *_shapes(cfg), *_relations(cfg)]
+    return [
+        *_choices(cfg, {**CHOICES, **choices}),
+        *_ranges(cfg),
+        *_shapes(cfg),
+        *_modules(cfg),
+        *_relations(cfg),
+    ]
 
 
 def _get(cfg: CfgNode, key: str) -> Any:
@@ -100,7 +131,7 @@ def _choices(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> Iterator[s
         value = _get(cfg, key)
         for name in value if isinstance(value, list) else [value]:
             if name not in allowed:
-                names = ", ".join(known or "'' (the data set's usual)" for known in allowed)
+                names = ", ".join(known or "'' (as usual)" for known in allowed)
                 yield f"{key}={name!r} is unknown; choose one of {names}"
 
 
@@ -130,12 +161,56 @@ def _shapes(cfg: CfgNode) -> Iterator[str]:
         yield f"SOLVER.STEPS must be ascending epochs from 1, got {cfg.SOLVER.STEPS}"
 
 
+def _modules(cfg: CfgNode) -> Iterator[str]:
+    """What self-distillation, the parts and the exits need of one another."""
+    sdm, mgim = cfg.MODEL.SDM, cfg.MODEL.MGIM
+    if sorted(set(sdm.TAPS)) != sdm.TAPS or len(sdm.TAPS) > 3:
+        yield f"MODEL.SDM.TAPS must be at most three stages in their order, got {sdm.TAPS}"
+    if len(sdm.WEIGHTS) < len(sdm.TAPS) or min(sdm.WEIGHTS, default=0) < 0:
+        yield (
+            f"MODEL.SDM.WEIGHTS must hold a number that is not negative for each of the "
+            f"{len(sdm.TAPS)} MODEL.SDM.TAPS, got {sdm.WEIGHTS}"
+        )
+    counts = mgim.GRANULARITIES
+    if not counts or min(counts) < 1 or len(set(counts)) < len(counts):
+        yield f"MODEL.MGIM.GRANULARITIES must hold different numbers of stripes, got {counts}"
+    if mgim.SCOPE == "all" and mgim.RELATION_SHARING != "all":
+        yield "MODEL.MGIM.SCOPE all relates parts across granularities: RELATION_SHARING all"
+    if sdm.TEACHER == "global+parts" and sdm.ENABLED and not mgim.ENABLED:
+        yield "MODEL.SDM.TEACHER global+parts needs parts: set MODEL.MGIM.ENABLED true"
+    exits = ["deep", *(f"shallow{k + 1}" for k in range(len(sdm.TAPS) * sdm.ENABLED))]
+    for key in ("EXIT", "GALLERY_EXIT"):
+        if cfg.TEST[key] in EXITS and cfg.TEST[key] not in exits:
+            known = ", ".join(exits)
+            yield f"TEST.{key}={cfg.TEST[key]!r}: MODEL.SDM gives this network the exits {known}"
+    if cfg.TEST.EMBED == "parts" and not mgim.ENABLED:
+        yield "TEST.EMBED parts needs parts: set MODEL.MGIM.ENABLED true"
+    yield from _exit_problems(cfg)
+
+
+def _exit_problems(cfg: CfgNode) -> Iterator[str]:
+    """Features that are compared must be of one kind."""
+    query, gallery = cfg.TEST.EXIT, cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
+    across = query != gallery and {query, gallery} <= set(EXITS)
+    if across and "deep" in (query, gallery) and cfg.MODEL.MGIM.ENABLED:
+        if cfg.TEST.EMBED != "global":
+            yield "students have global features only: across exits, set TEST.EMBED global"
+    elif query != "deep" and cfg.TEST.EMBED == "parts":
+        yield f"TEST.EMBED parts: the exit {query} has a global feature only"
+
+
 def _relations(cfg: CfgNode) -> Iterator[str]:
+    if cfg.SOLVER.GRADIENT_NORMS and cfg.COMPILE:
+        yield "SOLVER.GRADIENT_NORMS walks the graph once per term: set COMPILE false"
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
         yield f"DATA.CACHE must be a folder of its own, not DATA.ROOT, got {cfg.DATA.CACHE!r}"
     if not cfg.MODEL.PRETRAINED:
         yield "MODEL.PRETRAINED must be a file, imagenet or none, got an empty text"
-    if not any(term.WEIGHT for term in cfg.LOSS.values()):
+    mine = {"PART_IDENTITY": "MGIM", "PART_TRIPLET": "MGIM", "SDM": "SDM"}
+    if not any(
+        term.WEIGHT and (name not in mine or cfg.MODEL[mine[name]].ENABLED)
+        for name, term in cfg.LOSS.items()
+    ):
         yield "every LOSS.*.WEIGHT is 0: there is nothing to train on"
     if cfg.SOLVER.SELECT == "best" and cfg.SOLVER.VAL_EVERY > cfg.SOLVER.EPOCHS:
         yield (

@@ -85,7 +85,16 @@ def build_trainer(
         world=world,
         mean=list(cfg.INPUT.MEAN),
         std=list(cfg.INPUT.STD),
+        gradient_norms=cfg.SOLVER.GRADIENT_NORMS,
     )
+
+
+def _without_loss(cfg: CfgNode) -> bool:
+    """Whether some head of the network is not trained by any term."""
+    losses, sdm = cfg.LOSS, cfg.MODEL.SDM
+    parts = cfg.MODEL.MGIM.ENABLED and not losses.PART_IDENTITY.WEIGHT
+    students = sdm.ENABLED and not (losses.SDM.WEIGHT and all(sdm.WEIGHTS[: len(sdm.TAPS)]))
+    return parts or students or not losses.IDENTITY.WEIGHT
 
 
 def _wrap(
@@ -104,6 +113,7 @@ def _wrap(
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
-        # A share of a batch may lack a modality only where an identity does.
-        find_unused_parameters=len(both) < len(splits.train_pids),
+        # A share of a batch may lack a modality only where an identity does, and a module its
+        # gradient only where no loss asks for it.
+        find_unused_parameters=len(both) < len(splits.train_pids) or _without_loss(cfg),
     )

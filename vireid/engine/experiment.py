@@ -255,7 +255,11 @@ def _load_selected(cfg: CfgNode, trainer: Trainer, folder: Path) -> int:
 
 
 def _log_epoch(row: Mapping[str, float], epochs: int) -> None:
-    shown = {k: v for k, v in row.items() if k not in ("epoch", "steps", "lr", *TIMING)}
+    shown = {
+        k: v
+        for k, v in row.items()
+        if k not in ("epoch", "steps", "lr", *TIMING) and not k.startswith("grad_")
+    }
     figures = "  ".join(
         f"{name.removeprefix('loss_')} {value:.4f}" for name, value in shown.items()
     )

@@ -7,19 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vireid.data.dataset import batches
 from vireid.data.transforms import normalize
-from vireid.models.reid_model import ReidModel
 from vireid.structures import FeatureSet, ImageRecord
 
 
 @torch.inference_mode()
 def extract_features(
-    model: ReidModel,
+    model: nn.Module,
     loader: DataLoader,
     records: Sequence[ImageRecord],
     *,
@@ -30,26 +29,22 @@ def extract_features(
 ) -> FeatureSet:
     """Retrieval features in float32, one row per record, in the records' order.
 
-    The model is left in the mode that it was in.
-
     Args:
+        model: images (B, 3, H, W), is_infrared (B,) → (B, D); in evaluation mode.
         loader: yields every record once, in order.
         mean, std: normalisation that the network was trained with.
         flip: average the features of an image and of its mirror image.
     """
-    was_training = model.training
-    model.eval()
     rows = []
     for batch in tqdm(
         batches(loader), total=len(loader), desc="features", disable=None, leave=False
     ):
         batch = batch.to(device)
         images = normalize(batch.images, mean, std)
-        features = _features(model, images, batch.is_infrared)
+        features = model(images, batch.is_infrared).float()
         if flip:
-            features = (features + _features(model, images.flip(3), batch.is_infrared)) / 2
+            features = (features + model(images.flip(3), batch.is_infrared).float()) / 2
         rows.append(features.cpu())
-    model.train(was_training)
     return replace(labels_of(records), features=torch.cat(rows).numpy())
 
 
@@ -62,7 +57,3 @@ def labels_of(records: Sequence[ImageRecord]) -> FeatureSet:
         modality=np.array([int(record.modality) for record in records], dtype=np.uint8),
         paths=np.array([record.path for record in records]),
     )
-
-
-def _features(model: ReidModel, images: Tensor, is_infrared: Tensor) -> Tensor:
-    return model(images, is_infrared).deep.feature.float()

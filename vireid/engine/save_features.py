@@ -9,7 +9,8 @@ from yacs.config import CfgNode
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.device import resolve_device
-from vireid.engine.score import check_unseen, features_of, read_trained, trained_model
+from vireid.engine.features import features_of
+from vireid.engine.score import check_unseen, read_trained, trained_model
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import write_features
 from vireid.evaluation.output import require_target

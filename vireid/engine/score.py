@@ -14,11 +14,12 @@ from yacs.config import CfgNode
 
 from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
-from vireid.data.build import build_eval_loader, build_splits, prepare_data
+from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import load_checkpoint, load_model
 from vireid.engine.device import resolve_device
-from vireid.engine.extract import extract_features, labels_of
+from vireid.engine.extract import labels_of
+from vireid.engine.features import embedding_name, exit_names, features_by_query
 from vireid.engine.run import BEST, LAST
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
@@ -29,7 +30,7 @@ from vireid.evaluation.report import describe, results_table, write_results
 from vireid.evaluation.scoring import result_entries
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
-from vireid.structures import FeatureSet, ImageRecord, Splits
+from vireid.structures import ImageRecord, Splits
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ SCORING = (
     "TEST.METRIC",
     "TEST.GALLERY_DRAW",
     "TEST.FLIP",
+    "TEST.EXIT",
+    "TEST.GALLERY_EXIT",
+    "TEST.EMBED",
 )
 
 
@@ -117,8 +121,8 @@ def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, An
         "dataset": cfg.DATA.DATASET,
         "data": data,
         "epoch": epoch,
-        "exit": "deep",
-        "embedding": "global",
+        "exit": exit_names(cfg),
+        "embedding": embedding_name(cfg),
         "flip": cfg.TEST.FLIP,
         "input_size": list(cfg.INPUT.SIZE),
     }
@@ -233,7 +237,7 @@ def score(
     device: torch.device,
     rerank: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Entries of results.json, by protocol; every image is put through the network once.
+    """Entries of results.json, by protocol; every image is put through the network once per exit.
 
     Args:
         rerank: add entries after k-reciprocal re-ranking.
@@ -246,33 +250,21 @@ def score(
         alike.setdefault(id(records_of(protocol, splits)), []).append(protocol)
     results: dict[str, dict[str, Any]] = {}
     for group in alike.values():
-        records = records_of(group[0], splits)
-        features = features_of(cfg, model, splits, records, device=device)
-        results |= result_entries(
-            group,
-            features,
-            permutations=permutations,
-            metric=cfg.TEST.METRIC,
-            rerank=rerank,
+        features = features_by_query(
+            cfg,
+            model,
+            splits,
+            records_of(group[0], splits),
+            device=device,
+            query_modalities=[protocol.query_modality for protocol in group],
         )
+        # Protocols of equal features are scored together: they share what is costly.
+        for same in {id(found): found for found in features.values()}.values():
+            results |= result_entries(
+                [protocol for protocol in group if features[protocol.query_modality] is same],
+                same,
+                permutations=permutations,
+                metric=cfg.TEST.METRIC,
+                rerank=rerank,
+            )
     return results
-
-
-def features_of(
-    cfg: CfgNode,
-    model: ReidModel,
-    splits: Splits,
-    records: Sequence[ImageRecord],
-    *,
-    device: torch.device,
-) -> FeatureSet:
-    """The network's features of the records, by the options of the test."""
-    return extract_features(
-        model,
-        build_eval_loader(cfg, splits.root, records, device=device),
-        records,
-        device=device,
-        mean=cfg.INPUT.MEAN,
-        std=cfg.INPUT.STD,
-        flip=cfg.TEST.FLIP,
-    )

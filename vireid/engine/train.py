@@ -19,10 +19,12 @@ from vireid.data.samplers import IdentityBatchSampler
 from vireid.data.transforms import normalize
 from vireid.engine.device import Precision
 from vireid.engine.distributed import World
+from vireid.engine.gradients import gradient_norms
 from vireid.engine.schedule import Schedule
 from vireid.engine.signals import StopFlag
 from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
+from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch
 
 try:
@@ -41,6 +43,7 @@ class Progress:
         epoch: whole epochs done.
         step: steps done of the epoch after those.
         sums: over those steps, of every logged quantity.
+        gradients: of the epoch's first step, the norm of each term's gradient, if asked for.
         history: one row of metrics.csv per whole epoch.
         best: validation score and epoch of the best epoch; empty without validation.
     """
@@ -48,6 +51,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    gradients: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
 
@@ -60,9 +64,11 @@ class Trainer:
         network: what is called in the forward pass: ``model``, or its DDP wrapper.
         loader, sampler: the sampler decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
+        gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
+            step of every epoch, into metrics.csv.
     """
 
-    model: nn.Module
+    model: ReidModel
     network: nn.Module
     criterion: Criterion
     optimizer: Optimizer
@@ -74,6 +80,7 @@ class Trainer:
     world: World
     mean: list[float]
     std: list[float]
+    gradient_norms: bool = False
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -101,6 +108,10 @@ class Trainer:
                 f"the loss is not finite in epoch {self.progress.epoch + 1}, step "
                 f"{self.progress.step + 1}: {terms}; lower SOLVER.BASE_LR or use PRECISION fp32"
             )
+        if self.gradient_norms and self.progress.step == 0:
+            backbone = list(self.model.backbone.parameters())
+            norms = gradient_norms(report.terms, self.criterion.weights, backbone)
+            self.progress.gradients = norms
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(report.total).backward()
         self.scaler.step(self.optimizer)
@@ -153,6 +164,7 @@ class Trainer:
         row = {"epoch": progress.epoch + 1, "steps": progress.step}
         row["lr"] = self.optimizer.param_groups[-1]["lr"]
         row |= {name: value / progress.step for name, value in progress.sums.items()}
+        row |= progress.gradients
         timing = round(seconds, 3), round(waited / seconds, 4), round(_peak_mib(self.device), 1)
         row |= dict(zip(TIMING, timing, strict=True))
         progress.history.append(row)

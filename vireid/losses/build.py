@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
+import torch
+from torch import Tensor
 from yacs.config import CfgNode
 
 from vireid.losses.criterion import Criterion, Term, WeightedTerm
+from vireid.losses.distillation import distillation_loss, raw_hint_loss, unit_hint_loss
 from vireid.losses.identity import identity_loss
+from vireid.losses.parts import part_identity_loss, part_metric_loss
 from vireid.losses.triplet import (
     batch_hard_triplet_loss,
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
+from vireid.structures import ModelOutput
 
 
 def _identity(options: CfgNode) -> Term:
@@ -40,21 +46,108 @@ def _hetero_center(options: CfgNode) -> Term:
     )
 
 
-# LOSS.<KEY> → what computes it; the log's columns are loss_<key in lower case>.
+# LOSS.<KEY> → what computes it from the deep head; the log's columns are loss_<key in lower case>.
 TERMS: dict[str, Callable[[CfgNode], Term]] = {
     "IDENTITY": _identity,
     "TRIPLET": _triplet,
     "WEIGHTED_TRIPLET": _weighted_triplet,
     "HETERO_CENTER": _hetero_center,
 }
+HINTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l2_norm": unit_hint_loss,
+    "mse_raw": raw_hint_loss,
+}
 
 
 def build_criterion(cfg: CfgNode) -> Criterion:
-    """The terms of ``LOSS`` whose weight is not zero."""
-    return Criterion(
-        {
-            key.lower(): WeightedTerm(options.WEIGHT, TERMS[key](options))
-            for key, options in cfg.LOSS.items()
-            if options.WEIGHT
-        }
+    """The terms of ``LOSS`` whose weight is not zero, for what the network has."""
+    terms = {
+        key.lower(): WeightedTerm(cfg.LOSS[key].WEIGHT, make(cfg.LOSS[key]))
+        for key, make in TERMS.items()
+    }
+    if cfg.MODEL.MGIM.ENABLED:
+        terms |= _part_terms(cfg.LOSS)
+    if cfg.MODEL.SDM.ENABLED:
+        for number, weight in enumerate(cfg.MODEL.SDM.WEIGHTS[: len(cfg.MODEL.SDM.TAPS)], start=1):
+            edges = _edge_terms(cfg.MODEL.SDM, f"shallow{number}", cfg.LOSS.IDENTITY)
+            terms |= {
+                f"sdm_{name}_shallow{number}": WeightedTerm(
+                    cfg.LOSS.SDM.WEIGHT * weight * share, term
+                )
+                for name, share, term in edges
+            }
+    return Criterion({name: term for name, term in terms.items() if term.weight})
+
+
+def _part_terms(options: CfgNode) -> dict[str, WeightedTerm]:
+    classify = partial(
+        part_identity_loss,
+        label_smoothing=options.IDENTITY.LABEL_SMOOTHING,
+        reduction=options.PART_IDENTITY.REDUCTION,
     )
+    metrics: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "batch_hard": partial(batch_hard_triplet_loss, margin=options.PART_TRIPLET.MARGIN),
+        "weighted": weighted_triplet_loss,
+    }
+    metric = metrics[options.PART_TRIPLET.KIND]
+    return {
+        "part_identity": WeightedTerm(
+            options.PART_IDENTITY.WEIGHT,
+            lambda output, batch: classify([p.logits.float() for p in output.parts], batch.labels),
+        ),
+        "part_triplet": WeightedTerm(
+            options.PART_TRIPLET.WEIGHT,
+            lambda output, batch: part_metric_loss(
+                [part.embedding.float() for part in output.parts], batch.labels, metric
+            ),
+        ),
+    }
+
+
+def _edge_terms(
+    options: CfgNode, student: str, identity: CfgNode
+) -> Iterator[tuple[str, float, Term]]:
+    """What one student learns: name, share of the student's loss, term."""
+    smoothing, detach = identity.LABEL_SMOOTHING, options.DETACH_TEACHER
+    yield (
+        "identity",
+        1 - options.ALPHA,
+        lambda output, batch: identity_loss(
+            output.heads[student].logits.float(), batch.labels, label_smoothing=smoothing
+        ),
+    )
+    yield (
+        "kl",
+        options.ALPHA,
+        lambda output, batch: distillation_loss(
+            output.heads[student].logits.float(),
+            teacher_logits(output, options.TEACHER),
+            options.TEMPERATURE,
+            scale_t2=options.SCALE_T2,
+            detach=detach,
+        ),
+    )
+    if options.HINT in HINTS:
+        yield (
+            "hint",
+            options.BETA,
+            lambda output, batch: HINTS[options.HINT](
+                output.heads[student].embedding.float(),
+                output.deep.embedding.float().detach() if detach else output.deep.embedding.float(),
+            ),
+        )
+
+
+def teacher_logits(output: ModelOutput, teacher: str) -> Tensor:
+    """(B, C) logits of the students' teacher.
+
+    Args:
+        teacher: ``global``: the deep head's; ``global+parts``: mean over its and the parts'
+            classifiers; ``ensemble``: mean over all exits.
+    """
+    if teacher == "global":
+        return output.deep.logits.float()
+    if teacher == "ensemble":
+        return torch.stack([head.logits.float() for head in output.heads.values()]).mean(dim=0)
+    every = [output.deep.logits.unsqueeze(1), *(part.logits for part in output.parts)]
+    return torch.cat([logits.float() for logits in every], dim=1).mean(dim=1)

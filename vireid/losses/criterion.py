@@ -34,6 +34,11 @@ class Criterion(nn.Module):
         super().__init__()
         self._terms = dict(terms)
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """What each term counts for in the total."""
+        return {name: term.weight for name, term in self._terms.items()}
+
     def forward(self, output: ModelOutput, batch: Batch) -> LossReport:
         """Terms are computed in float32 whatever the network's precision."""
         with torch.autocast(batch.labels.device.type, enabled=False):

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import log2
 from pathlib import Path
 
+import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from vireid.models.aggregation.pooling import AvgPool, GeMPool
+from vireid.errors import UsageError
+from vireid.models.aggregation.parts import MultiGranularityParts
+from vireid.models.aggregation.pooling import AvgPool, GeMPool, MaxPool
 from vireid.models.backbones.osnet import VARIANTS, OSNetBackbone
+from vireid.models.heads import PartFeatures, PartsHead, ShallowHead
 from vireid.models.reid_model import ReidModel
-from vireid.models.two_stream import TwoStream
+from vireid.models.shallow import SHALLOW_HEADS
+from vireid.models.two_stream import share_stages
 from vireid.models.weights import imagenet_file, load_backbone_weights
 
-# name → a module with ``stages`` (nn.ModuleList) and ``stage_channels``
+# name → a module with ``stages`` (nn.ModuleList), ``stage_channels`` and ``stage_strides``
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     name: partial(OSNetBackbone, name) for name in VARIANTS
 }
 POOLS: dict[str, Callable[[float], nn.Module]] = {
     "gem": GeMPool,
     "avg": lambda exponent: AvgPool(),
+    "max": lambda exponent: MaxPool(),
 }
+STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 def build_model(
@@ -35,19 +43,72 @@ def build_model(
         load_weights: read ``MODEL.PRETRAINED``; not needed when a checkpoint follows.
     Raises:
         CheckpointError: ``MODEL.PRETRAINED`` names weights that are missing or do not fit.
+        UsageError: a granularity does not divide the map.
     """
     options = cfg.MODEL
     backbone = BACKBONES[options.BACKBONE]()
     source = options.PRETRAINED if load_weights else "none"
     origin = _load_weights(backbone.stages, options.BACKBONE, source)
+    if options.MGIM.ENABLED and not options.MGIM.ALLOW_OVERLAP:
+        _check_granularities(options.MGIM.GRANULARITIES, backbone, cfg.INPUT.SIZE)
     model = ReidModel(
-        TwoStream(backbone.stages, options.SHARED_DEPTH),
+        share_stages(backbone.stages, options.SHARED_DEPTH),
         POOLS[options.POOL](options.GEM_P),
         dim=backbone.stage_channels[-1],
         num_classes=num_classes,
+        shallow=_shallow_heads(options, backbone, num_classes),
+        parts=_parts(options.MGIM, backbone, num_classes),
         freeze_bn=options.BN_EVAL,
     )
     return model, origin
+
+
+def _shallow_heads(
+    options: CfgNode, backbone: nn.Module, num_classes: int
+) -> dict[str, ShallowHead]:
+    dim, heads = backbone.stage_channels[-1], {}
+    for number, name in enumerate(options.SDM.TAPS if options.SDM.ENABLED else [], start=1):
+        tap = STAGES.index(name)
+        halvings = int(log2(backbone.stage_strides[-1] / backbone.stage_strides[tap]))
+        make, pool = SHALLOW_HEADS[options.SDM.HEAD], POOLS[options.POOL](options.GEM_P)
+        aggregate = make(backbone.stage_channels[tap], dim, halvings, pool)
+        heads[f"shallow{number}"] = ShallowHead(tap, aggregate, dim=dim, num_classes=num_classes)
+    return heads
+
+
+def _parts(options: CfgNode, backbone: nn.Module, num_classes: int) -> PartsHead | None:
+    if not options.ENABLED:
+        return None
+    aggregate = MultiGranularityParts(
+        POOLS[options.POOL](options.GEM_P),
+        channels=backbone.stage_channels[-1],
+        granularities=options.GRANULARITIES,
+        dim=options.DIM,
+        relation=options.RELATION,
+        scope=options.SCOPE,
+        reduce_sharing=options.REDUCE_SHARING,
+        relation_sharing=options.RELATION_SHARING,
+    )
+    features = PartFeatures(aggregate, bnneck=options.BNNECK)
+    return PartsHead(features, classifier=options.CLASSIFIER, num_classes=num_classes)
+
+
+@torch.no_grad()
+def _check_granularities(granularities: list[int], backbone: nn.Module, size: list[int]) -> None:
+    """Stripes of one height only, unless overlap was asked for."""
+    training, maps = backbone.training, torch.zeros(1, 3, size[0], 32)
+    for stage in backbone.eval().stages:
+        maps = stage(maps)
+    backbone.train(training)
+    rows = maps.shape[2]
+    odd = [granularity for granularity in granularities if rows % granularity]
+    if odd:
+        fitting = [g for g in range(2, rows + 1) if rows % g == 0]
+        raise UsageError(
+            f"MODEL.MGIM.GRANULARITIES={granularities}: the map of {size[0]} input rows has {rows} "
+            f"rows, which {odd[0]} does not divide; choose of {fitting}, change INPUT.SIZE, or let "
+            "stripes overlap with MODEL.MGIM.ALLOW_OVERLAP true"
+        )
 
 
 def _load_weights(stages: nn.ModuleList, backbone: str, source: str) -> str:

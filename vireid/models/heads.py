@@ -1,10 +1,14 @@
-"""Vector → embedding, feature and logits."""
+"""Vectors → what losses and retrieval need of them."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from vireid.structures import HeadOutput
+from vireid.models.aggregation.parts import MultiGranularityParts
+from vireid.structures import HeadOutput, PartOutput
+
+CLASSIFIER_STD = 0.001  # of the initial weights: no class is preferred at the start [field: BoT]
 
 
 class BNNeckHead(nn.Module):
@@ -20,9 +24,98 @@ class BNNeckHead(nn.Module):
         super().__init__()
         self.bnneck = nn.BatchNorm1d(dim)
         self.classifier = nn.Linear(dim, num_classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)
 
     def forward(self, embedding: Tensor) -> HeadOutput:
         """(B, D) → embedding (B, D), feature (B, D), logits (B, C)."""
         feature = self.bnneck(embedding)
         return HeadOutput(embedding, feature, self.classifier(feature))
+
+
+class ShallowHead(nn.Module):
+    """A student: a head like the deepest one on an earlier stage's map.
+
+    Args:
+        tap: position of the stage, 0 for the first.
+        aggregate: (B, C, H, W) → (B, dim).
+        dim, num_classes: as for :class:`BNNeckHead`.
+    """
+
+    def __init__(self, tap: int, aggregate: nn.Module, *, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.tap = tap
+        self.aggregate = aggregate
+        self.head = BNNeckHead(dim, num_classes)
+
+    def forward(self, maps: Tensor) -> HeadOutput:
+        return self.head(self.aggregate(maps))
+
+
+class PartFeatures(nn.Module):
+    """Part vectors, and the same behind a BNNeck.
+
+    The BNNeck has no scale or shift of its own: what follows, a classifier or a distance between
+    vectors of unit length, needs none.
+
+    Args:
+        aggregate: map → vectors of the parts, by granularity.
+        bnneck: without it, features are the embeddings.
+    """
+
+    def __init__(self, aggregate: MultiGranularityParts, *, bnneck: bool) -> None:
+        super().__init__()
+        self.aggregate = aggregate
+        self.bnnecks = nn.ModuleList(
+            nn.BatchNorm1d(granularity * aggregate.dim, affine=False) if bnneck else nn.Identity()
+            for granularity in aggregate.granularities
+        )
+
+    def forward(self, maps: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """(B, C, H, W) → per granularity embedding and feature (B, g · d)."""
+        embeddings = [parts.flatten(1) for parts in self.aggregate(maps)]
+        return [
+            (embedding, bnneck(embedding))
+            for embedding, bnneck in zip(embeddings, self.bnnecks, strict=True)
+        ]
+
+
+class PartsHead(nn.Module):
+    """Part features and their classifiers.
+
+    Args:
+        features: map → features of the parts, by granularity.
+        classifier: ``part``: every part has a classifier of its own; ``granularity``: one for all
+            parts of a granularity side by side.
+        num_classes: training identities.
+    """
+
+    def __init__(self, features: PartFeatures, *, classifier: str, num_classes: int) -> None:
+        super().__init__()
+        self.features = features
+        granularities, dim = features.aggregate.granularities, features.aggregate.dim
+        shapes = [(g, dim) if classifier == "part" else (1, g * dim) for g in granularities]
+        self.classifiers = nn.ModuleList(
+            GroupedClassifier(groups, length, num_classes) for groups, length in shapes
+        )
+
+    def forward(self, maps: Tensor) -> tuple[PartOutput, ...]:
+        """(B, C, H, W) → one output per granularity."""
+        return tuple(
+            PartOutput(embedding, feature, classify(feature))
+            for (embedding, feature), classify in zip(
+                self.features(maps), self.classifiers, strict=True
+            )
+        )
+
+
+class GroupedClassifier(nn.Module):
+    """A classifier for each of K stretches of a vector: (B, K · d) → (B, K, C)."""
+
+    def __init__(self, groups: int, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(groups, num_classes, dim))
+        nn.init.normal_(self.weight, std=CLASSIFIER_STD)
+
+    def forward(self, features: Tensor) -> Tensor:
+        stretches = features.unflatten(1, (len(self.weight), -1))
+        return torch.einsum("bkd,kcd->bkc", stretches, self.weight)

@@ -1,22 +1,26 @@
-"""The network: two streams, a global descriptor, a classifier."""
+"""The network: two streams, a deep head, and what training adds to them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
-from vireid.models.heads import BNNeckHead
+from vireid.models.heads import BNNeckHead, PartsHead, ShallowHead
 from vireid.models.two_stream import TwoStream
 from vireid.structures import ModelOutput
 
 
 class ReidModel(nn.Module):
-    """Two-stream network with one global head, ``deep``, on the deepest map.
+    """Two-stream network with a global head on the deepest map, ``deep``.
 
     Args:
         backbone: the streams.
         pool: (B, C, H, W) → (B, C).
         dim: C of the deepest map.
         num_classes: training identities.
+        shallow: students on earlier maps, by name; both streams share them.
+        parts: part features of the deepest map.
         freeze_bn: keep every BatchNorm at its running statistics in training mode too.
     """
 
@@ -27,12 +31,16 @@ class ReidModel(nn.Module):
         *,
         dim: int,
         num_classes: int,
+        shallow: Mapping[str, ShallowHead] | None = None,
+        parts: PartsHead | None = None,
         freeze_bn: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pool = pool
         self.head = BNNeckHead(dim, num_classes)
+        self.shallow = nn.ModuleDict(shallow or {})
+        self.parts = parts
         self._freeze_bn = freeze_bn
 
     def forward(self, images: Tensor, is_infrared: Tensor) -> ModelOutput:
@@ -44,7 +52,9 @@ class ReidModel(nn.Module):
             every head's output, rows in the order of ``images``; the same in every mode.
         """
         maps = self.backbone(images, is_infrared)
-        return ModelOutput({"deep": self.head(self.pool(maps[-1]))})
+        heads = {name: head(maps[head.tap]) for name, head in self.shallow.items()}
+        heads["deep"] = self.head(self.pool(maps[-1]))
+        return ModelOutput(heads, self.parts(maps[-1]) if self.parts is not None else ())
 
     def train(self, mode: bool = True) -> ReidModel:
         super().train(mode)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +13,20 @@ class TwoStream(nn.Module):
     """Runs the first stages per modality and the rest on both.
 
     Args:
-        stages: the backbone's stages, shallowest first; the modality-specific ones are copied, so
-            that both streams start from the same weights.
-        shared_depth: how many stages both streams share, counted from the deepest:
-            ``len(stages)`` is one stream, 0 two full backbones.
-    Raises:
-        ValueError: ``shared_depth`` is not between 0 and the number of stages.
+        visible, infrared: the stages of either stream, shallowest first; as many of each.
+        shared: the stages after those.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], shared_depth: int) -> None:
+    def __init__(
+        self,
+        visible: Iterable[nn.Module],
+        infrared: Iterable[nn.Module],
+        shared: Iterable[nn.Module],
+    ) -> None:
         super().__init__()
-        if not 0 <= shared_depth <= len(stages):
-            raise ValueError(f"shared_depth must be 0 to {len(stages)}, got {shared_depth}")
-        specific = len(stages) - shared_depth
-        self.visible = nn.ModuleList(stages[:specific])
-        self.infrared = nn.ModuleList(copy.deepcopy(stage) for stage in stages[:specific])
-        self.shared = nn.ModuleList(stages[specific:])
+        self.visible = nn.ModuleList(visible)
+        self.infrared = nn.ModuleList(infrared)
+        self.shared = nn.ModuleList(shared)
 
     def forward(self, images: Tensor, is_infrared: Tensor) -> list[Tensor]:
         """The map after every stage, shallowest first; rows stay in the order of ``images``.
@@ -46,6 +44,11 @@ class TwoStream(nn.Module):
             maps.append(current)
         return maps
 
+    def truncated(self, count: int) -> TwoStream:
+        """The first ``count`` stages, not copied."""
+        rest = max(0, count - len(self.visible))
+        return TwoStream(self.visible[:count], self.infrared[:count], self.shared[:rest])
+
     def _specific_maps(self, images: Tensor, is_infrared: Tensor) -> list[Tensor]:
         rows = (~is_infrared).nonzero().flatten(), is_infrared.nonzero().flatten()
         streams = [
@@ -57,6 +60,23 @@ class TwoStream(nn.Module):
             return streams[0]
         back = torch.cat(rows).argsort()
         return [torch.cat(maps)[back] for maps in zip(*streams, strict=True)]
+
+
+def share_stages(stages: Sequence[nn.Module], shared_depth: int) -> TwoStream:
+    """Two streams out of one backbone.
+
+    Args:
+        stages: the backbone's, shallowest first; the modality-specific ones are copied, so that
+            both streams start from the same weights.
+        shared_depth: how many stages both streams share, counted from the deepest:
+            ``len(stages)`` is one stream, 0 two full backbones.
+    Raises:
+        ValueError: ``shared_depth`` is not between 0 and the number of stages.
+    """
+    if not 0 <= shared_depth <= len(stages):
+        raise ValueError(f"shared_depth must be 0 to {len(stages)}, got {shared_depth}")
+    specific, shared = stages[: len(stages) - shared_depth], stages[len(stages) - shared_depth :]
+    return TwoStream(specific, [copy.deepcopy(stage) for stage in specific], shared)
 
 
 def _run(stages: nn.ModuleList, images: Tensor) -> list[Tensor]:

@@ -51,3 +51,11 @@ class AvgPool(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C)."""
         return maps.mean(dim=(2, 3))
+
+
+class MaxPool(nn.Module):
+    """Global maximum pooling."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C)."""
+        return maps.amax(dim=(2, 3))

@@ -42,6 +42,7 @@ class OSNetBackbone(nn.Module):
     Attributes:
         stages: conv1 (with its max pooling) … conv5; parameters keep torchreid's names inside.
         stage_channels: channels of each stage's map.
+        stage_strides: pixels of the image per position of each stage's map.
     Raises:
         ValueError: unknown variant.
     """
@@ -56,6 +57,7 @@ class OSNetBackbone(nn.Module):
             nn.Sequential(OrderedDict((name, getattr(network, name)) for name in names))
             for names in MODULES[file_name]
         )
+        self.stage_strides = (4, 8, 16, 16, 16)
         self.stage_channels = tuple(_out_channels(stage) for stage in self.stages)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,0 +1,88 @@
+"""The features that a network's scores are made of, by the options of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from yacs.config import CfgNode
+
+from vireid.data.build import build_eval_loader
+from vireid.engine.extract import extract_features
+from vireid.models.reid_model import ReidModel
+from vireid.models.retrieval import retrieval_model
+from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
+
+
+def features_of(
+    cfg: CfgNode,
+    model: ReidModel,
+    splits: Splits,
+    records: Sequence[ImageRecord],
+    *,
+    device: torch.device,
+    exit_name: str = "",
+) -> FeatureSet:
+    """One exit's features of the records; the network is left in the mode that it was in.
+
+    Args:
+        exit_name: instead of ``TEST.EXIT``.
+    Raises:
+        UsageError: the network has no such exit or embedding.
+    """
+    chosen = retrieval_model(model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
+    was_training = model.training
+    model.eval()
+    features = extract_features(
+        chosen.eval(),
+        build_eval_loader(cfg, splits.root, records, device=device),
+        records,
+        device=device,
+        mean=cfg.INPUT.MEAN,
+        std=cfg.INPUT.STD,
+        flip=cfg.TEST.FLIP,
+    )
+    model.train(was_training)
+    return features
+
+
+def features_by_query(
+    cfg: CfgNode,
+    model: ReidModel,
+    splits: Splits,
+    records: Sequence[ImageRecord],
+    *,
+    device: torch.device,
+    query_modalities: Sequence[Modality],
+) -> dict[Modality, FeatureSet]:
+    """Features for the protocols whose queries are of each modality.
+
+    Queries leave the network at ``TEST.EXIT``; images of the other modality, which are these
+    protocols' galleries, at ``TEST.GALLERY_EXIT``.
+    """
+    features = features_of(cfg, model, splits, records, device=device)
+    gallery_exit = cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
+    if gallery_exit == cfg.TEST.EXIT:
+        return dict.fromkeys(query_modalities, features)
+    other = features_of(cfg, model, splits, records, device=device, exit_name=gallery_exit)
+    return {modality: mixed(features, other, modality) for modality in query_modalities}
+
+
+def mixed(queries: FeatureSet, gallery: FeatureSet, query_modality: Modality) -> FeatureSet:
+    """One set of the same images: one modality's rows of the first, the other's of the second."""
+    asking = (queries.modality == query_modality)[:, None]
+    return replace(queries, features=np.where(asking, queries.features, gallery.features))
+
+
+def embedding_name(cfg: CfgNode) -> str:
+    """What ``TEST.EMBED`` comes to for this network and exit."""
+    whole_only = cfg.TEST.EXIT != "deep" or not cfg.MODEL.MGIM.ENABLED
+    return "global" if whole_only else cfg.TEST.EMBED
+
+
+def exit_names(cfg: CfgNode) -> str:
+    """The exit, or ``<queries'> / <gallery's>``."""
+    gallery = cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
+    return cfg.TEST.EXIT if gallery == cfg.TEST.EXIT else f"{cfg.TEST.EXIT} / {gallery}"

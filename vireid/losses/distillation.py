@@ -1,0 +1,66 @@
+"""What a student learns from a teacher: its softened posterior and its embedding."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def distillation_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float,
+    *,
+    scale_t2: bool = True,
+    detach: bool = True,
+) -> Tensor:
+    """Divergence of the student's softened posterior from the teacher's, KL(teacher ‖ student).
+
+    Args:
+        student_logits: (B, C).
+        teacher_logits: (B, C).
+        temperature: T > 0 that divides both.
+        scale_t2: multiply by T²: gradients shrink with 1 / T² otherwise, and a sweep of T would be
+            one of the weight.
+        detach: take the teacher as a constant, though it be a head of the same network.
+    Returns:
+        () nats, mean over the batch; 0 for equal posteriors.
+    Raises:
+        ValueError: shapes differ, or the temperature is not positive.
+    Source: Hinton et al., Distilling the Knowledge in a Neural Network, 2015, §2.
+    """
+    if student_logits.shape != teacher_logits.shape:
+        raise ValueError(
+            f"student logits {tuple(student_logits.shape)} and teacher logits "
+            f"{tuple(teacher_logits.shape)} differ in shape: both need the same identities"
+        )
+    if temperature <= 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    if detach:
+        teacher_logits = teacher_logits.detach()
+    student = F.log_softmax(student_logits / temperature, dim=1)
+    teacher = F.log_softmax(teacher_logits / temperature, dim=1)
+    divergence = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    return divergence * temperature**2 if scale_t2 else divergence
+
+
+def unit_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared distance between embeddings brought to unit length.
+
+    Args:
+        student, teacher: (B, D).
+    Returns:
+        () mean over the batch, in [0, 4]; whatever the lengths.
+    """
+    difference = F.normalize(student, dim=1) - F.normalize(teacher, dim=1)
+    return difference.square().sum(dim=1).mean()
+
+
+def raw_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared distance between embeddings as they are, mean over the batch.
+
+    Args:
+        student, teacher: (B, D).
+    Source: Zhang et al., Be Your Own Teacher, ICCV 2019, eq. 5.
+    """
+    return (student - teacher).square().sum(dim=1).mean()

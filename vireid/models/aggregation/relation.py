@@ -1,0 +1,110 @@
+"""Relations between the parts of an image: every part's vector, informed by the others'.
+
+All take ``pooled`` (B, N, C), the parts as they were pooled, ``reduced`` (B, N, d), the same at
+their final length, and ``related`` (N, N) bool, which parts belong together (each to itself), and
+return (B, N, d).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GRAPH_TEMPERATURE = 0.1  # of the softmax over cosine similarities [ours]
+
+
+class PartLinear(nn.Module):
+    """Linear map, batch normalisation over images and parts, ReLU.
+
+    Args:
+        channels, dim: lengths of a part's vector before and after.
+    """
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, dim, bias=False)
+        self.norm = nn.BatchNorm1d(dim)
+
+    def forward(self, parts: Tensor) -> Tensor:
+        """(B, N, channels) → (B, N, dim)."""
+        flat = self.norm(self.linear(parts).flatten(0, 1))
+        return F.relu(flat).view(*parts.shape[:2], -1)
+
+
+class Unrelated(nn.Module):
+    """Parts as they are, the features of PCB and MGN."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+
+    def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
+        return reduced
+
+
+class OneVsRest(nn.Module):
+    """``q = r + ψ([r; ρ(mean of the other parts)])``; a part without others stays as it is.
+
+    Source: Park and Ham, Relation Network for Person Re-identification, AAAI 2020.
+    """
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.rest = PartLinear(channels, dim)
+        self.join = PartLinear(2 * dim, dim)
+
+    def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
+        others = related & ~torch.eye(len(related), dtype=torch.bool, device=related.device)
+        accompanied = others.any(dim=1).nonzero().flatten()
+        if not len(accompanied):
+            return reduced
+        share = others / others.sum(dim=1, keepdim=True)
+        rest = self.rest(share[accompanied].to(pooled.dtype) @ pooled)
+        joined = self.join(torch.cat([reduced[:, accompanied], rest], dim=2))
+        return reduced.index_add(1, accompanied, joined)
+
+
+class PartAttention(nn.Module):
+    """Scaled dot-product attention between parts, normalised and added.
+
+    Source: after the intra-modality weighted-part attention of Ye et al., Dynamic Dual-Attentive
+        Aggregation Learning (DDAG), ECCV 2020; scaling, normalisation and place are ours.
+    """
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        inner = dim // 2
+        self.query, self.key, self.value = (nn.Linear(dim, inner, bias=False) for _ in range(3))
+        self.out = nn.Linear(inner, dim, bias=False)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
+        attended = F.scaled_dot_product_attention(
+            self.query(reduced), self.key(reduced), self.value(reduced), attn_mask=related
+        )
+        return reduced + self.norm(self.out(attended))
+
+
+class PartGraph(nn.Module):
+    """One graph convolution over parts, weighted by their cosine similarity."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.update = PartLinear(dim, dim)
+
+    def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
+        unit = F.normalize(reduced.float(), dim=2)
+        similarity = (unit @ unit.transpose(1, 2)) / GRAPH_TEMPERATURE
+        weights = similarity.masked_fill(~related, -torch.inf).softmax(dim=2)
+        return reduced + self.update(weights.to(reduced.dtype) @ reduced)
+
+
+# MODEL.MGIM.RELATION → (channels of the pooled parts, length of the reduced ones) → a relation
+RELATIONS: dict[str, Callable[[int, int], nn.Module]] = {
+    "one_vs_rest": OneVsRest,
+    "attention": PartAttention,
+    "graph": PartGraph,
+    "none": Unrelated,
+}
