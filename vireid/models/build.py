@@ -10,14 +10,15 @@ from torch import nn
 from yacs.config import CfgNode
 
 from vireid.models.aggregation.pooling import AvgPool, GeMPool
-from vireid.models.backbones.osnet import VARIANTS, OSNetBackbone
+from vireid.models.backbones import osnet, resnet
 from vireid.models.reid_model import ReidModel
 from vireid.models.two_stream import TwoStream
 from vireid.models.weights import imagenet_file, load_backbone_weights
 
-# name → a module with ``stages`` (nn.ModuleList) and ``stage_channels``
+# name → a module with ``stages`` (nn.ModuleList), ``stage_channels`` and ``stage_strides``
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
-    name: partial(OSNetBackbone, name) for name in VARIANTS
+    **{name: partial(osnet.OSNetBackbone, name) for name in osnet.VARIANTS},
+    **{name: partial(resnet.ResNetBackbone, name) for name in resnet.VARIANTS},
 }
 POOLS: dict[str, Callable[[float], nn.Module]] = {
     "gem": GeMPool,

@@ -42,6 +42,7 @@ class OSNetBackbone(nn.Module):
     Attributes:
         stages: conv1 (with its max pooling) … conv5; parameters keep torchreid's names inside.
         stage_channels: channels of each stage's map.
+        stage_strides: pixels of the image per position of each stage's map.
     Raises:
         ValueError: unknown variant.
     """
@@ -57,6 +58,7 @@ class OSNetBackbone(nn.Module):
             for names in MODULES[file_name]
         )
         self.stage_channels = tuple(_out_channels(stage) for stage in self.stages)
+        self.stage_strides = (4, 8, 16, 16, 16)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) → (B, C, H/16, W/16)."""
