@@ -6,6 +6,7 @@ import torch
 
 from vireid.cli.common import choices
 from vireid.config import load_config
+from vireid.losses.build import build_criterion
 from vireid.models.build import build_model
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -15,7 +16,7 @@ FOUND = sorted(path for path in CONFIGS.glob("**/*.yaml") if not path.name.start
 def test_every_config_on_disk_is_found():
     names = [name for _, _, files in os.walk(CONFIGS) for name in files]
     assert len(FOUND) == sum(not name.startswith("_") for name in names)
-    assert len(FOUND) >= 3
+    assert len(FOUND) >= 7
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: str(path.relative_to(CONFIGS)))
@@ -28,3 +29,29 @@ def test_config_loads_and_its_network_builds(path):
     with torch.inference_mode():
         output = model(torch.zeros(2, 3, 64, 32), torch.tensor([False, True]))
     assert output.deep.logits.shape == (2, classes)
+
+
+def test_agw_trains_by_its_published_recipe():
+    cfg = load_config(CONFIGS / "baselines/agw.yaml", choices=choices(), environment={})
+    solver = cfg.SOLVER
+    assert (solver.OPTIMIZER, solver.BASE_LR, solver.BACKBONE_LR_FACTOR) == ("sgd", 0.1, 0.1)
+    assert (solver.EPOCHS, solver.WARMUP_EPOCHS, solver.STEPS) == (81, 10, [20, 50])
+    assert (solver.WEIGHT_DECAY, solver.MOMENTUM, solver.GAMMA) == (5e-4, 0.9, 0.1)
+    assert set(build_criterion(cfg).weights) == {"identity", "weighted_triplet"}
+    assert cfg.LOSS.IDENTITY.LABEL_SMOOTHING == 0
+    assert (cfg.SAMPLER.IDENTITIES, cfg.SAMPLER.IMAGES) == (8, 4)
+    assert (cfg.INPUT.SIZE, cfg.INPUT.PAD, cfg.INPUT.FLIP) == ([288, 144], 10, 0.5)
+    assert cfg.INPUT.ERASE == cfg.INPUT.GRAYSCALE == cfg.INPUT.CHANNEL_EXCHANGE == 0
+    assert (cfg.MODEL.BACKBONE, cfg.MODEL.SHARED_DEPTH) == ("resnet50_nonlocal1", 4)
+    assert not cfg.MODEL.SDM.ENABLED and not cfg.MODEL.MGIM.ENABLED
+
+
+def test_agw_as_in_its_paper_differs_in_the_blocks_alone():
+    paper, code = (
+        load_config(CONFIGS / "baselines" / name, choices=choices(), environment={})
+        for name in ("agw_paper.yaml", "agw.yaml")
+    )
+    paper.defrost()
+    assert paper.MODEL.BACKBONE == "resnet50_nonlocal"
+    paper.MODEL.BACKBONE = code.MODEL.BACKBONE
+    assert paper == code

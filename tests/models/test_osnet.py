@@ -68,14 +68,16 @@ def test_maps_have_the_published_shapes_at_288x144(variant: str, channels: tuple
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_states_its_true_stage_channels(variant: str):
+def test_every_variant_states_its_true_stage_channels_and_strides(variant: str):
     backbone = OSNetBackbone(variant).eval()
-    maps, channels = torch.zeros(1, 3, 64, 32), []
+    maps, channels, strides = torch.zeros(1, 3, 64, 32), [], []
     with torch.no_grad():
         for stage in backbone.stages:
             maps = stage(maps)
             channels.append(maps.shape[1])
+            strides.append((64 / maps.shape[2], 32 / maps.shape[3]))
     assert backbone.stage_channels == tuple(channels)
+    assert strides == [(stride, stride) for stride in backbone.stage_strides]
 
 
 def test_building_imports_nothing_of_torchreids_package():

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from vireid.errors import UsageError
 from vireid.models.aggregation.parts import MultiGranularityParts
 from vireid.models.aggregation.pooling import AvgPool, GeMPool, MaxPool
-from vireid.models.backbones.osnet import VARIANTS, OSNetBackbone
+from vireid.models.backbones import osnet, resnet
 from vireid.models.heads import PartFeatures, PartsHead, ShallowHead
 from vireid.models.reid_model import ReidModel
 from vireid.models.shallow import SHALLOW_HEADS
@@ -23,7 +23,8 @@ from vireid.models.weights import imagenet_file, load_backbone_weights
 
 # name → a module with ``stages`` (nn.ModuleList), ``stage_channels`` and ``stage_strides``
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
-    name: partial(OSNetBackbone, name) for name in VARIANTS
+    **{name: partial(osnet.OSNetBackbone, name) for name in osnet.VARIANTS},
+    **{name: partial(resnet.ResNetBackbone, name) for name in resnet.VARIANTS},
 }
 POOLS: dict[str, Callable[[float], nn.Module]] = {
     "gem": GeMPool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,11 @@ from vireid.errors import CheckpointError
 
 MIN_MATCH = 0.95  # share of the backbone's entries that a file must hold
 COUNTER = ".num_batches_tracked"  # how long BatchNorm trained: old files lack it, nothing needs it
-IGNORED = ("classifier.", "fc.")  # what torchreid's files hold beyond the backbone
+IGNORED = ("classifier.", "fc.")  # what published files hold beyond the backbone
+ADDED = ".nonlocal"  # in the names of blocks that no published file holds: they start anew
+# torchvision's files by the beginning of a backbone's name, in the order in which they are taken:
+# IMAGENET1K_V1, which AGW started from, and V2.
+TORCHVISION = {"resnet50": ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth")}
 
 
 def read_tensors(path: Path) -> dict:
@@ -34,67 +38,85 @@ def read_tensors(path: Path) -> dict:
 
 
 def imagenet_file(backbone: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where torchreid caches its ImageNet weights.
+    """Where torchreid caches an OSNet's ImageNet weights, or torch.hub torchvision's.
 
     Raises:
         CheckpointError: the file is not there; says where to get it and where to put it.
     """
     cache = environment.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(environment.get("TORCH_HOME", f"{cache}/torch")).expanduser()
-    path = home / "checkpoints" / f"{backbone}_imagenet.pth"
-    if not path.is_file():
-        raise CheckpointError(
-            f"no ImageNet weights for {backbone}: get {path.name} from torchreid's model zoo "
-            "(https://kaiyangzhou.github.io/deep-person-reid/MODEL_ZOO) and save it as "
-            f"{path}, or name its path in MODEL.PRETRAINED, or train from scratch with "
-            "MODEL.PRETRAINED none"
-        )
-    return path
+    published = TORCHVISION.get(backbone.split("_")[0])
+    if published:
+        paths = [home / "hub" / "checkpoints" / name for name in published]
+        source = f"https://download.pytorch.org/models/{published[0]}"
+    else:
+        paths = [home / "checkpoints" / f"{backbone}_imagenet.pth"]
+        source = "torchreid's model zoo (https://kaiyangzhou.github.io/deep-person-reid/MODEL_ZOO)"
+    for path in paths:
+        if path.is_file():
+            return path
+    raise CheckpointError(
+        f"no ImageNet weights for {backbone}: get {paths[0].name} from {source} and save it as "
+        f"{paths[0]}, or name its path in MODEL.PRETRAINED, or train from scratch with "
+        "MODEL.PRETRAINED none"
+    )
 
 
 def load_backbone_weights(stages: nn.ModuleList, path: Path) -> str:
-    """Copies a torchreid state dict into the backbone's stages.
+    """Copies a published state dict into the backbone's stages.
 
     Args:
-        stages: modules whose parameters keep torchreid's names inside each stage.
+        stages: modules whose parameters keep the published names inside each stage.
         path: a state dict, bare or under ``state_dict``; ``module.`` prefixes are dropped.
     Returns:
         one line that says what was loaded.
     Raises:
-        CheckpointError: fewer than 95 % of the backbone's entries match in name and shape.
+        CheckpointError: fewer than 95 % of the backbone's entries match in name and shape; blocks
+            added to the published network count only if the file holds them.
     """
     found = _state_dict(read_tensors(path), path)
-    targets = {
+    entries = {
         key: tensor
         for stage in stages
         for key, tensor in stage.state_dict().items()
         if not key.endswith(COUNTER)
     }
-    missing = [key for key in targets if key not in found]
-    misfit = [
-        f"{key} {tuple(found[key].shape)} instead of {tuple(tensor.shape)}"
-        for key, tensor in targets.items()
-        if key in found and found[key].shape != tensor.shape
-    ]
-    unused = [
-        key
-        for key in found
-        if key not in targets and not key.startswith(IGNORED) and not key.endswith(COUNTER)
-    ]
-    matched = len(targets) - len(missing) - len(misfit)
-    summary = f"{matched} of {len(targets)} backbone entries from {path}"
-    details = "; ".join(
-        f"{name}: {', '.join(keys[:3])}{' …' if len(keys) > 3 else ''} ({len(keys)})"
-        for name, keys in (("missing", missing), ("other shape", misfit), ("not used", unused))
-        if keys
-    )
-    if matched < MIN_MATCH * len(targets):
+    new = [key for key in entries if ADDED in key and key not in found]
+    targets = {key: tensor for key, tensor in entries.items() if key not in new}
+    fitting = [k for k in targets if k in found and found[k].shape == targets[k].shape]
+    summary = f"{len(fitting)} of {len(targets)} backbone entries from {path}"
+    details = _differences(targets, found, new)
+    if len(fitting) < MIN_MATCH * len(targets):
         raise CheckpointError(f"only {summary} match: weights of another network? {details}")
     with torch.no_grad():
-        for key, tensor in targets.items():
-            if key in found and found[key].shape == tensor.shape:
-                tensor.copy_(found[key])
+        for key in fitting:
+            targets[key].copy_(found[key])
     return f"loaded {summary}" + (f" ({details})" if details else "")
+
+
+def _differences(
+    targets: Mapping[str, Tensor], found: Mapping[str, Tensor], new: Sequence[str]
+) -> str:
+    """What did not find its counterpart, the first names and how many; empty if all did."""
+    groups = {
+        "missing": [key for key in targets if key not in found],
+        "other shape": [
+            f"{key} {tuple(found[key].shape)} instead of {tuple(tensor.shape)}"
+            for key, tensor in targets.items()
+            if key in found and found[key].shape != tensor.shape
+        ],
+        "not used": [
+            key
+            for key in found
+            if key not in targets and not key.startswith(IGNORED) and not key.endswith(COUNTER)
+        ],
+        "new": new,
+    }
+    return "; ".join(
+        f"{name}: {', '.join(keys[:3])}{' …' if len(keys) > 3 else ''} ({len(keys)})"
+        for name, keys in groups.items()
+        if keys
+    )
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,277 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights, resnet50
+
+from vireid.config.defaults import default_config
+from vireid.errors import CheckpointError
+from vireid.models.backbones.resnet import VARIANTS, NonLocal, ResNetBackbone
+from vireid.models.build import build_model
+from vireid.models.two_stream import share_stages
+from vireid.models.weights import TORCHVISION, imagenet_file, load_backbone_weights
+
+# Unique parameters of the stages; torchvision's own 25,557,032 without its classifier's 2,049,000.
+PARAMETERS = {
+    "resnet50": 23_508_032,
+    "resnet50_nonlocal": 30_866_496,
+    "resnet50_nonlocal1": 23_508_032 + 2 * 3_587 + 3 * 7_171,
+}
+# resnet50 at 0 … 5 stages for each stream alone
+TWO_STREAM = (23_508_032, 23_517_568, 23_733_376, 24_952_960, 32_051_328, 47_016_064)
+
+
+def parameters(*modules: nn.Module) -> int:
+    return sum({id(p): p.numel() for m in modules for p in m.parameters()}.values())
+
+
+def randomise(network: nn.Module, seed: int = 0) -> None:
+    """Fresh norms are the identity, and those of a new non-local block are zero."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.weight, 0.5, 1.0),
+                (module.bias, -0.2, 0.2),
+                (module.running_mean, -0.2, 0.2),
+                (module.running_var, 0.5, 1.5),
+            ):
+                nn.init.uniform_(tensor, low, high, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def torchvision_network() -> nn.Module:
+    torch.manual_seed(3)
+    network = resnet50(weights=None)
+    randomise(network)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def weights_file(torchvision_network: nn.Module, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "resnet50.pth"
+    torch.save(torchvision_network.state_dict(), path)
+    return path
+
+
+def stage_maps(backbone: nn.Module, images: Tensor) -> list[Tensor]:
+    maps = []
+    with torch.no_grad():
+        for stage in backbone.stages:
+            images = stage(images)
+            maps.append(images)
+    return maps
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_parameters_are_counted_to_the_unit(variant: str):
+    assert parameters(ResNetBackbone(variant)) == PARAMETERS[variant]
+
+
+@pytest.mark.parametrize("shared_depth", range(6))
+def test_two_streams_are_counted_to_the_unit(shared_depth: int):
+    network = share_stages(ResNetBackbone("resnet50").stages, shared_depth)
+    assert parameters(network) == TWO_STREAM[5 - shared_depth]
+
+
+def test_two_streams_with_published_blocks_and_bnneck_have_23550351_parameters():
+    streams = share_stages(ResNetBackbone("resnet50_nonlocal1").stages, 4)
+    assert parameters(streams, nn.BatchNorm1d(2048)) == 23_550_351
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_maps_have_the_stated_channels_and_strides(variant: str):
+    backbone = ResNetBackbone(variant).eval()
+    assert backbone.stage_channels == (64, 256, 512, 1024, 2048)
+    assert backbone.stage_strides == (4, 4, 8, 16, 16)
+    images = torch.zeros(1, 3, 96, 48)
+    assert [tuple(maps.shape) for maps in stage_maps(backbone, images)] == [
+        (1, channels, 96 // stride, 48 // stride)
+        for channels, stride in zip(backbone.stage_channels, backbone.stage_strides, strict=True)
+    ]
+    with torch.no_grad():
+        assert backbone(images).shape == (1, 2048, 6, 3)
+
+
+def test_maps_have_agws_shapes_at_288x144():
+    maps = stage_maps(ResNetBackbone("resnet50").eval(), torch.zeros(1, 3, 288, 144))
+    sides = ((72, 36), (72, 36), (36, 18), (18, 9), (18, 9))
+    assert [tuple(m.shape[2:]) for m in maps] == list(sides)
+
+
+def test_stages_compute_what_torchvisions_network_computes(
+    torchvision_network: nn.Module, weights_file: Path
+):
+    backbone = ResNetBackbone("resnet50").eval()
+    line = load_backbone_weights(backbone.stages, weights_file)
+    assert line == f"loaded 265 of 265 backbone entries from {weights_file}"
+    images = torch.randn(2, 3, 96, 48)
+    maps = stage_maps(backbone, images)
+    network = torchvision_network
+    with torch.no_grad():
+        expected = network.maxpool(network.relu(network.bn1(network.conv1(images))))
+        assert torch.equal(maps[0], expected)
+        for name, actual in zip(("layer1", "layer2", "layer3"), maps[1:], strict=False):
+            expected = getattr(network, name)(expected)
+            assert expected.std() > 0.1
+            torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
+
+
+def test_last_stage_is_torchvisions_without_its_stride(
+    torchvision_network: nn.Module, weights_file: Path
+):
+    """Every second position of its first bottleneck's map is torchvision's whole map."""
+    backbone = ResNetBackbone("resnet50").eval()
+    load_backbone_weights(backbone.stages, weights_file)
+    maps = torch.randn(1, 1024, 6, 4).relu()
+    with torch.no_grad():
+        ours = backbone.stages[4].layer4[0](maps)
+        theirs = torchvision_network.layer4[0](maps)
+    assert ours.shape == (1, 2048, 6, 4) and theirs.shape == (1, 2048, 3, 2)
+    torch.testing.assert_close(ours[:, :, ::2, ::2], theirs, rtol=0, atol=1e-4)
+
+
+def test_new_blocks_are_not_missing_from_a_file_and_change_nothing(weights_file: Path):
+    plain, with_blocks = (ResNetBackbone(name).eval() for name in ("resnet50", "resnet50_nonlocal"))
+    load_backbone_weights(plain.stages, weights_file)
+    line = load_backbone_weights(with_blocks.stages, weights_file)
+    assert f"loaded 265 of 265 backbone entries from {weights_file} (new: layer2.nonlocal" in line
+    assert "missing" not in line and "not used" not in line
+    blocks = [m for m in with_blocks.modules() if isinstance(m, NonLocal)]
+    assert len(blocks) == 5
+    images = torch.randn(2, 3, 64, 32)
+    with torch.no_grad():
+        assert torch.equal(with_blocks(images), plain(images))
+        for block in blocks:
+            nn.init.ones_(block.norm.weight)
+        assert not torch.equal(with_blocks(images), plain(images))
+
+
+def test_blocks_that_a_file_holds_are_loaded(tmp_path: Path):
+    first, second = (ResNetBackbone("resnet50_nonlocal1") for _ in range(2))
+    randomise(first)
+    entries = {k: v for stage in first.stages for k, v in stage.state_dict().items()}
+    path = tmp_path / "with_blocks.pth"
+    torch.save(entries, path)
+    line = load_backbone_weights(second.stages, path)
+    assert line == f"loaded 325 of 325 backbone entries from {path}"
+    held = {k: v for stage in second.stages for k, v in stage.state_dict().items()}
+    assert all(torch.equal(held[k], v) for k, v in entries.items() if "num_batches" not in k)
+
+
+def test_blocks_stand_after_the_last_bottlenecks_of_two_layers():
+    stages = ResNetBackbone("resnet50_nonlocal").stages
+    names = [list(getattr(stages[i], f"layer{i}")._modules) for i in range(1, 5)]
+    assert names == [
+        ["0", "1", "2"],
+        ["0", "1", "2", "nonlocal2", "3", "nonlocal3"],
+        ["0", "1", "2", "3", "nonlocal3", "4", "nonlocal4", "5", "nonlocal5"],
+        ["0", "1", "2"],
+    ]
+    assert stages[2].layer2.nonlocal3.theta.weight.shape == (256, 512, 1, 1)
+    assert stages[3].layer3.nonlocal5.out.weight.shape == (1024, 512, 1, 1)
+
+
+@pytest.mark.parametrize(("inner", "count"), [(1, 3_587), (256, 526_592)])
+def test_a_block_on_512_channels_is_counted_to_the_unit(inner: int, count: int):
+    assert parameters(NonLocal(512, inner)) == count
+
+
+@pytest.mark.parametrize("inner", [1, 3])
+def test_block_matches_a_loop_over_positions(inner: int):
+    torch.manual_seed(0)
+    block = NonLocal(4, inner).double().eval()
+    randomise(block)
+    maps = torch.randn(2, 4, 3, 2, dtype=torch.float64)
+
+    def linear(conv: nn.Conv2d, vector: Tensor) -> Tensor:
+        return conv.weight[:, :, 0, 0] @ vector + conv.bias
+
+    expected = torch.empty_like(maps)
+    places = [(row, column) for row in range(3) for column in range(2)]
+    with torch.no_grad():
+        for image in range(2):
+            for r, c in places:
+                here, mixed = maps[image, :, r, c], torch.zeros(inner, dtype=torch.float64)
+                for row, column in places:
+                    there = maps[image, :, row, column]
+                    alike = linear(block.theta, here) @ linear(block.phi, there) / len(places)
+                    mixed += alike * linear(block.g, there)
+                norm, out = block.norm, linear(block.out, mixed)
+                out = (out - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+                expected[image, :, r, c] = here + out * norm.weight + norm.bias
+        actual = block(maps)
+    torch.testing.assert_close(actual, expected)
+    assert (actual - maps).abs().max() > 0.1
+
+
+def test_block_holds_products_beyond_half_precision():
+    block = NonLocal(4, 3).eval()
+    for conv, bias in ((block.theta, 150.0), (block.phi, 150.0), (block.g, 0.1)):
+        nn.init.zeros_(conv.weight)
+        nn.init.constant_(conv.bias, bias)  # 3 · 150² = 67,500, and float16 ends at 65,504
+    nn.init.constant_(block.out.weight, 1 / 3)
+    nn.init.zeros_(block.out.bias)
+    nn.init.ones_(block.norm.weight)
+    block.norm.eps = 0.0
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.float16):
+        mixed = block(torch.zeros(1, 4, 3, 2))
+    torch.testing.assert_close(mixed.float(), torch.full((1, 4, 3, 2), 6750.0), rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_new_block_leaves_the_map_and_lets_gradients_reach_its_norm(training: bool):
+    torch.manual_seed(0)
+    block = NonLocal(8, 4).train(training)
+    maps = torch.randn(2, 8, 5, 3)
+    mixed = block(maps)
+    assert torch.equal(mixed, maps)
+    mixed.square().sum().backward()
+    assert block.norm.weight.grad.abs().sum() > 0
+
+
+def test_unknown_variant_names_the_choices():
+    with pytest.raises(ValueError, match=r"'resnet9'.*resnet50.*resnet50_nonlocal1"):
+        ResNetBackbone("resnet9")
+
+
+def test_file_names_are_torchvisions():
+    urls = (ResNet50_Weights.IMAGENET1K_V1.url, ResNet50_Weights.IMAGENET1K_V2.url)
+    assert TORCHVISION["resnet50"] == tuple(url.rsplit("/")[-1] for url in urls)
+
+
+@pytest.mark.parametrize("backbone", VARIANTS)
+def test_imagenet_weights_are_looked_for_where_torch_hub_keeps_them(tmp_path: Path, backbone: str):
+    environment = {"TORCH_HOME": str(tmp_path)}
+    folder = tmp_path / "hub" / "checkpoints"
+    with pytest.raises(CheckpointError) as caught:
+        imagenet_file(backbone, environment)
+    first, second = (folder / name for name in TORCHVISION["resnet50"])
+    assert f"save it as {first}" in str(caught.value)
+    assert ResNet50_Weights.IMAGENET1K_V1.url in str(caught.value)
+    assert "MODEL.PRETRAINED none" in str(caught.value)
+    folder.mkdir(parents=True)
+    second.touch()
+    assert imagenet_file(backbone, environment) == second
+    first.touch()
+    assert imagenet_file(backbone, environment) == first
+
+
+def test_build_model_reads_torch_hubs_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_file: Path
+):
+    path = tmp_path / "hub" / "checkpoints" / TORCHVISION["resnet50"][0]
+    path.parent.mkdir(parents=True)
+    path.symlink_to(weights_file)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cfg = default_config()
+    cfg.MODEL.BACKBONE, cfg.MODEL.SHARED_DEPTH = "resnet50_nonlocal1", 4
+    network, origin = build_model(cfg, 5)
+    assert str(path) in origin
+    weights = torch.load(weights_file, weights_only=True)
+    for stem in (network.backbone.visible[0], network.backbone.infrared[0]):
+        assert torch.equal(stem.conv1.weight, weights["conv1.weight"])
+    layer3 = network.backbone.shared[2].layer3
+    assert torch.equal(layer3[-2].conv3.weight, weights["layer3.5.conv3.weight"])
+    assert network.head.bnneck.num_features == 2048
