@@ -22,6 +22,7 @@ ALLOWED = {
     "evaluation": set(),
     "engine": {"config", "data", "models", "losses", "evaluation"},
     "analysis": {"config", "engine", "data", "models", "losses", "evaluation"},
+    "__main__": {"cli"},
     "cli": {"config", "analysis", "engine", "data", "models", "evaluation"},
 }
 

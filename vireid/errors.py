@@ -4,6 +4,8 @@ A message says what was wrong, the value seen, and what to do. Anything else tha
 is a bug of this project and keeps its traceback (exit code 1).
 """
 
+from collections.abc import Sequence
+
 
 class VireidError(Exception):
     """Base of every error that ends a tool with one readable message instead of a traceback."""
@@ -15,6 +17,19 @@ class UsageError(VireidError):
     """Command line or configuration mistake; also a run folder already in use."""
 
     exit_code = 2
+
+
+class ConfigError(UsageError):
+    """Options that cannot be used.
+
+    Args:
+        what: is wrong, and where.
+        problems: one line each, all there are.
+    """
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        super().__init__("\n  - ".join([f"{what}:", *problems]))
+        self.problems = tuple(problems)
 
 
 class DataError(VireidError):
@@ -33,6 +48,12 @@ class DivergedError(VireidError):
     """The training loss is not finite."""
 
     exit_code = 5
+
+
+class SweepError(VireidError):
+    """Some runs of a sweep failed; the others are finished."""
+
+    exit_code = 1
 
 
 class StoppedError(VireidError):

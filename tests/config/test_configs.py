@@ -5,18 +5,25 @@ import pytest
 import torch
 
 from vireid.cli.common import choices
-from vireid.config import load_config
+from vireid.config import dump_config, load_config
+from vireid.config.sweep import read_sweep
+from vireid.engine.sweep import plan_runs
 from vireid.losses.build import build_criterion
 from vireid.models.build import build_model
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-FOUND = sorted(path for path in CONFIGS.glob("**/*.yaml") if not path.name.startswith("_"))
+SWEEPS = sorted(CONFIGS.glob("sweeps/**/*.yaml"))
+FOUND = sorted(
+    path
+    for path in CONFIGS.glob("**/*.yaml")
+    if not path.name.startswith("_") and path not in SWEEPS
+)
 
 
 def test_every_config_on_disk_is_found():
     names = [name for _, _, files in os.walk(CONFIGS) for name in files]
-    assert len(FOUND) == sum(not name.startswith("_") for name in names)
-    assert len(FOUND) >= 7
+    assert len(FOUND) + len(SWEEPS) == sum(not name.startswith("_") for name in names)
+    assert len(FOUND) >= 10 and len(SWEEPS) >= 1
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: str(path.relative_to(CONFIGS)))
@@ -55,3 +62,24 @@ def test_agw_as_in_its_paper_differs_in_the_blocks_alone():
     assert paper.MODEL.BACKBONE == "resnet50_nonlocal"
     paper.MODEL.BACKBONE = code.MODEL.BACKBONE
     assert paper == code
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_configuration_of_a_sweep_can_be_used(path):
+    sweep, allowed = read_sweep(path), choices()
+    runs = plan_runs(
+        sweep,
+        [],
+        lambda words: load_config(sweep.base, words, choices=allowed, environment={}),
+        environment={},
+    )
+    assert len(runs) == len(sweep.cells) * len(sweep.seeds) * max(1, len(sweep.trials))
+    assert sweep.output == Path("runs/sweeps") / path.stem
+    assert len({run.folder for run in runs}) == len(runs)
+    assert len({dump_config(run.cfg) for run in runs}) == len(runs)
+
+
+def test_the_shared_depth_sweep_covers_every_depth():
+    sweep = read_sweep(CONFIGS / "sweeps/shared_depth.yaml")
+    assert [cell.labels for cell in sweep.cells] == [(str(depth),) for depth in range(6)]
+    assert sweep.base == CONFIGS / "sysu.yaml" and sweep.seeds == (0, 1, 2)

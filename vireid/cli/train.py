@@ -13,10 +13,9 @@ from vireid.analysis.curves import draw_run
 from vireid.analysis.table import as_markdown, table_rows
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, read_config, tool
 from vireid.config import apply_overrides
-from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_splits, prepare_data
 from vireid.engine.experiment import train_and_score
-from vireid.engine.resume import HARMLESS
+from vireid.engine.resume import changed_options
 from vireid.engine.run import LAST, run_folder
 from vireid.errors import UsageError
 
@@ -107,8 +106,7 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
 
 def _require_same_options(folder: Path, cfg: CfgNode) -> None:
     """A finished run of other options must not pass for one of these."""
-    before, now = (flatten(to_dict(one)) for one in (read_config(folder / "config.yaml", []), cfg))
-    changed = [key for key in now if now[key] != before[key] and key not in HARMLESS]
+    changed = changed_options(folder, cfg)
     if changed:
         raise UsageError(
             f"{folder} was trained with another {', '.join(changed)}: replace it with --overwrite, "

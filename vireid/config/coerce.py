@@ -1,5 +1,6 @@
 """Turns what stands in a YAML file or on the command line into an option's own type."""
 
+import math
 from typing import Any
 
 import yaml
@@ -40,6 +41,18 @@ def parse_override(text: str, default: Any) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         raise ValueError("cannot be read as a value") from error
     return coerce(value, default)
+
+
+def override_text(value: Any) -> str:
+    """What stands on the command line for an option's value: undone by :func:`parse_override`.
+
+    >>> override_text([288, 144])
+    '[288, 144]'
+    """
+    if isinstance(value, str):
+        return value
+    text = yaml.safe_dump(value, default_flow_style=True, width=math.inf)
+    return text.strip().removesuffix("...").strip()  # which end a document that is one scalar
 
 
 def _to_bool(value: Any) -> bool:

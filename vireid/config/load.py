@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 from vireid.config.coerce import coerce, parse_override
 from vireid.config.defaults import default_config
 from vireid.config.validate import find_problems
-from vireid.errors import UsageError
+from vireid.errors import ConfigError, UsageError
 
 BASE_KEY = "_BASE_"
 
@@ -57,7 +57,7 @@ def load_config(
         choices: allowed names of options whose tables live in other packages, by key.
         environment: where ``VIREID_DATA`` is looked up; the process's own by default.
     Raises:
-        UsageError: one message with *all* the problems found.
+        ConfigError: one message with *all* the problems found.
     """
     environment = os.environ if environment is None else environment
     cfg, problems = default_config(), []
@@ -78,7 +78,7 @@ def apply_overrides(
     """A frozen copy of ``cfg`` with ``KEY VALUE`` pairs applied; ``cfg`` itself stays as it is.
 
     Raises:
-        UsageError: one message with all the problems found.
+        ConfigError: one message with all the problems found.
     """
     changed = cfg.clone()
     changed.defrost()
@@ -98,13 +98,14 @@ def to_dict(cfg: CfgNode) -> dict[str, Any]:
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
     """``{"A": {"B": 1}}`` → ``{"A.B": 1}``; an empty group stays a key of its own."""
-    return dict(_leaves(tree))
+    return dict(leaves(tree))
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values; a name comes twice when both spellings of it are there."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
@@ -114,7 +115,7 @@ def _finish(
 ) -> CfgNode:
     problems = problems + find_problems(cfg, choices)  # a value of a wrong type was never set
     if problems:
-        raise UsageError(f"configuration ({source}) has problems:\n  - " + "\n  - ".join(problems))
+        raise ConfigError(f"configuration ({source}) has problems", problems)
     cfg.freeze()
     return cfg
 
@@ -127,7 +128,7 @@ def _file_chain(path: Path) -> list[tuple[Path, dict]]:
         if path.resolve() in seen:
             raise UsageError(f"{path}: {BASE_KEY} leads back to a file that is already being read")
         seen.append(path.resolve())
-        values = _read_yaml(path)
+        values = read_yaml(path)
         base = values.pop(BASE_KEY, None)
         chain.insert(0, (path, values))
         if base is None:
@@ -137,7 +138,12 @@ def _file_chain(path: Path) -> list[tuple[Path, dict]]:
         path = path.parent / Path(base).expanduser()
 
 
-def _read_yaml(path: Path) -> dict:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file whose keys are text and given once.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else.
+    """
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except OSError as error:
@@ -163,7 +169,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _merge_file(cfg: CfgNode, values: Mapping[str, Any], file: Path) -> list[str]:
-    pairs = list(_leaves(values))
+    pairs = list(leaves(values))
     counts = Counter(key for key, _ in pairs)  # "A.B: 1" beside "A: {B: 2}" is one key twice
     twice = [f"{file}: {key} is given twice" for key, count in counts.items() if count > 1]
     return twice + _merge(cfg, pairs, coerce, f"{file}: ")
@@ -187,7 +193,7 @@ def _merge(
     problems = []
     for key, value in pairs:
         if key not in defaults:
-            problems.append(where + _unknown(key, defaults))
+            problems.append(where + unknown_key(key, defaults))
             continue
         try:
             _set(cfg, key, convert(value, defaults[key]))
@@ -203,7 +209,8 @@ def _set(cfg: CfgNode, key: str, value: Any) -> None:
     cfg[leaf] = value
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """What to say of an option that does not exist: the nearest one, or those of a group."""
     known = list(known)
     by_case = {name.upper(): name for name in known}
     groups = [name for name in known if name.startswith(f"{key}.")]

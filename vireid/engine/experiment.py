@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -37,6 +36,7 @@ from vireid.engine.run import (
     LAST,
     claim_folder,
     describe_run,
+    own_command,
     seed_everything,
     start_log,
     write_metrics,
@@ -156,10 +156,9 @@ def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, start: Start, save: S
 
 def _stopped(number: int, what: str, folder: Path, world: World) -> StoppedError:
     """The error that ends a stopped run: what was kept, and the command that continues."""
-    python = ["python"]
-    if world.size > 1:
-        python = ["torchrun", "--standalone", "--nproc-per-node", str(world.size)]
-    tool = sys.argv[0].split() if sys.argv[0].startswith("vireid ") else [*python, sys.argv[0]]
+    tool = own_command()
+    if world.size > 1 and tool[0] == "python":
+        tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(world.size)]
     command = [*tool, "--cfg", str(folder / "config.yaml"), "--resume", str(folder)]
     name = signal.Signals(number).name
     return StoppedError(f"{name}: {what}; continue with:\n  {shlex.join(command)}", number)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten, load_config, to_dict
 from vireid.engine.checkpoint import load_checkpoint
 from vireid.engine.run import BEST, LAST, run_folder
 from vireid.engine.train import Progress
@@ -125,6 +125,17 @@ def settle_best(progress: Progress, start: Start) -> None:
     except (CheckpointError, OSError) as error:
         progress.best = {}
         log.info("the best epoch so far is not at hand (%s): the search for it starts anew", error)
+
+
+def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
+    """Options that a folder's run has in another way; not those that change nothing.
+
+    Raises:
+        UsageError: its config.yaml cannot be read.
+    """
+    saved = load_config(folder / "config.yaml", environment={})
+    before, now = flatten(to_dict(saved)), flatten(to_dict(cfg))
+    return [key for key in now if now[key] != before[key] and key not in HARMLESS]
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:

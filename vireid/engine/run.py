@@ -132,7 +132,7 @@ def describe_run(
     """
     write_text(folder / "config.yaml", dump_config(cfg))
     with (folder / "command.txt").open("a", encoding="utf-8") as file:  # one line per start
-        file.write(shlex.join(["python", *sys.argv]) + "\n")
+        file.write(shlex.join([*own_command(), *sys.argv[1:]]) + "\n")
     environment = {
         "vireid": vireid.__version__,
         "python": platform.python_version(),
@@ -146,6 +146,12 @@ def describe_run(
         "data": {"root": str(root), "fingerprint": data},
     }
     write_text(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
+
+
+def own_command() -> list[str]:
+    """How this program was called, without its arguments: ``python tools/train.py``."""
+    program = sys.argv[0]
+    return program.split() if program.startswith("vireid ") else ["python", program]
 
 
 def git_state() -> dict[str, str | bool] | None:

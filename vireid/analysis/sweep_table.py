@@ -1,0 +1,189 @@
+"""Tables of a sweep: Markdown, CSV and LaTeX of the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vireid.analysis.sweep_stats import (
+    Key,
+    Spread,
+    Values,
+    means,
+    paired_differences,
+    protocols_in,
+)
+from vireid.config.grid import Cell
+from vireid.config.sweep import Sweep
+
+METRICS = ("rank1", "mAP", "mINP")
+COMPARED = ("rank1", "mAP")
+NOTHING = "–"
+Column = tuple[str, str]  # protocol, metric
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Scores by cell.
+
+    Args:
+        note: what the numbers are.
+        titles: of the columns that name the cell.
+        count: title of the column that says how many values are behind a row.
+        rows: labels of the cell, and its scores.
+        signed: the scores are differences.
+    """
+
+    note: str
+    titles: tuple[str, ...]
+    count: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[tuple[str, ...], Mapping[Column, Spread]], ...]
+    signed: bool = False
+
+    def body(self, bold: str, plus_minus: str) -> list[list[str]]:
+        """The rows as text.
+
+        Args:
+            bold: a format for the best of a column.
+            plus_minus: what stands between mean and deviation.
+        """
+        best = {column: self._best(column) for column in self.columns}
+        lines = []
+        for labels, scores in self.rows:
+            runs = max((score.n for score in scores.values()), default=0)
+            line = [*labels, str(runs)]
+            for column in self.columns:
+                text = self._text(scores.get(column), runs, plus_minus)
+                is_best = column in scores and self._mean(scores[column]) == best[column]
+                line.append(bold.format(text) if is_best else text)
+            lines.append(line)
+        return lines
+
+    def _best(self, column: Column) -> str | None:
+        """The highest mean as it is shown; there is none among differences."""
+        found = [scores[column] for _, scores in self.rows if column in scores]
+        if self.signed or len(found) < 2:
+            return None
+        return self._mean(max(found, key=lambda score: score.mean))
+
+    def _mean(self, score: Spread) -> str:
+        return f"{score.mean:+.2f}" if self.signed else f"{score.mean:.2f}"
+
+    def _text(self, score: Spread | None, runs: int, plus_minus: str) -> str:
+        if score is None:
+            return NOTHING
+        text = self._mean(score)
+        text += "" if score.std is None else f"{plus_minus}{score.std:.2f}"
+        return text if score.n == runs else f"{text} (n = {score.n})"
+
+
+def tables(sweep: Sweep, values: Values) -> tuple[Table, Table]:
+    """Means over the runs of each cell, and paired differences to the baseline."""
+    titles = tuple(axis.title for axis in sweep.axes)
+    over, by = ("seeds and splits", "seed and split") if sweep.trials else ("seeds", "seed")
+    others = [cell for cell in sweep.cells if cell != sweep.baseline]
+    differences = paired_differences(values, sweep.baseline.name)
+    protocols = protocols_in(values)
+    scored = tuple((protocol, metric) for protocol in protocols for metric in METRICS)
+    absolute = Table(
+        f"Per cent: mean ± population standard deviation over {over}; the best mean is bold.",
+        titles,
+        "runs",
+        scored,
+        _rows(sweep.cells, means(values), scored),
+    )
+    compared = tuple((protocol, metric) for protocol in protocols for metric in COMPARED)
+    relative = Table(
+        f"Difference to {sweep.describe(sweep.baseline)}, paired by {by}, in points: "
+        "mean ± sample standard deviation (n − 1) over the pairs.",
+        titles,
+        "pairs",
+        compared,
+        _rows(others, differences, compared),
+        signed=True,
+    )
+    return absolute, relative
+
+
+def _rows(
+    cells: Sequence[Cell], scores: Mapping[Key, Spread], columns: Sequence[Column]
+) -> tuple[tuple[tuple[str, ...], dict[Column, Spread]], ...]:
+    return tuple(
+        (
+            cell.labels,
+            {column: scores[key] for column in columns if (key := (cell.name, *column)) in scores},
+        )
+        for cell in cells
+    )
+
+
+def as_markdown(table: Table) -> str:
+    """The note, and a table whose columns are aligned."""
+    header = [*table.titles, table.count, *(" ".join(column) for column in table.columns)]
+    lines = [header, *table.body("**{}**", " ± ")]
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join([table.note, "", *(f"| {' | '.join(line)} |" for line in padded)])
+
+
+def as_csv(table: Table) -> str:
+    """Every score has columns for its mean and standard deviation; per cent, empty: none."""
+    names = [f"{'_'.join(column)}_{part}" for column in table.columns for part in ("mean", "std")]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*table.titles, table.count, *names])
+    for labels, scores in table.rows:
+        numbers: list[float | None] = []
+        for column in table.columns:
+            score = scores.get(column)
+            numbers += [score.mean, score.std] if score else [None, None]
+        shown = ["" if number is None else f"{number:.4f}" for number in numbers]
+        writer.writerow([*labels, max((s.n for s in scores.values()), default=0), *shown])
+    return text.getvalue().rstrip("\n")
+
+
+def as_latex(table: Table) -> str:
+    r"""A tabular for ``\usepackage{booktabs}``, its note as a comment."""
+    names = len(table.titles) + 1
+    metrics = [metric for _, metric in table.columns]
+    groups, rules, at = [], [], names + 1
+    for protocol in dict.fromkeys(protocol for protocol, _ in table.columns):
+        width = sum(name == protocol for name, _ in table.columns)
+        groups.append(rf"\multicolumn{{{width}}}{{c}}{{{_escape(protocol)}}}")
+        rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
+        at += width
+    head = [*map(_escape, table.titles), table.count, *metrics]
+    body = [
+        [_escape(cell) for cell in line[:names]] + [_number(cell) for cell in line[names:]]
+        for line in table.body(r"\textbf{{{}}}", r" $\pm$ ")
+    ]
+    return "\n".join(
+        [
+            f"% {table.note}",
+            rf"\begin{{tabular}}{{{'l' * (names - 1)}r{'c' * len(table.columns)}}}",
+            r"\toprule",
+            " & ".join([*[""] * names, *groups]).lstrip() + r" \\",
+            "".join(rules),
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            *(" & ".join(line) + r" \\" for line in body),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return re.sub(r"[\\~^&%$#_{}]", lambda m: special.get(m[0], "\\" + m[0]), text)
+
+
+def _number(text: str) -> str:
+    """A minus sign instead of a hyphen."""
+    return re.sub(r"^-", "$-$", text).replace(NOTHING, "--")

@@ -1,0 +1,254 @@
+"""Sweep files: a base configuration, the options that vary over it, and the seeds.
+
+.. code-block:: yaml
+
+    BASE: ../sysu.yaml              # relative to this file, or to the working directory
+    SET: {SOLVER.EPOCHS: 60}        # for all runs
+    GRID:                           # every combination of the entries is one cell
+      MODEL.SHARED_DEPTH: [0, 3, 5]
+      LOSS.TRIPLET.WEIGHT, LOSS.WEIGHTED_TRIPLET.WEIGHT: # vary together
+        hardest: [1, 0]             # a label and its values; a list of values has no labels
+        weighted: [0, 1]
+    SEEDS: [0, 1, 2]
+    TRIALS: [1, 2]                  # DATA.TRIAL, for data sets with several train/test splits
+    BASELINE: {MODEL.SHARED_DEPTH: 3}   # differences are taken to it; the first cell by default
+    OUTPUT: runs/sweeps/depth       # default runs/sweeps/<name of this file>
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vireid.config.coerce import coerce, override_text
+from vireid.config.defaults import default_config
+from vireid.config.grid import Axis, Cell, cells_of, name_problems
+from vireid.config.load import flatten, leaves, read_yaml, to_dict, unknown_key
+from vireid.errors import ConfigError
+
+SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT")
+OWNED = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # option → its section
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep file asks for.
+
+    Args:
+        fixed: options of all runs, as on the command line.
+        trials: values of DATA.TRIAL; empty: the configuration's own.
+        baseline: the cell that the others are compared with.
+    """
+
+    path: Path
+    base: Path
+    fixed: Mapping[str, str]
+    axes: tuple[Axis, ...]
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+    trials: tuple[int, ...]
+    baseline: Cell
+    output: Path
+
+    def describe(self, cell: Cell) -> str:
+        """``MODEL.SHARED_DEPTH 3``, or its labels where the file gives them."""
+        chosen = zip(self.axes, cell.labels, strict=True)
+        return ", ".join(label if axis.named else f"{axis.title} {label}" for axis, label in chosen)
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Reads a sweep file; whether its configurations can be used shows when they are resolved.
+
+    Raises:
+        UsageError: it cannot be read.
+        ConfigError: one message with all its problems.
+    """
+    reader = _Reader()
+    values = read_yaml(path)
+    reader.sections(values)
+    base = reader.base(path, values.get("BASE"))
+    fixed = reader.fixed(values.get("SET", {}))
+    axes = reader.axes(values.get("GRID", {}), fixed)
+    seeds = reader.numbers("SEEDS", values.get("SEEDS", [0]))
+    trials = reader.numbers("TRIALS", values["TRIALS"]) if "TRIALS" in values else ()
+    output = reader.output(values.get("OUTPUT", f"runs/sweeps/{path.stem}"))
+    if trials and "DATA.TRIAL" in fixed:
+        reader.problems.append("SET: DATA.TRIAL is what TRIALS lists: keep one of them")
+    cells = cells_of(axes)
+    if axes:
+        reader.problems += [f"GRID: {problem}" for problem in name_problems(cells)]
+    baseline = cells[0]
+    if "BASELINE" in values and not reader.problems:  # else its value may be one that fell out
+        baseline = reader.baseline(values["BASELINE"], axes, cells)
+    if reader.problems:
+        raise ConfigError(f"sweep file {path} has problems", reader.problems)
+    return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output)
+
+
+class _Reader:
+    """Reads the sections one by one and keeps the problems of all."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._defaults = flatten(to_dict(default_config()))
+
+    def sections(self, values: Mapping[str, Any]) -> None:
+        for name in values:
+            if name not in SECTIONS:
+                near = difflib.get_close_matches(name.upper(), SECTIONS, n=1, cutoff=0.0)[0]
+                self.problems.append(
+                    f"unknown section {name}; did you mean {near}? There are {', '.join(SECTIONS)}"
+                )
+
+    def base(self, path: Path, value: Any) -> Path:
+        if not isinstance(value, str):
+            self.problems.append(f"BASE must name a config file, got {value!r}")
+            return path
+        given = Path(value).expanduser()
+        found = [file for file in (path.parent / given, given) if file.is_file()]
+        if not found:
+            self.problems.append(f"BASE: there is neither {path.parent / given} nor {given}")
+            return path
+        tidy = Path(os.path.normpath(found[0]))  # which a linked folder can lead elsewhere
+        return tidy if tidy.is_file() and tidy.samefile(found[0]) else found[0]
+
+    def fixed(self, values: Any) -> dict[str, str]:
+        if not isinstance(values, dict):
+            self.problems.append(f"SET must hold KEY: VALUE pairs, got {values!r:.60}")
+            return {}
+        found: dict[str, str] = {}
+        for key, value in leaves(values):
+            if key in found:
+                self.problems.append(f"SET: {key} is given twice")
+            elif key in OWNED and key != "DATA.TRIAL":
+                self.problems.append(f"SET: {key} is set by {OWNED[key]}")
+            elif self._known(key, "SET"):
+                found[key] = self._text(key, value, "SET")
+        return found
+
+    def axes(self, grid: Any, fixed: Mapping[str, str]) -> tuple[Axis, ...]:
+        if not isinstance(grid, dict) or not grid:
+            self.problems.append(
+                "GRID is empty: name an option and its values, such as MODEL.SHARED_DEPTH: [0, 5]"
+            )
+            return ()
+        found: list[Axis] = []
+        seen = dict.fromkeys(fixed, "SET")
+        for entry, values in grid.items():
+            keys = tuple(key.strip() for key in entry.split(","))
+            usable = [self._sweepable(key, seen) for key in keys]
+            if all(usable):
+                found += self._axis(keys, values)
+        return tuple(found)
+
+    def _sweepable(self, key: str, seen: dict[str, str]) -> bool:
+        if key in OWNED:
+            self.problems.append(f"GRID: {key} is set by {OWNED[key]}")
+        elif key in seen:
+            self.problems.append(f"GRID: {key} is given twice, the first time in {seen[key]}")
+        elif self._known(key, "GRID"):
+            seen[key] = "GRID"
+            return True
+        return False
+
+    def _axis(self, keys: tuple[str, ...], values: Any) -> Iterator[Axis]:
+        title = ", ".join(keys)
+        if not isinstance(values, (list, dict)) or not values:
+            self.problems.append(
+                f"GRID: {title} needs a list of values, or labels with a value each, "
+                f"got {values!r:.60}"
+            )
+            return
+        rows = list(values.values() if isinstance(values, dict) else values)
+        if len(keys) > 1:
+            for row in rows:
+                if not isinstance(row, list) or len(row) != len(keys):
+                    self.problems.append(
+                        f"GRID: {title} vary together: a list of {len(keys)} values is wanted, "
+                        f"got {row!r:.60}"
+                    )
+                    return
+        else:
+            rows = [[row] for row in rows]
+        before = len(self.problems)
+        texts = tuple(
+            tuple(self._text(key, value, "GRID") for key, value in zip(keys, row, strict=True))
+            for row in rows
+        )
+        if len(self.problems) > before:
+            return
+        named = isinstance(values, dict)
+        labels = tuple(values) if named else tuple(", ".join(row) for row in texts)
+        yield Axis(keys, labels, texts, named)
+
+    def _known(self, key: str, section: str) -> bool:
+        if key in self._defaults:
+            return True
+        self.problems.append(f"{section}: {unknown_key(key, self._defaults)}")
+        return False
+
+    def _text(self, key: str, value: Any, section: str) -> str:
+        try:
+            return override_text(coerce(value, self._defaults[key]))
+        except ValueError as error:
+            self.problems.append(f"{section}: {key} {error}, got {value!r}")
+            return ""
+
+    def numbers(self, section: str, values: Any) -> tuple[int, ...]:
+        """Whole numbers, each once."""
+        whole = isinstance(values, list) and all(type(value) is int for value in values)
+        if not whole or not values or len(set(values)) != len(values):
+            self.problems.append(
+                f"{section} must list whole numbers such as [1, 2, 3], each once, got {values!r}"
+            )
+            return ()
+        return tuple(values)
+
+    def output(self, value: Any) -> Path:
+        if isinstance(value, str) and value:
+            return Path(value).expanduser()
+        self.problems.append(f"OUTPUT must be a folder's name, got {value!r}")
+        return Path()
+
+    def baseline(self, given: Any, axes: Sequence[Axis], cells: Sequence[Cell]) -> Cell:
+        """The cell that ``given`` names; the first when that is a problem."""
+        if not isinstance(given, dict):
+            given = {axes[0].title: given}
+        values = {_title(key): value for key, value in given.items()}
+        titles = [axis.title for axis in axes]
+        if sorted(values) != sorted(titles):
+            self.problems.append(f"BASELINE must name a value of {' and of '.join(titles)}")
+            return cells[0]
+        labels = tuple(self._label(axis, values[axis.title]) for axis in axes)
+        return next((cell for cell in cells if cell.labels == labels), cells[0])
+
+    def _label(self, axis: Axis, value: Any) -> str | None:
+        if value in axis.labels:
+            return value
+        given = value if len(axis.keys) > 1 else [value]
+        for label, texts in zip(axis.labels, axis.values, strict=True):
+            if isinstance(given, list) and self._same(axis.keys, given, texts):
+                return label
+        choices = " | ".join(axis.labels)
+        self.problems.append(
+            f"BASELINE: {axis.title} {value!r} is unknown; choose one of {choices}"
+        )
+        return None
+
+    def _same(self, keys: Sequence[str], given: Sequence[Any], texts: Sequence[str]) -> bool:
+        if len(given) != len(keys):
+            return False
+        try:
+            coerced = [coerce(v, self._defaults[key]) for key, v in zip(keys, given, strict=True)]
+        except ValueError:
+            return False
+        return [override_text(value) for value in coerced] == list(texts)
+
+
+def _title(entry: str) -> str:
+    """``A,B`` → ``A, B``."""
+    return ", ".join(key.strip() for key in entry.split(","))
