@@ -165,7 +165,7 @@ class Trainer:
         row["lr"] = self.optimizer.param_groups[-1]["lr"]
         row |= {name: value / progress.step for name, value in progress.sums.items()}
         row |= progress.gradients
-        timing = round(seconds, 3), round(waited / seconds, 4), round(_peak_mib(self.device), 1)
+        timing = round(seconds, 3), round(waited / seconds, 4), round(peak_mib(self.device), 1)
         row |= dict(zip(TIMING, timing, strict=True))
         progress.history.append(row)
         progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
@@ -213,7 +213,7 @@ def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -
     return trainer.world.largest(stop.received)  # it may have come after the last step
 
 
-def _peak_mib(device: torch.device) -> float:
+def peak_mib(device: torch.device) -> float:
     """Most memory in use so far: of the CUDA device, or of this process; 0 where nobody tells."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
