@@ -12,7 +12,7 @@ from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.gallery import Permutations, draw_galleries, gallery_order
 from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.evaluation.ranking import Ranks, rank_matches
+from vireid.evaluation.ranking import Ranks, rank_matches, sorting_of
 from vireid.evaluation.rerank import reranked_distances
 from vireid.structures import FeatureSet
 
@@ -102,7 +102,9 @@ def evaluate_reranked(
             metric=protocol.metric if metric == "auto" else metric,
         )
         everything = np.ones((1, len(rows)), dtype=bool)
-        ranks = rank_matches(protocol, asking, gallery, everything, distances.__getitem__)
+        ranks = rank_matches(
+            protocol, asking, gallery, everything, sorting_of(distances.__getitem__)
+        )
         trials.append(trial_scores(protocol, ranks, 0, len(rows)))
     return trials
 
@@ -174,8 +176,9 @@ def require_finite(features: FeatureSet, parts: Mapping[str, np.ndarray]) -> Non
     Raises:
         DataError: names the first image.
     """
-    # What is not a number compares as false, so this finds it too.
-    broken = ~(np.abs(features.features) < LARGEST).all(axis=1)
+    # What is not a number compares as false, and is its row's extreme, so this finds it too.
+    numbers = features.features
+    broken = ~((numbers.max(axis=1) < LARGEST) & (numbers.min(axis=1) > -LARGEST))
     for part, rows in parts.items():
         bad = features.paths[rows[broken[rows]]]
         if len(bad):
@@ -213,10 +216,12 @@ def _evaluate_alike(
         without_features(features, queries),
         without_features(features, used),
         np.stack([np.isin(used, rows) for rows in galleries]),
-        distance_rows(
-            protocols[0].metric if metric == "auto" else metric,
-            features.features[queries],
-            features.features[used],
+        sorting_of(
+            distance_rows(
+                protocols[0].metric if metric == "auto" else metric,
+                features.features[queries],
+                features.features[used],
+            )
         ),
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
