@@ -12,8 +12,9 @@ from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.gallery import Permutations, draw_galleries, gallery_order
 from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.evaluation.ranking import Ranks, rank_matches, sorting_of
+from vireid.evaluation.ranking import Ranks, Sorting, rank_matches, sorting_of
 from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.sorting import cosine_sorting
 from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
@@ -216,18 +217,21 @@ def _evaluate_alike(
         without_features(features, queries),
         without_features(features, used),
         np.stack([np.isin(used, rows) for rows in galleries]),
-        sorting_of(
-            distance_rows(
-                protocols[0].metric if metric == "auto" else metric,
-                features.features[queries],
-                features.features[used],
-            )
-        ),
+        _sorting(protocols[0].metric if metric == "auto" else metric, features, queries, used),
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
     for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
         scores[protocol.name].append(trial_scores(protocol, ranks, trial, len(rows)))
     return scores
+
+
+def _sorting(
+    metric: str, features: FeatureSet, queries: np.ndarray, candidates: np.ndarray
+) -> Sorting:
+    if metric == "cosine":
+        return cosine_sorting(features.features, features.pids, queries, candidates)
+    numbers = features.features
+    return sorting_of(distance_rows(metric, numbers[queries], numbers[candidates]))
 
 
 def _galleries(

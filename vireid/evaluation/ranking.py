@@ -225,7 +225,10 @@ def groups(*keys: np.ndarray) -> Iterator[slice]:
 
 def _view(candidates: FeatureSet, members: np.ndarray, orders: Orders) -> _View:
     # Counters as wide as the trials are long, as many in a word as there is room for.
-    words, shifts, widths, used = [], [], [], 0
+    words: list[int] = []
+    shifts: list[int] = []
+    widths: list[int] = []
+    used = 0
     for images in members.sum(axis=1).tolist():
         widths.append(max(1, images.bit_length()))
         word = words[-1] if words else 0
