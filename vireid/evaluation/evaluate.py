@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.distance import distance_rows
+from vireid.evaluation.distance import BLOCK, distance_rows, processors
 from vireid.evaluation.gallery import Permutations, draw_galleries, gallery_order
 from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
@@ -177,9 +178,14 @@ def require_finite(features: FeatureSet, parts: Mapping[str, np.ndarray]) -> Non
     Raises:
         DataError: names the first image.
     """
-    # What is not a number compares as false, and is its row's extreme, so this finds it too.
-    numbers = features.features
-    broken = ~((numbers.max(axis=1) < LARGEST) & (numbers.min(axis=1) > -LARGEST))
+
+    def small(start: int) -> np.ndarray:
+        # What is not a number is its row's extreme, and compares as false: this finds it too.
+        numbers = features.features[start : start + BLOCK]
+        return np.asarray((numbers.max(axis=1) < LARGEST) & (numbers.min(axis=1) > -LARGEST))
+
+    with ThreadPoolExecutor(processors()) as pool:
+        broken = ~np.concatenate(list(pool.map(small, range(0, len(features), BLOCK))))
     for part, rows in parts.items():
         bad = features.paths[rows[broken[rows]]]
         if len(bad):

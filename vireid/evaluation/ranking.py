@@ -23,8 +23,8 @@ from vireid.evaluation.metrics import (
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet
 
-CHUNK = 256  # most queries whose distances are held at once
-ENTRIES = 2**21  # and most distances: bounds the memory
+CHUNK = 512  # most queries whose distances are held at once
+ENTRIES = 2**22  # and most distances: bounds the memory
 Orders = Callable[[np.ndarray], np.ndarray]  # (n,) query rows → (n, C) columns by distance
 Sorting = Callable[[np.ndarray], Orders]  # of (C,) candidates, which are those columns
 
@@ -95,8 +95,9 @@ def rank_matches(
     job = _Job(protocol, queries, candidates, members, sorting, ranks)
     # One thread of matrix products for each worker: two libraries' threads would fight for cores.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(processors()) as pool:
-        for _ in pool.map(job.rank, *zip(*job.chunks(), strict=True)):
-            pass
+        started = [pool.submit(job.rank, rows, view) for rows, view in job.chunks()]
+        for chunk in started:
+            chunk.result()
     return ranks
 
 
@@ -132,9 +133,9 @@ class _Job:
             if len(rows) and len(kept):
                 seen = self.members[:, kept]
                 view = _view(self.candidates.subset(kept), seen, self.sorting(kept))
-                step = max(1, min(CHUNK, ENTRIES // len(kept)))
-                for start in range(0, len(rows), step):
-                    yield rows[start : start + step], view
+                most = max(1, min(CHUNK, ENTRIES // len(kept)))
+                for part in np.array_split(rows, -(-len(rows) // most)):
+                    yield part, view
 
     def rank(self, rows: np.ndarray, view: _View) -> None:
         """Fills ``ranks`` in the columns of these queries."""

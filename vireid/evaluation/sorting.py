@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 
@@ -66,6 +67,7 @@ class _Sorter:
     candidates: np.ndarray
     units: np.ndarray
     lengths: np.ndarray
+    lock: Lock = field(default_factory=Lock)
 
     def orders(self, rows: np.ndarray) -> np.ndarray:
         """(n, C) columns by distance from n queries."""
@@ -84,14 +86,15 @@ class _Sorter:
         if not self._settle(queries, keys, order, bounds, error):
             again[:] = True
         if again.any():
-            order[again] = stable_order(self._exactly(rows[again]))
+            with self.lock:  # two threads would both prepare it
+                exactly = self._exactly
+            order[again] = stable_order(exactly(rows[again]))
         return order
 
     @cached_property
     def _exactly(self) -> Rows:
         """Float64 distances; seldom needed."""
-        rows = distance_rows("cosine", self.features[self.queries], self.features[self.candidates])
-        return rows
+        return distance_rows("cosine", self.features[self.queries], self.features[self.candidates])
 
     def _meet_matches(self, rows: np.ndarray, queries: np.ndarray, distances: np.ndarray) -> float:
         """Puts the matches' float64 distances among the others; how far off one may be."""
