@@ -27,6 +27,7 @@ SAMPLED = 32  # candidates whose error is measured beside the matches'
 SAFETY = 8  # times the largest error measured
 LEAST = 2.0**-22  # bound on the error of a float32 distance, however small the measured ones
 LONGEST = 64  # candidates in doubt on one side of a match: with more, the query is sorted anew
+MANY = 1 / 32  # and with more than this share of all: pair by pair would take longer than a product
 
 
 def cosine_sorting(
@@ -79,7 +80,7 @@ class _Sorter:
         order = keys & 0xFFFFFFFF
         where = self._places_of_matches(rows, order)
         first, last, lost = _in_doubt(keys, *where, error)
-        again = np.zeros(len(rows), dtype=bool)
+        again = np.bincount(where[0], last - first, len(rows)) > MANY * order.shape[1]
         again[where[0][lost]] = True
         kept = (first < last) & ~again[where[0]]
         bounds = where[0][kept], first[kept], last[kept]
