@@ -2,9 +2,9 @@
 
     python benchmarks/training.py --cfg configs/sysu.yaml --steps 40 [KEY VALUE ...]
 
-Runs optimiser steps of the first epoch exactly as a training would, nothing saved, and prints images
-per second, the share of time that was spent waiting for data, peak memory, and the projected hours of
-all epochs. The first steps, in which caches fill and kernels are chosen, are left out.
+Runs optimiser steps of the first epoch exactly as a training would, but saves nothing, and prints
+images per second, the share of time that was spent waiting for data, peak memory, and the projected
+hours of all epochs. The first steps, in which kernels are chosen, are left out.
 """
 
 from __future__ import annotations

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.distance import distance_rows
+from vireid.evaluation.distance import BLOCK, distance_rows, processors
 from vireid.evaluation.gallery import Permutations, draw_galleries, gallery_order
 from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.evaluation.ranking import Ranks, rank_matches
+from vireid.evaluation.ranking import Ranks, Sorting, rank_matches, sorting_of
 from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.sorting import cosine_sorting
 from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
@@ -102,7 +104,9 @@ def evaluate_reranked(
             metric=protocol.metric if metric == "auto" else metric,
         )
         everything = np.ones((1, len(rows)), dtype=bool)
-        ranks = rank_matches(protocol, asking, gallery, everything, distances.__getitem__)
+        ranks = rank_matches(
+            protocol, asking, gallery, everything, sorting_of(distances.__getitem__)
+        )
         trials.append(trial_scores(protocol, ranks, 0, len(rows)))
     return trials
 
@@ -174,8 +178,14 @@ def require_finite(features: FeatureSet, parts: Mapping[str, np.ndarray]) -> Non
     Raises:
         DataError: names the first image.
     """
-    # What is not a number compares as false, so this finds it too.
-    broken = ~(np.abs(features.features) < LARGEST).all(axis=1)
+
+    def small(start: int) -> np.ndarray:
+        # What is not a number is its row's extreme, and compares as false: this finds it too.
+        numbers = features.features[start : start + BLOCK]
+        return np.asarray((numbers.max(axis=1) < LARGEST) & (numbers.min(axis=1) > -LARGEST))
+
+    with ThreadPoolExecutor(processors()) as pool:
+        broken = ~np.concatenate(list(pool.map(small, range(0, len(features), BLOCK))))
     for part, rows in parts.items():
         bad = features.paths[rows[broken[rows]]]
         if len(bad):
@@ -213,16 +223,21 @@ def _evaluate_alike(
         without_features(features, queries),
         without_features(features, used),
         np.stack([np.isin(used, rows) for rows in galleries]),
-        distance_rows(
-            protocols[0].metric if metric == "auto" else metric,
-            features.features[queries],
-            features.features[used],
-        ),
+        _sorting(protocols[0].metric if metric == "auto" else metric, features, queries, used),
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
     for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
         scores[protocol.name].append(trial_scores(protocol, ranks, trial, len(rows)))
     return scores
+
+
+def _sorting(
+    metric: str, features: FeatureSet, queries: np.ndarray, candidates: np.ndarray
+) -> Sorting:
+    if metric == "cosine":
+        return cosine_sorting(features.features, features.pids, queries, candidates)
+    numbers = features.features
+    return sorting_of(distance_rows(metric, numbers[queries], numbers[candidates]))
 
 
 def _galleries(

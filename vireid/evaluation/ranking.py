@@ -7,7 +7,7 @@ match's place, and an identity's place is that of its best member.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,14 +18,15 @@ from threadpoolctl import threadpool_limits
 from vireid.evaluation.distance import Rows, processors
 from vireid.evaluation.metrics import (
     average_precision,
-    first_rank,
     inverse_negative_penalty,
 )
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet
 
-CHUNK = 256  # most queries whose distances are held at once
-ENTRIES = 2**21  # and most distances: bounds the memory
+CHUNK = 512  # most queries whose distances are held at once
+ENTRIES = 2**22  # and most distances: bounds the memory
+Orders = Callable[[np.ndarray], np.ndarray]  # (n,) query rows → (n, C) columns by distance
+Sorting = Callable[[np.ndarray], Orders]  # of (C,) candidates, which are those columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +51,24 @@ class _View:
     """What queries of certain cameras see of every trial's gallery.
 
     Args:
-        kept: (C,) bool, candidates that are not ignored for them.
-        bits: 16, or 32 for long galleries: width of a counter.
-        counters: (ceil(T bits / 64), C) uint64, each of several trials' counters side by side: 1
-            where the trial holds the candidate.
-        images, identities: (T,) how many are in the trial's list.
-        columns: for each trial its candidates, by identity.
-        starts: for each trial where in ``columns`` an identity begins.
-        pids: for each trial its identities, ascending.
+        candidates: those that are not ignored for them; ``columns`` number these.
+        members: (T, C) bool: which columns are in a trial's gallery.
+        orders: sorts the columns for some queries.
+        counters: (W, C) uint64, each of several trials' counters side by side: 1 where the trial
+            holds the candidate.
+        word, shift, mask: (T,) where a trial's counter is, and its bits when shifted down.
+        columns: for each trial (L, I) every identity's columns, those of shorter ones repeated.
+        pids: for each trial its I identities, ascending.
     """
 
-    kept: np.ndarray
-    bits: int
+    candidates: FeatureSet
+    members: np.ndarray
+    orders: Orders
     counters: np.ndarray
-    images: np.ndarray
+    word: np.ndarray
+    shift: np.ndarray
+    mask: np.ndarray
     columns: list[np.ndarray]
-    starts: list[np.ndarray]
     pids: list[np.ndarray]
 
 
@@ -74,7 +77,7 @@ def rank_matches(
     queries: FeatureSet,
     candidates: FeatureSet,
     members: np.ndarray,
-    distances: Rows,
+    sorting: Sorting,
 ) -> Ranks:
     """Ranks every query's matches in every trial's gallery.
 
@@ -83,16 +86,28 @@ def rank_matches(
         queries, candidates: identities and cameras; their features are not looked at. The order
             of the candidates is that of ties.
         members: (T, C) bool: which candidates are in a trial's gallery.
-        distances: of some queries to all candidates.
+        sorting: sorts candidates by their distance from some queries; called for those that some
+            queries see. The order of two candidates of other identities than the query's is
+            not looked at.
     """
     shape = (len(members), len(queries))
     ranks = Ranks(np.zeros(shape), np.zeros(shape), np.zeros(shape, int), np.zeros(shape, int))
-    job = _Job(protocol, queries, candidates, members, distances, ranks)
+    job = _Job(protocol, queries, candidates, members, sorting, ranks)
     # One thread of matrix products for each worker: two libraries' threads would fight for cores.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(processors()) as pool:
-        for _ in pool.map(job.rank, *zip(*job.chunks(), strict=True)):
-            pass
+        started = [pool.submit(job.rank, rows, view) for rows, view in job.chunks()]
+        for chunk in started:
+            chunk.result()
     return ranks
+
+
+def sorting_of(distances: Rows) -> Sorting:
+    """Sorts by distances that are given for all candidates."""
+
+    def sorting(columns: np.ndarray) -> Orders:
+        return lambda rows: stable_order(distances(rows)[:, columns])
+
+    return sorting
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +116,7 @@ class _Job:
     queries: FeatureSet
     candidates: FeatureSet
     members: np.ndarray
-    distances: Rows
+    sorting: Sorting
     ranks: Ranks
 
     def chunks(self) -> Iterator[tuple[np.ndarray, _View]]:
@@ -114,20 +129,22 @@ class _Job:
                 ~np.isin(self.queries.camids[order], ignoring) if camid is None else chosen
             ]
             ignored = [g for q, g in self.protocol.ignored_cameras if q == camid]
-            if len(rows):
-                view = _view(self.candidates, self.members, ignored)
-                step = max(1, min(CHUNK, ENTRIES // len(self.candidates)))
-                for start in range(0, len(rows), step):
-                    yield rows[start : start + step], view
+            kept = np.flatnonzero(~np.isin(self.candidates.camids, ignored))
+            if len(rows) and len(kept):
+                seen = self.members[:, kept]
+                view = _view(self.candidates.subset(kept), seen, self.sorting(kept))
+                most = max(1, min(CHUNK, ENTRIES // len(kept)))
+                for part in np.array_split(rows, -(-len(rows) // most)):
+                    yield part, view
 
     def rank(self, rows: np.ndarray, view: _View) -> None:
         """Fills ``ranks`` in the columns of these queries."""
-        order = stable_order(self.distances(rows))
+        order = view.orders(rows)
         small = np.int16 if order.shape[1] < 2**15 else np.int32
         place = np.empty(order.shape, dtype=small)
         np.put_along_axis(place, order, np.arange(order.shape[1], dtype=small)[None], axis=1)
         first_place = np.zeros((len(self.members), len(rows)), dtype=small)
-        for group in _groups(self.queries, rows):
+        for group in groups(self.queries.pids[rows], self.queries.camids[rows]):
             self._rank_group(rows[group], view, order[group], place[group], first_place[:, group])
         if self.protocol.cmc_unit == "identity":
             self._identity_ranks(rows, view, place, first_place)
@@ -142,27 +159,32 @@ class _Job:
     ) -> None:
         """Queries of one identity and camera: all of them have the same matches."""
         pid, camid = self.queries.pids[rows[0]], self.queries.camids[rows[0]]
-        matches = np.flatnonzero((self.candidates.pids == pid) & view.kept)
+        matches = np.flatnonzero(view.candidates.pids == pid)
         counters, dropped = view.counters, matches[:0]
         if self.protocol.drops_own_camera:
-            own = self.candidates.camids[matches] == camid
+            own = view.candidates.camids[matches] == camid
             dropped, matches = matches[own], matches[~own]
             counters = counters.copy()
             counters[:, dropped] = 0
-        answering = np.asarray(self.members[:, matches].any(axis=1))
-        if not answering.any():
+        held = view.members[:, matches]
+        if not held.any():
             return
-        by_place = np.argsort(place[:, matches], axis=1)
-        places = np.take_along_axis(place[:, matches], by_place, axis=1)
-        found = self.members[:, matches[by_place]]  # (T, n, m)
-        rank = _counts(counters, view.bits, order, places)[: len(found)]
-        self.ranks.precision[:, rows] = average_precision(rank, found)
-        self.ranks.penalty[:, rows] = inverse_negative_penalty(rank, found)
-        self.ranks.first[:, rows] = first_rank(rank, found)
-        places = np.broadcast_to(places, found.shape)
-        first_place[:] = first_rank(places, found)
-        length = view.images - self.members[:, dropped].sum(axis=1)
-        self.ranks.length[:, rows] = np.where(answering, length, 0)[:, None]
+        places = place[:, matches].astype(np.intp)
+        counts = _counts(counters, order, places)
+        length = view.members.sum(axis=1) - view.members[:, dropped].sum(axis=1)
+        queries, found = np.arange(len(rows))[:, None], held.sum(axis=1)
+        for number in set(found.tolist()) - {0}:  # trials alike, most often all of a protocol's
+            trials = np.flatnonzero(found == number)
+            of = trials[:, None, None]
+            chosen = np.nonzero(held[trials])[1].reshape(len(trials), 1, number)
+            rank = (counts[view.word[of], queries, chosen] >> view.shift[of]) & view.mask[of]
+            rank = np.sort(rank.astype(np.int64), axis=2)
+            here, all_found = np.ix_(trials, rows), np.ones(rank.shape, dtype=bool)
+            self.ranks.precision[here] = average_precision(rank, all_found)
+            self.ranks.penalty[here] = inverse_negative_penalty(rank, all_found)
+            self.ranks.first[here] = rank[:, :, 0]
+            self.ranks.length[here] = length[trials][:, None]
+            first_place[trials] = places[queries, chosen].min(axis=2)
 
     def _identity_ranks(
         self, rows: np.ndarray, view: _View, place: np.ndarray, first_place: np.ndarray
@@ -173,7 +195,9 @@ class _Job:
             answered = self.ranks.first[trial, rows] > 0
             if not answered.any():
                 continue
-            best = np.minimum.reduceat(by_candidate[columns], view.starts[trial], axis=0)
+            best = by_candidate[columns[0]]
+            for others in columns[1:]:
+                np.minimum(best, by_candidate[others], out=best)
             before = np.asarray(best < first_place[trial])
             # Its own identity's best image may be one that is removed from this query's list.
             own = np.searchsorted(view.pids[trial], pids) % len(best)
@@ -192,37 +216,52 @@ def stable_order(distances: np.ndarray) -> np.ndarray:
     return order
 
 
-def _view(candidates: FeatureSet, members: np.ndarray, ignored: Sequence[int]) -> _View:
-    kept = ~np.isin(candidates.camids, ignored)
-    seen = members & kept
-    bits = 16 if len(candidates) < 2**16 else 32
-    together = 64 // bits
-    counters = np.zeros((-(-len(members) // together), len(candidates)), dtype=np.uint64)
-    for trial, held in enumerate(seen):
-        counters[trial // together] |= held.astype(np.uint64) << np.uint64(trial % together * bits)
-    by_pid = np.argsort(candidates.pids, kind="stable")
-    columns = [by_pid[held[by_pid]] for held in seen]
-    unique = [np.unique(candidates.pids[chosen], return_index=True) for chosen in columns]
-    pids, starts = ([pair[part] for pair in unique] for part in (0, 1))
-    return _View(kept, bits, counters, seen.sum(axis=1), columns, starts, pids)
-
-
-def _groups(queries: FeatureSet, rows: np.ndarray) -> Iterator[slice]:
-    """Stretches of ``rows`` that share identity and camera."""
-    keys = np.stack([queries.pids[rows], queries.camids[rows]])
-    starts = [0, *(np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1), len(rows)]
+def groups(*keys: np.ndarray) -> Iterator[slice]:
+    """Stretches in which (N,) keys stay the same."""
+    table = np.stack(keys)
+    starts = [0, *(np.flatnonzero((table[:, 1:] != table[:, :-1]).any(axis=0)) + 1), len(keys[0])]
     for start, end in pairwise(starts):
         yield slice(start, end)
 
 
-def _counts(counters: np.ndarray, bits: int, order: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(T or more, n, m) members of each trial up to the given places in the order of n queries."""
-    parts = []
-    for packed in counters:
-        counted = packed[order]
+def _view(candidates: FeatureSet, members: np.ndarray, orders: Orders) -> _View:
+    # Counters as wide as the trials are long, as many in a word as there is room for.
+    words: list[int] = []
+    shifts: list[int] = []
+    widths: list[int] = []
+    used = 0
+    for images in members.sum(axis=1).tolist():
+        widths.append(max(1, images.bit_length()))
+        word = words[-1] if words else 0
+        if used + widths[-1] > 64:
+            word, used = word + 1, 0
+        words.append(word)
+        shifts.append(used)
+        used += widths[-1]
+    shift = np.array(shifts, dtype=np.uint64)
+    mask = np.array([2**width - 1 for width in widths], dtype=np.uint64)
+    counters = np.zeros((words[-1] + 1, len(candidates)), dtype=np.uint64)
+    for word, bits, held in zip(words, shift, members, strict=True):
+        counters[word] |= held.astype(np.uint64) << bits
+    tables = [_by_identity(candidates.pids, held) for held in members]
+    columns, pids = ([table[part] for table in tables] for part in (0, 1))
+    return _View(candidates, members, orders, counters, np.array(words), shift, mask, columns, pids)
+
+
+def _by_identity(pids: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(L, I) columns of each identity in a gallery, the first of them repeated; (I,) identities."""
+    columns = np.flatnonzero(held)
+    columns = columns[np.argsort(pids[columns], kind="stable")]
+    unique, starts, numbers = np.unique(pids[columns], return_index=True, return_counts=True)
+    steps = np.arange(max(numbers, default=0))[:, None]
+    return columns[starts + np.where(steps < numbers, steps, 0)], unique
+
+
+def _counts(counters: np.ndarray, order: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(W, n, m) counters added up to the given places, inclusive, in the order of n queries."""
+    counts = np.empty((len(counters), *places.shape), dtype=np.uint64)
+    for word, packed in enumerate(counters):
+        counted = packed.take(order)
         np.cumsum(counted, axis=1, out=counted)
-        at_places = np.take_along_axis(counted, places.astype(np.intp), axis=1)
-        for shift in range(0, 64, bits):
-            part = (at_places >> np.uint64(shift)) & np.uint64(2**bits - 1)
-            parts.append(part.astype(np.int64))
-    return np.stack(parts)
+        counts[word] = np.take_along_axis(counted, places, axis=1)
+    return counts

@@ -1,0 +1,193 @@
+"""Ranks by cosine distance against a loop in float64, where float32 cannot tell who is nearer."""
+
+import numpy as np
+import pytest
+
+from vireid.evaluation import sorting
+from vireid.evaluation.distance import distance_rows
+from vireid.evaluation.evaluate import without_features
+from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol
+from vireid.evaluation.ranking import Ranks, rank_matches, sorting_of
+from vireid.evaluation.sorting import cosine_sorting
+from vireid.structures import FeatureSet
+
+SYSU, LLCM, CSV = (PROTOCOLS[name] for name in ("sysu_all_multi", "llcm_v2n", "csv_v2i"))
+QUERIES, CANDIDATES, DIM, TRIALS = 24, 160, 300, 5
+
+
+def plain(rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal((CANDIDATES, DIM))
+
+
+def copies(rng: np.random.Generator) -> np.ndarray:
+    """Thirty vectors, each several times: of any identity."""
+    return plain(rng)[rng.integers(0, 30, CANDIDATES)]
+
+
+def nearly_copies(rng: np.random.Generator) -> np.ndarray:
+    return copies(rng) * (1 + 1e-9 * rng.standard_normal((CANDIDATES, DIM)))
+
+
+def some_nearly_copies(rng: np.random.Generator) -> np.ndarray:
+    """Pairs of near ties, exact ties among them, and vectors that stand alone."""
+    rows = plain(rng)
+    rows[1::4] = rows[::4] * (1 + 1e-9 * rng.standard_normal((CANDIDATES // 4, DIM)))
+    rows[2::8] = rows[::8]
+    return rows
+
+
+def below_float32(rng: np.random.Generator) -> np.ndarray:
+    return 1 + 1e-8 * plain(rng)
+
+
+def with_offset(rng: np.random.Generator) -> np.ndarray:
+    return plain(rng) + 300
+
+
+def equal(rng: np.random.Generator) -> np.ndarray:
+    return np.ones((CANDIDATES, DIM))
+
+
+def signs(rng: np.random.Generator) -> np.ndarray:
+    """Of a length and with products that are exact, so ties are."""
+    rows = np.zeros((CANDIDATES, DIM))
+    rows[:, :16] = np.sign(rng.standard_normal((CANDIDATES, 16)))
+    return rows
+
+
+def empty_rows(rng: np.random.Generator) -> np.ndarray:
+    rows = plain(rng)
+    rows[::5] = 0
+    return rows
+
+
+def huge_and_tiny(rng: np.random.Generator) -> np.ndarray:
+    return plain(rng) * 10.0 ** rng.integers(-100, 100, (CANDIDATES, 1))
+
+
+KINDS = (
+    plain,
+    copies,
+    nearly_copies,
+    some_nearly_copies,
+    below_float32,
+    with_offset,
+    equal,
+    signs,
+    empty_rows,
+    huge_and_tiny,
+)
+
+
+def images(kind, seed: int, dtype: type) -> tuple[FeatureSet, np.ndarray]:
+    """Queries, then candidates; and which candidates each trial holds."""
+    rng = np.random.default_rng(seed)
+    candidates = kind(rng)
+    queries = candidates[rng.integers(0, CANDIDATES, QUERIES)]
+    if kind is not signs:
+        queries = queries + rng.standard_normal((QUERIES, DIM)) * np.abs(queries).mean()
+    number = QUERIES + CANDIDATES
+    features = FeatureSet(
+        features=np.concatenate([queries, candidates]).astype(dtype),
+        pids=rng.integers(0, 8, number),
+        camids=rng.choice([1, 2, 3], number),
+        modality=np.zeros(number, dtype=np.uint8),
+        paths=np.arange(number).astype(str),
+    )
+    return features, rng.random((TRIALS, CANDIDATES)) < 0.6
+
+
+def ranks(
+    protocol: RetrievalProtocol, features: FeatureSet, members: np.ndarray, *, fast: bool = True
+) -> Ranks:
+    queries, candidates = np.split(np.arange(len(features)), [QUERIES])
+    numbers = features.features
+    ordering = sorting_of(distance_rows("cosine", numbers[queries], numbers[candidates]))
+    if fast:
+        ordering = cosine_sorting(numbers, features.pids, queries, candidates)
+    parts = (without_features(features, rows) for rows in (queries, candidates))
+    return rank_matches(protocol, *parts, members, ordering)
+
+
+def distance(query: np.ndarray, found: np.ndarray) -> float:
+    """Float64, the same for equal rows."""
+    lengths = [float(np.sqrt(np.sum(row * row))) or 1.0 for row in (query, found)]
+    return -float(np.sum(query / lengths[0] * (found / lengths[1])))
+
+
+def loop(
+    protocol: RetrievalProtocol, features: FeatureSet, members: np.ndarray, trial: int, query: int
+) -> tuple[float, float, int, int]:
+    """Precision, penalty, first rank and length of one list."""
+    pid, camid = features.pids[query], features.camids[query]
+    listed = []
+    for row in np.flatnonzero(members[trial]) + QUERIES:
+        own = features.pids[row] == pid and features.camids[row] == camid
+        if protocol.drops_own_camera and own:
+            continue
+        if (camid, features.camids[row]) not in protocol.ignored_cameras:
+            listed.append(int(row))
+    numbers = features.features.astype(np.float64)
+    listed.sort(key=lambda row: distance(numbers[query], numbers[row]))
+    found = [features.pids[row] for row in listed]
+    places = [place for place, other in enumerate(found, start=1) if other == pid]
+    if not places:
+        return 0.0, 0.0, 0, 0
+    precision = float(np.mean([k / place for k, place in enumerate(places, start=1)]))
+    units = list(dict.fromkeys(found)) if protocol.cmc_unit == "identity" else found
+    return precision, len(places) / places[-1], units.index(pid) + 1, len(units)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("protocol", [SYSU, LLCM, CSV], ids=lambda p: p.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_ranks_equal_a_loop_in_float64(kind, protocol: RetrievalProtocol, dtype: type):
+    if dtype is np.float32 and kind is huge_and_tiny:
+        pytest.skip("float32 does not hold such numbers")
+    features, members = images(kind, 3, dtype)
+    found = ranks(protocol, features, members)
+    for trial in range(TRIALS):
+        for query in range(QUERIES):
+            expected = loop(protocol, features, members, trial, query)
+            row = (found.precision, found.penalty, found.first, found.length)
+            assert [table[trial, query] for table in row] == pytest.approx(expected, abs=1e-12)
+
+
+def test_float32_alone_would_miss_these_ranks(monkeypatch: pytest.MonkeyPatch):
+    """Otherwise the tests above would show nothing."""
+    features, members = images(some_nearly_copies, 3, np.float64)
+    expected = ranks(CSV, features, members, fast=False).precision
+    np.testing.assert_array_equal(ranks(CSV, features, members).precision, expected)
+    undoubted = lambda keys, asking, places, error: (places, places, places < 0)  # noqa: E731
+    monkeypatch.setattr(sorting, "_in_doubt", undoubted)
+    assert (ranks(CSV, features, members).precision != expected).any()
+
+
+def test_an_error_that_was_underrated_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    features, members = images(some_nearly_copies, 4, np.float64)
+    expected = ranks(LLCM, features, members, fast=False)
+    monkeypatch.setattr(sorting, "SAFETY", 0)
+    monkeypatch.setattr(sorting, "LEAST", 1e-8)
+    asked = []
+    monkeypatch.setattr(
+        sorting,
+        "stable_order",
+        lambda rows: asked.append(len(rows)) or np.argsort(rows, 1, "stable"),
+    )
+    found = ranks(LLCM, features, members)
+    assert sum(asked) == QUERIES
+    for name in ("precision", "penalty", "first", "length"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_few_queries_are_sorted_anew_among_ordinary_features(monkeypatch: pytest.MonkeyPatch):
+    features, members = images(plain, 5, np.float32)
+    monkeypatch.setattr(sorting, "stable_order", lambda rows: pytest.fail(f"{len(rows)} queries"))
+    ranks(SYSU, features, members)
+
+
+def test_distances_keep_their_order_as_whole_numbers():
+    rows = np.array([[0.5, -0.0, 0.0, -1.0, 1.0, -0.5, 1e-30, -1e-30]], dtype=np.float32)
+    keys = sorting._sorted_keys(rows.copy())
+    assert (keys & 0xFFFFFFFF).tolist() == [[3, 5, 7, 1, 2, 6, 0, 4]]
+    np.testing.assert_array_equal(sorting._values(keys), np.sort(rows))
