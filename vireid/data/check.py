@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from vireid.data import csv_set, llcm, regdb, sysu
-from vireid.data.dataset import read_image
+from vireid.data.images import read_image
 from vireid.data.parallel import threaded_map
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
