@@ -26,9 +26,9 @@ from vireid.data.check import (
     check,
     count_sysu,
     inspect_images,
-    one_sided,
     unfit_permutations,
 )
+from vireid.data.layout import one_sided
 from vireid.data.parallel import threaded_map
 from vireid.errors import DataError
 

@@ -14,6 +14,7 @@ from scipy.io import loadmat
 
 from vireid.data import csv_set, llcm, regdb, sysu
 from vireid.data.images import read_image
+from vireid.data.layout import one_sided
 from vireid.data.parallel import threaded_map
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
@@ -139,21 +140,6 @@ def count_sysu(test: Iterable[ImageRecord]) -> dict[str, int]:
         for name, shots in (("single-shot", 1), ("multi-shot", 10)):
             counts[f"gallery {place} {name}"] = sum(min(shots, n) for n in sizes)
     return counts
-
-
-def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
-    """One line per modality that is the only one of some identities; names them."""
-    pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
-    for record in records:
-        pids[record.modality].add(record.pid)
-    visible, infrared = pids[Modality.VISIBLE], pids[Modality.INFRARED]
-    for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
-        if only:
-            yield f"{len(only)} identities have {name} images only: {_few(sorted(only))}"
-
-
-def _few(pids: Sequence[int]) -> str:
-    return ", ".join(map(str, pids[:20])) + (" …" if len(pids) > 20 else "")
 
 
 def inspect_images(root: Path, paths: Sequence[str]) -> Images:

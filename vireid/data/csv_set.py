@@ -67,12 +67,10 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
         parts["train" if merged else row.part].append(row.record)
     pids = {part: {record.pid for record in records} for part, records in parts.items()}
     check_apart({PARTS[part]: members for part, members in pids.items()}, path)
-    if separate and not parts["val"]:
-        held_out = hold_out(list(pids["train"]))
-        parts["val"] = [record for record in parts["train"] if record.pid in held_out]
-        parts["train"] = [record for record in parts["train"] if record.pid not in held_out]
-    train, val, test = (tuple(parts[part]) for part in PARTS)
-    return Splits(root=path.parent, train=train, val=val, test=test)
+    train, val = tuple(parts["train"]), tuple(parts["val"])
+    if separate and not val:
+        train, val = hold_out(train)
+    return Splits(root=path.parent, train=train, val=val, test=tuple(parts["test"]))
 
 
 def _find(root: str | Path) -> Path:
