@@ -174,7 +174,8 @@ def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
     for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
         if only:
             shown = ", ".join(map(str, sorted(only)[:20])) + (" …" if len(only) > 20 else "")
-            yield f"{len(only)} identities have {name} images only: {shown}"
+            who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
+            yield f"{who} {name} images only: {shown}"
 
 
 def fingerprint(splits: Splits) -> str:

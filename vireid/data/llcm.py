@@ -26,7 +26,9 @@ WHERE = "LLCM is given on request, under an agreement: https://github.com/ZYK100
 FOLDERS = {"vis": Modality.VISIBLE, "nir": Modality.INFRARED}
 TEST_FOLDERS = {f"test_{kind}": modality for kind, modality in FOLDERS.items()}
 TRAIN_LISTS = {f"idx/train_{kind}.txt": modality for kind, modality in FOLDERS.items()}
+TEST_LISTS = {f"idx/{folder}.txt": folder for folder in TEST_FOLDERS}  # only checked, never read
 CAMERAS = range(1, 10)
+TEST_CAMERAS = {Modality.VISIBLE: CAMERAS, Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
 TEST_IDS = "idx/test_id.txt"
 EXPECTED = {
     "training identities": 713,

@@ -18,6 +18,7 @@ WHERE = (
 )
 INFRARED_CAMERAS = frozenset({3, 6})
 CAMERAS = range(1, 7)
+CAMERAS_OF = {Modality.VISIBLE: (1, 2, 4, 5), Modality.INFRARED: (3, 6)}
 PERMUTATION_FILES = ("exp/rand_perm_cam.mat", "rand_perm_cam.mat")
 # Of train+val; galleries hold 1 or 10 images of each test identity and camera.
 EXPECTED = {

@@ -20,7 +20,7 @@ from vireid.config import dump_config
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.dataset import end_processes
 from vireid.data.images import require_readable
-from vireid.data.layout import fingerprint
+from vireid.data.layout import fingerprint, one_sided
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     load_checkpoint,
@@ -135,6 +135,8 @@ def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]
         trainer.precision.name,
         len(trainer.sampler),
     )
+    for line in one_sided(splits.train):
+        log.info("of these, %s", line)
     log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
     for line in origin:
         log.info("%s", line)
