@@ -227,9 +227,9 @@ def without(arrays: dict[str, np.ndarray], dropped: np.ndarray) -> dict[str, np.
     [
         (lambda a: a["camids"] == 6, "camera 6"),
         (lambda a: a["camids"] == 3, "camera 3"),
-        (lambda a: (a["camids"] == 6) & (a["pids"] == 8), "camera 6, identity 8: no images"),
+        (lambda a: (a["camids"] == 6) & (a["pids"] == 8), "camera 6, identity 8: no image"),
         (lambda a: a["paths"] == "cam3/0003/0007.jpg", "camera 3, identity 3: 11 images"),
-        (lambda a: (a["pids"] == 8) & (a["modality"] == 0), "identity 8: no images"),
+        (lambda a: (a["pids"] == 8) & (a["modality"] == 0), "identity 8: no image"),
         (lambda a: a["paths"] == "cam4/0008/0012.jpg", "camera 4, identity 8: 11 images"),
     ],
 )
