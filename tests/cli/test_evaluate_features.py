@@ -227,9 +227,9 @@ def without(arrays: dict[str, np.ndarray], dropped: np.ndarray) -> dict[str, np.
     [
         (lambda a: a["camids"] == 6, "camera 6"),
         (lambda a: a["camids"] == 3, "camera 3"),
-        (lambda a: (a["camids"] == 6) & (a["pids"] == 8), "camera 6, identity 8: no images"),
+        (lambda a: (a["camids"] == 6) & (a["pids"] == 8), "camera 6, identity 8: no image"),
         (lambda a: a["paths"] == "cam3/0003/0007.jpg", "camera 3, identity 3: 11 images"),
-        (lambda a: (a["pids"] == 8) & (a["modality"] == 0), "identity 8: no images"),
+        (lambda a: (a["pids"] == 8) & (a["modality"] == 0), "identity 8: no image"),
         (lambda a: a["paths"] == "cam4/0008/0012.jpg", "camera 4, identity 8: 11 images"),
     ],
 )
@@ -269,3 +269,12 @@ def test_protocols_scored_before_stay_until_the_features_change(llcm):
     np.savez(llcm, **{**arrays, "features": -arrays["features"]})
     assert run("--features", llcm, "--protocols", "llcm_n2v") == 0
     assert set(entries(target)) == {"llcm_n2v"}
+
+
+def test_a_device_is_said_to_have_no_effect_on_features(llcm, capsys):
+    arguments = ("--features", llcm, "--protocols", "llcm_v2n")
+    assert run(*arguments, "--device", "cuda:3") == 0
+    said = "--device cuda:3 has no effect: features are scored on the processor"
+    assert capsys.readouterr().out.splitlines()[0] == said
+    assert run(*arguments) == 0
+    assert "--device" not in capsys.readouterr().out

@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from vireid import cli
 from vireid.cli import evaluate, make_synthetic, train
@@ -91,21 +93,39 @@ def test_missing_permutations_are_noticed_before_training(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_truncated_image_is_named(tiny_command, tiny_sysu, tmp_path, capsys, workers):
-    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+def with_broken_images(source: Path, target: Path) -> Path:
+    """A copy whose infrared images of camera 3 begin and end well, and cannot be decoded."""
+    root = shutil.copytree(source, target)
     for image in (root / "cam3").rglob("*.jpg"):
-        image.write_bytes(image.read_bytes()[:300])
+        Image.open(image).save(image.with_suffix(".png"))
+        image.unlink()
+        content = bytearray(image.with_suffix(".png").read_bytes())
+        content[len(content) // 2] ^= 255
+        image.with_suffix(".png").write_bytes(content)
+    return root
+
+
+def test_a_truncated_test_image_is_named_before_training(tiny_command, tiny_sysu, tmp_path, capsys):
+    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+    pid = (root / "exp/test_id.txt").read_text().split(",")[0]
+    image = root / f"cam3/{int(pid):04d}/0001.jpg"
+    image.write_bytes(image.read_bytes()[:300])
+    assert train.main(tiny_command(tmp_path / "run", f"DATA.ROOT={root}")) == 3
+    assert f"error: image {image} cannot be decoded" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_broken_image_is_named(tiny_command, tiny_sysu, tmp_path, capsys, workers):
+    root = with_broken_images(tiny_sysu, tmp_path / "data")
     extra = (f"DATA.ROOT={root}", f"DATA.WORKERS={workers}")
     assert train.main(tiny_command(tmp_path / "run", *extra)) == 3
     error = capsys.readouterr().err
-    assert str(root / "cam3") in error and ".jpg" in error and "Traceback" not in error
+    assert str(root / "cam3") in error and ".png" in error and "Traceback" not in error
 
 
 def test_an_error_with_loader_processes_at_work_ends_the_program(tiny_command, tiny_sysu, tmp_path):
-    root = shutil.copytree(tiny_sysu, tmp_path / "data")
-    for image in (root / "cam3").rglob("*.jpg"):
-        image.write_bytes(image.read_bytes()[:300])
+    root = with_broken_images(tiny_sysu, tmp_path / "data")
     extra = (f"DATA.ROOT={root}", "DATA.WORKERS=2")
     for attempt in range(3):  # whether the processes were still at work is a matter of luck
         command = [sys.executable, "tools/train.py", *tiny_command(tmp_path / f"{attempt}", *extra)]

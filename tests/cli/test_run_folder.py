@@ -118,3 +118,13 @@ def test_checkpoints_are_kept_every_so_often(tiny_command, tmp_path):
     kept = torch.load(folder / "checkpoints/epoch_001.pth", weights_only=True)
     assert kept["progress"]["epoch"] == 1
     assert yaml.safe_load(kept["config"])["SOLVER"]["EPOCHS"] == 1
+
+
+def test_identities_of_one_modality_are_told_at_the_start(tiny_command, tiny_sysu, tmp_path):
+    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+    for camera in (3, 6):
+        shutil.rmtree(root / f"cam{camera}/0002")
+    extra = (f"DATA.ROOT={root}", "SOLVER.EPOCHS=1")
+    assert train.main(tiny_command(tmp_path / "run", *extra)) == 0
+    lines = (tmp_path / "run/log.txt").read_text().splitlines()
+    assert lines[1] == "of these, 1 identity has visible images only: 2"

@@ -88,6 +88,25 @@ def test_missing_or_unlike_results_name_the_run(tmp_path, capsys):
         assert all(phrase in error for phrase in phrases), error
 
 
+def test_a_folder_above_runs_stands_for_all_of_them(tmp_path, capsys):
+    for name, value in {"split1/seed0": 0.2, "split2/seed0": 0.4, "split10/seed0": 0.6}.items():
+        run = write_run(tmp_path / "runs/regdb" / name, value)
+        (Path(run) / "config.yaml").touch()
+    alone = write_run(tmp_path / "other/seed0", 0.5)
+    features = write_run(tmp_path / "runs/regdb/features", 0.9)  # scores of features: no run
+    started = tmp_path / "runs/regdb/split3/seed0"
+    started.mkdir(parents=True)
+    (started / "config.yaml").touch()
+    assert table.main([str(tmp_path / "runs"), alone]) == 0
+    out, err = capsys.readouterr()
+    first, second = out.strip().splitlines()[2:]
+    assert cells(first)[:3] == ["regdb", "regdb_v2t", "3"] and cells(first)[7].startswith("40.00 ±")
+    assert cells(second)[:3] == ["other", "regdb_v2t", "1"]
+    assert err == f"left out, without results yet: {started}\n"
+    assert table.main([features]) == 0 and table.main([str(started.parent)]) == 3
+    assert "split3/results.json" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def tiny_regdb(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("data") / "regdb"

@@ -19,17 +19,11 @@ from tests.helpers import (
 )
 from vireid.data import regdb, sysu
 from vireid.data.build import DATASETS
-from vireid.data.check import (
-    CHECKS,
-    Count,
-    Report,
-    check,
-    count_sysu,
-    inspect_images,
-    one_sided,
-    unfit_permutations,
-)
+from vireid.data.check import Report, check, inspect_images
+from vireid.data.check_sets import CHECKS, Count, count_sysu, unfit_permutations
+from vireid.data.layout import one_sided
 from vireid.data.parallel import threaded_map
+from vireid.data.synthetic.layouts import write_llcm as render_llcm
 from vireid.errors import DataError
 
 OFFICIAL = Path(__file__).resolve().parents[2].parent / "shared/sysu_mm01"
@@ -192,14 +186,14 @@ def test_a_csv_set_is_compared_with_nothing_and_needs_both_modalities(tmp_path):
     report = check("csv", tmp_path)
     assert all(count.expected is None for count in report.counts)
     assert report.problems == ("no visible image in the test split",)
-    assert report.notes == ("1 identities have infrared images only: 2",)
+    assert report.notes == ("1 identity has infrared images only: 2",)
 
 
 def test_identities_of_one_modality_are_named_and_the_first_twenty_shown():
     records = records_of({3: (1, 1), 9: (2, 0), 5: (0, 1), 4: (1, 0)})
     assert list(one_sided(records)) == [
         "2 identities have visible images only: 4, 9",
-        "1 identities have infrared images only: 5",
+        "1 identity has infrared images only: 5",
     ]
     (many,) = one_sided(records_of(dict.fromkeys(range(30), (1, 0))))
     assert many.startswith("30 identities") and many.endswith("18, 19 …")
@@ -265,3 +259,88 @@ def test_threads_keep_the_order_and_stop_at_the_first_error():
     with pytest.raises(ValueError, match="three"):
         list(threaded_map(work, range(100_000), doing="work"))
     assert len(done) < 100_000
+
+
+def write_test_lists(root: Path, extra: str = "") -> None:
+    """As the archive has them: the images of test_vis by their names under vis."""
+    for kind in ("vis", "nir"):
+        images = sorted((root / f"test_{kind}").rglob("*.jpg"))
+        lines = [f"{kind}/{image.parent.name}/{image.name} 0\n" for image in images]
+        write_text(root / f"idx/test_{kind}.txt", "".join(lines) + extra)
+
+
+def test_lists_of_test_images_are_compared_with_the_folders(tmp_path):
+    root = write_llcm(tmp_path / "l")
+    assert "no idx/test_nir.txt to compare the images of test_nir with" in check("llcm", root).notes
+    write_test_lists(root)
+    report = check("llcm", root, reduced=True)
+    assert report.problems == () and not any("idx/test" in note for note in report.notes)
+    gone, new = "0007/0007_c01_s1_f1_vis.jpg", "cam4/0020/0020_c04_s1_f1_nir.jpg"
+    (root / "test_vis/cam1" / gone).unlink()
+    write_image(root / "test_nir" / new)
+    of = "of the identities of idx/test_id.txt, first:"
+    assert check("llcm", root, reduced=True).problems == (
+        f"idx/test_vis.txt lists 1 images that test_vis has not {of} {gone}",
+        f"test_nir has 1 images that idx/test_nir.txt does not list {of} {new[5:]}",
+    )
+
+
+def test_an_unreadable_list_of_test_images_is_a_problem_of_its_own(tmp_path):
+    root = write_llcm(tmp_path / "l")
+    write_test_lists(root)
+    (root / "idx/test_vis.txt").write_bytes(b"\xff\xfe")
+    (problem,) = check("llcm", root, reduced=True).problems
+    assert problem.startswith("idx/test_vis.txt cannot be read")
+
+
+def test_a_rendered_set_agrees_with_its_lists(tmp_path):
+    root = tmp_path / "l"
+    render_llcm(root, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 16), seed=0)
+    assert check("llcm", root, reduced=True).faults == 0
+
+
+def test_cameras_without_test_images_are_named(tmp_path):
+    root = write_llcm(tmp_path / "l")
+    (root / "test_vis/cam2").mkdir()
+    notes = check("llcm", root, reduced=True).notes
+    assert "no visible test image of camera 2, 3, 4, 5, 6, 7, 8, 9" in notes
+    assert "no infrared test image of camera 1, 4, 5, 6, 7, 8, 9" in notes  # 3 has none
+    root = write_sysu(tmp_path / "s", cameras=(1, 2, 3, 5, 6))
+    notes = check("sysu", root, reduced=True).notes
+    assert "no visible test image of camera 4" in notes
+    assert not any("infrared test image" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write", "folder"),
+    [
+        ("sysu", write_sysu, "cam2/0305"),
+        ("regdb", write_regdb, "Thermal/3"),
+        ("llcm", write_llcm, "test_vis/cam1/0007"),
+    ],
+)
+def test_files_that_are_no_images_are_counted_and_the_first_is_named(
+    tmp_path, dataset, write: Callable[[Path], Path], folder
+):
+    root = write(tmp_path / "set")
+    assert not any("ignored" in note for note in check(dataset, root, reduced=True).notes)
+    for name in ("Thumbs.db", "._1.jpg", "1.tif"):
+        (root / folder / name).write_bytes(b"x")
+    (root / folder / "more").mkdir()
+    (note,) = (n for n in check(dataset, root, reduced=True).notes if "ignored" in n)
+    assert note == (
+        f"files among the images that are ignored: 3, the first: {folder}/._1.jpg (images end in "
+        ".bmp, .jpeg, .jpg, .png)"
+    )
+
+
+def test_a_csv_set_ignores_nothing_that_it_lists(tmp_path):
+    for name in ("i/a.tif", "i/b.tif", "c.jpg", "d.jpg"):
+        write_image(tmp_path / name)
+    rows = ["path,pid,modality,split", "i/a.tif,1,rgb,train", "i/b.tif,1,ir,train"]
+    rows += ["c.jpg,2,ir,test", "d.jpg,2,rgb,test"]
+    write_text(tmp_path / "dataset.csv", "\n".join(rows))
+    assert check("csv", tmp_path).notes == ()
+    write_text(tmp_path / "i/notes.txt", "")
+    (note,) = check("csv", tmp_path).notes
+    assert "ignored: 1, the first: i/notes.txt" in note

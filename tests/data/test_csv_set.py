@@ -179,6 +179,39 @@ def test_a_first_line_without_the_columns_is_quoted(tmp_path, header, phrase):
 
 
 @pytest.mark.parametrize(
+    "name", ["camera", "cam_id", "camids", "cameraid", "Camera_ID", "cam", "cid", "camd"]
+)
+def test_a_column_that_is_probably_camid_is_not_passed_over(tmp_path, name):
+    path = write_only(tmp_path, header=f"path,pid,{name},modality,split")
+    said = message(tmp_path)
+    assert said.startswith(f"{path}, line 1: no column camid; is {name.lower()!r} meant for camid?")
+    assert "Rename it to camid" in said
+
+
+@pytest.mark.parametrize("name", ["name", "frame", "note", "date", "scene", "width", "aim"])
+def test_other_columns_are_no_mistake(tmp_path, name):
+    write_only(tmp_path, header=f"path,pid,{name},modality,split")
+    assert {record.camid for record in csv_set.load(tmp_path).train} == {1, 2}
+    write_only(tmp_path / "both")
+    text = (tmp_path / "both/dataset.csv").read_text().replace("\n", ",x\n")
+    write_text(tmp_path / "both/dataset.csv", text.replace("split,x", "split,camera", 1))
+    assert {record.camid for record in csv_set.load(tmp_path / "both").train} == {4, 5}
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("path,id,camid,modality,split", "; is 'id' meant for pid?"),
+        ("paths,pid,camid,modality,split", "; is 'paths' meant for path?"),
+        ("path,pid,camid,modalty,splits", "; is 'modalty' meant for modality?; is 'splits' meant"),
+    ],
+)
+def test_a_required_column_is_searched_for_among_the_others(tmp_path, header, hint):
+    write_only(tmp_path, header=header)
+    assert hint in message(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("content", "phrase"),
     [
         (HEADER.encode() + b"\n\n", "lists no image"),

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from tests.helpers import records_of, write_image
-from vireid.data.dataset import ImageDataset, SampleKey, batches, collate, read_image
+from vireid.data.dataset import ImageDataset, SampleKey, batches, collate
 from vireid.data.samplers import IdentityBatchSampler
 from vireid.data.transforms import eval_transforms, train_transforms
 from vireid.errors import DataError
@@ -41,73 +41,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dataset(root: Path, transforms=PLAIN, records=RECORDS, seed: int = 0) -> ImageDataset:
     return ImageDataset(root, records, [r.pid for r in records], transforms, seed=seed)
-
-
-def palette(color: tuple[int, int, int]) -> Image.Image:
-    image = Image.new("P", SIZE[::-1], 1)
-    image.putpalette([0, 0, 0, *color])
-    return image
-
-
-@pytest.mark.parametrize(
-    ("name", "image", "expected"),
-    [
-        ("grey.png", Image.new("L", (8, 16), 120), (120, 120, 120)),
-        ("bits.png", Image.new("1", (8, 16), 1), (255, 255, 255)),
-        ("grey_alpha.png", Image.new("LA", (8, 16), (120, 7)), (120, 120, 120)),
-        ("alpha.png", Image.new("RGBA", (8, 16), (10, 20, 30, 40)), (10, 20, 30)),
-        ("palette.png", palette((10, 20, 30)), (10, 20, 30)),
-        ("palette.bmp", palette((10, 20, 30)), (10, 20, 30)),
-        ("grey.bmp", Image.new("L", (8, 16), 120), (120, 120, 120)),
-        ("cmyk.jpg", Image.new("CMYK", (8, 16), (0, 255, 255, 0)), (255, 0, 0)),
-        ("grey16.png", Image.new("I;16", (8, 16), 120 * 256 + 99), (120, 120, 120)),
-        ("white16.png", Image.new("I;16", (8, 16), 65535), (255, 255, 255)),
-        ("dark16.png", Image.new("I;16", (8, 16), 255), (0, 0, 0)),
-        ("grey16.tif", Image.new("I;16B", (8, 16), 120 * 256), (120, 120, 120)),
-        ("grey32.tif", Image.new("I", (8, 16), 120 * 256), (120, 120, 120)),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_an_image_of_any_mode_becomes_three_channels_of_uint8(tmp_path, name, image, expected):
-    image.save(tmp_path / name)
-    record = ImageRecord(name, 1, 1, Modality.VISIBLE)
-    sample = dataset(tmp_path, records=[record])[0]
-    assert (sample.image.dtype, sample.image.shape) == (torch.uint8, (3, 16, 8))
-    colors = torch.tensor(expected).view(3, 1, 1)
-    assert (sample.image.int() - colors).abs().max().item() <= (3 if name.endswith("jpg") else 0)
-
-
-def test_sixteen_bit_grey_keeps_its_gradient(tmp_path):
-    values = np.arange(128, dtype=np.uint16).reshape(16, 8) * 512
-    Image.fromarray(values).save(tmp_path / "ramp.png")
-    read = np.asarray(read_image(tmp_path / "ramp.png"))
-    np.testing.assert_array_equal(read[..., 0], values // 256)
-    np.testing.assert_array_equal(read[..., 1], read[..., 0])
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
-def test_truncated_image_names_its_path(tmp_path, suffix, share):
-    path = tmp_path / f"a.{suffix}"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match="cannot be decoded") as error:
-        read_image(path)
-    assert str(path) in str(error.value)
-
-
-def test_file_that_is_no_image_names_its_path(tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_text("hello")
-    with pytest.raises(DataError, match=f"image {path} cannot be decoded"):
-        read_image(path)
-
-
-def test_missing_image_names_its_path(tmp_path):
-    with pytest.raises(DataError, match=f"image {tmp_path / 'a.jpg'} does not exist"):
-        read_image(tmp_path / "a.jpg")
 
 
 def test_a_sample_carries_label_spectrum_and_position_in_the_records(root):

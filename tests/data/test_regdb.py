@@ -110,7 +110,7 @@ def test_only_the_lists_of_the_chosen_split_are_needed(root):
 
 def test_identity_that_trains_and_tests_is_refused(tmp_path):
     root = write_regdb(tmp_path / "r", {1: ([1, 2], [2, 3]), 2: ([1], [2])})
-    with pytest.raises(DataError, match=r"split 1 trains and tests on identities \[2\]"):
+    with pytest.raises(DataError, match=r"split 1: training and test identities overlap: \[2\]"):
         regdb.load(root)
     assert regdb.load(root, split_trial=2).train_pids == (1,)
 

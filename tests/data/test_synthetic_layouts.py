@@ -21,6 +21,7 @@ from vireid.data import regdb, sysu
 from vireid.data.build import DATASETS, build_splits, prepare_data, synthetic_root
 from vireid.data.synthetic.layouts import LAYOUTS, common, work, write_sheet, write_sysu_counts
 from vireid.data.synthetic.layouts.counts import read_counts, read_split
+from vireid.errors import DataError
 from vireid.structures import Modality
 
 SMALL = {"train_ids": 5, "test_ids": 3, "images_per_camera": 2, "size": (32, 16), "seed": 7}
@@ -172,15 +173,15 @@ def test_without_lists_identities_of_both_modalities_are_shared_out(tmp_path: Pa
     split = read_split(tmp_path, read_counts(fake_counts(tmp_path)))
     assert split == {"train": [1, 2, 4], "val": [5], "test": [6]}
     (tmp_path / "train_id.txt").write_text("1\n")
-    with pytest.raises(ValueError, match="no test_id"):
+    with pytest.raises(DataError, match="no test_id"):
         read_split(tmp_path, read_counts(tmp_path / "rand_perm_cam.mat"))
 
 
 def test_a_file_of_another_kind_is_named(tmp_path: Path):
     (tmp_path / "x.mat").write_text("nothing")
-    with pytest.raises(ValueError, match=r"x\.mat is not SYSU-MM01's"):
+    with pytest.raises(DataError, match=r"x\.mat is not SYSU-MM01's"):
         write_sysu_counts(tmp_path / "set", counts=tmp_path / "x.mat", size=(32, 16), seed=0)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DataError, match=r"y\.mat cannot be read"):
         write_sysu_counts(tmp_path / "set", counts=tmp_path / "y.mat", size=(32, 16), seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["x.mat"]
 
@@ -229,7 +230,6 @@ def test_tool_makes_a_set_and_its_sheet(tmp_path: Path):
     [
         (["--layout", "regdb", "--counts", "x.mat"], "choose ['sysu']"),
         (["--layout", "sysu", "--counts", "x.mat", "--train-ids", "2"], "leave --train-ids out"),
-        (["--layout", "sysu", "--counts", "x.mat"], "x.mat"),
         (["--layout", "llcm", "--workers", "-1"], "workers=-1"),
     ],
 )
@@ -239,6 +239,32 @@ def test_tool_explains_what_does_not_go_together(
     assert make_synthetic.main([*arguments, "--out", str(tmp_path / "set")]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "phrase"),
+    [
+        ("rand_perm_cam.mat", None, "rand_perm_cam.mat cannot be read (No such file"),
+        ("rand_perm_cam.mat", b"nothing", "rand_perm_cam.mat is not SYSU-MM01's"),
+        ("test_id.txt", b"one,two", "test_id.txt must hold one comma-separated line"),
+        ("test_id.mat", b"nothing", "test_id.mat must hold identities in a variable 'id'"),
+    ],
+)
+def test_counts_that_cannot_be_read_are_data_that_are_missing(
+    tmp_path: Path,
+    name: str,
+    content: bytes | None,
+    phrase: str,
+    capsys: pytest.CaptureFixture[str],
+):
+    path = fake_counts(tmp_path)
+    path.with_name(name).unlink(missing_ok=True)
+    if content is not None:
+        path.with_name(name).write_bytes(content)
+    arguments = ["--layout", "sysu", "--counts", str(path), "--out", str(tmp_path / "set")]
+    assert make_synthetic.main(arguments) == 3
+    assert f"{tmp_path / phrase}" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
 
 
 def test_options_render_a_set_of_any_layout_that_has_a_reader(

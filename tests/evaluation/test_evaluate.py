@@ -7,7 +7,7 @@ import pytest
 
 from vireid.errors import DataError
 from vireid.evaluation import ranking
-from vireid.evaluation.evaluate import TrialScores, evaluate
+from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_reranked
 from vireid.evaluation.gallery import Permutations
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand
 from vireid.structures import FeatureSet
@@ -392,3 +392,18 @@ def test_features_whose_squares_overflow_are_refused():
     huge = dataclasses.replace(features, features=np.array([[0.0], [1e200]]))
     with pytest.raises(DataError, match="squares"):
         evaluate(PROTOCOLS["regdb_v2t"], huge)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-200])
+@pytest.mark.parametrize(("row", "part"), [(0, "query"), (2, "gallery")])
+def test_features_of_zeros_have_no_cosine(value: float, row: int, part: str):
+    features = regdb([(1, 1.0)], [(1, 1.0), (2, 2.0)])
+    features = dataclasses.replace(features, features=features.features.astype(np.float64))
+    features.features[row] = value
+    with pytest.raises(DataError, match=rf"{part} features of 1 images are zero, first 000{row}"):
+        evaluate(V2T, features)
+    with pytest.raises(
+        DataError, match=rf"query and gallery features of 1 images are zero, first 000{row}"
+    ):
+        evaluate_reranked(V2T, features)
+    assert euclidean(V2T, features)

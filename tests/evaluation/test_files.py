@@ -90,6 +90,15 @@ def test_files_of_another_kind_are_named(tmp_path: Path):
             read_features(tmp_path / name)
 
 
+def test_a_single_array_is_told_from_an_archive(tmp_path: Path):
+    np.save(tmp_path / "features.npy", np.ones((3, 2)))
+    with pytest.raises(DataError) as error:
+        read_features(tmp_path / "features.npy")
+    said = str(error.value)
+    assert "it is an .npy file, which holds one array" in said and "numpy.savez" in said
+    assert "features, pids, camids, modality, paths" in said and "*_cam1.mat" in said
+
+
 def test_features_that_could_not_be_read_back_are_not_written(tmp_path: Path):
     broken = FeatureSet(**good() | {"features": np.full((3, 2), np.nan)})
     with pytest.raises(DataError, match="finite"):
@@ -112,12 +121,48 @@ def test_test_identities_are_read(tmp_path: Path, text: str):
     assert read_test_ids(tmp_path / "ids.txt") == [1, 2, 3]
 
 
-@pytest.mark.parametrize("text", ["", "1,x", None])
-def test_other_identity_files_are_named(tmp_path: Path, text: str | None):
-    if text is not None:
-        (tmp_path / "ids.txt").write_text(text)
-    with pytest.raises(DataError, match=r"ids.txt must hold identities"):
+@pytest.mark.parametrize(
+    ("content", "phrase"),
+    [
+        (b"", "it is empty; leave it out"),
+        (b" ,\n", "it is empty; leave it out"),
+        (b"1,x", "got 'x'"),
+        (b"1,-2", "got '-2'"),
+        (b"MATLAB 5.0\x00\x01IM\xff\xfe", "it is no text file"),
+        (b"MATLAB 5.0 MAT-file", "got 'MATLAB'"),
+        (None, "No such file"),
+    ],
+)
+def test_other_identity_files_are_named(tmp_path: Path, content: bytes | None, phrase: str):
+    if content is not None:
+        (tmp_path / "ids.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"ids.txt must hold identities separated by commas") as e:
         read_test_ids(tmp_path / "ids.txt")
+    assert phrase in str(e.value) and "\n" not in str(e.value)
+
+
+def test_a_matlab_file_of_identities_is_no_text_file(tmp_path: Path):
+    savemat(tmp_path / "test_id.mat", {"id": np.arange(6, 300)})
+    with pytest.raises(DataError, match=r"test_id.mat must hold.*test_id.mat is not read"):
+        read_test_ids(tmp_path / "test_id.mat")
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f4", ">f8"])
+def test_any_order_of_bytes_is_read(tmp_path: Path, dtype: str):
+    columns = {
+        "pids": ">i8",
+        "camids": ">i4",
+        "modality": ">u2",
+        "features": dtype,
+        "paths": ">U20",
+    }
+    changes = {name: good()[name].astype(kind) for name, kind in columns.items()}
+    found = read_features(save(tmp_path / "f.npz", **changes))
+    for name in COLUMNS:
+        array = getattr(found, name)
+        np.testing.assert_array_equal(array, good()[name])
+        assert array.dtype.isnative
+    assert found.features.dtype == np.dtype(dtype).newbyteorder("=")
 
 
 def save_official(

@@ -175,7 +175,7 @@ def test_only_the_own_identity_of_the_own_camera_is_left_out():
 def test_a_set_whose_matches_are_all_of_the_own_camera_cannot_be_scored(
     protocol: RetrievalProtocol,
 ):
-    images = line([(0, 1, 1, 0.0), (1, 1, 1, 1.0), (1, 2, 2, 2.0)])
+    images = line([(0, 1, 1, 3.0), (1, 1, 1, 1.0), (1, 2, 2, 2.0)])
     for score in (evaluate, require_answerable):
         with pytest.raises(DataError, match=f"{protocol.name}: no query has a true match"):
             score(protocol, images)
@@ -184,7 +184,7 @@ def test_a_set_whose_matches_are_all_of_the_own_camera_cannot_be_scored(
 def test_direction_is_what_the_name_says():
     # visible: one image per camera; near-infrared: three, of which one is drawn
     images = line(
-        [(0, c, 1, 0.0) for c in (1, 2)] + [(1, c, 1, 1.0) for c in (1, 2) for _ in range(3)]
+        [(0, c, 1, 3.0) for c in (1, 2)] + [(1, c, 1, 1.0) for c in (1, 2) for _ in range(3)]
     )
     (v2n, *_), (n2v, *_) = evaluate(V2N, images), evaluate(N2V, images)
     assert (v2n.num_query, v2n.num_gallery) == (2, 2)

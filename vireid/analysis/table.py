@@ -14,6 +14,7 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.report import COLUMNS, read_results
 
+RESULTS, CONFIG = "results.json", "config.yaml"  # both are in the folder of a finished run
 RULES = ("gallery_draw", "metric", "cmc_unit", "num_query", "num_gallery")  # must agree in a row
 
 
@@ -33,6 +34,21 @@ class Row:
     std: Mapping[str, float]
 
 
+def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Runs in and beneath folders: those that have results, and those beneath that have none yet.
+
+    A folder with results counts as it is, and so does one without any run beneath, whose results
+    will be missed by name.
+    """
+    runs, unfinished = [], []
+    for folder in folders:
+        beneath = [] if (folder / RESULTS).is_file() else sorted(folder.rglob(CONFIG))
+        found = [config.parent for config in beneath if config.parent != folder]
+        runs += [run for run in found if (run / RESULTS).is_file()] or [folder]
+        unfinished += [run for run in found if not (run / RESULTS).is_file()]
+    return runs, unfinished
+
+
 def table_rows(runs: Sequence[Path]) -> list[Row]:
     """Rows by recipe and protocol, in the order of the runs.
 
@@ -42,7 +58,7 @@ def table_rows(runs: Sequence[Path]) -> list[Row]:
     """
     recipes: dict[Path, dict[Path, dict[str, Any]]] = {}
     for run in dict.fromkeys(run.resolve() for run in runs):
-        results = read_results(run / "results.json")["protocols"]
+        results = read_results(run / RESULTS)["protocols"]
         recipes.setdefault(recipe_of(run), {})[run] = results
     rows = []
     names = Counter(folder.name for folder in recipes)

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from vireid.cli.common import parser, tool
-from vireid.data.check import CHECKS, Report, check
+from vireid.data.check import Report, check
+from vireid.data.check_sets import CHECKS
 from vireid.errors import DataError
 
 SHOWN = 10  # bad paths

@@ -80,7 +80,10 @@ def _add_groups(line: argparse.ArgumentParser) -> None:
     run = line.add_argument_group("with --run")
     run.add_argument("--dataset", help="score on another data set; short for DATA.DATASET")
     run.add_argument("--root", help="that data set's folder; short for DATA.ROOT")
-    run.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    run.add_argument(
+        "--device",
+        help="auto, cpu, cuda or cuda:N; short for DEVICE (features are scored on the processor)",
+    )
     run.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
 
 
@@ -94,6 +97,8 @@ def _score_features(args: argparse.Namespace, names: list[str], overrides: list[
             raise UsageError(f"{option} goes with --run, not with --features; got {given}")
     if not names:
         raise UsageError("--features needs --protocols: a file does not tell which rules it is for")
+    if args.device not in (None, "auto", "cpu"):
+        print(f"--device {args.device} has no effect: features are scored on the processor")
     permutations, folder = args.permutations, os.environ.get(SPLITS_FOLDER)
     if permutations is None and folder:
         permutations = Path(folder) / "rand_perm_cam.mat"

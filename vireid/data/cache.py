@@ -24,7 +24,7 @@ from PIL import Image, features
 from PIL import __version__ as pillow_version
 from torchvision.transforms import v2
 
-from vireid.data.dataset import read_image
+from vireid.data.images import read_image
 from vireid.data.parallel import threaded_map
 from vireid.data.transforms import RESIZE_FILTER, resize
 from vireid.errors import DataError, UsageError
@@ -37,7 +37,7 @@ except ImportError:  # Windows: builders do not wait for one another, which cost
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2  # 2: another reading of grey values of more than eight bits
 HALF_BUILT = ".tmp"
 STALE_AFTER = 24 * 3600  # seconds after which a half-built file is taken for a killed build's
 

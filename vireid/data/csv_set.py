@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from vireid.data.layout import check_apart, hold_out, is_file, require_root
@@ -20,6 +21,14 @@ TREE = """\
 WHERE = "a CSV set is your own: datasets/README.md describes its columns"
 REQUIRED = ("path", "pid", "modality", "split")
 COLUMNS = (*REQUIRED, "camid")
+# What people also call a column: names near to these are taken for a mistake where it is absent.
+LIKE = {
+    "path": ("path", "file", "filename", "image"),
+    "pid": ("pid", "id", "person", "personid", "identity"),
+    "camid": ("camid", "cam", "camera"),
+    "modality": ("modality", "spectrum"),
+    "split": ("split", "part", "set"),
+}
 MODALITIES = {
     **dict.fromkeys(("visible", "vis", "rgb", "color", "colour"), Modality.VISIBLE),
     **dict.fromkeys(("infrared", "ir", "nir", "thermal", "tir", "lwir"), Modality.INFRARED),
@@ -67,12 +76,10 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
         parts["train" if merged else row.part].append(row.record)
     pids = {part: {record.pid for record in records} for part, records in parts.items()}
     check_apart({PARTS[part]: members for part, members in pids.items()}, path)
-    if separate and not parts["val"]:
-        held_out = hold_out(list(pids["train"]))
-        parts["val"] = [record for record in parts["train"] if record.pid in held_out]
-        parts["train"] = [record for record in parts["train"] if record.pid not in held_out]
-    train, val, test = (tuple(parts[part]) for part in PARTS)
-    return Splits(root=path.parent, train=train, val=val, test=test)
+    train, val = tuple(parts["train"]), tuple(parts["val"])
+    if separate and not val:
+        train, val = hold_out(train)
+    return Splits(root=path.parent, train=train, val=val, test=tuple(parts["test"]))
 
 
 def _find(root: str | Path) -> Path:
@@ -114,15 +121,30 @@ def _read(path: Path) -> list[_Row]:
 def _columns(path: Path, header: list[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
     missing = [name for name in REQUIRED if name not in names]
+    meant = {column: _names_like(column, names) for column in COLUMNS if column not in names}
+    hints = "".join(f"; is {like[0]!r} meant for {c}?" for c, like in meant.items() if like)
     if missing:
         raise DataError(
             f"{path}, line 1: no column {', '.join(missing)}; the first line must name "
-            f"{','.join(COLUMNS)}, separated by commas, got {','.join(header)!r:.100}"
+            f"{','.join(COLUMNS)}, separated by commas, got {','.join(header)!r:.100}{hints}"
+        )
+    if hints:
+        raise DataError(
+            f"{path}, line 1: no column camid{hints} Rename it to camid, or to something less like "
+            "it to train without camera ids"
         )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:
         raise DataError(f"{path}, line 1: column {twice[0]} is there twice: remove one")
     return names
+
+
+def _names_like(column: str, names: Sequence[str]) -> list[str]:
+    """Names that are no column of ours, but may be meant for one that is absent."""
+    plain = {name: re.sub(r"[^a-z]", "", name) for name in names if name not in COLUMNS}
+    return [
+        name for name, letters in plain.items() if get_close_matches(letters, LIKE[column], 1, 0.7)
+    ]
 
 
 def _row(path: Path, line: int, columns: list[str], cells: list[str]) -> _Row:

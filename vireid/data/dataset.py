@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vireid.data.images import read_image
 from vireid.errors import DataError
 from vireid.structures import Batch, ImageRecord, Modality
 
@@ -37,24 +38,6 @@ class ImageSource(Protocol):
     """Images by the position of their record, resized already."""
 
     def __getitem__(self, index: int, /) -> Image.Image: ...
-
-
-def read_image(path: Path) -> Image.Image:
-    """An RGB image, whatever channels and bits the file has; of 16 bits the upper eight.
-
-    Raises:
-        DataError: names the file that is missing, truncated or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip to white
-                upper = np.asarray(image) >> 8
-                return Image.fromarray(upper.clip(0, 255).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise DataError(f"image {path} does not exist") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"image {path} cannot be decoded ({error}): replace it") from error
 
 
 class ImageDataset(Dataset):

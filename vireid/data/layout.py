@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from vireid.errors import DataError
@@ -14,42 +14,43 @@ from vireid.structures import ImageRecord, Modality, Splits
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 
-def require_root(root: str | Path, tree: str, where_to_get: str) -> Path:
+def require_root(root: str | Path, tree: str, where_to_get: str, parts: Sequence[str] = ()) -> Path:
     """The data set's folder, or an error that shows the tree that was expected.
 
+    Args:
+        parts: relative paths of folders and files that must be in it.
     Raises:
-        DataError: no folder was named, or it does not exist.
+        DataError: no folder was named, it does not exist, or it lacks a part; names what is there.
     """
-    expected = f"\nexpected:\n{tree}\n{where_to_get}"
+    expected = f"\nexpected:\n{tree}"
     if not str(root):
-        raise DataError(f"no data set folder: set DATA.ROOT or VIREID_DATA{expected}")
+        raise DataError(
+            f"no data set folder: set DATA.ROOT or VIREID_DATA{expected}\n{where_to_get}"
+        )
     path = Path(root).expanduser()
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
-        raise DataError(f"data set folder {path} not found (there is {found} there){expected}")
+        raise DataError(
+            f"data set folder {path} not found (there is {found} there){expected}\n{where_to_get}"
+        )
+    missing = [part for part in parts if not (path / part).exists()]
+    if missing:
+        names = sorted(entry.name for entry in path.iterdir())
+        listing = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}; found: {listing or 'nothing'}{expected}"
+        )
     return path
 
 
-def missing_parts(root: Path, parts: list[str], tree: str) -> None:
-    """Raises :class:`DataError` when parts of ``root`` are absent; names them and what is there.
-
-    Args:
-        parts: relative paths of folders or files that must exist.
-    """
-    missing = [part for part in parts if not (root / part).exists()]
-    if missing:
-        found = sorted(entry.name for entry in root.iterdir())
-        listing = ", ".join(found[:12]) + (" …" if len(found) > 12 else "")
-        raise DataError(
-            f"{root} lacks {', '.join(missing)}; found: {listing or 'nothing'}\nexpected:\n{tree}"
-        )
+def is_image(path: Path) -> bool:
+    """By its name: ``Thumbs.db`` is none, nor is ``._0001.jpg``, which macOS leaves behind."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def images_in(folder: Path) -> Iterator[Path]:
-    """Image files directly in ``folder``, by name; other files (``Thumbs.db``) are passed over."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            yield path
+    """Image files directly in ``folder``, by name; other files are passed over."""
+    yield from (path for path in sorted(folder.iterdir()) if is_image(path))
 
 
 def read_ids(path: Path) -> list[int]:
@@ -65,6 +66,13 @@ def read_ids(path: Path) -> list[int]:
         raise DataError(
             f"{path} must hold one comma-separated line of identity numbers: {error}"
         ) from error
+
+
+def read_lists(
+    root: Path, lists: Mapping[str, Modality], parse: Callable[[str, str], ImageRecord]
+) -> list[ImageRecord]:
+    """The images of several list files, each of one modality; see :func:`read_list`."""
+    return [r for name, modality in lists.items() for r in read_list(root, name, modality, parse)]
 
 
 def read_list(
@@ -142,9 +150,32 @@ def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:
                 raise DataError(f"{where}: {first} and {second} identities overlap: {common[:5]}")
 
 
-def hold_out(pids: list[int], every: int = 5) -> set[int]:
-    """Every fifth identity, in ascending order: the validation identities of a set without any."""
-    return set(sorted(pids)[every - 1 :: every])
+def hold_out(
+    records: Sequence[ImageRecord], split: str = "train", *, every: int = 5
+) -> tuple[tuple[ImageRecord, ...], tuple[ImageRecord, ...]]:
+    """(training, validation) images of a set that names no validation identities.
+
+    Args:
+        split: ``train`` keeps every fifth identity, in ascending order, for validation;
+            ``train+val`` none.
+    """
+    pids = sorted({record.pid for record in records})
+    held_out = set(pids[every - 1 :: every]) if split == "train" else set()
+    train = tuple(record for record in records if record.pid not in held_out)
+    return train, tuple(record for record in records if record.pid in held_out)
+
+
+def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
+    """One line per modality that is the only one of some identities; names them."""
+    pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
+    for record in records:
+        pids[record.modality].add(record.pid)
+    visible, infrared = pids[Modality.VISIBLE], pids[Modality.INFRARED]
+    for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
+        if only:
+            shown = ", ".join(map(str, sorted(only)[:20])) + (" …" if len(only) > 20 else "")
+            who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
+            yield f"{who} {name} images only: {shown}"
 
 
 def fingerprint(splits: Splits) -> str:

@@ -10,9 +10,8 @@ from vireid.data.layout import (
     hold_out,
     images_in,
     listed_path,
-    missing_parts,
     read_ids,
-    read_list,
+    read_lists,
     require_root,
 )
 from vireid.errors import DataError
@@ -25,7 +24,11 @@ TREE = """\
   ROOT/idx/test_id.txt                    one comma-separated line"""
 WHERE = "LLCM is given on request, under an agreement: https://github.com/ZYK100/LLCM"
 FOLDERS = {"vis": Modality.VISIBLE, "nir": Modality.INFRARED}
+TEST_FOLDERS = {f"test_{kind}": modality for kind, modality in FOLDERS.items()}
+TRAIN_LISTS = {f"idx/train_{kind}.txt": modality for kind, modality in FOLDERS.items()}
+TEST_LISTS = {f"idx/{folder}.txt": folder for folder in TEST_FOLDERS}  # only checked, never read
 CAMERAS = range(1, 10)
+TEST_CAMERAS = {Modality.VISIBLE: CAMERAS, Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)}
 TEST_IDS = "idx/test_id.txt"
 EXPECTED = {
     "training identities": 713,
@@ -56,20 +59,12 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
         DataError: a folder, a list or an image is missing or malformed, or training and test
             identities overlap.
     """
-    root = require_root(root, TREE, WHERE)
-    lists = {kind: f"idx/train_{kind}.txt" for kind in FOLDERS}
-    tests = [f"test_{kind}" for kind in FOLDERS]
-    missing_parts(root, [*FOLDERS, *tests, *lists.values(), TEST_IDS], TREE)
-    train = [r for kind in FOLDERS for r in read_list(root, lists[kind], FOLDERS[kind], _parse)]
-    train_pids, test_pids = {record.pid for record in train}, read_ids(root / TEST_IDS)
-    check_apart({"training": train_pids, "test": test_pids}, root / "idx")
-    held_out = hold_out(list(train_pids)) if (split or USUAL_SPLIT) == "train" else set()
-    return Splits(
-        root=root,
-        train=tuple(record for record in train if record.pid not in held_out),
-        val=tuple(record for record in train if record.pid in held_out),
-        test=_test_records(root, sorted(set(test_pids))),
-    )
+    parts = [*FOLDERS, *TEST_FOLDERS, *TRAIN_LISTS, TEST_IDS]
+    root = require_root(root, TREE, WHERE, parts)
+    listed, test_pids = read_lists(root, TRAIN_LISTS, _parse), read_ids(root / TEST_IDS)
+    check_apart({"training": {record.pid for record in listed}, "test": test_pids}, root / "idx")
+    train, val = hold_out(listed, split or USUAL_SPLIT)
+    return Splits(root=root, train=train, val=val, test=_test_records(root, sorted(set(test_pids))))
 
 
 def _parse(line: str, where: str) -> ImageRecord:
@@ -86,10 +81,10 @@ def _parse(line: str, where: str) -> ImageRecord:
 def _test_records(root: Path, pids: list[int]) -> tuple[ImageRecord, ...]:
     records = [
         ImageRecord(f"{folder}/{image.name}", pid, camera, modality)
-        for kind, modality in FOLDERS.items()
+        for spectrum, modality in TEST_FOLDERS.items()
         for pid in pids
         for camera in CAMERAS
-        if (root / (folder := f"test_{kind}/cam{camera}/{pid:04d}")).is_dir()
+        if (root / (folder := f"{spectrum}/cam{camera}/{pid:04d}")).is_dir()
         for image in images_in(root / folder)
     ]
     unseen = sorted(set(pids) - {record.pid for record in records})

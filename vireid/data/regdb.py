@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vireid.data.layout import hold_out, listed_path, missing_parts, read_list, require_root
-from vireid.errors import DataError
+from vireid.data.layout import check_apart, hold_out, listed_path, read_lists, require_root
 from vireid.structures import ImageRecord, Modality, Splits
 
 TREE = """\
@@ -39,29 +38,16 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
     Raises:
         DataError: a list or an image is missing, or training and test identities overlap.
     """
-    root = require_root(root, TREE, WHERE)
-    names = {
-        (part, kind): f"idx/{part}_{kind}_{split_trial}.txt"
+    lists = {
+        part: {f"idx/{part}_{kind}_{split_trial}.txt": modality for kind, modality in KINDS.items()}
         for part in ("train", "test")
-        for kind in KINDS
     }
-    missing_parts(root, [*FOLDERS, *names.values()], TREE)
-    train, test = (
-        [r for kind in KINDS for r in read_list(root, names[part, kind], KINDS[kind], _parse)]
-        for part in ("train", "test")
-    )
-    train_pids = {record.pid for record in train}
-    common = sorted(train_pids & {record.pid for record in test})
-    if common:
-        raise DataError(f"{root}: split {split_trial} trains and tests on identities {common[:5]}")
-    held_out = hold_out(list(train_pids)) if (split or USUAL_SPLIT) == "train" else set()
-    return Splits(
-        root=root,
-        train=tuple(record for record in train if record.pid not in held_out),
-        val=tuple(record for record in train if record.pid in held_out),
-        test=tuple(test),
-        split_trial=split_trial,
-    )
+    root = require_root(root, TREE, WHERE, [*FOLDERS, *lists["train"], *lists["test"]])
+    listed, test = (read_lists(root, names, _parse) for names in lists.values())
+    pids = {"training": {r.pid for r in listed}, "test": {r.pid for r in test}}
+    check_apart(pids, f"{root}, split {split_trial}")
+    train, val = hold_out(listed, split or USUAL_SPLIT)
+    return Splits(root=root, train=train, val=val, test=tuple(test), split_trial=split_trial)
 
 
 def _parse(line: str, where: str) -> ImageRecord:

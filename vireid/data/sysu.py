@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vireid.data.layout import check_apart, images_in, missing_parts, read_ids, require_root
+from vireid.data.layout import check_apart, images_in, read_ids, require_root
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 
@@ -18,6 +18,7 @@ WHERE = (
 )
 INFRARED_CAMERAS = frozenset({3, 6})
 CAMERAS = range(1, 7)
+CAMERAS_OF = {Modality.VISIBLE: (1, 2, 4, 5), Modality.INFRARED: (3, 6)}
 PERMUTATION_FILES = ("exp/rand_perm_cam.mat", "rand_perm_cam.mat")
 # Of train+val; galleries hold 1 or 10 images of each test identity and camera.
 EXPECTED = {
@@ -47,10 +48,8 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
     Raises:
         DataError: a folder, list or every image of an identity is missing.
     """
-    root = require_root(root, TREE, WHERE)
-    missing_parts(
-        root, [f"cam{c}" for c in CAMERAS] + ["exp/train_id.txt", "exp/test_id.txt"], TREE
-    )
+    parts = [*(f"cam{camera}" for camera in CAMERAS), "exp/train_id.txt", "exp/test_id.txt"]
+    root = require_root(root, TREE, WHERE, parts)
     train_pids = read_ids(root / "exp/train_id.txt")
     test_pids = read_ids(root / "exp/test_id.txt")
     val_file = root / "exp/val_id.txt"

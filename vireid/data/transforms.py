@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -43,27 +44,25 @@ def train_transforms(
             matters where its file has false colours.
         mean: normalisation mean in [0, 1]; erased pixels take it, so that they become zero.
     """
-    fill = [round(255 * value) for value in mean]
-
-    def chain(grey: float, exchange: float, erased: float) -> v2.Transform:
-        return v2.Compose(
-            [
-                resize(size),
-                *([v2.RandomGrayscale(grey)] if grey else []),
-                v2.PILToTensor(),
-                *([ChannelExchange(exchange)] if exchange else []),
-                v2.RandomCrop(list(size), padding=pad) if pad else v2.Identity(),
-                v2.RandomHorizontalFlip(flip),
-                v2.RandomErasing(erased, scale=erase_area, value=fill),
-            ]
-        )
-
+    drop = partial(v2.RandomErasing, scale=erase_area, value=[round(255 * v) for v in mean])
+    move = [v2.RandomCrop(list(size), padding=pad)] if pad else []
+    move.append(v2.RandomHorizontalFlip(flip))
+    infrared_erase = erase if infrared_erase is None else infrared_erase
+    visible = [*_colours(grayscale, channel_exchange), *move, drop(erase)]
+    infrared = [*_colours(0.0, infrared_exchange), *move, drop(infrared_erase)]
     return {
-        Modality.VISIBLE: chain(grayscale, channel_exchange, erase),
-        Modality.INFRARED: chain(
-            0.0, infrared_exchange, erase if infrared_erase is None else infrared_erase
-        ),
+        Modality.VISIBLE: v2.Compose([resize(size), *visible]),
+        Modality.INFRARED: v2.Compose([resize(size), *infrared]),
     }
+
+
+def _colours(grayscale: float, exchange: float) -> list[Callable]:
+    """PIL image → tensor whose colours are dropped or exchanged with these probabilities."""
+    return [
+        *([v2.RandomGrayscale(grayscale)] if grayscale else []),
+        v2.PILToTensor(),
+        *([ChannelExchange(exchange)] if exchange else []),
+    ]
 
 
 class ChannelExchange:

@@ -77,7 +77,7 @@ def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> 
     problems = [f"lacks {key}" for key in own if key not in state]
     problems += [f"has {key}, which this network has not" for key in state if key not in own]
     problems += [
-        f"{key} is {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        f"has {key} of {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]

@@ -18,7 +18,8 @@ from yacs.config import CfgNode
 from vireid.config import dump_config
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.dataset import end_processes
-from vireid.data.layout import fingerprint
+from vireid.data.images import require_readable
+from vireid.data.layout import fingerprint, one_sided
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     load_checkpoint,
@@ -85,6 +86,9 @@ def train_and_score(
         data = fingerprint(splits)
         check_answerable(chosen_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+        if world.is_main:
+            records = splits.train + splits.val + splits.test
+            require_readable(splits.root, [record.path for record in records])
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         trainer, origin = _prepare(cfg, splits, start, data=data, device=device, world=world)
         stack.callback(lambda: end_processes(trainer.loader._iterator))
@@ -131,6 +135,8 @@ def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]
         trainer.precision.name,
         len(trainer.sampler),
     )
+    for line in one_sided(splits.train):
+        log.info("of these, %s", line)
     log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
     for line in origin:
         log.info("%s", line)

@@ -21,6 +21,7 @@ from vireid.structures import FeatureSet
 RANKS = (1, 5, 10, 20)
 CMC_LENGTH = 50
 LARGEST = np.float64(1e140)  # squares of larger numbers overflow when they are added
+SMALLEST = np.float64(1e-150)  # squares of smaller ones vanish
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ def evaluate_all(
         permutations: for protocols whose gallery draw is official.
         metric: ``cosine``, ``euclidean``, or ``auto`` for the protocol's own.
     Raises:
-        DataError: no query or gallery image, features that are not finite, or no query with a
-            true match.
+        DataError: no query or gallery image, features that are not finite or, by cosine, zero, or
+            no query with a true match.
     """
     alike: dict[Hashable, list[RetrievalProtocol]] = {}
     for protocol in protocols:
@@ -93,16 +94,15 @@ def evaluate_reranked(
         DataError: as :func:`evaluate_all`.
     """
     queries, candidates = parties(protocol, features)
-    require_finite(features, {f"{protocol.name}: images": np.union1d(queries, candidates)})
+    metric = protocol.metric if metric == "auto" else metric
+    parts = {f"{protocol.name}: query and gallery": np.union1d(queries, candidates)}
+    require_finite(features, parts)
+    require_directions(features, parts, metric)
     asking = features.subset(queries)
     trials = []
     for rows in _galleries(protocol, features, candidates, permutations):
         gallery = features.subset(rows)
-        distances = reranked_distances(
-            asking.features,
-            gallery.features,
-            metric=protocol.metric if metric == "auto" else metric,
-        )
+        distances = reranked_distances(asking.features, gallery.features, metric=metric)
         everything = np.ones((1, len(rows)), dtype=bool)
         ranks = rank_matches(
             protocol, asking, gallery, everything, sorting_of(distances.__getitem__)
@@ -195,6 +195,27 @@ def require_finite(features: FeatureSet, parts: Mapping[str, np.ndarray]) -> Non
             )
 
 
+def require_directions(features: FeatureSet, parts: Mapping[str, np.ndarray], metric: str) -> None:
+    """The cosine between a feature of zeros and another is undefined: its rank would be noise.
+
+    Args:
+        parts: rows, by what they are.
+        metric: with ``euclidean`` such a feature is a point like any other.
+    Raises:
+        DataError: names the first image.
+    """
+    if metric != "cosine":
+        return
+    zero = ~(np.abs(features.features) >= SMALLEST).any(axis=1)
+    for part, rows in parts.items():
+        bad = features.paths[rows[zero[rows]]]
+        if len(bad):
+            raise DataError(
+                f"{part} features of {len(bad)} images are zero, first {bad[0]}: they have no "
+                "cosine; make them anew, or leave these images out"
+            )
+
+
 def _rules(protocol: RetrievalProtocol) -> Hashable:
     """All of a protocol but which candidates its trials hold."""
     plain = replace(protocol, name="", source="", shots=0, gallery_trials=0, other_draws=())
@@ -215,7 +236,9 @@ def _evaluate_alike(
         drawn = list(_galleries(protocol, features, candidates, permutations))
         galleries += drawn
         owners += [protocol] * len(drawn)
+    metric = protocols[0].metric if metric == "auto" else metric
     require_finite(features, parts)
+    require_directions(features, parts, metric)
     used = np.unique(np.concatenate(galleries))
     used = used[gallery_order(protocols[0], without_features(features, used))]
     ranks = rank_matches(
@@ -223,7 +246,7 @@ def _evaluate_alike(
         without_features(features, queries),
         without_features(features, used),
         np.stack([np.isin(used, rows) for rows in galleries]),
-        _sorting(protocols[0].metric if metric == "auto" else metric, features, queries, used),
+        _sorting(metric, features, queries, used),
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
     for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):

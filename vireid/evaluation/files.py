@@ -18,6 +18,11 @@ from vireid.structures import FeatureSet
 DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
 LARGEST = 2**63 - 1
 NAMES = ("features", *DTYPES, "paths")
+NPY = b"\x93NUMPY"  # how a file of one array begins
+HOW = (
+    f"write {', '.join(NAMES)} with numpy.savez, as arrays of numbers and text without objects "
+    "(docs/scoring_features.md), or name a folder of *_cam1.mat … *_cam6.mat"
+)
 
 
 def read_features(path: Path, test_ids: Collection[int] | None = None) -> FeatureSet:
@@ -46,13 +51,19 @@ def read_test_ids(path: Path) -> list[int]:
     Raises:
         DataError: missing, or something else than numbers stands in it.
     """
+    wanted = f"{path} must hold identities separated by commas, as exp/test_id.txt does"
     try:
-        words = re.split(r"[\s,]+", path.read_text(encoding="utf-8").strip(" \t\r\n,"))
-        return sorted({int(word) for word in words})
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} must hold identities separated by commas, as exp/test_id.txt does ({error})"
-        ) from error
+        words = re.split(r"[\s,]+", path.read_text(encoding="utf-8-sig").strip(" \t\r\n,"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{wanted}: it is no text file (test_id.mat is not read)") from error
+    except OSError as error:
+        raise DataError(f"{wanted} ({error.strerror})") from error
+    if words == [""]:
+        raise DataError(f"{wanted}: it is empty; leave it out to score all identities")
+    wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,18}", word)]
+    if wrong:
+        raise DataError(f"{wanted}, got {wrong[0]!r:.60}")
+    return sorted({int(word) for word in words})
 
 
 def write_features(path: Path, features: FeatureSet) -> None:
@@ -69,15 +80,18 @@ def write_features(path: Path, features: FeatureSet) -> None:
 
 
 def _read_npz(path: Path) -> FeatureSet:
+    cannot = f"{path} cannot be read as features.npz"
     try:
+        with path.open("rb") as raw:
+            if raw.read(len(NPY)) == NPY:
+                raise DataError(f"{cannot}: it is an .npy file, which holds one array; {HOW}")
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{cannot}: it is no .npz archive, or not a whole one; {HOW}")
         with np.load(path, allow_pickle=False) as file:
             held = list(file.files)
-            arrays = {name: file[name] for name in NAMES if name in held}
+            arrays = {name: _native(file[name]) for name in NAMES if name in held}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read as features.npz ({type(error).__name__}: {error}): write it "
-            "with numpy.savez from arrays of numbers and text, without objects"
-        ) from error
+        raise DataError(f"{cannot} ({type(error).__name__}: {error}): {HOW}") from error
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise DataError(
@@ -88,6 +102,11 @@ def _read_npz(path: Path) -> FeatureSet:
     return FeatureSet(
         **{k: v.astype(DTYPES.get(k, v.dtype), copy=False) for k, v in arrays.items()}
     )
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The same numbers in this machine's order of bytes."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -194,4 +213,4 @@ def _read_cells(file: Path) -> list[np.ndarray]:
     for pid, cell in enumerate(rows, start=1):
         if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.dtype.kind not in "fiu":
             raise DataError(f"{file}: feature{{{pid}}} must be a matrix with one row per image")
-    return [cell if cell.dtype.kind == "f" else cell.astype(np.float64) for cell in rows]
+    return [_native(cell) if cell.dtype.kind == "f" else cell.astype(np.float64) for cell in rows]

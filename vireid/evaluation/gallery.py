@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -105,8 +105,8 @@ def _official(
     if permutations is None:
         raise DataError(_without_permutations(protocol))
     folders = list(_folders(protocol, candidates))
-    _check_complete(protocol, folders, permutations)
-    rows_of = [_published(permutations, camid, pid, len(rows)) for camid, pid, rows in folders]
+    require_published(candidates, permutations, protocol.gallery_cameras)
+    rows_of = [permutations[camid, pid] for camid, pid, _ in folders]
     fewest = min(map(len, rows_of))
     if fewest < protocol.gallery_trials:
         raise DataError(
@@ -148,28 +148,6 @@ def _folders(
             yield int(candidates.camids[rows[0]]), int(candidates.pids[rows[0]]), rows
 
 
-def _check_complete(
-    protocol: RetrievalProtocol,
-    folders: list[tuple[int, int, np.ndarray]],
-    permutations: Permutations,
-) -> None:
-    """A folder that is missing as a whole would make the gallery smaller without a word."""
-    present = {(camid, pid) for camid, pid, _ in folders}
-    pids = {pid for _, pid in present}
-    absent = [
-        (camid, pid)
-        for camid, pid in permutations
-        if camid in protocol.gallery_cameras and pid in pids and (camid, pid) not in present
-    ]
-    if absent:
-        camid, pid = min(absent)
-        raise DataError(
-            f"camera {camid}, identity {pid}: no image, but the official permutations know "
-            f"{permutations[camid, pid].shape[1]} ({len(absent)} such folders): an incomplete "
-            "data set, or the permutations of another one"
-        )
-
-
 def require_complete(
     protocol: RetrievalProtocol, images: FeatureSet, permutations: Permutations | None
 ) -> None:
@@ -194,36 +172,39 @@ def require_complete(
             f"{protocol.name}: there is no image of camera {min(absent)} in the modality that it "
             "has in this protocol: are all test images there?"
         )
-    if protocol.draw != "official" or permutations is None:
-        return
-    cameras = protocol.query_cameras | protocol.gallery_cameras
-    rows = np.isin(images.camids, sorted(cameras))
-    camids, pids_of = images.camids[rows].tolist(), images.pids[rows].tolist()
-    pids = set(pids_of)
+    if protocol.draw == "official" and permutations is not None:
+        require_published(images, permutations, protocol.query_cameras | protocol.gallery_cameras)
+
+
+def require_published(
+    images: FeatureSet, permutations: Permutations, cameras: Collection[int]
+) -> None:
+    """Each identity must have as many images in each camera as the official permutations know.
+
+    A folder that is missing as a whole would make the gallery smaller without a word.
+
+    Args:
+        cameras: whose images are compared; the others' are not looked at.
+    Raises:
+        DataError: names the first camera and identity that differ.
+    """
+    compared = np.isin(images.camids, sorted(cameras))
+    keys = zip(images.camids[compared].tolist(), images.pids[compared].tolist(), strict=True)
+    found = Counter(keys)
+    pids = {pid for _, pid in found}
     published = {
         (camid, pid): rows.shape[1]
         for (camid, pid), rows in permutations.items()
         if camid in cameras and pid in pids
     }
-    found = Counter(zip(camids, pids_of, strict=True))
     differing = sorted(
         key for key in published.keys() | found.keys() if published.get(key) != found.get(key)
     )
     if differing:
         camid, pid = differing[0]
+        images_there = f"{found[camid, pid]} images" if found[camid, pid] else "no image"
         raise DataError(
-            f"camera {camid}, identity {pid}: {found.get((camid, pid), 'no')} images, but the "
-            f"official permutations know {published.get((camid, pid), 'none')} ({len(differing)} "
-            "such folders): an incomplete data set, or the permutations of another one"
+            f"camera {camid}, identity {pid}: {images_there}, but the official permutations know "
+            f"{published.get((camid, pid), 'none')} ({len(differing)} such folders): an incomplete "
+            "data set, or the permutations of another one"
         )
-
-
-def _published(permutations: Permutations, camid: int, pid: int, images: int) -> np.ndarray:
-    rows = permutations.get((camid, pid))
-    if rows is None or rows.shape[1] != images:
-        published = "none" if rows is None else str(rows.shape[1])
-        raise DataError(
-            f"camera {camid}, identity {pid}: {images} images, but the official permutations know "
-            f"{published}: an incomplete data set, or the permutations of another one"
-        )
-    return rows

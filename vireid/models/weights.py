@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,13 +29,19 @@ def read_tensors(path: Path) -> dict:
         CheckpointError: missing, damaged, or more than tensors and plain values.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that it then refuses
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"weights file {path} does not exist") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise CheckpointError(f"weights file {path} cannot be read ({error.strerror})") from error
     except Exception as error:  # torch raises a dozen types on damaged files, IndexError too
+        # Its text runs over many lines and advises to execute the file's code.
+        foreign = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         raise CheckpointError(
-            f"weights file {path} is damaged or holds more than tensors "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+            f"weights file {path} is damaged or holds more than tensors"
+            f"{f' ({foreign[1]})' if foreign else ''}: copy it anew, or save its tensors alone"
         ) from error
 
 

@@ -48,8 +48,20 @@ def check_picture(*, size: tuple[int, int], seed: int, workers: int) -> None:
     check_at_least("size (width)", size[1], 16, 2048)
 
 
-def check_identities(*, train_ids: int, test_ids: int, images_per_camera: int) -> None:
-    """Raises ValueError for numbers that do not fit the names of folders and files."""
+def checked_parameters(
+    *,
+    train_ids: int,
+    test_ids: int,
+    images_per_camera: int,
+    size: tuple[int, int],
+    seed: int,
+    workers: int,
+) -> dict[str, Any]:
+    """What decides a set's content, as ``synthetic.json`` tells it.
+
+    Raises:
+        ValueError: a number is out of range, or does not fit the names of folders and files.
+    """
     check_at_least("train_ids", train_ids, 1, MAX_NUMBER)
     check_at_least("test_ids", test_ids, 1, MAX_NUMBER)
     if train_ids + test_ids > MAX_NUMBER:
@@ -58,6 +70,14 @@ def check_identities(*, train_ids: int, test_ids: int, images_per_camera: int) -
             f"identity folder: ask for {MAX_NUMBER} identities or fewer in all"
         )
     check_at_least("images_per_camera", images_per_camera, 1, MAX_NUMBER)
+    check_picture(size=size, seed=seed, workers=workers)
+    return {
+        "train_ids": train_ids,
+        "test_ids": test_ids,
+        "images_per_camera": images_per_camera,
+        "size": tuple(size),
+        "seed": seed,
+    }
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
+from vireid.data.layout import read_ids
 from vireid.data.synthetic.layouts.common import (
     MAX_NUMBER,
     Studio,
@@ -24,6 +25,7 @@ from vireid.data.synthetic.layouts.sysu import (
     write_lists,
 )
 from vireid.data.synthetic.layouts.work import take
+from vireid.errors import DataError
 
 INFRARED_CAMERAS = frozenset({3, 6})
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # where no list says: about 296 : 99 : 96
@@ -33,10 +35,12 @@ def read_counts(path: Path) -> Counts:
     """Images by (camera, identity) of a ``rand_perm_cam.mat``: the length of its permutations.
 
     Raises:
-        ValueError: the file is of another structure.
-        FileNotFoundError: there is none.
+        DataError: missing, or of another structure.
     """
-    content = io.BytesIO(path.read_bytes())
+    try:
+        content = io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"counts {path} cannot be read ({error.strerror})") from error
     try:
         cells = loadmat(content)["rand_perm_cam"].ravel()
         counts = {
@@ -46,12 +50,12 @@ def read_counts(path: Path) -> Counts:
             if np.size(rows)
         }
     except Exception as error:  # scipy raises a dozen types on damaged files
-        raise ValueError(
+        raise DataError(
             f"{path} is not SYSU-MM01's rand_perm_cam.mat ({type(error).__name__}: {error}): "
             "give the file of its official evaluation code"
         ) from error
     if not counts or max(max(counts.values()), max(pid for _, pid in counts)) > MAX_NUMBER:
-        raise ValueError(f"{path} holds no counts of four digits: give SYSU-MM01's own file")
+        raise DataError(f"{path} holds no counts of four digits: give SYSU-MM01's own file")
     return counts
 
 
@@ -62,7 +66,8 @@ def read_split(folder: Path, counts: Counts) -> dict[str, list[int]]:
     the identities that both saw are shared out in the published proportion, in ascending order.
 
     Raises:
-        ValueError: one of the lists for training and test is missing, or they do not fit.
+        DataError: a list cannot be read, one of those for training and test is missing, or they
+            do not fit.
     """
     infrared = {pid for camera, pid in counts if camera in INFRARED_CAMERAS}
     both = sorted({pid for camera, pid in counts if camera not in INFRARED_CAMERAS} & infrared)
@@ -76,7 +81,7 @@ def read_split(folder: Path, counts: Counts) -> dict[str, list[int]]:
         }
     if train is None or test is None:
         missing = "test" if test is None else "train"
-        raise ValueError(
+        raise DataError(
             f"{folder} has lists of identities but no {missing}_id.txt or {missing}_id.mat: "
             "give all of them or none"
         )
@@ -84,17 +89,23 @@ def read_split(folder: Path, counts: Counts) -> dict[str, list[int]]:
         val = sorted(set(both) - set(train) - set(test))
     unseen = {*train, *val, *test} - {pid for _, pid in counts}
     if unseen:
-        raise ValueError(f"{folder}: lists name identities without images: {sorted(unseen)[:5]}")
+        raise DataError(f"{folder}: lists name identities without images: {sorted(unseen)[:5]}")
     return {"train": train, "val": val, "test": test}
 
 
 def _read_list(folder: Path, name: str) -> list[int] | None:
     text, matrix = folder / f"{name}_id.txt", folder / f"{name}_id.mat"
     if text.is_file():
-        return [int(item) for item in text.read_text(encoding="ascii").split(",") if item.strip()]
-    if matrix.is_file():
+        return read_ids(text)
+    if not matrix.is_file():
+        return None
+    try:
         return [int(pid) for pid in loadmat(matrix)["id"].ravel()]
-    return None
+    except Exception as error:  # scipy raises a dozen types on damaged files
+        raise DataError(
+            f"{matrix} must hold identities in a variable 'id' ({type(error).__name__}): copy it "
+            "anew, or leave it out"
+        ) from error
 
 
 def write_sysu_counts(
@@ -117,7 +128,8 @@ def write_sysu_counts(
         progress: show a bar when standard error is a terminal.
         workers: processes that render, 0 for one per processor; they change nothing in the files.
     Raises:
-        ValueError: an argument is out of range, or a file is not what it should be.
+        ValueError: an argument is out of range.
+        DataError: a file is missing, or not what it should be.
         FileExistsError: root is there and not an empty folder.
     """
     check_picture(size=size, seed=seed, workers=workers)

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,7 @@ from vireid.data.synthetic.layouts.common import (
     SPLIT_STREAM,
     Shot,
     Studio,
-    check_identities,
-    check_picture,
+    checked_parameters,
     staged,
     write_ids,
     write_parameters,
@@ -115,14 +113,14 @@ def write_llcm(
         ValueError: an argument is out of range.
         FileExistsError: root is there and not an empty folder.
     """
-    numbers = {
-        "train_ids": train_ids,
-        "test_ids": test_ids,
-        "images_per_camera": images_per_camera,
-    }
-    check_identities(**numbers)
-    check_picture(size=size, seed=seed, workers=workers)
-    parameters: dict[str, Any] = {**numbers, "size": tuple(size), "seed": seed}
+    parameters = checked_parameters(
+        train_ids=train_ids,
+        test_ids=test_ids,
+        images_per_camera=images_per_camera,
+        size=size,
+        seed=seed,
+        workers=workers,
+    )
     cameras = llcm_cameras(np.random.default_rng([seed, *CAMERA_STREAM]))
     shots = _all_shots(cameras, train_ids + test_ids, images_per_camera, seed)
     order = np.random.default_rng([seed, *SPLIT_STREAM]).permutation(train_ids + test_ids) + 1

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +12,7 @@ from vireid.data.synthetic.layouts.common import (
     SPLIT_STREAM,
     Shot,
     Studio,
-    check_identities,
-    check_picture,
+    checked_parameters,
     person_of,
     staged,
     write_parameters,
@@ -58,11 +56,10 @@ def _lines(shots: Sequence[Shot], pids: Sequence[int], camera: int, images: int)
     return "\n".join(lines) + "\n"
 
 
-def _write_lists(
-    folder: Path, shots: Sequence[Shot], *, train_ids: int, n_ids: int, images: int, seed: int
-) -> None:
+def _write_lists(folder: Path, shots: Sequence[Shot], *, train_ids: int, seed: int) -> None:
     """Each of the ten splits parts all identities anew."""
     folder.mkdir()
+    n_ids, images = max(shot.pid for shot in shots), max(shot.index for shot in shots)
     for trial in TRIALS:
         rng = np.random.default_rng([seed, *SPLIT_STREAM, trial])
         order = (rng.permutation(n_ids) + 1).tolist()
@@ -98,30 +95,22 @@ def write_regdb(
         ValueError: an argument is out of range.
         FileExistsError: root is there and not an empty folder.
     """
-    numbers = {
-        "train_ids": train_ids,
-        "test_ids": test_ids,
-        "images_per_camera": images_per_camera,
-    }
-    check_identities(**numbers)
-    check_picture(size=size, seed=seed, workers=workers)
-    parameters: dict[str, Any] = {**numbers, "size": tuple(size), "seed": seed}
-    n_ids = train_ids + test_ids
+    parameters = checked_parameters(
+        train_ids=train_ids,
+        test_ids=test_ids,
+        images_per_camera=images_per_camera,
+        size=size,
+        seed=seed,
+        workers=workers,
+    )
     shots = [
         shot
-        for pid in range(1, n_ids + 1)
+        for pid in range(1, train_ids + test_ids + 1)
         for camera in FOLDERS
         for shot in _shots(pid, camera, images_per_camera, seed)
     ]
     cameras = regdb_cameras(np.random.default_rng([seed, *CAMERA_STREAM]))
     with staged(root) as folder:
         take(Studio(cameras, seed, tuple(size)), folder, shots, workers=workers, progress=progress)
-        _write_lists(
-            folder / "idx",
-            shots,
-            train_ids=train_ids,
-            n_ids=n_ids,
-            images=images_per_camera,
-            seed=seed,
-        )
+        _write_lists(folder / "idx", shots, train_ids=train_ids, seed=seed)
         write_parameters(folder, "regdb", parameters)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.io import savemat
@@ -14,8 +13,7 @@ from vireid.data.synthetic.layouts.common import (
     PRESENCE_STREAM,
     Shot,
     Studio,
-    check_identities,
-    check_picture,
+    checked_parameters,
     staged,
     write_ids,
     write_parameters,
@@ -131,14 +129,14 @@ def write_sysu(
         ValueError: an argument is out of range.
         FileExistsError: root is there and not an empty folder.
     """
-    numbers = {
-        "train_ids": train_ids,
-        "test_ids": test_ids,
-        "images_per_camera": images_per_camera,
-    }
-    check_identities(**numbers)
-    check_picture(size=size, seed=seed, workers=workers)
-    parameters: dict[str, Any] = {**numbers, "size": tuple(size), "seed": seed}
+    parameters = checked_parameters(
+        train_ids=train_ids,
+        test_ids=test_ids,
+        images_per_camera=images_per_camera,
+        size=size,
+        seed=seed,
+        workers=workers,
+    )
     split = _split(train_ids, test_ids)
     presence = _presence(split, seed)
     counts = {(cam, pid): images_per_camera for cam in CAMERAS for pid in presence[cam]}

@@ -1,0 +1,147 @@
+"""Images of any mode become RGB; what cannot be read is named, before training too."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import write_image
+from vireid.data import images
+from vireid.data.images import read_image, require_readable
+from vireid.errors import DataError
+
+
+def palette(color: tuple[int, int, int]) -> Image.Image:
+    image = Image.new("P", (8, 16), 1)
+    image.putpalette([0, 0, 0, *color])
+    return image
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "expected"),
+    [
+        ("grey.png", Image.new("L", (8, 16), 120), (120, 120, 120)),
+        ("bits.png", Image.new("1", (8, 16), 1), (255, 255, 255)),
+        ("grey_alpha.png", Image.new("LA", (8, 16), (120, 7)), (120, 120, 120)),
+        ("alpha.png", Image.new("RGBA", (8, 16), (10, 20, 30, 40)), (10, 20, 30)),
+        ("palette.png", palette((10, 20, 30)), (10, 20, 30)),
+        ("palette.bmp", palette((10, 20, 30)), (10, 20, 30)),
+        ("grey.bmp", Image.new("L", (8, 16), 120), (120, 120, 120)),
+        ("cmyk.jpg", Image.new("CMYK", (8, 16), (0, 255, 255, 0)), (255, 0, 0)),
+        ("grey16.png", Image.new("I;16", (8, 16), 120 * 256 + 99), (120, 120, 120)),
+        ("white16.png", Image.new("I;16", (8, 16), 65535), (255, 255, 255)),
+        ("dark16.png", Image.new("I;16", (8, 16), 255), (255, 255, 255)),
+        ("grey16.tif", Image.new("I;16B", (8, 16), 120 * 256), (120, 120, 120)),
+        ("grey32.tif", Image.new("I", (8, 16), 120 * 257), (120, 120, 120)),
+        ("eight_in_32.tif", Image.new("I", (8, 16), 200), (200, 200, 200)),
+        ("eight_in_16.png", Image.new("I;16", (8, 16), 200), (200, 200, 200)),
+        ("fraction.tif", Image.new("F", (8, 16), 0.5), (128, 128, 128)),
+        ("float.tif", Image.new("F", (8, 16), 119.6), (120, 120, 120)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_image_of_any_mode_becomes_three_channels_of_uint8(tmp_path, name, image, expected):
+    image.save(tmp_path / name)
+    read = np.asarray(read_image(tmp_path / name))
+    assert (read.dtype, read.shape) == (np.uint8, (16, 8, 3))
+    assert np.abs(read.astype(int) - expected).max() <= (3 if name.endswith("jpg") else 0)
+
+
+def test_sixteen_bit_grey_keeps_its_gradient(tmp_path):
+    values = np.arange(128, dtype=np.uint16).reshape(16, 8) * 512
+    Image.fromarray(values).save(tmp_path / "ramp.png")
+    read = np.asarray(read_image(tmp_path / "ramp.png"))
+    np.testing.assert_array_equal(read[..., 0], np.rint(values / 257))
+    np.testing.assert_array_equal(read[..., 1], read[..., 0])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_truncated_image_names_its_path(tmp_path, suffix, share):
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match="cannot be decoded") as error:
+        read_image(path)
+    assert str(path) in str(error.value)
+
+
+def test_file_that_is_no_image_names_its_path(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_text("hello")
+    with pytest.raises(DataError, match=f"image {path} cannot be decoded"):
+        read_image(path)
+
+
+def test_missing_image_names_its_path(tmp_path):
+    with pytest.raises(DataError, match=f"image {tmp_path / 'a.jpg'} does not exist"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "phrase"),
+    [
+        ("I", 65_536, "from 65536 to 65536, which are not whole grey values from 0 to 65535"),
+        ("I", -1, "from -1 to -1"),
+        ("F", 300.0, "from 300.0 to 300.0, which are not grey values from 0 to 1 or 255"),
+        ("F", -0.5, "from -0.5"),
+        ("F", float("nan"), "from nan"),
+    ],
+)
+def test_grey_values_of_an_unknown_range_are_refused(tmp_path, mode, value, phrase):
+    path = tmp_path / "a.tif"
+    Image.new(mode, (8, 16), value).save(path)
+    with pytest.raises(DataError, match=phrase) as error:
+        read_image(path)
+    assert str(path) in str(error.value)
+
+
+def noise(path: Path) -> Path:
+    values = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
+    Image.fromarray(values).save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.99])
+def test_a_truncated_image_is_found_without_decoding_all(tmp_path, suffix, share):
+    names = [f"a.{suffix}", f"b.{suffix}"]
+    for name in names:
+        noise(tmp_path / name)
+    require_readable(tmp_path, names)
+    content = (tmp_path / names[1]).read_bytes()
+    (tmp_path / names[1]).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=f"image {tmp_path / names[1]} cannot be decoded"):
+        require_readable(tmp_path, names)
+
+
+def test_unreadable_images_are_counted_and_the_first_is_named(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_text("no image")
+    with pytest.raises(DataError) as error:
+        require_readable(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    phrase = (
+        f"2 of 3 images cannot be read, the first: image {tmp_path / 'b.jpg'} cannot be decoded"
+    )
+    assert str(error.value).startswith(phrase)
+
+
+def test_whole_files_are_not_decoded_and_odd_ones_get_the_benefit_of_the_doubt(
+    tmp_path, monkeypatch
+):
+    for name in ("a.jpg", "b.png", "padded.jpg"):
+        noise(tmp_path / name)
+    with (tmp_path / "padded.jpg").open("ab") as file:
+        file.write(bytes(10))
+    decoded = []
+
+    def record(path: Path) -> Image.Image:
+        decoded.append(path.name)
+        return read_image(path)
+
+    monkeypatch.setattr(images, "read_image", record)
+    require_readable(tmp_path, ["a.jpg", "b.png", "padded.jpg"])
+    assert decoded == ["padded.jpg"]

@@ -1,0 +1,106 @@
+"""Images from their files: any mode becomes RGB, and what cannot be read is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vireid.data.parallel import threaded_map
+from vireid.errors import DataError
+
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# How a whole file ends, by Pillow's name of its format; others have no mark at their end.
+ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+
+
+def read_image(path: Path) -> Image.Image:
+    """An RGB image, whatever channels and bits the file has.
+
+    Grey values of more than eight bits are brought to 0 … 255 by :func:`grey_of_eight_bits`.
+
+    Raises:
+        DataError: names the file that is missing, truncated, no image, or of an unknown range.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # convert() would clip them to white or black
+                return Image.fromarray(grey_of_eight_bits(np.asarray(image))).convert("RGB")
+            return image.convert("RGB")
+    except FileNotFoundError as error:
+        raise DataError(f"image {path} does not exist") from error
+    except UNREADABLE as error:
+        raise DataError(f"image {path} cannot be decoded ({error}): replace it") from error
+
+
+def grey_of_eight_bits(values: np.ndarray) -> np.ndarray:
+    """(H, W) grey values of more than eight bits → (H, W) uint8, rounded.
+
+    Neither a file nor Pillow's mode tells which numbers are white (an eight-bit image is often
+    saved in sixteen, and versions of Pillow differ in the mode), so the largest value decides:
+
+    - whole numbers up to 255: eight bits, as they are;
+    - whole numbers up to 65,535: sixteen bits, divided by 257, so that 65,535 becomes 255;
+    - fractions up to 1: times 255; up to 255: as they are.
+
+    The one image that this misjudges is a sixteen-bit one darker than 0.4 % all over.
+
+    Raises:
+        ValueError: a value is negative, larger, or not finite.
+    """
+    low, high = values.min(), values.max()
+    whole = values.dtype.kind in "iu"
+    if not 0 <= low <= high <= (65_535 if whole else 255):  # false for what is not a number
+        wanted = "whole grey values from 0 to 65535" if whole else "grey values from 0 to 1 or 255"
+        raise ValueError(f"{values.dtype} values from {low} to {high}, which are not {wanted}")
+    white = (255 if high <= 255 else 65_535) if whole else (1 if high <= 1 else 255)
+    return np.rint(values * (255 / white)).astype(np.uint8)
+
+
+def require_readable(root: Path, paths: Sequence[str]) -> None:
+    """Looks at every image before hours are spent on some of them.
+
+    Reads the header and the last bytes of each: 0.04 ms for a JPEG of 288 × 144 on two cores, where
+    decoding takes 0.3 ms, so two seconds for SYSU-MM01. A JPEG or PNG file that does not end as
+    such files end, and any file of another format, is decoded. What this leaves is damage in the
+    middle of a file, which :mod:`vireid.data.check` finds.
+
+    Args:
+        paths: relative to ``root``.
+    Raises:
+        DataError: how many images cannot be read, and why the first cannot.
+    """
+    found = threaded_map(partial(_why_unreadable, root), paths, doing="looking at images")
+    reasons = [reason for reason in found if reason]
+    if reasons:
+        raise DataError(
+            reasons[0]
+            if len(reasons) == 1
+            else f"{len(reasons)} of {len(paths)} images cannot be read, the first: {reasons[0]}"
+        )
+
+
+def _why_unreadable(root: Path, path: str) -> str:
+    """What :func:`read_image` would say, found out with as little reading as that takes."""
+    try:
+        if not _ends_well(root / path):
+            read_image(root / path)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _ends_well(path: Path) -> bool:
+    """Whether the file is of a format whose end is known, and ends so; False when in doubt."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            ending = ENDINGS.get(image.format or "")
+            if ending is None or image.mode.startswith(("I", "F")):  # their values may be refused
+                return False
+            file.seek(-len(ending), 2)
+            return file.read() == ending
+    except UNREADABLE:
+        return False
