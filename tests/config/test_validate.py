@@ -53,6 +53,7 @@ RULES = [
             "LOSS.HETERO_CENTER.WEIGHT",
             "LOSS.HETERO_CENTER.MARGIN",
             "MODEL.SDM.BETA",
+            "SOLVER.CLIP_NORM",
             "SOLVER.WEIGHT_DECAY",
             "SOLVER.BACKBONE_LR_FACTOR",
             "SOLVER.SPECIFIC_LR_FACTOR",

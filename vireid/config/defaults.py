@@ -162,6 +162,8 @@ def _solver() -> dict:
         "SPECIFIC_LR_FACTOR": 1.0,
         "OPTIMIZER": "adam",  # adam | adamw | sgd
         "WEIGHT_DECAY": 5e-4,  # [field]
+        # Longest gradient, over all parameters; longer ones are shortened to it. 0: none
+        "CLIP_NORM": 0.0,
         "MOMENTUM": 0.9,  # sgd only, with Nesterov's rule [field]
         "SCHEDULE": "step",  # step | cosine
         "STEPS": [60, 90],  # epochs after which a step schedule multiplies by GAMMA

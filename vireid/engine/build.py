@@ -85,6 +85,7 @@ def build_trainer(
         world=world,
         mean=list(cfg.INPUT.MEAN),
         std=list(cfg.INPUT.STD),
+        clip_norm=cfg.SOLVER.CLIP_NORM,
         gradient_norms=cfg.SOLVER.GRADIENT_NORMS,
     )
 

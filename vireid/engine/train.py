@@ -64,6 +64,7 @@ class Trainer:
         network: what is called in the forward pass: ``model``, or its DDP wrapper.
         loader, sampler: the sampler decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
+        clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
     """
@@ -80,6 +81,7 @@ class Trainer:
     world: World
     mean: list[float]
     std: list[float]
+    clip_norm: float = 0.0
     gradient_norms: bool = False
     progress: Progress = field(default_factory=Progress)
 
@@ -114,6 +116,10 @@ class Trainer:
             self.progress.gradients = norms
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(report.total).backward()
+        if self.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            members = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(members, self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         correct = output.deep.logits.detach().argmax(dim=1) == batch.labels
