@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from pathlib import Path
@@ -129,6 +129,18 @@ class ModelOutput:
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
     parts: tuple[PartOutput, ...] = ()
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> ModelOutput:
+        """The same outputs with ``change`` applied to every tensor."""
+        heads = {
+            name: HeadOutput(change(head.embedding), change(head.feature), change(head.logits))
+            for name, head in self.heads.items()
+        }
+        parts = tuple(
+            PartOutput(change(part.embedding), change(part.feature), change(part.logits))
+            for part in self.parts
+        )
+        return ModelOutput(heads, parts)
 
     @property
     def deep(self) -> HeadOutput:

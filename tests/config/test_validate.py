@@ -149,6 +149,7 @@ def test_unknown_name_lists_the_choices(key):
             "every LOSS.*.WEIGHT is 0",
         ),
         ("SOLVER.GRADIENT_NORMS true COMPILE true", "SOLVER.GRADIENT_NORMS walks the graph"),
+        ("MODEL.SYNC_BN true MODEL.NORM_STATISTICS dual", "MODEL.SYNC_BN knows joint"),
         ("MODEL.SDM.TAPS [conv4,conv2]", "MODEL.SDM.TAPS must be at most three stages in their"),
         (
             "MODEL.SDM.TAPS [conv1,conv2,conv3,conv4] MODEL.SDM.WEIGHTS [1.0,1.0,1.0,1.0]",

@@ -90,6 +90,9 @@ def _model() -> dict:
         "SHARED_DEPTH": 3,  # [ours; equals HcTri's share_net 2]
         "POOL": "gem",  # gem | avg | max; of the global head and of the students
         "GEM_P": 3.0,  # initial exponent; learnt [field: AGW]
+        # Of BatchNorm in layers that both streams share: joint over both modalities, or each
+        # modality's own (dual), with one scale and shift
+        "NORM_STATISTICS": "joint",  # joint [field: AGW] | dual
         "BN_EVAL": False,  # keep every BatchNorm at its running statistics while training
         "SYNC_BN": False,  # BatchNorm statistics over all processes; CUDA only
         "SDM": _sdm(),

@@ -17,6 +17,7 @@ CHOICES = {
     "MODEL.MGIM.RELATION": ("one_vs_rest", "attention", "graph", "none"),
     "MODEL.MGIM.RELATION_SHARING": ("all", "granularity"),
     "MODEL.MGIM.SCOPE": ("within", "all"),
+    "MODEL.NORM_STATISTICS": ("joint", "dual"),
     "MODEL.POOL": ("gem", "avg", "max"),
     "MODEL.SDM.HEAD": ("light", "pool_proj", "byot", "sepconv"),
     "MODEL.SDM.HINT": ("l2_norm", "mse_raw", "none"),
@@ -203,6 +204,8 @@ def _exit_problems(cfg: CfgNode) -> Iterator[str]:
 def _relations(cfg: CfgNode) -> Iterator[str]:
     if cfg.SOLVER.GRADIENT_NORMS and cfg.COMPILE:
         yield "SOLVER.GRADIENT_NORMS walks the graph once per term: set COMPILE false"
+    if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS == "dual":
+        yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
         yield f"DATA.CACHE must be a folder of its own, not DATA.ROOT, got {cfg.DATA.CACHE!r}"
     if not cfg.MODEL.PRETRAINED:

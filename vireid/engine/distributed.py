@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
+from vireid.structures import Batch, ModelOutput
 
-Head = TypeVar("Head", HeadOutput, PartOutput)
 # One process renders or evaluates while the others wait for it: minutes, not seconds.
 TIMEOUT = timedelta(hours=4)
 
@@ -58,16 +56,10 @@ class World:
         """What one process would have seen of the global batch; images stay local."""
         if self.size == 1:
             return output, batch
-        heads = {name: self._gather_head(head) for name, head in output.heads.items()}
-        parts = tuple(self._gather_head(part) for part in output.parts)
         labels, is_infrared, indices = (
             self.gather_rows(t) for t in (batch.labels, batch.is_infrared, batch.indices)
         )
-        return ModelOutput(heads, parts), Batch(batch.images, labels, is_infrared, indices)
-
-    def _gather_head(self, head: Head) -> Head:
-        tensors = (head.embedding, head.feature, head.logits)
-        return type(head)(*(self.gather_rows(tensor) for tensor in tensors))
+        return output.map(self.gather_rows), Batch(batch.images, labels, is_infrared, indices)
 
 
 @contextmanager

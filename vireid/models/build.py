@@ -15,6 +15,7 @@ from vireid.errors import UsageError
 from vireid.models.aggregation.parts import MultiGranularityParts
 from vireid.models.aggregation.pooling import AvgPool, GeMPool, MaxPool
 from vireid.models.backbones import osnet, resnet
+from vireid.models.dual_norm import ModalityRows, make_dual
 from vireid.models.heads import PartFeatures, PartsHead, ShallowHead
 from vireid.models.reid_model import ReidModel
 from vireid.models.shallow import SHALLOW_HEADS
@@ -52,6 +53,7 @@ def build_model(
     origin = _load_weights(backbone.stages, options.BACKBONE, source)
     if options.MGIM.ENABLED and not options.MGIM.ALLOW_OVERLAP:
         _check_granularities(options.MGIM.GRANULARITIES, backbone, cfg.INPUT.SIZE)
+    rows = ModalityRows() if options.NORM_STATISTICS == "dual" else None
     model = ReidModel(
         share_stages(backbone.stages, options.SHARED_DEPTH),
         POOLS[options.POOL](options.GEM_P),
@@ -59,8 +61,13 @@ def build_model(
         num_classes=num_classes,
         shallow=_shallow_heads(options, backbone, num_classes),
         parts=_parts(options.MGIM, backbone, num_classes),
+        rows=rows,
         freeze_bn=options.BN_EVAL,
     )
+    if rows is not None:
+        for shared in (model.backbone.shared, model.head, model.shallow, model.parts):
+            if shared is not None:
+                make_dual(shared, rows)
     return model, origin
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from vireid.models.dual_norm import ModalityRows
 from vireid.models.heads import BNNeckHead, PartsHead, ShallowHead
 from vireid.models.two_stream import TwoStream
 from vireid.structures import ModelOutput
@@ -21,6 +22,7 @@ class ReidModel(nn.Module):
         num_classes: training identities.
         shallow: students on earlier maps, by name; both streams share them.
         parts: part features of the deepest map.
+        rows: what the network's :class:`DualNorm` layers read, if it has any.
         freeze_bn: keep every BatchNorm at its running statistics in training mode too.
     """
 
@@ -33,6 +35,7 @@ class ReidModel(nn.Module):
         num_classes: int,
         shallow: Mapping[str, ShallowHead] | None = None,
         parts: PartsHead | None = None,
+        rows: ModalityRows | None = None,
         freeze_bn: bool = False,
     ) -> None:
         super().__init__()
@@ -41,6 +44,7 @@ class ReidModel(nn.Module):
         self.head = BNNeckHead(dim, num_classes)
         self.shallow = nn.ModuleDict(shallow or {})
         self.parts = parts
+        self.rows = rows
         self._freeze_bn = freeze_bn
 
     def forward(self, images: Tensor, is_infrared: Tensor) -> ModelOutput:
@@ -51,6 +55,12 @@ class ReidModel(nn.Module):
         Returns:
             every head's output, rows in the order of ``images``; the same in every mode.
         """
+        if self.rows is None:
+            return self._outputs(images, is_infrared)
+        images, is_infrared, back = self.rows.sort(images, is_infrared)
+        return self._outputs(images, is_infrared).map(lambda tensor: tensor[back])
+
+    def _outputs(self, images: Tensor, is_infrared: Tensor) -> ModelOutput:
         maps = self.backbone(images, is_infrared)
         heads = {name: head(maps[head.tap]) for name, head in self.shallow.items()}
         heads["deep"] = self.head(self.pool(maps[-1]))

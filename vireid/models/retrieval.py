@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vireid.errors import UsageError
+from vireid.models.dual_norm import ModalityRows
 from vireid.models.heads import PartFeatures
 from vireid.models.reid_model import ReidModel
 from vireid.models.two_stream import TwoStream
@@ -22,6 +23,7 @@ class RetrievalModel(nn.Module):
         backbone: the stages up to the exit.
         aggregate, bnneck: global feature; None to leave it out.
         parts: part features; None to leave them out.
+        rows: what the network's :class:`DualNorm` layers read, if it has any.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class RetrievalModel(nn.Module):
         aggregate: nn.Module | None,
         bnneck: nn.Module | None,
         parts: PartFeatures | None,
+        rows: ModalityRows | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.aggregate, self.bnneck, self.parts = aggregate, bnneck, parts
+        self._rows = rows
 
     def forward(self, images: Tensor, is_infrared: Tensor) -> Tensor:
         """
@@ -46,6 +50,12 @@ class RetrievalModel(nn.Module):
             is; several blocks (global, each granularity) are each brought to unit length, put side
             by side, and the whole to unit length, so that every block counts alike.
         """
+        if self._rows is None:
+            return self._features(images, is_infrared)
+        images, is_infrared, back = self._rows.sort(images, is_infrared)
+        return self._features(images, is_infrared)[back]
+
+    def _features(self, images: Tensor, is_infrared: Tensor) -> Tensor:
         maps = self.backbone(images, is_infrared)[-1]
         blocks = []
         if self.aggregate is not None and self.bnneck is not None:
@@ -78,6 +88,7 @@ def retrieval_model(
             aggregate=student.aggregate,
             bnneck=student.head.bnneck,
             parts=None,
+            rows=model.rows,
         )
     whole, parts = embedding != "parts", embedding != "global" and model.parts is not None
     if not whole and not parts:
@@ -87,4 +98,5 @@ def retrieval_model(
         aggregate=model.pool if whole else None,
         bnneck=model.head.bnneck if whole else None,
         parts=model.parts.features if parts and model.parts is not None else None,
+        rows=model.rows,
     )
