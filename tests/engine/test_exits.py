@@ -1,6 +1,7 @@
 """Every exit can be scored and extracted, alone and against another one."""
 
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -112,7 +113,10 @@ SILENT = {
         ((), "TEST.EXIT shallow2 MODEL.SDM.WEIGHTS [1,0,1]", ["shallow2"]),
     ],
 )
-def test_scores_of_what_no_loss_trains_come_with_a_warning(off, options, warned, caplog):
+def test_scores_of_what_no_loss_trains_come_with_a_warning(
+    off, options, warned, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("vireid"), "propagate", True)  # runs switch it off
     zeros = [word for name in off for key in SILENT[name] for word in (key, "0")]
     warn_of_untrained(load_config(None, [*zeros, *options.split()], environment={}))
     assert [record.args[0] for record in caplog.records] == warned
