@@ -5,21 +5,24 @@
 Prints two tables in Markdown: each exit's scores, parameters, MACs and time per image (batch 1,
 float32, one after another within each round), and rank-1 of queries at one exit (rows) in a gallery
 of another (columns). All exits are compared by their global features; the deepest one's full
-embedding, where the network has parts, stands in a row of its own.
+embedding, where the network has parts, stands in a row of its own. "Of deep" is the median over
+the rounds of the ratio to the deepest exit's time in the same round.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
 from vireid.analysis.complexity import COUNTER, count_macs, example_batch, unique_parameters
-from vireid.analysis.latency import measure_latency
-from vireid.cli.common import read_config
+from vireid.analysis.latency import measure_latency, median_ratio
+from vireid.cli.common import read_config, tool
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
 from vireid.engine.features import features_of, mixed
@@ -30,9 +33,15 @@ from vireid.engine.score import (
     records_of,
     trained_model,
 )
+from vireid.errors import CheckpointError
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.report import summarise
+from vireid.models.reid_model import ReidModel
 from vireid.models.retrieval import retrieval_model
+from vireid.structures import FeatureSet, ImageRecord, Splits
+
+WHOLE = "deep, global+parts"
+Scores = Mapping[str, float]
 
 
 def networks(model: nn.Module) -> dict[str, nn.Module]:
@@ -40,11 +49,11 @@ def networks(model: nn.Module) -> dict[str, nn.Module]:
     exits = {name: retrieval_model(model, exit_name=name) for name in model.shallow}
     exits["deep"] = retrieval_model(model, embedding="global")
     if model.parts is not None:
-        exits["deep, global+parts"] = retrieval_model(model)
+        exits[WHOLE] = retrieval_model(model)
     return {name: network.eval() for name, network in exits.items()}
 
 
-def print_costs(model: nn.Module, size: list[int], scores: dict[str, dict[str, float]]) -> None:
+def print_costs(model: nn.Module, size: list[int], scores: Mapping[str, Scores]) -> None:
     """One row per exit."""
     batch, exits = example_batch(size), networks(model.eval())
     calls = {name: partial(network, *batch) for name, network in exits.items()}
@@ -61,49 +70,26 @@ def print_costs(model: nn.Module, size: list[int], scores: dict[str, dict[str, f
         print(
             f"| {name} | {100 * scores[name]['rank1']:.2f} | {100 * scores[name]['mAP']:.2f} | "
             f"{numbers} | {unique_parameters(network):,} | {macs:.1f} | {mine.median_ms:.2f} | "
-            f"{mine.iqr_ms:.2f} | {100 * mine.median_ms / deep.median_ms:.0f} % |"
+            f"{mine.iqr_ms:.2f} | {100 * median_ratio(mine, deep):.0f} % |"
         )
 
 
-def main() -> None:
-    """Reads a run, extracts every exit once, and prints."""
-    line = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    line.add_argument("--run", type=Path, required=True, metavar="DIR")
-    line.add_argument("--protocol", help="default: the first of the run's")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
-    args = line.parse_intermixed_args()
-    cfg = read_config(args.run / "config.yaml", args.overrides)
-    if args.protocol:
-        cfg = apply_overrides(cfg, ["TEST.PROTOCOLS", args.protocol])
-    path, checkpoint = read_trained(cfg, args.run)
-    model = trained_model(cfg, checkpoint, path).eval()
-    prepare_data(cfg)
-    splits, protocol = build_splits(cfg), chosen_protocols(cfg)[0]
-    permutations = check_answerable([protocol], splits)
+def features_by_exit(
+    cfg: CfgNode, model: ReidModel, splits: Splits, records: Sequence[ImageRecord]
+) -> dict[str, FeatureSet]:
+    """Every exit's global features of the records, and all that the deepest one has."""
     extract = partial(
-        features_of,
-        model=model,
-        splits=splits,
-        records=records_of(protocol, splits),
-        device=torch.device("cpu"),
+        features_of, model=model, splits=splits, records=records, device=torch.device("cpu")
     )
     global_only = apply_overrides(cfg, ["TEST.EMBED", "global"])
-    names = [*model.shallow, "deep"]
-    features = {name: extract(global_only, exit_name=name) for name in names}
+    features = {name: extract(global_only, exit_name=name) for name in (*model.shallow, "deep")}
     if model.parts is not None:
-        features["deep, global+parts"] = extract(
-            apply_overrides(cfg, ["TEST.EMBED", "global+parts"]), exit_name="deep"
-        )
+        features[WHOLE] = extract(cfg, exit_name="deep")
+    return features
 
-    def score(queries: str, gallery: str) -> dict[str, float]:
-        both = mixed(features[queries], features[gallery], protocol.query_modality)
-        trials = evaluate(protocol, both, permutations=permutations, metric=cfg.TEST.METRIC)
-        return summarise(protocol, trials, metric=cfg.TEST.METRIC)["mean"]
 
-    print(f"{args.run}: {protocol.name}")
-    print_costs(model, list(cfg.INPUT.SIZE), {name: score(name, name) for name in features})
+def print_crossings(names: Sequence[str], score: Callable[[str, str], Scores]) -> None:
+    """One row per exit of the queries, one column per exit of the gallery."""
     print(f"\nrank-1, queries by row, gallery by column\n\n| | {' | '.join(names)} |")
     print("|---" * (len(names) + 1) + "|")
     for row in names:
@@ -111,5 +97,43 @@ def main() -> None:
         print(f"| {row} | {cells} |")
 
 
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads a run, extracts every exit once, and prints."""
+    args = _parse(arguments)
+    config = args.run / "config.yaml"
+    if not config.is_file():
+        raise CheckpointError(f"{args.run} is not a run folder: it has no config.yaml")
+    words = ["TEST.PROTOCOLS", args.protocol] if args.protocol else []
+    # Exits are chosen here, whatever the run scores itself.
+    every = ["TEST.EXIT", "deep", "TEST.GALLERY_EXIT", "", "TEST.EMBED", "global+parts"]
+    cfg = read_config(config, [*args.overrides, *words, *every])
+    path, checkpoint = read_trained(cfg, args.run)
+    model = trained_model(cfg, checkpoint, path).eval()
+    prepare_data(cfg)
+    splits, protocol = build_splits(cfg), chosen_protocols(cfg)[0]
+    permutations = check_answerable([protocol], splits)
+    features = features_by_exit(cfg, model, splits, records_of(protocol, splits))
+
+    def score(queries: str, gallery: str) -> Scores:
+        both = mixed(features[queries], features[gallery], protocol.query_modality)
+        trials = evaluate(protocol, both, permutations=permutations, metric=cfg.TEST.METRIC)
+        return summarise(protocol, trials, metric=cfg.TEST.METRIC)["mean"]
+
+    print(f"{args.run}: {protocol.name}")
+    print_costs(model, list(cfg.INPUT.SIZE), {name: score(name, name) for name in features})
+    print_crossings([*model.shallow, "deep"], score)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    line = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    line.add_argument("--run", type=Path, required=True, metavar="DIR")
+    line.add_argument("--protocol", help="default: the first of the run's")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
+    return line.parse_intermixed_args(arguments)
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -4,18 +4,19 @@
 
 Runs optimiser steps of the first epoch exactly as a training would, but saves nothing, and prints
 images per second, the share of time that was spent waiting for data, peak memory, and the projected
-hours of all epochs. The first steps, in which kernels are chosen, are left out.
+hours of all epochs. The first steps, in which kernels are chosen, are left out; so are validations.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from vireid.cli.common import read_config
+from vireid.cli.common import read_config, tool
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.dataset import batches, end_processes
 from vireid.engine.build import build_trainer
@@ -23,6 +24,7 @@ from vireid.engine.device import resolve_device
 from vireid.engine.distributed import World
 from vireid.engine.run import seed_everything
 from vireid.engine.train import Trainer, peak_mib
+from vireid.errors import UsageError
 from vireid.models.build import build_model
 
 
@@ -38,21 +40,15 @@ def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float
         asked = time.perf_counter()
         batch = next(source)
         waited += time.perf_counter() - asked
-        trainer.step(batch)
+        trainer.advance(batch)
         images += len(batch.labels)
     return time.perf_counter() - started, waited, images
 
 
-def main() -> None:
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one line per figure."""
-    line = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    line.add_argument("--cfg", type=Path, required=True, metavar="FILE")
-    line.add_argument("--steps", type=int, default=40)
-    line.add_argument("--warmup", type=int, default=5, help="steps before the clock starts")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
-    args = line.parse_intermixed_args()
+    args = _parse(arguments)
     cfg = read_config(args.cfg, args.overrides)
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
@@ -60,7 +56,7 @@ def main() -> None:
     seed_everything(cfg.SEED)
     model, origin = build_model(cfg, len(splits.train_pids))
     trainer = build_trainer(cfg, model, splits, device=device, world=World())
-    steps = min(args.steps, len(trainer.sampler) - args.warmup)
+    steps = _measured_steps(args, len(trainer.sampler))
     print(
         f"{args.cfg}: {len(splits.train)} images of {len(splits.train_pids)} identities; {origin}"
     )
@@ -83,5 +79,30 @@ def main() -> None:
     )
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    line = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    line.add_argument("--cfg", type=Path, required=True, metavar="FILE")
+    line.add_argument("--steps", type=int, default=40)
+    line.add_argument("--warmup", type=int, default=5, help="steps before the clock starts")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
+    return line.parse_intermixed_args(arguments)
+
+
+def _measured_steps(args: argparse.Namespace, epoch: int) -> int:
+    """As many steps as were asked for, or as the first epoch has after the warm-up."""
+    if args.steps < 1 or args.warmup < 0:
+        raise UsageError(
+            f"--steps must be at least 1 and --warmup at least 0, got {args.steps} and "
+            f"{args.warmup}"
+        )
+    if args.warmup >= epoch:
+        raise UsageError(
+            f"--warmup {args.warmup} leaves nothing of an epoch's {epoch} steps: choose fewer"
+        )
+    return min(args.steps, epoch - args.warmup)
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

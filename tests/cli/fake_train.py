@@ -27,6 +27,9 @@ def main(words: list[str]) -> int:
     if cfg.LOSS.TRIPLET.MARGIN == 0.9:
         print("error: the loss is not finite\n  in step 3", file=sys.stderr)
         return 5
+    if flags == ["--resume"] and (folder / "checkpoints/last.pth").read_text() == "damaged":
+        print("error: checkpoint is damaged", file=sys.stderr)
+        return 4
     if cfg.SOLVER.EPOCHS == 999:
         return wait_for_a_signal(folder)
     rows = ["epoch,loss,seconds", *(f"{e},1.0,{50}" for e in range(1, cfg.SOLVER.EPOCHS + 1))]

@@ -191,6 +191,7 @@ def test_damaged_checkpoint_is_refused(tiny_command, finished_run, tmp_path, cap
     assert evaluate.main(["--run", str(run)]) == 4
     error = capsys.readouterr().err
     assert "last.pth" in error and "Traceback" not in error
+    assert error.count("restore it from a copy, or train the run again") == 2
 
 
 def test_weights_file_that_does_not_exist(tiny_command, tmp_path, capsys):

@@ -132,6 +132,19 @@ def test_interrupted_runs_are_resumed_and_others_start_again(fake, write, tmp_pa
     assert len(calls(tmp_path / depth(1, 0))) == 1
 
 
+def test_a_damaged_checkpoint_stays_so_until_its_folder_goes(fake, write, tmp_path, capsys):
+    command = write(DEPTHS)
+    assert sweep.main(command) == 0
+    broken = tmp_path / depth(3, 0)
+    (broken / "results.json").unlink()
+    (broken / "checkpoints/last.pth").write_text("damaged")
+    capsys.readouterr()
+    assert sweep.main(command) == 1
+    assert f"to train it from its start, delete {broken}" in capsys.readouterr().err
+    shutil.rmtree(broken)
+    assert sweep.main(command) == 0
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failed_cell_is_listed_and_the_others_go_on(fake, write, tmp_path, capsys, jobs):
     command = write({"LOSS.TRIPLET.MARGIN": [0.9, 0.3]}, SEEDS=[0, 1])
@@ -222,7 +235,7 @@ def test_a_signal_lets_the_runs_save_and_says_how_to_continue(
 
 
 def test_splits_become_folders_and_pairs(fake, write, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "require_trials", lambda runs: None)
+    monkeypatch.setattr(sweep, "require_trials", lambda runs, **options: None)
     assert sweep.main(write(DEPTHS, SEEDS=[0, 1], TRIALS=[2, 5])) == 0
     printed = capsys.readouterr().out
     assert "2 cells × 2 seeds × 2 splits = 8 runs" in printed
@@ -233,9 +246,18 @@ def test_splits_become_folders_and_pairs(fake, write, tmp_path, monkeypatch, cap
 
 def test_splits_of_a_set_that_has_one_are_refused(write, tiny_sysu, tmp_path, capsys):
     command = write(DEPTHS, TRIALS=[1, 2], SET={"DATA.ROOT": str(tiny_sysu)})
-    assert sweep.main(command) == 2
-    assert "one split only" in capsys.readouterr().err
+    for more in ([], ["--dry-run"]):
+        assert sweep.main([*command, *more]) == 2
+        captured = capsys.readouterr()
+        assert "one split only" in captured.err and "runs in" not in captured.out
     assert not (tmp_path / "out").exists()
+
+
+def test_splits_of_data_that_are_not_there_are_listed(write, tmp_path, capsys):
+    command = write(DEPTHS, TRIALS=[1, 2], SET={"DATA.ROOT": str(tmp_path / "no")})
+    assert sweep.main([*command, "--dry-run"]) == 0
+    assert "4 to run" in capsys.readouterr().out
+    assert sweep.main(command) == 3
 
 
 @pytest.mark.slow

@@ -81,8 +81,10 @@ WRONG = [
     ("COMPILE", "1", "must be true or false, got"),
     ("COMPILE", "maybe", "must be true or false, got"),
     ("SOLVER.STEPS", "5", 'must be a list such as "[60, 90]", got'),
-    ("SOLVER.STEPS", "[60, x]", "must be a whole number, got"),
+    ("SOLVER.STEPS", "[60, x]", "must be a list of whole numbers, got"),
     ("SOLVER.STEPS", "{a: 1}", 'must be a list such as "[60, 90]", got'),
+    ("MODEL.MGIM.GRANULARITIES", "[2.5]", "must be a list of whole numbers, got"),
+    ("MODEL.SDM.WEIGHTS", "[1, x]", "must be a list of numbers, got"),
     ("TEST.PROTOCOLS", "7", "must be a list such as \"['a_name']\", got"),
     ("TEST.PROTOCOLS", "[true]", "must be text; put it in quotes, got"),
 ]

@@ -170,6 +170,12 @@ def test_cells_that_cannot_have_a_folder_are_refused(tmp_path, grid, phrase):
     assert phrase in line
 
 
+@pytest.mark.parametrize("label", ["off", "on", "1"])
+def test_a_label_that_is_no_text_is_to_be_quoted(tmp_path, label):
+    with pytest.raises(UsageError, match="is not text: quote it"):
+        sweep_of(tmp_path, f"GRID: {{MODEL.SDM.ENABLED: {{{label}: true}}}}")
+
+
 def test_a_key_given_twice_is_refused(tmp_path):
     with pytest.raises(UsageError, match="'GRID' is given twice"):
         sweep_of(tmp_path, "GRID: {MODEL.POOL: [gem]}\nGRID: {MODEL.POOL: [avg]}")

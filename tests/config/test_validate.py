@@ -5,6 +5,7 @@ from tests.helpers import problems_of, value_of
 from vireid.config import apply_overrides, load_config
 from vireid.config.validate import CHOICES as NAMES
 from vireid.config.validate import RULES as CHECKED
+from vireid.config.validate import trained_exits
 from vireid.errors import UsageError
 
 
@@ -12,6 +13,10 @@ def load(*overrides: str) -> CfgNode:
     return load_config(None, overrides, environment={})
 
 
+# Nothing but self-distillation is left to train on.
+ALONE = " ".join(
+    f"LOSS.{name}.WEIGHT 0" for name in ("IDENTITY", "TRIPLET", "PART_IDENTITY", "PART_TRIPLET")
+)
 SIDE = "must be [height, width] of at least 32 pixels each"
 AREA = "must be [smallest, largest] share of the image"
 RULES = [
@@ -29,7 +34,6 @@ RULES = [
     *(
         (key, "0", "must be greater than 0")
         for key in (
-            "MODEL.MGIM.DIM",
             "SAMPLER.IDENTITIES",
             "SAMPLER.IMAGES",
             "SOLVER.EPOCHS",
@@ -89,6 +93,7 @@ RULES = [
     ),
     *(("SEED", value, "must be 0 to 4294967295") for value in ("-1", str(2**32), "9" * 400)),
     *(("INPUT.INFRARED.ERASE", value, "must be at most 1") for value in ("1.1", ".nan")),
+    *(("MODEL.MGIM.DIM", value, "must be at least 2") for value in ("0", "1")),
     *(("DATA.TRIAL", value, "must be one of the splits 1 to 10") for value in ("0", "11")),
     *(
         ("MODEL.SHARED_DEPTH", v, "must be 0 (two backbones) to 5 (one stream)")
@@ -150,13 +155,23 @@ def test_unknown_name_lists_the_choices(key):
         ),
         ("SOLVER.GRADIENT_NORMS true COMPILE true", "SOLVER.GRADIENT_NORMS walks the graph"),
         ("MODEL.SYNC_BN true MODEL.NORM_STATISTICS dual", "MODEL.SYNC_BN knows joint"),
-        ("MODEL.SDM.TAPS [conv4,conv2]", "MODEL.SDM.TAPS must be at most three stages in their"),
-        (
-            "MODEL.SDM.TAPS [conv1,conv2,conv3,conv4] MODEL.SDM.WEIGHTS [1.0,1.0,1.0,1.0]",
-            "MODEL.SDM.TAPS must be at most three",
+        *(
+            (f"{ALONE} {students}", "every LOSS.*.WEIGHT is 0")
+            for students in (
+                "MODEL.SDM.TAPS []",
+                "MODEL.SDM.WEIGHTS [0,0,0]",
+                "MODEL.SDM.TAPS [conv2] MODEL.SDM.WEIGHTS [0,1,1]",
+                "LOSS.SDM.WEIGHT 0",
+            )
         ),
-        ("MODEL.SDM.WEIGHTS [1.0,1.0]", "MODEL.SDM.WEIGHTS must hold a number"),
-        ("MODEL.SDM.WEIGHTS [1.0,1.0,-1.0]", "MODEL.SDM.WEIGHTS must hold a number"),
+        *(
+            (f"MODEL.SDM.TAPS {taps}", "MODEL.SDM.TAPS must be at most three stages, each once")
+            for taps in ("[conv4,conv2]", "[conv2,conv2]", "[conv1,conv2,conv3,conv4]")
+        ),
+        *(
+            (f"MODEL.SDM.WEIGHTS {weights}", "MODEL.SDM.WEIGHTS must hold a finite number")
+            for weights in ("[1,1]", "[1,1,-1]", "[1,1,.inf]", "[1,.nan,1]")
+        ),
         ("MODEL.MGIM.GRANULARITIES []", "MODEL.MGIM.GRANULARITIES must hold different"),
         ("MODEL.MGIM.GRANULARITIES [2,0]", "MODEL.MGIM.GRANULARITIES must hold different"),
         ("MODEL.MGIM.GRANULARITIES [2,2]", "MODEL.MGIM.GRANULARITIES must hold different"),
@@ -211,6 +226,18 @@ def test_values_at_the_edge_of_their_range_are_accepted(key, text):
     dumped = load(key, text)
     assert value_of(apply_overrides(load(), [key, text]), key) == value_of(dumped, key)
     assert value_of(dumped, key) != value_of(load(), key)
+
+
+@pytest.mark.parametrize("students", ["MODEL.SDM.WEIGHTS [0,0,1]", "LOSS.SDM.WEIGHT 0.1"])
+def test_one_student_is_enough_to_train_on(students):
+    cfg = load(*ALONE.split(), *students.split())
+    assert trained_exits(cfg) == {
+        "deep": False,
+        "parts": False,
+        "shallow1": "LOSS" in students,
+        "shallow2": "LOSS" in students,
+        "shallow3": True,
+    }
 
 
 def test_best_epoch_with_held_out_identities_is_accepted():

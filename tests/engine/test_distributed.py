@@ -6,13 +6,19 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from vireid.cli import train
+from vireid.engine.checkpoint import load_checkpoint
+
+
+def column(folder, name: str) -> list[float]:
+    with (folder / "metrics.csv").open() as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
 
 
 def losses(folder) -> list[float]:
-    with (folder / "metrics.csv").open() as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
+    return column(folder, "loss")
 
 
 def train_on_two(arguments: list[str]) -> None:
@@ -46,6 +52,39 @@ def test_five_steps_on_two_processes_equal_those_on_one(tiny_command, tmp_path):
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == 5 and one[4] != one[0]
     assert two == pytest.approx(one, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "idle"),
+    [
+        (("LOSS.IDENTITY.WEIGHT=0", "MODEL.SDM.WEIGHTS=[1,0,1]"), ("head.", "shallow.shallow2.")),
+        (
+            ("LOSS.PART_IDENTITY.WEIGHT=0", "LOSS.SDM.WEIGHT=0", "MODEL.MGIM.GRANULARITIES=[1]"),
+            ("parts.classifiers.", "shallow."),
+        ),
+    ],
+)
+def test_heads_without_a_loss_are_left_alone_on_two_processes_as_on_one(
+    tiny_command, tmp_path, options, idle
+):
+    """Weight decay would shrink what a gradient of zeros reaches."""
+    extra = (*ONE_STEP, "MODEL.BN_EVAL=true", "SOLVER.EPOCHS=3", *options)
+    assert train.main([*tiny_command(tmp_path / "one", *extra), "--gradient-norms"]) == 0
+    train_on_two([*tiny_command(tmp_path / "two", *extra), "--gradient-norms"])
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert two == pytest.approx(one, abs=1e-5)
+    for name in ("grad_triplet", "grad_part_triplet"):
+        norms = column(tmp_path / "one", name)
+        assert column(tmp_path / "two", name) == pytest.approx(norms, rel=1e-3)
+    states = [
+        load_checkpoint(tmp_path / name / "checkpoints/last.pth")["model"]
+        for name in ("one", "two")
+    ]
+    for beginning in idle:
+        without = [key for key in states[0] if key.startswith(beginning)]
+        assert without
+        assert all(torch.equal(states[0][key], states[1][key]) for key in without)
 
 
 @pytest.mark.slow

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from vireid.cli import evaluate, extract
+from vireid.config import load_config
 from vireid.engine.features import mixed
+from vireid.engine.score import warn_of_untrained
 from vireid.evaluation.evaluate import evaluate as scores_of
 from vireid.evaluation.files import read_features
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
@@ -64,6 +66,58 @@ def test_queries_of_one_exit_find_a_gallery_of_another(run):
     assert entry["trials"] == expected
     alone = [trial.metrics for trial in scores_of(protocol, shallow)]
     assert expected != alone
+
+
+def test_the_gallerys_exit_is_the_queries_unless_another_is_named(run):
+    """Naming the same one makes no other scores, and so no other file."""
+    before = sorted(path.name for path in run.glob("results*.json"))
+    assert evaluate.main(["--run", str(run), "TEST.GALLERY_EXIT", "deep"]) == 0
+    assert sorted(path.name for path in run.glob("results*.json")) == before
+
+
+def test_a_file_of_features_holds_one_exit(run, capsys):
+    command = ["--run", str(run), "--out", str(run / "f.npz"), "TEST.EMBED", "global"]
+    assert extract.main([*command, "TEST.GALLERY_EXIT", "shallow1"]) == 2
+    error = capsys.readouterr().err
+    assert "TEST.GALLERY_EXIT='shallow1'" in error and "extract each exit by itself" in error
+    assert not (run / "f.npz").exists()
+    assert extract.main([*command, "TEST.GALLERY_EXIT", "deep"]) == 0
+
+
+def test_parts_that_are_not_scored_need_not_fit_the_map(run, capsys):
+    size = ("INPUT.SIZE", "[80, 32]")  # 5 rows, which neither 2 nor 4 divides
+    assert evaluate.main(["--run", str(run), *ALL, *size]) == 2
+    assert "does not divide" in capsys.readouterr().err
+    for chosen in (("TEST.EMBED", "global"), ("TEST.EXIT", "shallow1")):
+        assert evaluate.main(["--run", str(run), *ALL, *size, *chosen]) == 0
+
+
+SILENT = {
+    "deep": ("LOSS.IDENTITY.WEIGHT", "LOSS.TRIPLET.WEIGHT"),
+    "parts": ("LOSS.PART_IDENTITY.WEIGHT", "LOSS.PART_TRIPLET.WEIGHT"),
+    "shallow1": ("LOSS.SDM.WEIGHT",),
+}
+
+
+@pytest.mark.parametrize(
+    ("off", "options", "warned"),
+    [
+        ((), "TEST.EXIT deep", []),
+        (("parts", "shallow1"), "TEST.EMBED global", []),
+        (("shallow1",), "TEST.EXIT shallow1", ["shallow1"]),
+        (("parts",), "TEST.EXIT deep", ["parts"]),
+        (("deep",), "TEST.EMBED parts", []),
+        (("deep", "parts"), "TEST.EXIT deep", ["deep", "parts"]),
+        (("deep",), "TEST.EMBED global TEST.EXIT shallow1 TEST.GALLERY_EXIT deep", ["deep"]),
+        ((), "TEST.EXIT shallow2 MODEL.SDM.WEIGHTS [1,0,1]", ["shallow2"]),
+    ],
+)
+def test_scores_of_what_no_loss_trains_come_with_a_warning(off, options, warned, monkeypatch):
+    found = []
+    monkeypatch.setattr("vireid.engine.score.log.warning", lambda text, name: found.append(name))
+    zeros = [word for name in off for key in SILENT[name] for word in (key, "0")]
+    warn_of_untrained(load_config(None, [*zeros, *options.split()], environment={}))
+    assert found == warned
 
 
 def test_mixing_takes_queries_from_one_set_and_the_gallery_from_the_other():

@@ -5,7 +5,11 @@ import torch
 from torch import nn
 
 from vireid.cli import train
+from vireid.engine.distributed import World
 from vireid.engine.gradients import gradient_norms
+from vireid.engine.reach import anchor, untrained
+from vireid.engine.train import Trainer
+from vireid.structures import HeadOutput, ModelOutput, PartOutput
 
 
 def rows(folder) -> list[dict[str, str]]:
@@ -30,6 +34,38 @@ def test_norms_by_hand():
     assert weight.grad is None
     terms["square"].backward()  # the graph is still there
     assert weight.grad.tolist() == [6.0, 8.0]
+
+
+def test_norms_are_those_of_the_first_step(tiny_command, tmp_path, monkeypatch):
+    step, found = Trainer.step, []
+
+    def watched(self, batch):
+        before = self.progress.gradients
+        values = step(self, batch)
+        found.append((self.progress.step, self.progress.gradients is not before))
+        return values
+
+    def counted(*arguments, **options):
+        found.append("measured")
+        return gradient_norms(*arguments, **options)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    monkeypatch.setattr("vireid.engine.train.gradient_norms", counted)
+    assert train.main([*tiny_command(tmp_path / "run"), "--gradient-norms"]) == 0
+    assert found == ["measured", (0, True), *((k, False) for k in range(1, 6))] * 2
+
+
+def test_reach_names_what_a_loss_does_not_depend_on():
+    first, second, third = (nn.Parameter(torch.ones(2)) for _ in range(3))
+    joint = torch.cat([first * 2, second])
+    loss = joint[:2].sum() + (third * 0).detach().sum()
+    (found,) = untrained(loss, [first, second, third], World())
+    assert found is third
+    head = HeadOutput(first * 2, second + 1, second * 3)
+    total = anchor(ModelOutput({"deep": head}, (PartOutput(third, third, third),)))
+    total.backward()
+    assert total.item() == 0.0
+    assert all(p.grad.tolist() == [0.0, 0.0] for p in (first, second, third))
 
 
 def test_asking_for_them_adds_columns_and_changes_nothing_else(tiny_command, tmp_path):

@@ -62,7 +62,9 @@ def test_options_without_effect_are_called_so(tiny_command, run, capsys):
     assert "no effect" in line
 
 
-@pytest.mark.parametrize("option", ["LOSS.TRIPLET.WEIGHT=2", "SAMPLER.IMAGES=1", "SEED=5"])
+@pytest.mark.parametrize(
+    "option", ["LOSS.TRIPLET.WEIGHT=2", "MODEL.SDM.ALPHA=0.5", "SAMPLER.IMAGES=1", "SEED=5"]
+)
 def test_losses_and_batches_are_fixed_within_an_epoch(tiny_command, halfway, capsys, option):
     assert train.main([*tiny_command(halfway, option), "--resume"]) == 2
     error = capsys.readouterr().err
@@ -139,6 +141,16 @@ def test_a_best_checkpoint_of_a_later_epoch_is_not_taken(tiny_command, tmp_path,
     assert train.main(arguments) == 0
     assert "starts anew" in capsys.readouterr().out
     assert load_checkpoint(checkpoints / "best.pth")["progress"]["epoch"] == 2
+
+
+def test_norms_of_gradients_may_come_and_go_and_none_is_repeated(tiny_command, run, capsys):
+    """They change no result, and an epoch without them has none."""
+    with_norms, without = ("SOLVER.EPOCHS=3", "--gradient-norms"), ("SOLVER.EPOCHS=4",)
+    assert train.main([*tiny_command(run, with_norms[0]), with_norms[1], "--resume"]) == 0
+    assert train.main([*tiny_command(run, *without), "--resume"]) == 0
+    assert "GRADIENT_NORMS" not in capsys.readouterr().out
+    column = [row["grad_identity"] for row in rows(run)]
+    assert column[:2] == ["", ""] and float(column[2]) > 0 and column[3] == ""
 
 
 def test_timing_stays_last_when_a_loss_joins(tiny_command, run):

@@ -5,6 +5,7 @@ from yacs.config import CfgNode
 from vireid.config.defaults import default_config
 from vireid.losses.build import TERMS, build_criterion
 from vireid.losses.criterion import Criterion, WeightedTerm
+from vireid.losses.distillation import distillation_loss, raw_hint_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.triplet import (
     batch_hard_triplet_loss,
@@ -220,3 +221,86 @@ def test_a_student_of_weight_zero_and_a_hint_that_is_off_leave_no_term():
         "sdm_identity_shallow3",
         "sdm_kl_shallow3",
     ]
+
+
+def cross_entropies(output: ModelOutput, smoothing: float) -> list[torch.Tensor]:
+    """Of every part's classifier."""
+    labels = batch_of().labels
+    return [
+        identity_loss(part.logits[:, k], labels, label_smoothing=smoothing)
+        for part in output.parts
+        for k in range(part.logits.shape[1])
+    ]
+
+
+# option, value, the only terms that it changes, what the first of them then is
+OPTIONS = [
+    (
+        "MODEL.SDM.SCALE_T2",
+        False,
+        "sdm_kl_",
+        lambda o: distillation_loss(o.heads["shallow1"].logits, o.deep.logits, 3.0) / 9,
+    ),
+    (
+        "MODEL.SDM.TEMPERATURE",
+        5.0,
+        "sdm_kl_",
+        lambda o: distillation_loss(o.heads["shallow1"].logits, o.deep.logits, 5.0),
+    ),
+    (
+        "MODEL.SDM.HINT",
+        "mse_raw",
+        "sdm_hint_",
+        lambda o: raw_hint_loss(o.heads["shallow1"].embedding, o.deep.embedding),
+    ),
+    (
+        "LOSS.PART_TRIPLET.KIND",
+        "weighted",
+        "part_triplet",
+        lambda o: sum(weighted_triplet_loss(p.embedding, batch_of().labels) for p in o.parts) / 2,
+    ),
+    (
+        "LOSS.PART_TRIPLET.MARGIN",
+        1.5,
+        "part_triplet",
+        lambda o: (
+            sum(
+                batch_hard_triplet_loss(p.embedding, batch_of().labels, margin=1.5) for p in o.parts
+            )
+            / 2
+        ),
+    ),
+    (
+        "LOSS.PART_IDENTITY.REDUCTION",
+        "sum",
+        "part_identity",
+        lambda o: sum(cross_entropies(o, 0.1)),
+    ),
+    (
+        "LOSS.IDENTITY.LABEL_SMOOTHING",
+        0.4,
+        "part_identity",
+        lambda o: sum(cross_entropies(o, 0.4)) / 5,
+    ),
+    (
+        "LOSS.IDENTITY.LABEL_SMOOTHING",
+        0.4,
+        "sdm_identity_",
+        lambda o: identity_loss(o.heads["shallow1"].logits, batch_of().labels, label_smoothing=0.4),
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "prefix", "expected"), OPTIONS)
+def test_an_option_changes_its_terms_as_it_says(key, value, prefix, expected):
+    cfg, output = default_config(), full_output()
+    before = build_criterion(cfg)(output, batch_of()).terms
+    cfg.merge_from_list([key, value])
+    after = build_criterion(cfg)(output, batch_of()).terms
+    changed = [name for name in after if after[name] != before[name]]
+    smoothed = key.endswith("SMOOTHING")  # which every classification has
+    assert set(changed) == {
+        name for name in after if name.startswith(prefix) or (smoothed and "identity" in name)
+    }
+    first = next(name for name in changed if name.startswith(prefix))
+    assert after[first].item() == pytest.approx(expected(output).item(), rel=1e-5)

@@ -142,7 +142,7 @@ def test_graph_equals_loops():
 
 @pytest.mark.parametrize("relation", ["one_vs_rest", "attention", "graph"])
 def test_other_granularities_matter_only_across_them(relation: str):
-    """Rows 0 and 1 are the upper half of granularity 2; row 5 belongs to its lower half."""
+    """Granularity 3's vectors, when the reduction of granularity 6 changes."""
     maps = draw(2, 8, 6, 3).abs()
     for scope in ("within", "all"):
         module = parts((3, 6), relation=relation, scope=scope)
@@ -166,6 +166,21 @@ def test_weights_are_shared_as_asked(reduce_sharing, relation_sharing, reduction
     outputs = module(draw(6, 8, 6, 3).abs())
     sum(output.square().sum() for output in outputs).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+@pytest.mark.parametrize("relation", ["one_vs_rest", "attention", "graph"])
+def test_a_part_without_others_has_no_weights_for_relations(relation: str):
+    module = parts((1,), relation=relation)
+    assert not list(module.relate.parameters())
+    maps = draw(2, 8, 6, 3).abs()
+    reduced = apply(module.reduce[0], module.pool(maps)[0, 0])
+    torch.testing.assert_close(module(maps)[0][0, 0], reduced)
+    own = parts((1, 2), relation=relation, relation_sharing="granularity").train()
+    sum(output.square().sum() for output in own(draw(6, 8, 6, 3).abs())).backward()
+    assert not list(own.relate[0].parameters()) and list(own.relate[1].parameters())
+    assert all(p.grad is not None for p in own.parameters())
+    for together in ({"scope": "all"}, {"relation_sharing": "all"}):
+        assert list(parts((1, 2), relation=relation, **together).relate.parameters())
 
 
 def test_weights_per_granularity_cannot_relate_across():

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from vireid.analysis.complexity import unique_parameters
 from vireid.config.defaults import default_config
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel, parameter_groups
@@ -96,6 +97,6 @@ def test_plain_network_has_2151021_parameters_without_its_classifier():
     cfg = default_config()
     assert (cfg.MODEL.BACKBONE, cfg.MODEL.SHARED_DEPTH, cfg.MODEL.POOL) == ("osnet_x1_0", 3, "gem")
     network = model(cfg.MODEL.BACKBONE, classes=395)
-    trained = sum({id(p): p.numel() for p in network.parameters()}.values())
-    assert trained - sum(p.numel() for p in network.head.classifier.parameters()) == 2_151_021
+    trained = unique_parameters(network)
+    assert trained - unique_parameters(network.head.classifier) == 2_151_021
     assert trained == 2_151_021 + 395 * 512

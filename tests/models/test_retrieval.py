@@ -5,9 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vireid.analysis.complexity import unique_parameters
 from vireid.config.defaults import default_config
 from vireid.errors import UsageError
-from vireid.models.build import build_model
+from vireid.models.build import POOLS, build_model
 from vireid.models.reid_model import ReidModel
 from vireid.models.retrieval import retrieval_model
 
@@ -35,10 +36,6 @@ def model(classes: int = 7, **options: object) -> ReidModel:
     return network.eval()
 
 
-def parameters(module: nn.Module) -> int:
-    return sum({id(p): p.numel() for p in module.parameters()}.values())
-
-
 def images() -> torch.Tensor:
     return torch.randn(4, 3, 96, 48, generator=torch.Generator().manual_seed(1))
 
@@ -49,9 +46,9 @@ def full_size(**options: object) -> ReidModel:
 
 def test_default_network_trains_5408369_parameters_and_deploys_2808942():
     network = full_size()
-    assert parameters(network) == 5_408_369
-    assert parameters(retrieval_model(network)) == 2_808_942
-    assert parameters(retrieval_model(network, embedding="global")) == 2_151_021
+    assert unique_parameters(network) == 5_408_369
+    assert unique_parameters(retrieval_model(network)) == 2_808_942
+    assert unique_parameters(retrieval_model(network, embedding="global")) == 2_151_021
 
 
 @pytest.mark.parametrize(
@@ -60,7 +57,7 @@ def test_default_network_trains_5408369_parameters_and_deploys_2808942():
 )
 def test_deployed_parameters_of_other_relations(dim: int, relation: str, deployed: int):
     network = full_size(**{"MODEL.MGIM.DIM": dim, "MODEL.MGIM.RELATION": relation})
-    assert parameters(retrieval_model(network)) == deployed
+    assert unique_parameters(retrieval_model(network)) == deployed
 
 
 @pytest.mark.parametrize("head", SHALLOW)
@@ -69,7 +66,7 @@ def test_parameters_of_shallow_heads(head: str, taps: tuple[str, ...]):
     network = full_size(**{"MODEL.SDM.HEAD": head, "MODEL.SDM.TAPS": list(taps)})
     for tap, student in zip(taps, network.shallow.values(), strict=True):
         expected = SHALLOW[head][int(tap[-1]) - 1]
-        assert parameters(student) == expected + 1_025 + 512 * 395
+        assert unique_parameters(student) == expected + 1_025 + 512 * 395
 
 
 @pytest.mark.parametrize("head", SHALLOW)
@@ -129,10 +126,14 @@ def test_unknown_exits_and_embeddings_are_named():
 
 
 def test_granularity_that_does_not_divide_the_map_is_refused_unless_overlap_is_allowed():
-    with pytest.raises(UsageError, match=r"6 rows, which 4 does not divide; choose of \[2, 3, 6\]"):
+    with pytest.raises(
+        UsageError, match=r"6 rows, which 4 does not divide; choose of \[1, 2, 3, 6\]"
+    ):
         model(**{"MODEL.MGIM.GRANULARITIES": [2, 4]})
     network = model(**{"MODEL.MGIM.GRANULARITIES": [2, 4], "MODEL.MGIM.ALLOW_OVERLAP": True})
     assert network(images(), FLAGS).parts[1].logits.shape == (4, 4, 7)
+    with pytest.raises(UsageError, match=r"6 rows, fewer than 7 stripes"):
+        model(**{"MODEL.MGIM.GRANULARITIES": [2, 7], "MODEL.MGIM.ALLOW_OVERLAP": True})
 
 
 def test_students_send_no_gradient_into_conv5_or_the_teachers_classifier():
@@ -159,3 +160,57 @@ def test_joint_classifiers_of_a_granularity():
     network = model(**{"MODEL.MGIM.CLASSIFIER": "granularity"}).train()
     output = network(images(), FLAGS)
     assert [tuple(part.logits.shape) for part in output.parts] == [(4, 1, 7)] * 3
+
+
+# option → how many reductions, relations, BNNecks and classifiers the parts then have
+WIRED = {
+    "MODEL.MGIM.REDUCE_SHARING": {"all": (1, 1, 3, 3), "part": (11, 1, 3, 3)},
+    "MODEL.MGIM.RELATION_SHARING": {"granularity": (3, 3, 3, 3)},
+    "MODEL.MGIM.BNNECK": {False: (3, 1, 0, 3)},
+    "MODEL.MGIM.CLASSIFIER": {"granularity": (3, 1, 3, 3), "part": (3, 1, 3, 3)},
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "counts"),
+    [(key, value, counts) for key, values in WIRED.items() for value, counts in values.items()],
+)
+def test_options_of_the_parts_reach_their_modules(key: str, value: object, counts: tuple):
+    head = model(**{key: value}).parts
+    aggregate = head.features.aggregate
+    norms = [m for m in head.features.bnnecks if isinstance(m, nn.BatchNorm1d)]
+    found = (len(aggregate.reduce), len(aggregate.relate), len(norms), len(head.classifiers))
+    assert found == counts
+    groups = [len(classifier.weight) for classifier in head.classifiers]
+    assert groups == ([1, 1, 1] if value == "granularity" and "CLASS" in key else [2, 3, 6])
+
+
+def test_without_a_bnneck_parts_are_retrieved_as_they_are():
+    output = model(**{"MODEL.MGIM.BNNECK": False})(images(), FLAGS)
+    assert all(torch.equal(part.feature, part.embedding) for part in output.parts)
+    output = model()(images(), FLAGS)
+    assert not any(torch.equal(part.feature, part.embedding) for part in output.parts)
+
+
+@pytest.mark.parametrize(("scope", "related"), [("within", 2**2 + 3**2 + 6**2), ("all", 11**2)])
+def test_scope_decides_which_parts_are_related(scope: str, related: int):
+    aggregate = model(**{"MODEL.MGIM.SCOPE": scope}).parts.features.aggregate
+    assert int(aggregate.related.sum()) == related
+
+
+@pytest.mark.parametrize("pool", ["gem", "avg", "max"])
+def test_parts_have_a_pool_and_an_exponent_of_their_own(pool: str):
+    network = model(**{"MODEL.MGIM.POOL": pool, "MODEL.MGIM.GEM_P": 5.0})
+    assert type(network.parts.features.aggregate.pool.pool) is type(POOLS[pool](5.0))
+    if pool == "gem":
+        assert network.parts.features.aggregate.pool.pool.exponent.item() == 5.0
+    assert network.pool.exponent.item() == 3.0
+
+
+def test_parts_that_nobody_looks_at_are_not_checked():
+    cfg = default_config()
+    cfg.MODEL.BACKBONE, cfg.MODEL.PRETRAINED = "osnet_x0_25", "none"
+    cfg.INPUT.SIZE = [256, 128]  # 16 rows
+    with pytest.raises(UsageError, match="which 3 does not divide"):
+        build_model(cfg, 7)
+    assert build_model(cfg, 7, check_parts=False)[0].parts is not None

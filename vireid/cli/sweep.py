@@ -29,7 +29,7 @@ from vireid.engine.sweep import (
     visible_gpus,
 )
 from vireid.engine.sweep_local import Job, Outcome, run_jobs, slots_for, train_command
-from vireid.errors import StoppedError, SweepError
+from vireid.errors import CheckpointError, StoppedError, SweepError
 from vireid.evaluation.output import replace_file
 
 FIGURE = "sweep.png"
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = plan_runs(
         sweep, overrides, lambda words: read_config(sweep.base, words), environment=os.environ
     )
+    require_trials(runs, unread=True)  # rendered sets may not be there yet
     states = dict(zip(runs, states_of(runs), strict=True))
     places = slots_for(args.jobs, _gpus(runs), processors=os.cpu_count() or 1)
     progress = Progress(states, len(places))
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _write_results(sweep, progress.finished, output)
     failed = [outcome for outcome in outcomes if outcome.code]
     if failed:
-        lines = [f"{outcome.run.name}: {reason(outcome)}" for outcome in failed]
+        lines = [f"{o.run.name}: {reason(o)}{_remedy(o, states[o.run])}" for o in failed]
         count = f"{len(failed)} of {len(states)} runs failed, {len(progress.finished)} are finished"
         raise SweepError("\n  ".join([f"{count}; the same command tries them again:", *lines]))
 
@@ -127,6 +128,13 @@ def _stopped(number: int, progress: Progress, total: int, words: Sequence[str]) 
         f"with:\n  {shlex.join([*own_command(), *words])}",
         number,
     )
+
+
+def _remedy(outcome: Outcome, state: State) -> str:
+    """What to do about a run that the same command cannot mend."""
+    if outcome.code == CheckpointError.exit_code and state is State.INTERRUPTED:
+        return f"; to train it from its start, delete {outcome.run.folder}"
+    return ""
 
 
 def _write_results(sweep: Sweep, finished: Sequence[Run], output: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+ITEMS = {int: "whole numbers", float: "numbers", str: "texts; put them in quotes"}
 TRUE, FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
 
 
@@ -99,4 +100,7 @@ def _to_list(value: Any, default: list) -> list:
         raise ValueError(f'must be a list such as "{default or ["a_name"]}"')
     if not default:  # only lists of names are empty by default
         return [_to_str(item) for item in value]
-    return [coerce(item, default[0]) for item in value]
+    try:
+        return [coerce(item, default[0]) for item in value]
+    except ValueError as error:
+        raise ValueError(f"must be a list of {ITEMS[type(default[0])]}") from error

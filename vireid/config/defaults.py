@@ -177,7 +177,7 @@ def _solver() -> dict:
         "SELECT": "last",  # last | best (by validation mAP; needs DATA.SPLIT train)
         "VAL_EVERY": 0,  # epochs between validations; 0: none
         # Write the norm of each term's gradient in the backbone, at the first step of every epoch,
-        # into metrics.csv; changes no result
+        # into metrics.csv; of the global batch on several processes; changes no result
         "GRADIENT_NORMS": False,
         "CHECKPOINT_EVERY": 0,  # epochs between checkpoints that are kept beside last.pth; 0: none
     }

@@ -44,7 +44,6 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "DATA.SYNTHETIC.TEST_IDS",
             "DATA.SYNTHETIC.IMAGES_PER_CAMERA",
             "MODEL.GEM_P",
-            "MODEL.MGIM.DIM",
             "MODEL.MGIM.GEM_P",
             "MODEL.SDM.TEMPERATURE",
             "SAMPLER.IDENTITIES",
@@ -99,6 +98,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "INPUT.INFRARED.ERASE": (lambda v: v <= 1, "must be at most 1; negative: as INPUT.ERASE"),
     "SEED": (lambda v: 0 <= v < 2**32, "must be 0 to 4294967295, as numpy wants it"),
     "DATA.TRIAL": (lambda v: 1 <= v <= 10, "must be one of the splits 1 to 10"),
+    "MODEL.MGIM.DIM": (lambda v: v >= 2, "must be at least 2"),  # attention halves it
     "MODEL.SHARED_DEPTH": (
         lambda v: 0 <= v <= 5,
         "must be 0 (two backbones) to 5 (one stream): stages shared, counted from the deepest",
@@ -120,6 +120,19 @@ def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[
         *_modules(cfg),
         *_relations(cfg),
     ]
+
+
+def trained_exits(cfg: CfgNode) -> dict[str, bool]:
+    """Whether some loss term trains each exit and, where the network has them, the ``parts``."""
+    losses, sdm = cfg.LOSS, cfg.MODEL.SDM
+    mine = {"PART_IDENTITY": "parts", "PART_TRIPLET": "parts", "SDM": "students"}
+    found = {"deep": any(term.WEIGHT for name, term in losses.items() if name not in mine)}
+    if cfg.MODEL.MGIM.ENABLED:
+        found["parts"] = any(losses[name].WEIGHT for name in mine if mine[name] == "parts")
+    if sdm.ENABLED:
+        for number, weight in enumerate(sdm.WEIGHTS[: len(sdm.TAPS)], start=1):
+            found[f"shallow{number}"] = bool(losses.SDM.WEIGHT and weight)
+    return found
 
 
 def _get(cfg: CfgNode, key: str) -> Any:
@@ -167,10 +180,13 @@ def _modules(cfg: CfgNode) -> Iterator[str]:
     """What self-distillation, the parts and the exits need of one another."""
     sdm, mgim = cfg.MODEL.SDM, cfg.MODEL.MGIM
     if sorted(set(sdm.TAPS)) != sdm.TAPS or len(sdm.TAPS) > 3:
-        yield f"MODEL.SDM.TAPS must be at most three stages in their order, got {sdm.TAPS}"
-    if len(sdm.WEIGHTS) < len(sdm.TAPS) or min(sdm.WEIGHTS, default=0) < 0:
         yield (
-            f"MODEL.SDM.WEIGHTS must hold a number that is not negative for each of the "
+            "MODEL.SDM.TAPS must be at most three stages, each once and in their order, got "
+            f"{sdm.TAPS}"
+        )
+    elif len(sdm.WEIGHTS) < len(sdm.TAPS) or not all(0 <= w < math.inf for w in sdm.WEIGHTS):
+        yield (
+            "MODEL.SDM.WEIGHTS must hold a finite number that is not negative for each of the "
             f"{len(sdm.TAPS)} MODEL.SDM.TAPS, got {sdm.WEIGHTS}"
         )
     counts = mgim.GRANULARITIES
@@ -210,12 +226,11 @@ def _relations(cfg: CfgNode) -> Iterator[str]:
         yield f"DATA.CACHE must be a folder of its own, not DATA.ROOT, got {cfg.DATA.CACHE!r}"
     if not cfg.MODEL.PRETRAINED:
         yield "MODEL.PRETRAINED must be a file, imagenet or none, got an empty text"
-    mine = {"PART_IDENTITY": "MGIM", "PART_TRIPLET": "MGIM", "SDM": "SDM"}
-    if not any(
-        term.WEIGHT and (name not in mine or cfg.MODEL[mine[name]].ENABLED)
-        for name, term in cfg.LOSS.items()
-    ):
-        yield "every LOSS.*.WEIGHT is 0: there is nothing to train on"
+    if not any(trained_exits(cfg).values()):
+        yield (
+            "every LOSS.*.WEIGHT is 0, or what it weighs is (MODEL.SDM.WEIGHTS) or is not there "
+            "(MODEL.SDM.TAPS, MODEL.*.ENABLED): there is nothing to train on"
+        )
     if cfg.SOLVER.SELECT == "best" and cfg.SOLVER.VAL_EVERY > cfg.SOLVER.EPOCHS:
         yield (
             f"SOLVER.SELECT best never validates: SOLVER.VAL_EVERY {cfg.SOLVER.VAL_EVERY} is "

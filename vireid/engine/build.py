@@ -90,14 +90,6 @@ def build_trainer(
     )
 
 
-def _without_loss(cfg: CfgNode) -> bool:
-    """Whether some head of the network is not trained by any term."""
-    losses, sdm = cfg.LOSS, cfg.MODEL.SDM
-    parts = cfg.MODEL.MGIM.ENABLED and not losses.PART_IDENTITY.WEIGHT
-    students = sdm.ENABLED and not (losses.SDM.WEIGHT and all(sdm.WEIGHTS[: len(sdm.TAPS)]))
-    return parts or students or not losses.IDENTITY.WEIGHT
-
-
 def _wrap(
     cfg: CfgNode, model: ReidModel, splits: Splits, device: torch.device, world: World
 ) -> nn.Module:
@@ -114,7 +106,7 @@ def _wrap(
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
-        # A share of a batch may lack a modality only where an identity does, and a module its
-        # gradient only where no loss asks for it.
-        find_unused_parameters=len(both) < len(splits.train_pids) or _without_loss(cfg),
+        # A share of a batch may lack a modality only where an identity does. Heads without a loss
+        # are the trainer's business: to this wrapper all that the network returns is in use.
+        find_unused_parameters=len(both) < len(splits.train_pids),
     )

@@ -15,6 +15,7 @@ from vireid.errors import CheckpointError
 from vireid.models.weights import read_tensors
 
 FORMAT = 1
+REMEDY = "restore it from a copy, or train the run again with --overwrite or without its folder"
 REQUIRED = (
     "format",
     "model",
@@ -56,7 +57,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: missing, damaged, or written by something else.
     """
-    content = read_tensors(path)
+    content = read_tensors(path, what="checkpoint", remedy=REMEDY)
     absent = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
     if absent:
         raise CheckpointError(f"{path} is not a checkpoint of vireid: it lacks {', '.join(absent)}")

@@ -44,6 +44,22 @@ class World:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor)
 
+    def any(self, flags: Tensor) -> Tensor:
+        """Bool flags that are set on one process at least, on each of them."""
+        if self.size == 1:
+            return flags
+        counts = flags.int()
+        dist.all_reduce(counts, op=dist.ReduceOp.MAX)
+        return counts.bool()
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Mean over the processes, on each of them."""
+        if self.size == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total / self.size
+
     def gather_rows(self, tensor: Tensor) -> Tensor:
         """(b, ...) of every process → (Σ b, ...) by rank; gradients flow to this process's rows.
 

@@ -42,7 +42,13 @@ from vireid.engine.run import (
     start_log,
     write_metrics,
 )
-from vireid.engine.score import check_answerable, chosen_protocols, score, source_of
+from vireid.engine.score import (
+    check_answerable,
+    chosen_protocols,
+    score,
+    source_of,
+    warn_of_untrained,
+)
 from vireid.engine.signals import StopFlag
 from vireid.engine.train import TIMING, Trainer, fit
 from vireid.errors import DivergedError, StoppedError
@@ -140,6 +146,7 @@ def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]
     log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
     for line in origin:
         log.info("%s", line)
+    warn_of_untrained(cfg)
 
 
 def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, start: Start, save: Save) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
+from vireid.config.validate import trained_exits
 from vireid.data.build import build_eval_loader
 from vireid.engine.extract import extract_features
 from vireid.models.reid_model import ReidModel
@@ -63,10 +64,9 @@ def features_by_query(
     protocols' galleries, at ``TEST.GALLERY_EXIT``.
     """
     features = features_of(cfg, model, splits, records, device=device)
-    gallery_exit = cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
-    if gallery_exit == cfg.TEST.EXIT:
+    if gallery_exit(cfg) == cfg.TEST.EXIT:
         return dict.fromkeys(query_modalities, features)
-    other = features_of(cfg, model, splits, records, device=device, exit_name=gallery_exit)
+    other = features_of(cfg, model, splits, records, device=device, exit_name=gallery_exit(cfg))
     return {modality: mixed(features, other, modality) for modality in query_modalities}
 
 
@@ -84,5 +84,17 @@ def embedding_name(cfg: CfgNode) -> str:
 
 def exit_names(cfg: CfgNode) -> str:
     """The exit, or ``<queries'> / <gallery's>``."""
-    gallery = cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
-    return cfg.TEST.EXIT if gallery == cfg.TEST.EXIT else f"{cfg.TEST.EXIT} / {gallery}"
+    query, gallery = cfg.TEST.EXIT, gallery_exit(cfg)
+    return query if gallery == query else f"{query} / {gallery}"
+
+
+def gallery_exit(cfg: CfgNode) -> str:
+    """The exit of the gallery's images: ``TEST.GALLERY_EXIT``, or that of the queries."""
+    return cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
+
+
+def untrained_features(cfg: CfgNode) -> list[str]:
+    """What is scored although no loss term trains it: exits, or the ``parts``."""
+    kinds, trained = embedding_name(cfg).split("+"), trained_exits(cfg)
+    exits = dict.fromkeys((cfg.TEST.EXIT, gallery_exit(cfg))) if "global" in kinds else ()
+    return [name for name in (*exits, *kinds) if not trained.get(name, True)]

@@ -29,11 +29,12 @@ HARMLESS = (
     "OUTPUT_DIR",
     "DEVICE",
     "SOLVER.CHECKPOINT_EVERY",
+    "SOLVER.GRADIENT_NORMS",
 )
 # Where the weights came from: the checkpoint's take their place.
 WITHOUT_EFFECT = ("MODEL.PRETRAINED", "MODEL.GEM_P")
 # What the sums and the batches of an epoch depend on: fixed until the epoch ends.
-FIXED_WITHIN_EPOCH = ("LOSS.", "SAMPLER.", "SEED")
+FIXED_WITHIN_EPOCH = ("LOSS.", "MODEL.SDM.", "SAMPLER.", "SEED")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from yacs.config import CfgNode
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.device import resolve_device
-from vireid.engine.features import features_of
-from vireid.engine.score import check_unseen, read_trained, trained_model
+from vireid.engine.features import features_of, gallery_exit
+from vireid.engine.score import check_unseen, read_trained, trained_model, warn_of_untrained
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import write_features
 from vireid.evaluation.output import require_target
@@ -27,8 +27,13 @@ def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: the split holds no image, or the network was trained on another one.
-        UsageError: ``out`` cannot be written.
+        UsageError: ``out`` cannot be written, or features of two exits were asked for.
     """
+    if gallery_exit(cfg) != cfg.TEST.EXIT:
+        raise UsageError(
+            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
+            f"TEST.EXIT {cfg.TEST.EXIT}; set TEST.GALLERY_EXIT '' and extract each exit by itself"
+        )
     require_target(out)
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is no file of features: name another one with --out")
@@ -40,6 +45,7 @@ def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
     records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
     if not records:
         raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
+    warn_of_untrained(cfg)
     model = trained_model(cfg, checkpoint, path).to(device)
     features = features_of(cfg, model, splits, records, device=device)
     write_features(out, features)

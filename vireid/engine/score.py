@@ -19,7 +19,12 @@ from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import load_checkpoint, load_model
 from vireid.engine.device import resolve_device
 from vireid.engine.extract import labels_of
-from vireid.engine.features import embedding_name, exit_names, features_by_query
+from vireid.engine.features import (
+    embedding_name,
+    exit_names,
+    features_by_query,
+    untrained_features,
+)
 from vireid.engine.run import BEST, LAST
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
@@ -73,8 +78,8 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
     require_target(out, inputs=[path])
     if out.exists() and out.suffix != ".json":
         raise UsageError(f"{out} exists and is no file of results: name another one with --out")
-    model = trained_model(cfg, checkpoint, path)
-    model = model.to(device)
+    warn_of_untrained(cfg)
+    model = trained_model(cfg, checkpoint, path).to(device)
     results = score(cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK)
     source = source_of(cfg, run=run, epoch=epoch, data=data)
     write_results(out, {**_kept(out, source), **results}, source)
@@ -104,9 +109,16 @@ def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> Re
     Raises:
         CheckpointError: the options describe another network.
     """
-    model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False)
+    parts_used = embedding_name(cfg) != "global"
+    model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False, check_parts=parts_used)
     load_model(model, checkpoint["model"], path)
     return model
+
+
+def warn_of_untrained(cfg: CfgNode) -> None:
+    """Says which of the scored features no loss of their own has trained."""
+    for name in untrained_features(cfg):
+        log.warning("%s is scored (TEST.*), but the weights of all its losses are 0", name)
 
 
 def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, Any]:
@@ -158,6 +170,9 @@ def _results_name(cfg: CfgNode, checkpoint: Mapping[str, Any], data: str) -> str
     """``results.json``, or a name that tells what differs from the run's own scores."""
     own, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
     usual = flatten(to_dict(default_config()))
+    for options in (own, now):  # an empty one is the queries'
+        if options.get("TEST.GALLERY_EXIT") == options.get("TEST.EXIT"):
+            options["TEST.GALLERY_EXIT"] = ""
     tags = []
     if cfg.DATA.DATASET != checkpoint["dataset"]:
         tags.append(cfg.DATA.DATASET)

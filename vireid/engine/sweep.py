@@ -130,13 +130,24 @@ def _words(options: Mapping[str, str]) -> list[str]:
     return [word for pair in options.items() for word in pair]
 
 
-def require_trials(runs: Sequence[Run]) -> None:
+def require_trials(runs: Sequence[Run], *, unread: bool = False) -> None:
     """Whether DATA.TRIAL makes a difference, when the runs vary it.
 
+    Args:
+        unread: let data pass that cannot be read (yet).
     Raises:
+        DataError: they cannot be read.
         UsageError: the data set has one split only.
     """
-    if runs and runs[0].trial is not None and build_splits(runs[0].cfg).split_trial is None:
+    if not runs or runs[0].trial is None:
+        return
+    try:
+        splits = build_splits(runs[0].cfg)
+    except DataError:
+        if unread:
+            return
+        raise
+    if splits.split_trial is None:
         name = runs[0].cfg.DATA.DATASET
         raise UsageError(f"TRIALS: {name} has one split only; list several SEEDS instead")
 

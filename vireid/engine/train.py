@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -20,12 +20,13 @@ from vireid.data.transforms import normalize
 from vireid.engine.device import Precision
 from vireid.engine.distributed import World
 from vireid.engine.gradients import gradient_norms
+from vireid.engine.reach import anchor, untrained
 from vireid.engine.schedule import Schedule
 from vireid.engine.signals import StopFlag
 from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
-from vireid.structures import Batch
+from vireid.structures import Batch, ModelOutput
 
 try:
     import resource
@@ -101,8 +102,8 @@ class Trainer:
         with torch.autocast(
             self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
         ):
-            output = self.network(images, batch.is_infrared)
-        output, batch = self.world.gather(output, batch)
+            own = self.network(images, batch.is_infrared)
+        output, batch = self.world.gather(own, batch)
         report = self.criterion(output, batch)
         terms = report.as_floats()
         if not torch.isfinite(report.total):
@@ -112,18 +113,41 @@ class Trainer:
             )
         if self.gradient_norms and self.progress.step == 0:
             backbone = list(self.model.backbone.parameters())
-            norms = gradient_norms(report.terms, self.criterion.weights, backbone)
+            weights = self.criterion.weights
+            norms = gradient_norms(report.terms, weights, backbone, world=self.world)
             self.progress.gradients = norms
+        self._descend(report.total, own)
+        correct = output.deep.logits.detach().argmax(dim=1) == batch.labels
+        return {**terms, "accuracy": float(correct.float().mean())}
+
+    def _descend(self, loss: Tensor, own: ModelOutput) -> None:
+        """One step of the optimiser.
+
+        Args:
+            own: this process's outputs.
+        """
+        members = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(report.total).backward()
+        if self.world.size > 1:
+            idle = untrained(loss, members, self.world)
+            self.scaler.scale(loss + anchor(own)).backward()
+            for parameter in idle:
+                parameter.grad = None
+        else:
+            self.scaler.scale(loss).backward()
         if self.clip_norm:
             self.scaler.unscale_(self.optimizer)
-            members = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(members, self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        correct = output.deep.logits.detach().argmax(dim=1) == batch.labels
-        return {**terms, "accuracy": float(correct.float().mean())}
+
+    def advance(self, batch: Batch) -> None:
+        """Trains the epoch's next step at the rate that the schedule has for it, and counts it."""
+        progress = self.progress
+        self._set_rate(progress.epoch + progress.step / len(self.sampler))
+        for name, value in self.step(batch).items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+        progress.step += 1
 
     def run_epoch(self, stop: StopFlag) -> int:
         """Trains from the current step to the end of the epoch, or until a signal came.
@@ -148,10 +172,7 @@ class Trainer:
                 asked = time.perf_counter()
                 batch = next(source)
                 waited += time.perf_counter() - asked
-                self._set_rate(progress.epoch + progress.step / total)
-                for name, value in self.step(batch).items():
-                    progress.sums[name] = progress.sums.get(name, 0.0) + value
-                progress.step += 1
+                self.advance(batch)
                 bar.update()
                 received = self.world.largest(stop.received)
                 if received and progress.step < total:
@@ -174,7 +195,8 @@ class Trainer:
         timing = round(seconds, 3), round(waited / seconds, 4), round(peak_mib(self.device), 1)
         row |= dict(zip(TIMING, timing, strict=True))
         progress.history.append(row)
-        progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.sums, progress.gradients = {}, {}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the training itself."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
 from vireid.losses.criterion import Criterion, Term, WeightedTerm
-from vireid.losses.distillation import distillation_loss, raw_hint_loss, unit_hint_loss
+from vireid.losses.distillation import (
+    distillation_loss,
+    raw_hint_loss,
+    teacher_logits,
+    unit_hint_loss,
+)
 from vireid.losses.identity import identity_loss
 from vireid.losses.parts import part_identity_loss, part_metric_loss
 from vireid.losses.triplet import (
@@ -18,7 +22,6 @@ from vireid.losses.triplet import (
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
-from vireid.structures import ModelOutput
 
 
 def _identity(options: CfgNode) -> Term:
@@ -136,18 +139,3 @@ def _edge_terms(
                 output.deep.embedding.float().detach() if detach else output.deep.embedding.float(),
             ),
         )
-
-
-def teacher_logits(output: ModelOutput, teacher: str) -> Tensor:
-    """(B, C) logits of the students' teacher.
-
-    Args:
-        teacher: ``global``: the deep head's; ``global+parts``: mean over its and the parts'
-            classifiers; ``ensemble``: mean over all exits.
-    """
-    if teacher == "global":
-        return output.deep.logits.float()
-    if teacher == "ensemble":
-        return torch.stack([head.logits.float() for head in output.heads.values()]).mean(dim=0)
-    every = [output.deep.logits.unsqueeze(1), *(part.logits for part in output.parts)]
-    return torch.cat([logits.float() for logits in every], dim=1).mean(dim=1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from vireid.structures import ModelOutput
 
 
 def distillation_loss(
@@ -64,3 +67,18 @@ def raw_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Source: Zhang et al., Be Your Own Teacher, ICCV 2019, eq. 5.
     """
     return (student - teacher).square().sum(dim=1).mean()
+
+
+def teacher_logits(output: ModelOutput, teacher: str) -> Tensor:
+    """(B, C) logits of the students' teacher.
+
+    Args:
+        teacher: ``global``: the deep head's; ``global+parts``: mean over its and the parts'
+            classifiers; ``ensemble``: mean over all exits.
+    """
+    if teacher == "global":
+        return output.deep.logits.float()
+    if teacher == "ensemble":
+        return torch.stack([head.logits.float() for head in output.heads.values()]).mean(dim=0)
+    every = [output.deep.logits.unsqueeze(1), *(part.logits for part in output.parts)]
+    return torch.cat([logits.float() for logits in every], dim=1).mean(dim=1)

@@ -36,23 +36,24 @@ STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 def build_model(
-    cfg: CfgNode, num_classes: int, *, load_weights: bool = True
+    cfg: CfgNode, num_classes: int, *, load_weights: bool = True, check_parts: bool = True
 ) -> tuple[ReidModel, str]:
     """The network that ``MODEL`` names, and one line that says where its weights come from.
 
     Args:
         num_classes: training identities.
         load_weights: read ``MODEL.PRETRAINED``; not needed when a checkpoint follows.
+        check_parts: whether the map can be cut as asked; needless where nobody looks at parts.
     Raises:
         CheckpointError: ``MODEL.PRETRAINED`` names weights that are missing or do not fit.
-        UsageError: a granularity does not divide the map.
+        UsageError: a granularity does not divide the map, or has more stripes than it has rows.
     """
     options = cfg.MODEL
     backbone = BACKBONES[options.BACKBONE]()
     source = options.PRETRAINED if load_weights else "none"
     origin = _load_weights(backbone.stages, options.BACKBONE, source)
-    if options.MGIM.ENABLED and not options.MGIM.ALLOW_OVERLAP:
-        _check_granularities(options.MGIM.GRANULARITIES, backbone, cfg.INPUT.SIZE)
+    if options.MGIM.ENABLED and check_parts:
+        _check_granularities(options.MGIM, backbone, cfg.INPUT.SIZE)
     rows = ModalityRows() if options.NORM_STATISTICS == "dual" else None
     model = ReidModel(
         share_stages(backbone.stages, options.SHARED_DEPTH),
@@ -102,20 +103,22 @@ def _parts(options: CfgNode, backbone: nn.Module, num_classes: int) -> PartsHead
 
 
 @torch.no_grad()
-def _check_granularities(granularities: list[int], backbone: nn.Module, size: list[int]) -> None:
-    """Stripes of one height only, unless overlap was asked for."""
+def _check_granularities(options: CfgNode, backbone: nn.Module, size: list[int]) -> None:
+    """Stripes of one height only, unless overlap was asked for, and never more than rows."""
     training, maps = backbone.training, torch.zeros(1, 3, size[0], 32)
     for stage in backbone.eval().stages:
         maps = stage(maps)
     backbone.train(training)
-    rows = maps.shape[2]
-    odd = [granularity for granularity in granularities if rows % granularity]
-    if odd:
-        fitting = [g for g in range(2, rows + 1) if rows % g == 0]
+    rows, counts = maps.shape[2], options.GRANULARITIES
+    found = f"MODEL.MGIM.GRANULARITIES={counts}: the map of {size[0]} input rows has {rows} rows"
+    odd = [granularity for granularity in counts if rows % granularity]
+    if options.ALLOW_OVERLAP and max(counts) > rows:
+        raise UsageError(f"{found}, fewer than {max(counts)} stripes; change it or INPUT.SIZE")
+    if odd and not options.ALLOW_OVERLAP:
+        fitting = [g for g in range(1, rows + 1) if rows % g == 0]
         raise UsageError(
-            f"MODEL.MGIM.GRANULARITIES={granularities}: the map of {size[0]} input rows has {rows} "
-            f"rows, which {odd[0]} does not divide; choose of {fitting}, change INPUT.SIZE, or let "
-            "stripes overlap with MODEL.MGIM.ALLOW_OVERLAP true"
+            f"{found}, which {odd[0]} does not divide; choose of {fitting}, change INPUT.SIZE, or "
+            "let stripes overlap with MODEL.MGIM.ALLOW_OVERLAP true"
         )
 
 

@@ -12,9 +12,6 @@ from vireid.models.heads import PartFeatures
 from vireid.models.reid_model import ReidModel
 from vireid.models.two_stream import TwoStream
 
-EXITS = ("deep", "shallow1", "shallow2", "shallow3")
-EMBEDDINGS = ("global", "parts", "global+parts")
-
 
 class RetrievalModel(nn.Module):
     """Streams up to an exit, and what turns the map there into one vector.
@@ -74,7 +71,8 @@ def retrieval_model(
 
     Args:
         exit_name: ``deep`` or one of the network's students, whose feature is always global.
-        embedding: of :data:`EMBEDDINGS`; without part features ``global+parts`` is the global one.
+        embedding: ``global``, ``parts`` or ``global+parts``; without part features the last is the
+            global one.
     Raises:
         UsageError: the network has no such exit, or no part features at this exit.
     """

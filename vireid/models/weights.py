@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vireid.errors import CheckpointError
 
+REMEDY = "copy it anew, or save its tensors alone"  # of a damaged file that somebody published
 MIN_MATCH = 0.95  # share of the backbone's entries that a file must hold
 COUNTER = ".num_batches_tracked"  # how long BatchNorm trained: old files lack it, nothing needs it
 IGNORED = ("classifier.", "fc.")  # what published files hold beyond the backbone
@@ -22,9 +23,12 @@ ADDED = ".nonlocal"  # in the names of blocks that no published file holds: they
 TORCHVISION = {"resnet50": ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth")}
 
 
-def read_tensors(path: Path) -> dict:
+def read_tensors(path: Path, *, what: str = "weights file", remedy: str = REMEDY) -> dict:
     """A file of tensors and plain Python values; code inside a file is never executed.
 
+    Args:
+        what: the file is, in messages.
+        remedy: of a damaged file.
     Raises:
         CheckpointError: missing, damaged, or more than tensors and plain values.
     """
@@ -33,15 +37,15 @@ def read_tensors(path: Path) -> dict:
             warnings.simplefilter("ignore")  # of pickles that it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError(f"weights file {path} does not exist") from error
+        raise CheckpointError(f"{what} {path} does not exist") from error
     except (IsADirectoryError, PermissionError) as error:
-        raise CheckpointError(f"weights file {path} cannot be read ({error.strerror})") from error
+        raise CheckpointError(f"{what} {path} cannot be read ({error.strerror})") from error
     except Exception as error:  # torch raises a dozen types on damaged files, IndexError too
         # Its text runs over many lines and advises to execute the file's code.
         foreign = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         raise CheckpointError(
-            f"weights file {path} is damaged or holds more than tensors"
-            f"{f' ({foreign[1]})' if foreign else ''}: copy it anew, or save its tensors alone"
+            f"{what} {path} is damaged or holds more than tensors"
+            f"{f' ({foreign[1]})' if foreign else ''}: {remedy}"
         ) from error
 
 

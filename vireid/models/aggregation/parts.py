@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vireid.models.aggregation.relation import RELATIONS, PartLinear
+from vireid.models.aggregation.relation import RELATIONS, PartLinear, Unrelated
 
 
 def stripe_bounds(rows: int, granularity: int) -> list[tuple[int, int]]:
@@ -55,7 +55,8 @@ class MultiGranularityParts(nn.Module):
         channels: C of the map.
         granularities: numbers of stripes, e.g. 2, 3 and 6.
         dim: d, length of a part's vector.
-        relation: a key of :data:`RELATIONS`.
+        relation: a key of :data:`RELATIONS`; parts that have no other to relate to stay as they
+            are where none that shares their weights has.
         scope: ``within``: a part is related to those of its own granularity; ``all``: to every
             part.
         reduce_sharing: what shares the reduction's weights: ``all`` parts, the parts of a
@@ -87,8 +88,15 @@ class MultiGranularityParts(nn.Module):
         self._reduced = _stretches(granularities, reduce_sharing)
         self.reduce = nn.ModuleList(PartLinear(channels, dim) for _ in self._reduced)
         self._related = _stretches(granularities, relation_sharing)
-        self.relate = nn.ModuleList(RELATIONS[relation](channels, dim) for _ in self._related)
-        self.register_buffer("related", _related(granularities, scope), persistent=False)
+        related = _related(granularities, scope)
+        self.relate = nn.ModuleList(
+            # Where no part has another, a relation would hold weights that nothing ever uses.
+            RELATIONS[relation](channels, dim)
+            if related[s, s].sum() > len(related[s])
+            else Unrelated(channels, dim)
+            for s in self._related
+        )
+        self.register_buffer("related", related, persistent=False)
 
     def forward(self, maps: Tensor) -> list[Tensor]:
         """(B, C, H, W) → per granularity (B, g, d)."""

@@ -1,0 +1,61 @@
+"""The benchmarks' own mistakes and figures; what they call is tested elsewhere."""
+
+import pytest
+
+from benchmarks import exits, training
+from vireid.analysis.latency import Latency
+from vireid.engine.train import Trainer
+
+
+@pytest.fixture
+def benchmark(tiny_command, tmp_path):
+    """Arguments of the training benchmark on the tiny set, whose epochs have 6 steps."""
+    return lambda *options: [*tiny_command(tmp_path / "no", "SOLVER.WARMUP_EPOCHS=1"), *options]
+
+
+def test_steps_follow_the_schedule_and_are_counted(benchmark, monkeypatch, capsys):
+    step, seen = Trainer.step, []
+
+    def watched(self, batch):
+        seen.append((self.progress.step, self.optimizer.param_groups[-1]["lr"]))
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    assert training.main(benchmark("--warmup", "2", "--steps", "40")) == 0
+    assert [number for number, _ in seen] == list(range(6))
+    rates = [rate for _, rate in seen]
+    assert rates == sorted(rates) and rates[0] == pytest.approx(1e-4) and rates[5] > rates[0]
+    assert "4 steps of 16 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "phrase"),
+    [
+        (("--warmup", "6"), "--warmup 6 leaves nothing of an epoch's 6 steps"),
+        (("--steps", "0"), "--steps must be at least 1"),
+        (("--warmup", "-1"), "--warmup at least 0"),
+        (("SOLVER.EPOCHS", "0"), "SOLVER.EPOCHS must be greater than 0"),
+    ],
+)
+def test_mistakes_are_one_message(benchmark, capsys, options, phrase):
+    assert training.main(benchmark(*options)) == 2
+    assert phrase in capsys.readouterr().err
+
+
+def test_exits_are_compared_by_the_ratios_of_their_rounds(finished_run, monkeypatch, capsys):
+    times = {"shallow1": (1.0, 9.0, 6.0), "deep": (2.0, 10.0, 100.0)}  # 50, 90 and 6 per cent
+
+    def measured(calls, **options):
+        return {n: Latency(n, times.get(n, times["deep"]), 1, 1, "cpu") for n in calls}
+
+    monkeypatch.setattr(exits, "measure_latency", measured)
+    assert exits.main(["--run", str(finished_run)]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    table = {line.split(" | ")[0]: line for line in rows[:6]}
+    assert table["| shallow1"].endswith("| 50 % |")  # of the medians: 60 %
+    assert table["| deep"].endswith("| 100 % |") and "| deep, global+parts" in table
+
+
+def test_exits_need_a_run_folder(tmp_path, capsys):
+    assert exits.main(["--run", str(tmp_path)]) == 4
+    assert "config.yaml" in capsys.readouterr().err
