@@ -20,7 +20,7 @@ from vireid.cli.common import read_config, tool
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.dataset import batches, end_processes
 from vireid.engine.build import build_trainer
-from vireid.engine.device import resolve_device
+from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.distributed import World
 from vireid.engine.run import seed_everything
 from vireid.engine.train import Trainer, peak_mib
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one line per figure."""
     args = _parse(arguments)
     cfg = read_config(args.cfg, args.overrides)
+    use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
     splits = build_splits(cfg)

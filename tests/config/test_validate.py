@@ -72,6 +72,7 @@ RULES = [
             "INPUT.PAD",
             "SOLVER.WARMUP_EPOCHS",
             "SOLVER.CHECKPOINT_EVERY",
+            "THREADS",
             "SOLVER.VAL_EVERY",
             "DATA.SYNTHETIC.SEED",
         )

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vireid.engine import device
-from vireid.engine.device import compile_stages, resolve_device, resolve_precision
+from vireid.engine.device import compile_stages, resolve_device, resolve_precision, use_threads
 from vireid.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -51,3 +51,14 @@ def test_without_a_compiler_stages_stay_eager_and_one_line_says_so(monkeypatch, 
     messages = {record.getMessage() for record in caplog.records}
     assert len(messages) == 1
     assert "no C++ compiler found" in messages.copy().pop() and "\n" not in messages.pop()
+
+
+def test_threads_are_set_or_left_alone():
+    before = torch.get_num_threads()
+    try:
+        use_threads(2)
+        assert torch.get_num_threads() == 2
+        use_threads(0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -26,6 +26,9 @@ def default_config() -> CfgNode:
             "TEST": _test(),
             "PRECISION": "auto",  # auto | fp32 | bf16 | fp16 (CUDA only)
             "COMPILE": False,  # torch.compile; falls back to eager where no compiler is
+            # Processor threads of torch's operations; 0: torch's choice. A small network trains
+            # faster on one: more wait for one another. Moves the last digits of results.
+            "THREADS": 0,
             "DEVICE": "auto",  # auto | cpu | cuda | cuda:N
             "SEED": 0,
             "OUTPUT_DIR": "",  # empty: runs/<config stem>[/split<t>]/seed<k>

@@ -73,6 +73,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
             "MODEL.SDM.BETA",
             "SOLVER.BACKBONE_LR_FACTOR",
             "SOLVER.CHECKPOINT_EVERY",
+            "THREADS",
             "SOLVER.CLIP_NORM",
             "SOLVER.MOMENTUM",
             "SOLVER.SPECIFIC_LR_FACTOR",

@@ -40,6 +40,12 @@ class Precision:
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+def use_threads(count: int) -> None:
+    """Gives torch's operations ``count`` processor threads; 0 leaves them as they are."""
+    if count:
+        torch.set_num_threads(count)
+
+
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """``auto`` is the first CUDA device, or the process's own under torchrun, else the CPU.
 

@@ -28,7 +28,7 @@ from vireid.engine.checkpoint import (
     rng_state,
     save_checkpoint,
 )
-from vireid.engine.device import resolve_device
+from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.distributed import World, join_world
 from vireid.engine.events import write_events
 from vireid.engine.resume import Start, check_same_data, find_start, settle_best
@@ -83,6 +83,7 @@ def train_and_score(
         UsageError, DataError, CheckpointError, DivergedError: as their names say.
         StoppedError: a signal came; a checkpoint that continues was written.
     """
+    use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
     with join_world(device.type) as world, ExitStack() as stack:
         if world.local_rank == 0:

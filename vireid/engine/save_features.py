@@ -8,7 +8,7 @@ from yacs.config import CfgNode
 
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
-from vireid.engine.device import resolve_device
+from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.features import features_of, gallery_exit
 from vireid.engine.score import check_unseen, read_trained, trained_model, warn_of_untrained
 from vireid.errors import DataError, UsageError
@@ -38,6 +38,7 @@ def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is no file of features: name another one with --out")
     path, checkpoint = read_trained(cfg, run)
+    use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
     splits = build_splits(cfg)

@@ -17,7 +17,7 @@ from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import load_checkpoint, load_model
-from vireid.engine.device import resolve_device
+from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.extract import labels_of
 from vireid.engine.features import (
     embedding_name,
@@ -69,6 +69,7 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
     """
     path, checkpoint = read_trained(cfg, run)
     epoch = checkpoint["progress"]["epoch"]
+    use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
     splits, protocols = build_splits(cfg), chosen_protocols(cfg)
