@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from yacs.config import CfgNode
 
 from vireid.analysis.cost import Cost, Subject
-from vireid.analysis.table import RULES, recipe_of
+from vireid.analysis.table import RULES, recipe_names, recipe_of
 from vireid.config.load import flatten, to_dict
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.report import COLUMNS, read_results
@@ -56,13 +55,10 @@ def group(runs: Mapping[Path, CfgNode]) -> list[Recipe]:
     folders: dict[Path, dict[Path, CfgNode]] = {}
     for run, cfg in runs.items():
         folders.setdefault(recipe_of(run.resolve()), {})[run] = cfg
-    names = Counter(folder.name for folder in folders)
     for members in folders.values():
         _require_alike(members)
-    return [
-        Recipe(folder.name if names[folder.name] == 1 else str(folder), members)
-        for folder, members in folders.items()
-    ]
+    names = recipe_names(folders)
+    return [Recipe(names[folder], members) for folder, members in folders.items()]
 
 
 def _require_alike(members: Mapping[Path, CfgNode]) -> None:
@@ -121,9 +117,9 @@ def _entry(run: Path, subject: Subject, dataset: str, data: str, protocol: str) 
     }
     files = [run / "results.json", *sorted(run.glob("results_*.json"))]
     for results in map(read_results, files):
-        if all(results["source"].get(key, value) == value for key, value in wanted.items()):
-            if protocol in results["protocols"]:
-                return results["protocols"][protocol]
+        same = all(results["source"].get(key, value) == value for key, value in wanted.items())
+        if same and protocol in results["protocols"]:
+            return results["protocols"][protocol]
     options = f"TEST.EXIT {subject.exit_name} TEST.EMBED {subject.embedding}"
     raise DataError(
         f"{run} has no scores by {protocol} of the exit {subject.exit_name} ({subject.features}): "

@@ -1,0 +1,51 @@
+"""How a report looks: on a desk, on a phone, on paper."""
+
+STYLE = """
+:root { color-scheme: light; --line: #d5d9de; --quiet: #55606b; --accent: #0b5a8f; }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { margin: 0 auto; padding: 1rem; max-width: 64rem; color: #1b1f23; background: #fff;
+  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.25rem; margin: 2rem 0 .5rem; padding-bottom: .2rem; overflow-wrap: anywhere;
+  border-bottom: 2px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.5rem 0 .25rem; }
+p, li, dd { overflow-wrap: anywhere; }
+a { color: var(--accent); }
+nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1rem; margin: 0; padding: 0;
+  list-style: none; }
+.quiet { color: var(--quiet); font-size: .9rem; }
+.rules { padding-left: 1.2rem; font-size: .9rem; }
+.scroll { overflow-x: auto; max-width: 100%; margin: .75rem 0; }
+.scroll:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+table { border-collapse: collapse; font-size: .9rem; }
+caption { text-align: left; color: var(--quiet); padding-bottom: .3rem; }
+th, td { padding: .3rem .7rem; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
+th { font-weight: 600; }
+thead th { border-bottom: 2px solid var(--quiet); white-space: nowrap; }
+tbody th { font-weight: 500; max-width: 22rem; overflow-wrap: break-word; }
+td { max-width: 26rem; overflow-wrap: break-word; }
+td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
+figure { margin: 1rem 0; }
+figure .scroll { margin: 0; }
+figure img { display: block; width: 100%; height: auto; }
+figcaption { color: var(--quiet); font-size: .9rem; }
+pre { margin: .5rem 0; padding: .6rem .8rem; background: #f4f6f8; font-size: .85rem;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+summary { cursor: pointer; color: var(--accent); }
+@page { margin: 15mm; }
+@media print {
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  nav { display: none; }
+  .scroll { overflow: visible; }
+  table, pre { font-size: 7.5pt; }
+  th, td { padding: .15rem .35rem; }
+  thead th { white-space: normal; }
+  tr, figure { break-inside: avoid; }
+  h2, h3, caption { break-after: avoid; }
+  figure img { min-width: 0 !important; }
+  details::details-content { content-visibility: visible; height: auto; }
+  summary { list-style: none; color: inherit; font-weight: 600; }
+}
+"""
