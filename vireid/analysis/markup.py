@@ -14,7 +14,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, *content: str | Iterable[str], **attributes: object) -> Markup:
+def element(tag: str, /, *content: str | Iterable[str], **attributes: object) -> Markup:
     """One element.
 
     Args:
@@ -30,9 +30,9 @@ def element(name: str, *content: str | Iterable[str], **attributes: object) -> M
         for key, value in attributes.items()
         if value not in (None, "")
     )
-    if name in EMPTY:
-        return Markup(f"<{name}{given}>")
-    return Markup(f"<{name}{given}>{join(content)}</{name}>")
+    if tag in EMPTY:
+        return Markup(f"<{tag}{given}>")
+    return Markup(f"<{tag}{given}>{join(content)}</{tag}>")
 
 
 def join(content: Iterable[str | Iterable[str]]) -> Markup:

@@ -87,7 +87,7 @@ def _scores(rows: Sequence[Row], runs: Sequence[RunFiles]) -> Markup:
     )
     pieces: list[Markup] = [table(header, body, caption=caption, names=2), _rules(runs)]
     if len({row.recipe for row in rows}) > 1:
-        pieces += _comparisons(runs)
+        pieces.append(element("div", list(_comparisons(runs)), class_="figures"))
     return join(pieces)
 
 
@@ -170,13 +170,19 @@ def _compare(values: Values) -> tuple[dict[str, Any], list[str]]:
 
 
 def _differences(values: Values, names: Sequence[str], caption: str) -> Markup:
+    """Names down and runs across, or the other way round where runs are more."""
     if not names:
         return Markup()
-    rows = [
-        [label, *(_text(found.get(name, NOTHING)) for name in names)]
+    cells = {
+        (label, name): _text(found.get(name, NOTHING))
         for label, found in values.items()
-    ]
-    return table(["run", *names], rows, caption=caption, names=len(names) + 1)
+        for name in names
+    }
+    if len(values) > len(names):
+        rows = [[label, *(cells[label, name] for name in names)] for label in values]
+        return table(["run", *names], rows, caption=caption, names=len(names) + 1)
+    rows = [[name, *(cells[label, name] for label in values)] for name in names]
+    return table(["", *values], rows, caption=caption, names=len(values) + 1)
 
 
 def _text(value: object) -> str:
@@ -191,15 +197,18 @@ def _run(label: str, run: RunFiles) -> Markup:
     epochs, seconds = run.history[-1]["epoch"], sum(r.get("seconds", 0) for r in run.history)
     facts = f"{run.folder}: {epochs:.0f} epochs in {_duration(seconds)}"
     options = yaml.safe_dump(dict(run.options), sort_keys=False, default_flow_style=None)
-    whole = element("details", element("summary", "All options"), element("pre", options))
+    whole = element(
+        "details", element("summary", "All options"), element("pre", options, class_="options")
+    )
     return join(
         [
             element("p", facts, class_="quiet"),
             command if run.commands else [],
             [_results(name, results) for name, results in run.results.items()],
             element("h3", "Figures"),
-            curves_of(run, label),
-            saved_figures(run.folder, label),
+            element(
+                "div", curves_of(run, label), saved_figures(run.folder, label), class_="figures"
+            ),
             element("h3", "Options"),
             whole,
         ]

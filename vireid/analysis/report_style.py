@@ -27,12 +27,14 @@ thead th { border-bottom: 2px solid var(--quiet); white-space: nowrap; }
 tbody th { font-weight: 500; max-width: 22rem; overflow-wrap: break-word; }
 td { max-width: 26rem; overflow-wrap: break-word; }
 td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; }
+.figures { display: flex; flex-wrap: wrap; gap: 0 2rem; }
+figure { margin: 1rem 0; max-width: 100%; }
 figure .scroll { margin: 0; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { color: var(--quiet); font-size: .9rem; }
 pre { margin: .5rem 0; padding: .6rem .8rem; background: #f4f6f8; font-size: .85rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
+.options { columns: 22rem; }
 summary { cursor: pointer; color: var(--accent); }
 @page { margin: 15mm; }
 @media print {
@@ -42,6 +44,8 @@ summary { cursor: pointer; color: var(--accent); }
   table, pre { font-size: 7.5pt; }
   th, td { padding: .15rem .35rem; }
   thead th { white-space: normal; }
+  th, td { overflow-wrap: anywhere; }
+  .options { font-size: 6.5pt; columns: 3; }
   tr, figure { break-inside: avoid; }
   h2, h3, caption { break-after: avoid; }
   figure img { min-width: 0 !important; }
