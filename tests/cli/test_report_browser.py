@@ -27,9 +27,11 @@ WRAPPER = """<!DOCTYPE html><meta charset="utf-8">
 addEventListener("load", () => {{
   const page = document.getElementById("page").contentDocument, root = page.documentElement;
   const out = [...page.querySelectorAll("body *")].filter(
-    (e) => !e.closest(".scroll") && e.getBoundingClientRect().right > root.clientWidth + 1);
+    (e) => !e.parentElement.closest(".scroll")
+      && e.getBoundingClientRect().right > root.clientWidth + 1);
   document.querySelector("output").textContent = JSON.stringify({{
-    width: root.clientWidth, scrollWidth: root.scrollWidth, out: out.map((e) => e.tagName),
+    width: root.clientWidth, scrollWidth: root.scrollWidth,
+    out: out.map((e) => e.tagName + e.className),
     images: [...page.images].map((i) => i.naturalWidth),
     shown: [...page.images].map((i) => i.getBoundingClientRect().width),
     scrolling: [...page.querySelectorAll(".scroll")].filter(
@@ -41,7 +43,8 @@ addEventListener("load", () => {{
 
 
 def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'user'}"]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    options.append(f"--user-data-dir={folder / 'user'}")
     command = [BROWSER, *options, "--enable-logging=stderr", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
-EMPTY = frozenset({"img", "meta", "link", "br"})  # elements that have no end
+EMPTY = frozenset({"img", "meta", "link", "br", "wbr"})  # elements that have no end
 
 
 class Markup(str):
@@ -48,6 +49,12 @@ def join(content: Iterable[str | Iterable[str]]) -> Markup:
     return Markup("".join(pieces))
 
 
+def breakable(text: str) -> Markup:
+    """Text whose long names may go on in the next line behind a mark within them."""
+    pieces = re.split(r"(?<=[._/,=+])(?=\w)", text)
+    return join([pieces[0], *((element("wbr"), piece) for piece in pieces[1:])])
+
+
 def table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, names: int = 1
 ) -> Markup:
@@ -61,15 +68,18 @@ def table(
     body = [
         element(
             "tr",
-            element("th", row[0], scope="row"),
+            element("th", breakable(row[0]), scope="row"),
             [
-                element("td", cell, class_="" if at < names else "number")
+                element(
+                    "td",
+                    breakable(cell) if at < names else cell,
+                    class_="" if at < names else "number",
+                )
                 for at, cell in enumerate(row[1:], start=1)
             ],
         )
         for row in rows
     ]
-    whole = element(
-        "table", element("caption", caption), element("thead", head), element("tbody", body)
-    )
-    return element("div", whole, class_="scroll", role="region", tabindex="0", aria_label=caption)
+    whole = element("table", element("thead", head), element("tbody", body))
+    box = element("div", whole, class_="scroll", role="region", tabindex="0", aria_label=caption)
+    return element("figure", element("figcaption", caption), box, class_="table")
