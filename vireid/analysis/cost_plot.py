@@ -12,6 +12,7 @@ from vireid.analysis.curves import COLORS
 
 METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
 MARKERS = "os^DvPX*<>"
+LONG_LABEL = 46  # characters that half the width holds
 FAR_APART = 20  # from this ratio of the highest cost to the lowest on, the axis is logarithmic
 
 
@@ -39,8 +40,10 @@ def draw_scatter(points: Sequence[Point], path: Path, *, protocol: str, over: st
 
     label, cost_of = AXES[over]
     at = [cost_of(point.cost) for point in points]
-    rows = -(-len(points) // 2)
-    figure = Figure(figsize=(7.0, 2.9 + 0.17 * rows), layout="constrained")
+    labels = [_label(point, points) for point in points]
+    columns = 2 if max(map(len, labels)) <= LONG_LABEL else 1
+    lines = sum(text.count("\n") + 1 for text in labels) / columns
+    figure = Figure(figsize=(7.0, 2.9 + 0.17 * lines), layout="constrained")
     names = list(dict.fromkeys(point.cost.subject.name for point in points))
     for axes, (metric, name) in zip(figure.subplots(1, 2), METRICS.items(), strict=True):
         for i, (x, point) in enumerate(zip(at, points, strict=True)):
@@ -50,7 +53,7 @@ def draw_scatter(points: Sequence[Point], path: Path, *, protocol: str, over: st
                 yerr=point.std[metric] if point.runs > 1 else None,
                 fmt=MARKERS[i % len(MARKERS)],
                 color=COLORS[names.index(point.cost.subject.name) % len(COLORS)],
-                label=_label(point, points),
+                label=labels[i],
                 markersize=7,
                 markeredgecolor="black",
                 markeredgewidth=0.5,
@@ -63,9 +66,9 @@ def draw_scatter(points: Sequence[Point], path: Path, *, protocol: str, over: st
         axes.set_ylabel(name, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+    handles, _ = figure.axes[0].get_legend_handles_labels()
     title = protocol + ("; bars: std over runs" if any(p.runs > 1 for p in points) else "")
-    style = {"ncols": 2, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
+    style = {"ncols": columns, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
     figure.legend(handles, labels, loc="outside upper center", **style)
     figure.savefig(path, dpi=200)
 
@@ -85,4 +88,4 @@ def _label(point: Point, points: Sequence[Point]) -> str:
     words = [subject.name]
     if len(kinds) > 1:
         words.append(f"{subject.exit_name}, {subject.features}")
-    return textwrap.shorten(": ".join(words), 52, placeholder=" …")
+    return textwrap.fill(": ".join(words), 2 * LONG_LABEL)
