@@ -253,6 +253,8 @@ CFG = ("--cfg", "configs/sysu.yaml")
         ((*CFG, "--backends", "tensorrt"), 2, "choose of torch, onnxruntime, openvino"),
         ((*CFG, "--batch", "0"), 2, "--batch takes numbers of images of at least 1, got ['0']"),
         ((*CFG, "--batch", "one"), 2, "--batch"),
+        ((*CFG, "--batch", "SEED", "1"), 2, "got none"),
+        (("--run", "SEED", "1"), 2, "need files or folders"),
         ((*CFG, "--rounds", "-1"), 2, "--rounds -1"),
         ((*CFG, "--identities", "0"), 2, "--identities"),
         ((*CFG, "--backbones", "osnet_x9"), 2, "osnet_x9"),

@@ -92,6 +92,26 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line.add_argument(
         "--backbones", nargs="+", default=[], metavar="NAME", help="with --cfg: one row for each"
     )
+    _add_measures(line)
+    _add_scatter(line)
+    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    return _sorted_out(line.parse_intermixed_args(words))
+
+
+def _sorted_out(args: argparse.Namespace) -> argparse.Namespace:
+    """Options in ``overrides``, wherever they stood; what is wrong is refused."""
+    for name in LISTS:  # takes every word that follows, so options after it end up in it
+        given = getattr(args, name) or []
+        values = list(takewhile(lambda word: not is_key(word), given))
+        args.overrides += given[len(values) :]
+        setattr(args, name, values)
+    args.overrides += device_override(args.device)
+    _check(args)
+    return args
+
+
+def _add_measures(line: argparse.ArgumentParser) -> None:
     line.add_argument("--identities", type=int, metavar="N", help="of the training network")
     line.add_argument("--batch", nargs="+", default=["1", "32"], metavar="N", help="(1 32)")
     line.add_argument(
@@ -104,18 +124,6 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line.add_argument("--rounds", type=int, default=100, help="timed (100); 0: no timing")
     line.add_argument("--warmup", type=int, default=20, help="rounds before those (20)")
     line.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
-    _add_scatter(line)
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
-    args = line.parse_intermixed_args(words)
-    for name in LISTS:  # takes every word that follows, so options after it end up in it
-        given = getattr(args, name) or []
-        values = list(takewhile(lambda word: not is_key(word), given))
-        args.overrides += given[len(values) :]
-        setattr(args, name, values)
-    args.overrides += device_override(args.device)
-    _check(args)
-    return args
 
 
 def _add_scatter(line: argparse.ArgumentParser) -> None:
@@ -129,6 +137,9 @@ def _add_scatter(line: argparse.ArgumentParser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Whatever can be wrong with the words alone, before anything is loaded."""
+    if not args.cfg and not args.run:
+        raise UsageError("--cfg and --run need files or folders behind them")
+    args.backends = list(dict.fromkeys(args.backends)) or ["torch"]
     for name in args.backends:
         if name not in BACKENDS:
             raise UsageError(f"--backends {name!r} is unknown; choose of {', '.join(BACKENDS)}")
@@ -195,7 +206,7 @@ def _time(args: argparse.Namespace, costs: Sequence[Cost], device: torch.device)
             files = [folder / f"{k}.onnx" for k in range(len(costs))]
             for cost, path in zip(costs, files, strict=True):
                 write_onnx(_one_stream(cost.subject.network), path, size=cost.subject.size)
-        for name in dict.fromkeys(args.backends):
+        for name in args.backends:
             if name == "torch":
                 runtimes[name] = partial(torch_call, networks)
             else:
