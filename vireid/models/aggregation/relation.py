@@ -57,7 +57,7 @@ class OneVsRest(nn.Module):
 
     def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
         others = related & ~torch.eye(len(related), dtype=torch.bool, device=related.device)
-        if torch.compiler.is_exporting():  # no shape of an exported network depends on values
+        if not self.training:  # an exported network may have no shape that depends on values
             return self._masked(pooled, reduced, others)
         accompanied = others.any(dim=1).nonzero().flatten()
         if not len(accompanied):
@@ -68,7 +68,7 @@ class OneVsRest(nn.Module):
         return reduced.index_add(1, accompanied, joined)
 
     def _masked(self, pooled: Tensor, reduced: Tensor, others: Tensor) -> Tensor:
-        """The same in evaluation mode: computed for all parts, kept for those that have others."""
+        """The same where BatchNorm takes no statistics: parts without others are computed, too."""
         counts = others.sum(dim=1, keepdim=True)
         rest = self.rest((others / counts.clamp(min=1)).to(pooled.dtype) @ pooled)
         joined = self.join(torch.cat([reduced, rest], dim=2))
