@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid.data.transforms import normalize
-from vireid.errors import DataError
+from vireid.errors import DataError, UsageError
 from vireid.evaluation.output import replace_file
 from vireid.models.aggregation.parts import stripe_bounds
 from vireid.models.build import POOLS
@@ -190,7 +190,8 @@ def choose_records(
         names: paths, or identities by their number.
         count: identities, drawn at random, where there are no names.
     Raises:
-        DataError: a name that no image has, or too few identities with images of both modalities.
+        DataError: a name that no image has, or no identity with images of both modalities.
+        UsageError: ``count`` is more than there are.
     """
     if names:
         return [record for name in names for record in _named(records, name)]
@@ -198,8 +199,10 @@ def choose_records(
     for record in records:
         first.setdefault(record.pid, {}).setdefault(record.modality, record)
     both = sorted(pid for pid, found in first.items() if len(found) == len(Modality))
+    if not both:
+        raise DataError("no identity has images of both modalities: name images")
     if not 1 <= count <= len(both):
-        raise DataError(f"--ids {count}: {len(both)} identities have images of both modalities")
+        raise UsageError(f"--ids {count}: {len(both)} identities have images of both modalities")
     pids = np.random.default_rng(seed).choice(both, count, replace=False)
     return [first[pid][modality] for pid in sorted(pids.tolist()) for modality in Modality]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from vireid.structures import Modality
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CELL = 0.8  # inches across an image
+CELL, ALPHA = 0.8, 0.65  # inches across an image; of what lies on it
 NOTE = (
-    "Energy of the map that each exit pools (squares summed over channels), from 0 to the image's "
-    "own largest; stripes: share of the deepest map's energy"
+    "Energy of the map that each exit pools (squares summed over channels): dark 0, bright the "
+    "image's own largest"
 )
+STRIPES = "; stripes: share of the deepest map's energy"
 
 
 def draw_activations(found: Activations, path: Path) -> None:
@@ -44,10 +46,8 @@ def draw_activations(found: Activations, path: Path) -> None:
         for axes in fields.flatten():
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-        import textwrap
-
-        note = "\n".join(textwrap.wrap(NOTE, int(width * 17)))
-        figure.supxlabel(note, fontsize=6.5)
+        note = NOTE + (STRIPES if found.granularities else "")
+        figure.supxlabel("\n".join(textwrap.wrap(note, int(width * 17))), fontsize=6.5)
         layout: Any = figure.get_layout_engine()
         layout.set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
 
@@ -59,7 +59,7 @@ def _draw_row(fields: np.ndarray, found: Activations, row: int) -> None:
         f"{modality}\nid {found.pids[row]}, camera {found.camids[row]}", fontsize=7
     )
     fields[0].imshow(image)
-    grey = image.astype(float).mean(axis=2) / 255
+    grey = 0.25 + 0.5 * image.astype(float).mean(axis=2) / 255  # pale: the energy is to be seen
     exits = list(found.maps.items())
     for axes, (_, maps) in zip(fields[1:], exits, strict=False):
         _draw_heat(axes, grey, maps[row])
@@ -71,7 +71,7 @@ def _draw_heat(axes: Axes, grey: np.ndarray, energy: np.ndarray) -> None:
     """The map's own cells, not smoothed: between them the network says nothing."""
     height, width = grey.shape
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    heat: dict[str, Any] = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "alpha": 0.65}
+    heat: dict[str, Any] = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "alpha": ALPHA}
     axes.imshow(energy, cmap=HEAT, vmin=0, vmax=energy.max() or 1, interpolation="nearest", **heat)
 
 
@@ -84,7 +84,7 @@ def _draw_stripes(axes: Axes, grey: np.ndarray, shares: np.ndarray) -> None:
     colors = matplotlib.colormaps[HEAT]
     ends = np.linspace(0, height, len(shares) + 1) - 0.5
     for share, top, bottom in zip(shares, ends[:-1], ends[1:], strict=True):
-        axes.axhspan(top, bottom, color=colors(share / max(shares.max(), 1e-12)), alpha=0.65, lw=0)
+        axes.axhspan(top, bottom, color=colors(share / max(shares.max(), 1e-12)), alpha=ALPHA, lw=0)
         axes.axhline(top, color="white", linewidth=0.8) if top > 0 else None
         halo = [withStroke(linewidth=1.5, foreground="white")]
         place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5}

@@ -164,12 +164,13 @@ def draw_distances(runs: dict[str, Distances], path: Path) -> None:
         whole = min(low for low, _ in reach.values()), max(high for _, high in reach.values())
         reach = dict.fromkeys(reach, whole)
     width = SINGLE if across == 1 else DOUBLE
-    with drawn(path, width, 0.3 + 2.3 * down) as figure:
+    with drawn(path, width, 0.3 + 2.4 * down) as figure:
         fields = figure.subplots(down, across, squeeze=False).flatten()
         for axes, (title, found) in zip(fields, runs.items(), strict=False):
             _draw_panel(axes, found, reach[title])
             heading = f"{title}: gap {found.gap:.3f}" if len(runs) > 1 else f"gap {found.gap:.3f}"
-            axes.set_title(heading, loc="left")
+            place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.03, 1)}
+            axes.legend(title=heading, alignment="left", frameon=False, **place)
         for axes in fields[len(runs) :]:
             axes.remove()
 
@@ -192,8 +193,7 @@ def _draw_panel(axes: Axes, found: Distances, limits: tuple[float, float]) -> No
         axes.axvline(found.mean[kind], color=color, label=label, **line)
     tidy(axes)
     axes.set_xlim(limits)
-    axes.set_ylim(0, 1.25 * max(shown[kind].max() for kind in KINDS))  # room for the legend
+    axes.set_ylim(0, 1.05 * max(shown[kind].max() for kind in KINDS))
     axes.set_yticks([])
     axes.set_xlabel(LABELS[found.metric])
     axes.set_ylabel("share of pairs")
-    axes.legend(frameon=False, loc="upper left")

@@ -112,7 +112,7 @@ def draw_lists(
     height = 2.2 * LINE + step * len(lists) + GAP
     if max(height, width) > TALLEST:
         raise UsageError(f"{len(lists)} queries of {top} images are too many for one picture")
-    with drawn(path, width, height) as figure:
+    with drawn(path, width, height, layout="none") as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set(xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
@@ -202,10 +202,11 @@ def _draw_frame(
 
 
 def _draw_legend(axes: Axes, width: float, title: str) -> None:
+    """The heading, and what the frames mean, from right to left."""
     axes.text(GAP, GAP, title, fontsize=7, va="top", weight="bold")
     right = width - GAP
     for meaning, (color, dashes, sign) in reversed(MEANINGS.items()):
-        axes.text(right, GAP, f"{sign} {meaning}", fontsize=6.5, va="top", ha="right")
-        right -= 0.055 * len(meaning) + 0.32
+        text = axes.text(right, GAP, f"{sign} {meaning}", fontsize=6.5, va="top", ha="right")
+        right -= text.get_window_extent().width / axes.figure.dpi + 0.22  # data are inches
         _draw_frame(axes, (right, GAP), (0.16, 0.09), color, dashes)
-        right -= 0.12
+        right -= 0.15

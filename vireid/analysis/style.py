@@ -24,7 +24,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 STYLES = ("-", "--", "-.", ":")
 MARKERS = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}  # filled and hollow
 GREY = "#767676"
-HEAT = "cividis"  # lightness rises evenly, with and without colours
+HEAT = "inferno"  # lightness rises evenly, with and without colours
 SINGLE, DOUBLE = 3.4, 7.0  # width of a paper's column and of a page, inches
 TALLEST = 200.0  # inches: higher pictures exceed what a renderer can hold
 DPI = 200
@@ -51,12 +51,15 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 @contextmanager
-def drawn(path: Path, width: float, height: float) -> Iterator[Figure]:
+def drawn(
+    path: Path, width: float, height: float, *, layout: str = "constrained"
+) -> Iterator[Figure]:
     """A figure in this style, saved when the block ends.
 
     Args:
         path: PNG, PDF or SVG.
         width, height: inches.
+        layout: matplotlib's engine, or ``none`` where every place is given.
     Raises:
         UsageError: it cannot be written.
     """
@@ -65,7 +68,7 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Figure]:
 
     suffix = path.suffix.lower()
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         saving: dict[str, Any] = {"format": suffix[1:], "metadata": _METADATA[suffix], "dpi": DPI}
         replace_file(path, lambda file: figure.savefig(file, **saving))

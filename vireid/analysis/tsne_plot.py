@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_NUMBERED = 40  # identities that are told apart; of more only the modalities are
+NEAR = 0.06  # of the picture's width: two middles that share a label
 BY_MODALITY = {Modality.VISIBLE: COLORS[0], Modality.INFRARED: COLORS[1]}
 
 
 def draw_panels(panels: Sequence[Panel], path: Path) -> None:
     """One panel beside the other; an identity has the same colour in all of them.
 
-    No palette has twenty colours that everybody tells apart. So colours repeat, the identity stands
-    at the middle of its images, and thin lines lead from there to each of them. Of more than
+    No palette has twenty colours that everybody tells apart. So colours repeat, and the identity
+    stands at the middle of its images of each modality, from where thin lines lead to them; a
+    dashed line joins the two middles, which are one where they are near. Of more than
     :data:`MOST_NUMBERED` identities only the modalities are told apart, by colour too.
 
     Args:
@@ -70,17 +72,28 @@ def _draw_points(axes: Axes, one: Panel, colors: Mapping[int, str] | None) -> No
 
 
 def _draw_spokes(axes: Axes, one: Panel, colors: Mapping[int, str]) -> None:
+    """Lines to the middle of an identity's images of a modality, and between its two middles."""
     from matplotlib.collections import LineCollection
     from matplotlib.patheffects import withStroke
 
+    near = NEAR * float(np.ptp(one.points, axis=0).max())
+    halo = [withStroke(linewidth=2, foreground="white")]
+    place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5, "zorder": 5}
     for pid, color in colors.items():
-        points = one.points[one.images.pids == pid]
-        middle = np.median(points, axis=0)  # a stray image does not pull it out of the others
-        lines = [(middle, point) for point in points]
-        axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, alpha=0.5))
-        place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "zorder": 5}
-        halo = [withStroke(linewidth=2, foreground="white")]
-        axes.text(*middle, str(pid), color="black", path_effects=halo, **place)
+        middles = []
+        for modality in Modality:
+            rows = (one.images.pids == pid) & (one.images.modality == modality)
+            # The median: a stray image does not pull it out of the others.
+            middle = np.median(one.points[rows], axis=0)
+            lines = [(middle, point) for point in one.points[rows]]
+            axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, alpha=0.5))
+            middles.append(middle)
+        bridge: dict[str, Any] = {"color": color, "linewidth": 0.6, "alpha": 0.6}
+        axes.plot(*np.transpose(middles), linestyle=(0, (2, 2)), **bridge)
+        if np.linalg.norm(middles[0] - middles[1]) < near:
+            middles = [np.mean(middles, axis=0)]
+        for middle in middles:
+            axes.text(*middle, str(pid), color="black", path_effects=halo, **place)
 
 
 def _finish(axes: Axes, one: Panel, *, titled: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,8 @@ def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:
     parts = [(path.with_suffix("") if path.suffix == ".npz" else path).parts for path in whole]
     if len(set(parts)) < len(parts):
         raise UsageError(f"{' '.join(map(str, paths))}: one of these is named twice")
-    for length in range(1, max(map(len, parts)) + 1):
+    named = all(re.fullmatch(r"(seed|split)\d+", part[-1]) is None for part in parts)
+    for length in range(1 if named else 2, max(map(len, parts)) + 1):
         ends = ["/".join(part[-length:]) for part in parts]
         if len(set(ends)) == len(ends):
             return ends

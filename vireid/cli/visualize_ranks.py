@@ -58,7 +58,7 @@ def _of_run(args: argparse.Namespace, overrides: list[str]) -> tuple[Search, Pat
 
     protocol = chosen_protocols(cfg)[0]
     split = "val" if protocol.name in GROUPS["val"] else "test"
-    held = run_features(cfg, run=args.run, split=split)
+    held = run_features(cfg, run=args.run, split=split, protocols=[protocol])
     permutations = held.splits.gallery_permutations
     if protocol.draw != "official" or permutations is None:
         known = None

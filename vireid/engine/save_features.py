@@ -26,6 +26,7 @@ from vireid.engine.score import (
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import read_features, read_source, write_features
 from vireid.evaluation.output import require_target
+from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet, ImageRecord, Splits
 
 SPLITS = ("test", "val", "train")
@@ -73,18 +74,26 @@ def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
     print(f"wrote {out}: {count} images, {length} numbers each")
 
 
-def run_features(cfg: CfgNode, *, run: Path, split: str = "test") -> RunFeatures:
+def run_features(
+    cfg: CfgNode,
+    *,
+    run: Path,
+    split: str = "test",
+    protocols: Sequence[RetrievalProtocol] = (),
+) -> RunFeatures:
     """A run's features from its folder; made, and kept there, if there are none of this network.
 
     ``features.npz`` is the run's own test features; other splits and options are named by their
     difference. A file tells what it was made of: after the checkpoint, the data or an option has
     changed it is made anew.
 
+    Args:
+        protocols: that the features are to be searched by: not about identities that trained.
     Raises:
         CheckpointError, DataError, UsageError: see :func:`save_features`.
     """
     _require_one_exit(cfg)
-    wanted = _Wanted.of(cfg, run, split)
+    wanted = _Wanted.of(cfg, run, split, protocols)
     path = run / wanted.name
     if path.exists() and read_source(path) == wanted.source:
         return RunFeatures(read_features(path), wanted.splits, path)
@@ -115,12 +124,14 @@ class _Wanted:
     source: dict[str, Any]
 
     @staticmethod
-    def of(cfg: CfgNode, run: Path, split: str) -> _Wanted:
+    def of(
+        cfg: CfgNode, run: Path, split: str, protocols: Sequence[RetrievalProtocol] = ()
+    ) -> _Wanted:
         path, checkpoint = read_trained(cfg, run)
         prepare_data(cfg)
         splits = build_splits(cfg)
         data = fingerprint(splits)
-        check_unseen(cfg, checkpoint, [], splits, data=data, path=path)
+        check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
         tags = ([] if split == "test" else [split]) + differences(cfg, checkpoint, data, NAMING)
         name = "_".join(["features", *tags]) + ".npz"
         options = flatten(to_dict(cfg))
