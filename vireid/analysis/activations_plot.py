@@ -16,7 +16,7 @@ from vireid.structures import Modality
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CELL, ALPHA = 0.8, 0.65  # inches across an image; of what lies on it
+CELL, ALPHA = 0.8, 0.55  # inches across an image; of what lies on it
 NOTE = (
     "Energy of the map that each exit pools (squares summed over channels): dark 0, bright the "
     "image's own largest"
@@ -59,7 +59,7 @@ def _draw_row(fields: np.ndarray, found: Activations, row: int) -> None:
         f"{modality}\nid {found.pids[row]}, camera {found.camids[row]}", fontsize=7
     )
     fields[0].imshow(image)
-    grey = 0.25 + 0.5 * image.astype(float).mean(axis=2) / 255  # pale: the energy is to be seen
+    grey = 0.2 + 0.6 * image.astype(float).mean(axis=2) / 255  # pale: the energy is to be seen
     exits = list(found.maps.items())
     for axes, (_, maps) in zip(fields[1:], exits, strict=False):
         _draw_heat(axes, grey, maps[row])
