@@ -33,7 +33,12 @@ PIXELS = 192  # height to which images are reduced: print has no more
 
 
 def choose_queries(
-    search: Search, *, worst: str = "", names: Sequence[str] = (), count: int = 6, seed: int = 0
+    search: Search,
+    *,
+    worst: str = "",
+    names: Sequence[str] = (),
+    count: int | None = None,
+    seed: int = 0,
 ) -> list[int]:
     """Positions of the queries to show.
 
@@ -41,7 +46,7 @@ def choose_queries(
         worst: ``ap``: those of the lowest average precision first; ``first``: those whose first
             match stands last; empty: drawn at random.
         names: instead, images by their path or identities by their number, in this order.
-        count: how many, unless ``names`` tell.
+        count: how many, unless ``names`` tell; None for 6, or all where there are fewer.
     Raises:
         DataError: no query is named so, or none has a match.
         UsageError: ``count`` is more than there are.
@@ -51,6 +56,7 @@ def choose_queries(
     answered = np.flatnonzero(search.first > 0)
     if not len(answered):
         raise DataError(f"{search.protocol.name}: no query has a true match in the gallery")
+    count = min(6, len(answered)) if count is None else count
     if not 1 <= count <= len(answered):
         raise UsageError(
             f"--count {count}: {search.protocol.name} has {len(answered)} queries with a match"
@@ -88,18 +94,25 @@ def describe(found: RankedList, search: Search) -> str:
 
 
 def draw_lists(
-    lists: Sequence[RankedList], search: Search, root: Path, path: Path, *, top: int, title: str
+    lists: Sequence[RankedList],
+    search: Search,
+    root: Path,
+    path: Path,
+    *,
+    top: int | None = None,
+    title: str = "",
 ) -> None:
     """A row per query with its nearest gallery images, those left out by the protocol among them.
 
     Args:
         root: folder that the features' paths are relative to.
         path: PNG, PDF or SVG.
-        top: gallery images shown.
+        top: gallery images shown; None for 10, or all where there are fewer.
     Raises:
         DataError: an image is missing or cannot be read.
         UsageError: the gallery holds fewer images, or the picture would be too large.
     """
+    top = min(10, len(search.gallery)) if top is None else top
     if not 1 <= top <= len(search.gallery):
         raise UsageError(f"--top {top}: this gallery holds {len(search.gallery)} images")
     images = search.features

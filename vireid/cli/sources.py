@@ -38,11 +38,9 @@ def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") 
 
     Args:
         path: a run folder, a features.npz, or a folder of official .mat files.
-        overrides: options for a run.
-        split: of a run's images.
+        overrides, split: options for a run, and which of its images; a file holds what it holds.
     Raises:
-        CheckpointError, DataError: what is missing or wrong.
-        UsageError: options or a split for a file.
+        CheckpointError, DataError, UsageError: what is missing or wrong.
     """
     if is_run(path):
         from vireid.engine.save_features import run_features  # torch, which files do without
@@ -50,10 +48,22 @@ def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") 
         return run_features(run_config(path, overrides), run=path, split=split).features
     if not path.exists():
         raise DataError(f"features {path} do not exist: name a run folder or a features.npz")
-    if overrides or split != "test":
-        given = " ".join(overrides) or f"--split {split}"
-        raise UsageError(f"{given} goes with a run folder; {path} holds what it holds")
     return read_features(path)
+
+
+def read_sets(
+    paths: Sequence[Path], overrides: Sequence[str] = (), *, split: str = "test"
+) -> list[FeatureSet]:
+    """Features of several runs and files.
+
+    Raises:
+        CheckpointError, DataError: see :func:`read_set`.
+        UsageError: options or a split, but no run that they are for.
+    """
+    if (overrides or split != "test") and not any(map(is_run, paths)):
+        given = " ".join(overrides) or f"--split {split}"
+        raise UsageError(f"{given} goes with run folders; a file of features holds what it holds")
+    return [read_set(path, overrides, split=split) for path in paths]
 
 
 def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:

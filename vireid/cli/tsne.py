@@ -16,7 +16,7 @@ from vireid.analysis.style import require_figure
 from vireid.analysis.tsne import METHODS, Panel, choose_identities, choose_rows, panel, write_points
 from vireid.analysis.tsne_plot import MOST_NUMBERED, draw_panels
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
-from vireid.cli.sources import is_run, read_set, titles_of
+from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.output import require_target
@@ -50,12 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _panels(
     args: argparse.Namespace, paths: Sequence[Path], titles: Sequence[str], overrides: Sequence[str]
 ) -> list[Panel]:
-    if overrides and not any(map(is_run, paths)):
-        raise UsageError(f"{' '.join(overrides)} goes with --run; features are what they are")
-    sets = [
-        read_set(path, overrides, split=args.split) if is_run(path) else read_set(path)
-        for path in paths
-    ]
+    sets = read_sets(paths, overrides, split=args.split)
     pids = choose_identities(sets, count=args.ids, seed=args.seed)
     chosen = [
         features.subset(choose_rows(features, pids, images=args.images, seed=args.seed))

@@ -13,7 +13,7 @@ from pathlib import Path
 from vireid.analysis.distances import distances, draw_distances
 from vireid.analysis.style import require_figure
 from vireid.cli.common import device_override, is_key, parser, tool
-from vireid.cli.sources import is_run, read_set, titles_of
+from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 
@@ -31,14 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     overrides = args.paths[split:] + device_override(args.device)
     if not paths:
         raise UsageError("name run folders or files of features")
-    if overrides and not any(map(is_run, paths)):
-        raise UsageError(f"{' '.join(overrides)} goes with run folders; features are what they are")
     titles = titles_of(paths, args.titles)
     require_figure(args.out, inputs=paths)
     found = {}
-    for title, path in zip(titles, paths, strict=True):
-        options = {"overrides": overrides, "split": args.split} if is_run(path) else {}
-        found[title] = distances(read_set(path, **options), metric=args.metric, name=str(path))
+    sets = read_sets(paths, overrides, split=args.split)
+    for title, path, features in zip(titles, paths, sets, strict=True):
+        found[title] = distances(features, metric=args.metric, name=str(path))
         one = found[title]
         print(
             f"{title}: one identity {one.mean['intra']:.4f} ± {one.std['intra']:.4f}, two "

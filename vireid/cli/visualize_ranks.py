@@ -31,8 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     overrides = args.overrides + args.queries[len(names) :] + device_override(args.device)
     require_figure(args.out, inputs=[args.run or args.features])
     found, root = _of_run(args, overrides) if args.run else _of_features(args, overrides)
-    if args.top > len(found.gallery) or args.top < 1:
-        raise UsageError(f"--top {args.top}: this gallery holds {len(found.gallery)} images")
     choice = {"worst": args.worst, "names": names, "count": args.count, "seed": args.seed}
     lists = [found.ranked(position) for position in choose_queries(found, **choice)]
     protocol = found.protocol
@@ -113,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
     line.add_argument("--protocol", metavar="NAME", help="default of a run: its first")
     line.add_argument("--trial", type=int, default=1, help="gallery draw, from 1 (1)")
-    line.add_argument("--top", type=int, default=10, help="gallery images shown (10)")
-    line.add_argument("--count", type=int, default=6, help="queries shown (6)")
+    line.add_argument("--top", type=int, help="gallery images shown (10, or all of fewer)")
+    line.add_argument("--count", type=int, help="queries shown (6, or all of fewer)")
     line.add_argument(
         "--worst",
         nargs="?",
