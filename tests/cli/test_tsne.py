@@ -86,8 +86,11 @@ def test_features_of_one_identity_are_one_line(features, tmp_path, capsys):
     assert "1 identities" in message and message.count("\n") == 1
 
 
-def test_a_file_of_the_coordinates_name_is_not_read_and_written(features, tmp_path, capsys):
-    arguments = ["--features", str(features), "--out", str(features.with_suffix(".png"))]
-    assert tsne.main([*arguments, "--method", "pca"]) == 0
-    assert read_features(features) is not None
-    assert features.with_suffix(".csv").is_file()
+def test_coordinates_replace_coordinates_and_nothing_else(features, tmp_path, capsys):
+    arguments = ["--features", str(features), "--method", "pca", "--out"]
+    (tmp_path / "metrics.csv").write_text("epoch,loss\n1,2\n")
+    assert tsne.main([*arguments, str(tmp_path / "metrics.png")]) == 2
+    assert "metrics.csv holds something else" in capsys.readouterr().err
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,loss\n1,2\n"
+    for _ in range(2):
+        assert tsne.main([*arguments, str(tmp_path / "a.png")]) == 0

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vireid.data.transforms import normalize
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.output import replace_file
+from vireid.evaluation.output import replace_file, require_target
 from vireid.models.aggregation.parts import stripe_bounds
 from vireid.models.build import POOLS
 from vireid.models.reid_model import ReidModel
@@ -134,6 +134,22 @@ def look(
         maps={name: found[back] for name, found in maps.items()},
         granularities=() if aggregate is None else aggregate.granularities,
     )
+
+
+def require_maps(path: Path) -> None:
+    """Fails where a file of the maps' name holds something else.
+
+    Raises:
+        UsageError: it does, or it cannot be written.
+    """
+    require_target(path)
+    if path.exists():
+        try:
+            read_activations(path)
+        except DataError as error:
+            raise UsageError(
+                f"{path} holds something else than maps: name another --out"
+            ) from error
 
 
 def write_activations(path: Path, found: Activations) -> None:

@@ -15,9 +15,10 @@ from threadpoolctl import threadpool_limits
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
 from vireid.evaluation.evaluate import require_directions, without_features
-from vireid.evaluation.output import replace_file
+from vireid.evaluation.output import replace_file, require_target
 from vireid.structures import FeatureSet, Modality
 
+HEADER = ("panel", "path", "pid", "camid", "modality", "x", "y")
 METHODS = ("tsne", "pca")
 KEPT = 50  # principal components that t-SNE starts from
 PERPLEXITY = 30.0
@@ -120,6 +121,17 @@ def panel(
     return Panel(title, without_features(features, everything), points, ("t-SNE 1", "t-SNE 2"))
 
 
+def require_points(path: Path) -> None:
+    """Fails where a file of the coordinates' name holds something else.
+
+    Raises:
+        UsageError: it does, or it cannot be written.
+    """
+    require_target(path)
+    if path.is_file() and not path.read_bytes().startswith(",".join(HEADER).encode()):
+        raise UsageError(f"{path} holds something else than coordinates: name another --out")
+
+
 def write_points(path: Path, panels: Sequence[Panel]) -> None:
     """A CSV of all points: panel, path, pid, camid, modality, x, y.
 
@@ -128,7 +140,7 @@ def write_points(path: Path, panels: Sequence[Panel]) -> None:
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["panel", "path", "pid", "camid", "modality", "x", "y"])
+    writer.writerow(HEADER)
     for one in panels:
         images = one.images
         for k, (x, y) in enumerate(one.points.tolist()):

@@ -13,13 +13,20 @@ from itertools import takewhile
 from pathlib import Path
 
 from vireid.analysis.style import require_figure
-from vireid.analysis.tsne import METHODS, Panel, choose_identities, choose_rows, panel, write_points
+from vireid.analysis.tsne import (
+    METHODS,
+    Panel,
+    choose_identities,
+    choose_rows,
+    panel,
+    require_points,
+    write_points,
+)
 from vireid.analysis.tsne_plot import MOST_NUMBERED, draw_panels
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
 from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
-from vireid.evaluation.output import require_target
 
 SPLITS = ("test", "val", "train")
 
@@ -35,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     titles = titles_of(paths, args.titles)
     points = args.out.with_suffix(".csv")
     require_figure(args.out, inputs=paths)
-    require_target(points, inputs=paths)
+    require_points(points)
     if args.images < 0:
         raise UsageError(f"--images {args.images}: 1 or more of each, or 0 for all of them")
     panels = _panels(args, paths, titles, overrides)

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from vireid.analysis.activations import read_activations, write_activations
+from vireid.analysis.activations import read_activations, require_maps, write_activations
 from vireid.analysis.activations_plot import draw_activations
 from vireid.analysis.style import require_figure
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
 from vireid.cli.sources import run_config
 from vireid.errors import UsageError
-from vireid.evaluation.output import require_target
 
 SPLITS = ("test", "val", "train")
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"wrote {args.out}")
         return
     kept = args.out.with_suffix(".npz")
-    require_target(kept)
+    require_maps(kept)
     cfg = run_config(args.run, overrides)
     from vireid.analysis.look import look_at_run
 
