@@ -1,97 +1,204 @@
-"""Learning curves and CMC curves, drawn from a run's saved numbers."""
+"""Learning curves and CMC curves, drawn from runs' saved numbers."""
 
 from __future__ import annotations
 
 import csv
-import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from vireid.analysis.style import DOUBLE, drawn, line_style, tidy
+from vireid.errors import DataError, UsageError
+from vireid.evaluation.report import read_results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NOT_PLOTTED = {"epoch", "steps", "lr", "seconds", "wait_share", "peak_memory_mib"}
-# Okabe and Ito's palette: told apart by colour-blind readers; line styles serve grey print.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = ("-", "--", "-.", ":")
+GRADIENT = "gradient norm"
+RANKS = 20  # of a CMC curve
+Row = Mapping[str, float]  # of metrics.csv, without the empty columns
 
 
 def draw_run(folder: Path) -> None:
     """Both figures of a run folder, from its metrics.csv and results.json, into figures/."""
-    with (folder / "metrics.csv").open(encoding="utf-8") as file:
-        history = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    draw_learning_curves(history, folder / "figures/learning_curves.png")
-    draw_cmc(results["protocols"], folder / "figures/cmc.png")
+    draw_learning_curves(
+        {folder.name: read_history(folder)}, folder / "figures/learning_curves.png"
+    )
+    results = read_results(folder / "results.json")
+    draw_cmc({folder.name: results["protocols"]}, folder / "figures/cmc.png")
 
 
-def draw_learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Loss terms on one panel, accuracy and validation scores on the other, over epochs.
+def read_history(run: Path) -> list[dict[str, float]]:
+    """The rows of a run's metrics.csv, one per epoch.
+
+    Raises:
+        DataError: missing, empty, or no such file.
+    """
+    path = run / "metrics.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise DataError(
+            f"{path} holds no learning curves ({type(error).__name__}: {error}): name the folder "
+            "of a run that has trained for an epoch"
+        ) from error
+    if not rows or any("epoch" not in row for row in rows):
+        raise DataError(f"{path} holds no epoch yet: let the run finish one")
+    return rows
+
+
+def panels_of(columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Columns of metrics.csv by what they belong to: panel → label → column.
+
+    >>> panels_of(["epoch", "loss_sdm_kl_shallow1", "grad_identity"])["students, kl"]
+    {'shallow1': 'loss_sdm_kl_shallow1'}
+    """
+    panels: dict[str, dict[str, str]] = {}
+    for column in columns:
+        if column not in NOT_PLOTTED:
+            panel, label = _place(column)
+            panels.setdefault(panel, {})[label] = column
+    return panels
+
+
+def _place(column: str) -> tuple[str, str]:
+    """Panel and label of a column."""
+    kind, _, name = column.partition("_")
+    if kind not in ("loss", "grad"):
+        return "accuracy", "training" if column == "accuracy" else column.replace("_", " ")
+    if not name:
+        return "total loss", "total"
+    about = f"{GRADIENT}, " if kind == "grad" else ""
+    if name.startswith("sdm_"):
+        term, _, student = name.removeprefix("sdm_").rpartition("_")
+        return f"{about}students, {term}", student
+    if name.startswith("part_"):
+        return f"{about}parts", name.removeprefix("part_").replace("_", " ")
+    return f"{about}deep head", name.replace("_", " ")
+
+
+def draw_learning_curves(
+    runs: Mapping[str, Sequence[Row]], path: Path, *, terms: Sequence[str] = ()
+) -> None:
+    """Loss terms, accuracies and gradient norms over epochs.
+
+    One run's terms share panels by what they belong to; of several runs each term has a panel.
 
     Args:
-        history: rows of metrics.csv.
+        runs: rows of metrics.csv, by title.
         path: PNG, PDF or SVG.
+        terms: draw only columns whose name contains one of these.
+    Raises:
+        UsageError: no column's name does.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 2.8), layout="constrained")
-    losses, scores = figure.subplots(1, 2)
-    names = [name for name in max(history, key=len) if name not in NOT_PLOTTED]
-    for axes, label, members in (
-        (losses, "loss", [n for n in names if n.startswith("loss")]),
-        (scores, "share", [n for n in names if not n.startswith("loss")]),
-    ):
-        for i, name in enumerate(members):
-            rows = [row for row in history if name in row]
-            style = {"color": COLORS[i % len(COLORS)], "linestyle": STYLES[i % len(STYLES)]}
-            marker = "o" if len(rows) == 1 else None
-            axes.plot(
-                [row["epoch"] for row in rows],
-                [row[name] for row in rows],
-                label=_readable(name),
-                marker=marker,
-                **style,
-            )
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, frameon=False)
-    scores.set_ylim(0, 1)
-    losses.set_ylim(bottom=0)
-    figure.savefig(path, dpi=150)
+    panels = panels_of(_chosen(runs, terms))
+    several = len(runs) > 1
+    if several:
+        panels = {
+            panel if label == "total" else f"{panel}: {label}": {label: column}
+            for panel, members in panels.items()
+            for label, column in members.items()
+        }
+    across = min(3 if several else 2, len(panels))
+    down = -(-len(panels) // across)
+    with drawn(path, min(DOUBLE, 3.6 * across), 0.4 + 1.6 * down) as figure:
+        fields = figure.subplots(down, across, squeeze=False).flatten()
+        for axes, (panel, members) in zip(fields, panels.items(), strict=False):
+            _draw_panel(axes, panel, members, runs)
+        for axes in fields[len(panels) :]:
+            axes.remove()
+        if several:
+            lines = fields[0].get_legend_handles_labels()
+            figure.legend(*lines, loc="outside upper center", ncols=3, frameon=False)
 
 
-def draw_cmc(protocols: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Mean CMC curve of every protocol in results.json.
+def _chosen(runs: Mapping[str, Sequence[Row]], terms: Sequence[str]) -> list[str]:
+    columns = dict.fromkeys(name for rows in runs.values() for row in rows for name in row)
+    known = [name for name in columns if name not in NOT_PLOTTED]
+    chosen = [name for name in known if not terms or any(term in name for term in terms)]
+    if not chosen:
+        raise UsageError(
+            f"no column is named like {', '.join(terms)}; there are {', '.join(known)}"
+        )
+    return chosen
+
+
+def _draw_panel(
+    axes: Axes, panel: str, members: Mapping[str, str], runs: Mapping[str, Sequence[Row]]
+) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    several = len(runs) > 1
+    lines = [
+        (title if several else label, [row for row in history if column in row], column)
+        for title, history in runs.items()
+        for label, column in members.items()
+    ]
+    for number, (label, rows, column) in enumerate(lines):
+        axes.plot(
+            [row["epoch"] for row in rows],
+            [row[column] for row in rows],
+            label=label,
+            marker="o" if len(rows) == 1 else None,
+            markersize=3,
+            **line_style(number),
+        )
+    tidy(axes)
+    axes.set_title("\n".join(textwrap.wrap(panel, 32 if several else 40)), loc="left")
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if panel.startswith(GRADIENT):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_ylim(0, 1 if panel.startswith("accuracy") else 1.05 * axes.dataLim.ymax or 1)
+    if not several and len(lines) > 1:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1.03), frameon=False)
+
+
+def draw_cmc(runs: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
+    """Mean CMC curves: one run's in one panel, of several runs a panel for each protocol.
 
     Args:
-        protocols: entries of results.json.
+        runs: entries of results.json by protocol, by title.
         path: PNG, PDF or SVG.
     """
-    from matplotlib.figure import Figure
+    protocols = list(dict.fromkeys(name for entries in runs.values() for name in entries))
+    panels: dict[str, dict[str, Mapping[str, Any]]] = {
+        name: {title: entries[name] for title, entries in runs.items() if name in entries}
+        for name in protocols
+    }
+    if len(runs) == 1:
+        panels = {"": dict(*runs.values())}
+    across = min(2, len(panels))
+    down = -(-len(panels) // across)
+    with drawn(path, DOUBLE if across == 2 else 4.2, 0.2 + 2.6 * down) as figure:
+        fields = figure.subplots(down, across, squeeze=False).flatten()
+        for axes, (protocol, entries) in zip(fields, panels.items(), strict=False):
+            _draw_cmc_panel(axes, protocol, entries)
+        for axes in fields[len(panels) :]:
+            axes.remove()
 
-    figure = Figure(figsize=(4.2, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for i, (name, entry) in enumerate(protocols.items()):
-        label = f"{name} ({100 * entry['mean']['rank1']:.1f} %)"
-        cmc = entry["cmc"][:20]
+
+def _draw_cmc_panel(axes: Axes, protocol: str, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    for number, (name, entry) in enumerate(entries.items()):
+        cmc = entry["cmc"][:RANKS]
         axes.plot(
             range(1, len(cmc) + 1),
             [100 * value for value in cmc],
-            label=label,
-            color=COLORS[i % len(COLORS)],
-            linestyle=STYLES[i % len(STYLES)],
+            label=f"{name} ({100 * entry['mean']['rank1']:.1f} %)",
+            **line_style(number),
         )
+    tidy(axes)
+    axes.set_title(protocol, loc="left")
     axes.set_xlabel("rank")
     axes.set_ylabel("queries answered (%)")
     axes.set_ylim(0, 100)
     axes.set_xlim(left=1)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False, loc="lower right", title="rank-1", title_fontsize=8)
-    figure.savefig(path, dpi=150)
-
-
-def _readable(column: str) -> str:
-    if column == "loss":
-        return "total"
-    return column.removeprefix("loss_").replace("_", " ")
+    axes.legend(frameon=False, loc="lower right", title="rank-1", alignment="left")

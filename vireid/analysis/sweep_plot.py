@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vireid.analysis.curves import COLORS, STYLES
+from vireid.analysis.style import COLORS, STYLES
 from vireid.analysis.sweep_stats import Values, means, protocols_in
 from vireid.config.grid import Axis
 from vireid.config.sweep import Sweep

@@ -15,6 +15,8 @@ TOOLS = (
     "sweep",
     "cost",
     "report",
+    "tsne",
+    "visualize",
     "make_synthetic",
     "check_data",
 )

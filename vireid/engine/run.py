@@ -41,6 +41,7 @@ OWN_ENTRIES = (
     "environment.json",
     "log.txt",
     "results*.json",
+    "features*.npz",
     "events.out.tfevents.*",
     "figures",
     "checkpoints",

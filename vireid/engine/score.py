@@ -169,6 +169,18 @@ def check_unseen(
 
 def _results_name(cfg: CfgNode, checkpoint: Mapping[str, Any], data: str) -> str:
     """``results.json``, or a name that tells what differs from the run's own scores."""
+    return "_".join(["results", *differences(cfg, checkpoint, data, SCORING)]) + ".json"
+
+
+def differences(
+    cfg: CfgNode, checkpoint: Mapping[str, Any], data: str, keys: Sequence[str]
+) -> list[str]:
+    """Words for file names: what differs from the run's own data and options.
+
+    Args:
+        data: fingerprint of the data set.
+        keys: options that count.
+    """
     own, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
     usual = flatten(to_dict(default_config()))
     for options in (own, now):  # an empty one is the queries'
@@ -179,11 +191,11 @@ def _results_name(cfg: CfgNode, checkpoint: Mapping[str, Any], data: str) -> str
         tags.append(cfg.DATA.DATASET)
     elif data != checkpoint["data"]:
         tags += [cfg.DATA.DATASET, data[:8]]
-    for key in SCORING:
+    for key in keys:
         if now[key] != own.get(key, usual[key]):  # older runs lack newer options
             values = now[key] if isinstance(now[key], list) else [now[key]]
             tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
-    return "_".join(["results", *tags]) + ".json"
+    return tags
 
 
 def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,13 @@ def read_test_ids(path: Path) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def write_features(path: Path, features: FeatureSet) -> None:
+def write_features(
+    path: Path, features: FeatureSet, *, source: Mapping[str, Any] | None = None
+) -> None:
     """Writes ``features.npz``.
 
+    Args:
+        source: what the features were made of, for :func:`read_source`; values of JSON.
     Raises:
         DataError: the features could not be read back.
         UsageError: the file cannot be written.
@@ -76,7 +81,18 @@ def write_features(path: Path, features: FeatureSet) -> None:
     arrays: dict[str, Any] = {"features": features.features, "paths": features.paths.astype(str)}
     arrays |= {name: getattr(features, name).astype(dtype) for name, dtype in DTYPES.items()}
     _check(path, arrays)
+    if source is not None:
+        arrays["source"] = np.array(json.dumps(source))
     replace_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def read_source(path: Path) -> dict[str, Any] | None:
+    """What the features of a file were made of, if it says so and can be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(json.loads(str(file["source"])))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _read_npz(path: Path) -> FeatureSet:

@@ -1,0 +1,96 @@
+"""The tool's files, and one clear line for each mistake."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vireid.cli import extract, tsne
+from vireid.evaluation.files import read_features, write_features
+
+
+@pytest.fixture(scope="module")
+def features(finished_run, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("features") / "features.npz"
+    assert extract.main(["--run", str(finished_run), "--out", str(path)]) == 0
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_and_a_file_side_by_side_show_the_same_images(
+    finished_run, features, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    early = ["TEST.EXIT", "shallow1"]
+    out = ["--out", str(tmp_path / "a.svg"), "--images", "2", "--ids", "3"]
+    arguments = ["--run", str(run), "--compare", str(features), *early, *out]
+    assert tsne.main([*arguments, "--titles", "first exit", "deep"]) == 0
+    rows = rows_of(tmp_path / "a.csv")
+    panels = [[row for row in rows if row["panel"] == name] for name in ("first exit", "deep")]
+    assert len(rows) == 2 * 3 * 2 * 2
+    for one, two in zip(*panels, strict=True):
+        assert one["path"] == two["path"] and one["pid"] == two["pid"]
+        assert (one["x"], one["y"]) != (two["x"], two["y"])
+    assert "3 identities, 12 images" in capsys.readouterr().out
+    assert (run / "features_exit-shallow1.npz").is_file()
+    text = (tmp_path / "a.svg").read_text()
+    assert text.count("<!-- deep -->") == text.count("<!-- first exit -->") == 1
+
+
+def test_the_same_command_writes_the_same_files(features, tmp_path):
+    for name in ("a", "b"):
+        out = ["--out", str(tmp_path / f"{name}.png"), "--method", "pca"]
+        assert tsne.main(["--features", str(features), *out]) == 0
+    for suffix in ("png", "csv"):
+        one, two = (tmp_path / f"{name}.{suffix}" for name in ("a", "b"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "phrase"),
+    [
+        (["--ids", "5"], 2, "choose 2 to 4"),
+        (["--images", "-1"], 2, "--images -1"),
+        (["--perplexity", "1000"], 2, "--perplexity 1000"),
+        (["--titles", "a", "b"], 2, "1 different ones are needed"),
+        (["--compare", "nowhere.npz"], 3, "nowhere.npz do not exist"),
+        (["--compare", "tests"], 4, "tests is not a run folder"),
+        (["TEST.FLIP", "true"], 2, "TEST.FLIP true goes with run folders"),
+        (["--split", "train"], 2, "--split train goes with run folders"),
+        (["--out", "tsne.jpg"], 2, ".png, .pdf, .svg"),
+        (["--out", "nowhere/tsne.png"], 2, "nowhere"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_no_file(
+    features, tmp_path, capsys, arguments, code, phrase
+):
+    out = ["--out", str(tmp_path / "a.png")]
+    assert tsne.main(["--features", str(features), *out, *arguments]) == code
+    message = capsys.readouterr().err
+    assert phrase in message and message.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_of_one_identity_are_one_line(features, tmp_path, capsys):
+    whole = read_features(features)
+    write_features(tmp_path / "one.npz", whole.subset(whole.pids == whole.pids[0]))
+    arguments = ["--features", str(tmp_path / "one.npz"), "--out", str(tmp_path / "a.png")]
+    assert tsne.main(arguments) == 3
+    message = capsys.readouterr().err
+    assert "1 identities" in message and message.count("\n") == 1
+
+
+def test_coordinates_replace_coordinates_and_nothing_else(features, tmp_path, capsys):
+    arguments = ["--features", str(features), "--method", "pca", "--out"]
+    (tmp_path / "metrics.csv").write_text("epoch,loss\n1,2\n")
+    assert tsne.main([*arguments, str(tmp_path / "metrics.png")]) == 2
+    assert "metrics.csv holds something else" in capsys.readouterr().err
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,loss\n1,2\n"
+    for _ in range(2):
+        assert tsne.main([*arguments, str(tmp_path / "a.png")]) == 0

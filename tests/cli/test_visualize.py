@@ -1,0 +1,182 @@
+"""The tools' files, what they print, and one clear line for each mistake."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid.analysis.distances import distances
+from vireid.cli import extract, visualize
+from vireid.evaluation.files import read_features, write_features
+
+
+@pytest.fixture(scope="module")
+def run(finished_run, tmp_path_factory) -> Path:
+    """A copy that figures may write into."""
+    folder = tmp_path_factory.mktemp("runs") / "copy"
+    shutil.copytree(finished_run, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def features(run, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("features") / "features.npz"
+    assert extract.main(["--run", str(run), "--out", str(path)]) == 0
+    return path
+
+
+def lines_of(capsys) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_lists_of_a_run_tell_its_scores(run, tmp_path, capsys):
+    results = json.loads((run / "results.json").read_text())["protocols"]["sysu_all_single"]
+    out = ["--out", str(tmp_path / "a.png"), "--top", "1"]
+    everyone = ["--count", str(results["num_valid_query"])]
+    assert visualize.main(["ranks", "--run", str(run), "--trial", "7", *out, *everyone]) == 0
+    text = "\n".join(lines_of(capsys))
+    found = re.findall(r"AP (\S+), first match at rank (\d+), counted in identities", text)
+    precision, first = np.array(found, dtype=float).T
+    assert precision.mean() == pytest.approx(results["trials"][6]["mAP"], abs=5e-4)
+    assert (first == 1).mean() == pytest.approx(results["trials"][6]["rank1"])
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_the_worst_of_a_run_and_of_its_features_are_the_same(
+    run, features, tiny_sysu, tmp_path, capsys
+):
+    options = ["--worst", "first", "--count", "2", "--top", "3", "--out"]
+    of_run = ["ranks", "--run", str(run), *options, str(tmp_path / "a.png")]
+    assert visualize.main([*of_run, "TEST.GALLERY_DRAW", "seeded"]) == 0
+    one = lines_of(capsys)
+    of_file = ["ranks", "--features", str(features), *options, str(tmp_path / "b.png")]
+    rules = ["--root", str(tiny_sysu), "--protocol", "sysu_all_single", "--gallery-draw", "seeded"]
+    assert visualize.main([*of_file, *rules]) == 0
+    two = lines_of(capsys)
+    start = next(k for k, line in enumerate(one) if line.startswith("sysu_all_single"))
+    assert one[start:-1] == two[:-1] and len(two) == 4
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_chosen_queries_come_in_their_order(run, features, tmp_path, capsys):
+    paths = read_features(features).paths
+    chosen = [path for path in paths.tolist() if path.startswith(("cam3", "cam6"))][5:2:-1]
+    arguments = ["ranks", "--run", str(run), "--out", str(tmp_path / "a.svg"), "--top", "2"]
+    assert visualize.main([*arguments, "--queries", *chosen, "TEST.METRIC", "euclidean"]) == 0
+    printed = lines_of(capsys)
+    assert [line.split()[0] for line in printed if line.startswith("  ")] == chosen
+    assert any("euclidean" in line for line in printed)
+
+
+def test_printed_means_are_the_features(features, run, tmp_path, capsys):
+    arguments = ["distances", str(features), str(run), "--titles", "file", "run"]
+    assert visualize.main([*arguments, "--out", str(tmp_path / "a.pdf")]) == 0
+    found = distances(read_features(features))
+    mean = f"{found.mean['intra']:.4f} ± {found.std['intra']:.4f}"
+    printed = [line for line in lines_of(capsys) if "one identity" in line]
+    assert [line.split(":")[0] for line in printed] == ["file", "run"]
+    assert all(mean in line and f"gap {found.gap:.4f}" in line for line in printed)
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_options_of_a_run_stand_behind_the_folders(run, tmp_path, capsys):
+    arguments = ["distances", str(run), "TEST.EXIT", "shallow1", "--out", str(tmp_path / "a.png")]
+    assert visualize.main(arguments) == 0
+    assert (run / "features_exit-shallow1.npz").is_file()
+
+
+def test_maps_are_kept_and_drawn_again(run, tmp_path, capsys):
+    out = tmp_path / "a.png"
+    assert visualize.main(["activations", "--run", str(run), "--ids", "1", "--out", str(out)]) == 0
+    assert "2 images, exits shallow1, shallow2, shallow3, deep" in capsys.readouterr().out
+    again = ["activations", "--maps", str(tmp_path / "a.npz"), "--out", str(tmp_path / "b.png")]
+    assert visualize.main(again) == 0
+    assert out.read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_maps_replace_maps_and_nothing_else(run, tmp_path, capsys):
+    np.savez(tmp_path / "features.npz", features=np.zeros(3))
+    before = (tmp_path / "features.npz").read_bytes()
+    out = ["--out", str(tmp_path / "features.png")]
+    assert visualize.main(["activations", "--run", str(run), *out]) == 2
+    assert "features.npz holds something else than maps" in capsys.readouterr().err
+    assert (tmp_path / "features.npz").read_bytes() == before
+
+
+def test_curves_of_runs(run, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("metrics.csv", "results.json"):
+        shutil.copy(run / name, other)
+    runs = ["curves", str(run), str(other)]
+    assert visualize.main([*runs, "--out", str(tmp_path / "a.svg"), "--terms", "kl"]) == 0
+    assert "<!-- students, kl: shallow3 -->" in (tmp_path / "a.svg").read_text()
+    assert visualize.main([*runs, "--kind", "cmc", "--out", str(tmp_path / "b.svg")]) == 0
+    assert (tmp_path / "b.svg").read_text().count("<!-- sysu_all_single -->") == 1
+
+
+MISTAKES = [
+    (["ranks", "--run", "RUN", "--count", "99"], 2, "--count 99"),
+    (["ranks", "--run", "RUN", "--top", "99"], 2, "--top 99"),
+    (["ranks", "--run", "RUN", "--trial", "11"], 2, "draws 10 galleries"),
+    (["ranks", "--run", "RUN", "--queries", "nobody"], 3, "'nobody'"),
+    (["ranks", "--run", "RUN", "--protocol", "sysu_al"], 2, "sysu_al"),
+    (["ranks", "--run", "RUN", "--protocol", "val_v2i"], 3, "DATA.SPLIT train"),
+    (["ranks", "--run", "RUN", "--root", "tests"], 2, "--root goes with --features"),
+    (["ranks", "--run", "tests"], 4, "config.yaml"),
+    (["ranks", "--features", "FILE"], 2, "--protocol"),
+    (["ranks", "--features", "FILE", "--protocol", "sysu", "--root", "nowhere"], 3, "nowhere"),
+    (["ranks", "--features", "FILE", "--protocol", "sysu", "--root", "tests"], 3, "permutations"),
+    (["ranks", "--features", "FILE", "--protocol", "llcm", "--root", "tests"], 3, "not exist"),
+    (["ranks", "--features", "none.npz", "--protocol", "llcm", "--root", "tests"], 3, "none.npz"),
+    (["distances", "tests"], 4, "config.yaml"),
+    (["distances", "none.npz"], 3, "none.npz"),
+    (["distances", "ONE"], 3, "one identity only"),
+    (["distances", "FILE", "TEST.FLIP", "true"], 2, "TEST.FLIP true goes with run folders"),
+    (["distances", "FILE", "--split", "train"], 2, "--split train goes with run folders"),
+    (["distances", "README.md"], 3, "no .npz archive"),
+    (["activations", "--run", "RUN", "--ids", "99"], 2, "--ids 99"),
+    (["activations", "--run", "RUN", "--images", "99999"], 3, "'99999'"),
+    (["activations", "--run", "RUN", "MODEL.BACKBONE", "osnet_x0_5"], 4, "another network"),
+    (["activations", "--maps", "FILE"], 3, "holds no activations"),
+    (["activations", "--maps", "FILE", "--images", "1"], 2, "goes with --run"),
+    (["curves", "tests"], 3, "metrics.csv"),
+    (["curves", "tests", "--kind", "cmc"], 3, "results.json"),
+    (["curves", "RUN", "--kind", "cmc", "--protocols", "llcm_v2n"], 3, "llcm_v2n"),
+    (["curves", "RUN", "--terms", "nothing"], 2, "nothing"),
+    (["curves", "RUN", "RUN"], 2, "twice"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "phrase"), MISTAKES)
+def test_mistakes_are_one_line_and_leave_no_file(
+    run, features, tmp_path, tmp_path_factory, capsys, words, code, phrase
+):
+    one = tmp_path_factory.mktemp("one") / "one.npz"
+    whole = read_features(features)
+    write_features(one, whole.subset(whole.pids == whole.pids[0]))
+    meant = {"RUN": str(run), "FILE": str(features), "ONE": str(one)}
+    arguments = [meant.get(word, word) for word in words]
+    assert visualize.main([*arguments, "--out", str(tmp_path / "a.png")]) == code
+    message = capsys.readouterr().err
+    lines = 2 if "has problems:" in message else 1  # a configuration's are listed below it
+    assert phrase in message and message.count("\n") == lines
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [[], ["rank"]])
+def test_what_to_draw_must_be_known(words, capsys):
+    assert visualize.main(words) == 2
+    assert "ranks, activations, distances, curves" in capsys.readouterr().err
+
+
+def test_help_names_the_kinds(capsys):
+    assert visualize.main(["--help"]) == 0
+    assert "distances" in capsys.readouterr().out
+    for kind in visualize.KINDS:
+        with pytest.raises(SystemExit, match="0"):
+            visualize.main([kind, "--help"])
+        assert f"visualize.py {kind} " in capsys.readouterr().out

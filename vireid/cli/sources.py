@@ -1,0 +1,91 @@
+"""Where figures take their numbers from: run folders, and files of features."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vireid.cli.common import read_config
+from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.evaluation.files import read_features
+from vireid.structures import FeatureSet
+
+if TYPE_CHECKING:
+    from yacs.config import CfgNode
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is meant as a run folder, whole or not, rather than as features."""
+    return path.is_dir() and not any(path.glob("*_cam1.mat"))
+
+
+def run_config(run: Path, overrides: Sequence[str] = ()) -> CfgNode:
+    """A run's configuration, with what the user changed.
+
+    Raises:
+        CheckpointError: the folder holds no run.
+    """
+    config = run / "config.yaml"
+    if not config.is_file():
+        raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
+    return read_config(config, overrides)
+
+
+def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") -> FeatureSet:
+    """Features of a run, which are made if its folder does not hold them yet, or of a file.
+
+    Args:
+        path: a run folder, a features.npz, or a folder of official .mat files.
+        overrides, split: options for a run, and which of its images; a file holds what it holds.
+    Raises:
+        CheckpointError, DataError, UsageError: what is missing or wrong.
+    """
+    if is_run(path):
+        from vireid.engine.save_features import run_features  # torch, which files do without
+
+        return run_features(run_config(path, overrides), run=path, split=split).features
+    if not path.exists():
+        raise DataError(f"features {path} do not exist: name a run folder or a features.npz")
+    return read_features(path)
+
+
+def read_sets(
+    paths: Sequence[Path], overrides: Sequence[str] = (), *, split: str = "test"
+) -> list[FeatureSet]:
+    """Features of several runs and files.
+
+    Raises:
+        CheckpointError, DataError: see :func:`read_set`.
+        UsageError: options or a split, but no run that they are for.
+    """
+    if (overrides or split != "test") and not any(map(is_run, paths)):
+        given = " ".join(overrides) or f"--split {split}"
+        raise UsageError(f"{given} goes with run folders; a file of features holds what it holds")
+    return [read_set(path, overrides, split=split) for path in paths]
+
+
+def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:
+    """A title for each path: the given ones, or the shortest ends of the paths that differ.
+
+    Raises:
+        UsageError: more or fewer titles than paths, or one twice.
+    """
+    if titles:
+        if len(titles) != len(paths) or len(set(titles)) < len(titles):
+            raise UsageError(
+                f"--titles {' '.join(titles)}: {len(paths)} different ones are needed, one each "
+                "(they stand last on the command line)"
+            )
+        return list(titles)
+    whole = [path.resolve() for path in paths]
+    parts = [(path.with_suffix("") if path.suffix == ".npz" else path).parts for path in whole]
+    if len(set(parts)) < len(parts):
+        raise UsageError(f"{' '.join(map(str, paths))}: one of these is named twice")
+    named = all(re.fullmatch(r"(seed|split)\d+", part[-1]) is None for part in parts)
+    for length in range(1 if named else 2, max(map(len, parts)) + 1):
+        ends = ["/".join(part[-length:]) for part in parts]
+        if len(set(ends)) == len(ends):
+            return ends
+    return [str(path) for path in paths]

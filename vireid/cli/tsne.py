@@ -1,0 +1,103 @@
+"""Draws features in the plane: identity = colour and number, modality = marker.
+
+t-SNE keeps neighbours together; sizes of groups and distances between them mean nothing. PCA is
+fast, and its distances are true as far as two directions can show them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+
+from vireid.analysis.style import require_figure
+from vireid.analysis.tsne import (
+    METHODS,
+    Panel,
+    choose_identities,
+    choose_rows,
+    panel,
+    require_points,
+    write_points,
+)
+from vireid.analysis.tsne_plot import MOST_NUMBERED, draw_panels
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.sources import read_sets, titles_of
+from vireid.errors import UsageError
+from vireid.evaluation.distance import METRICS
+
+SPLITS = ("test", "val", "train")
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/tsne.py --help``."""
+    args = _parser().parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
+    # --compare takes every word that follows, so options after it end up among its paths.
+    others = list(takewhile(lambda word: not is_key(word), args.compare))
+    overrides = args.overrides + args.compare[len(others) :] + device_override(args.device)
+    paths = [args.run or args.features, *map(Path, others)]
+    titles = titles_of(paths, args.titles)
+    points = args.out.with_suffix(".csv")
+    require_figure(args.out, inputs=paths)
+    require_points(points)
+    if args.images < 0:
+        raise UsageError(f"--images {args.images}: 1 or more of each, or 0 for all of them")
+    panels = _panels(args, paths, titles, overrides)
+    write_points(points, panels)
+    draw_panels(panels, args.out)
+    shown = len(set(panels[0].images.pids.tolist()))
+    print(f"wrote {args.out} and {points}: {shown} identities, {len(panels[0].images)} images")
+    if shown > MOST_NUMBERED:
+        print(f"more than {MOST_NUMBERED} identities: the colours tell the modalities only")
+
+
+def _panels(
+    args: argparse.Namespace, paths: Sequence[Path], titles: Sequence[str], overrides: Sequence[str]
+) -> list[Panel]:
+    sets = read_sets(paths, overrides, split=args.split)
+    pids = choose_identities(sets, count=args.ids, seed=args.seed)
+    chosen = [
+        features.subset(choose_rows(features, pids, images=args.images, seed=args.seed))
+        for features in sets
+    ]
+    options = {"method": args.method, "metric": args.metric, "seed": args.seed}
+    return [
+        panel(title, features, perplexity=args.perplexity, **options)
+        for title, features in zip(titles, chosen, strict=True)
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    line = parser(
+        __doc__,
+        "python tools/tsne.py --run runs/demo/seed0 --out tsne.png\n"
+        "         python tools/tsne.py --features a.npz --compare b.npz --out pair.pdf --titles "
+        "before after",
+    )
+    first = line.add_mutually_exclusive_group(required=True)
+    first.add_argument("--run", type=Path, metavar="DIR", help="run folder")
+    first.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no network")
+    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    line.add_argument(
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="further run folders or features, beside the first: the same identities and images",
+    )
+    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help="one for each panel")
+    line.add_argument("--ids", type=int, help="identities shown (20, or all if there are fewer)")
+    line.add_argument(
+        "--images", type=int, default=8, help="images of each in each modality; 0: all (8)"
+    )
+    line.add_argument("--seed", type=int, default=0, help="of the choice and of t-SNE (0)")
+    line.add_argument("--method", choices=METHODS, default="tsne", help="(tsne)")
+    line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
+    line.add_argument("--perplexity", type=float, help="(30, or a third of the images)")
+    line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
+    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    return line

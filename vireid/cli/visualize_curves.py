@@ -1,0 +1,75 @@
+"""Draws learning curves by loss term, or CMC curves, of one run or several."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vireid.analysis.curves import draw_cmc, draw_learning_curves, read_history
+from vireid.analysis.style import require_figure
+from vireid.cli.common import parser, tool
+from vireid.cli.sources import titles_of
+from vireid.errors import DataError, UsageError
+from vireid.evaluation.report import read_results
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/visualize.py curves --help``."""
+    args = _parser().parse_args(arguments)
+    titles = titles_of(args.runs, args.titles)
+    require_figure(args.out, inputs=args.runs)
+    if args.kind == "learning":
+        if args.protocols:
+            raise UsageError("--protocols goes with --kind cmc")
+        histories = {t: read_history(run) for t, run in zip(titles, args.runs, strict=True)}
+        draw_learning_curves(histories, args.out, terms=args.terms)
+    else:
+        if args.terms:
+            raise UsageError("--terms goes with --kind learning")
+        draw_cmc(_entries(args, titles), args.out)
+    print(f"wrote {args.out}: {', '.join(titles)}")
+
+
+def _entries(args: argparse.Namespace, titles: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Entries of every run's results, only those asked for."""
+    runs = {}
+    for title, run in zip(titles, args.runs, strict=True):
+        entries = read_results(run / "results.json")["protocols"]
+        absent = [name for name in args.protocols if name not in entries]
+        if absent:
+            raise DataError(
+                f"{run} has no results of {absent[0]}, but of {', '.join(entries) or 'nothing'}: "
+                "score it with the evaluate tool"
+            )
+        runs[title] = {name: entries[name] for name in args.protocols or entries}
+    if not any(runs.values()):
+        raise DataError(f"{args.runs[0]} has no results: score it with the evaluate tool")
+    return runs
+
+
+def _parser() -> argparse.ArgumentParser:
+    line = parser(
+        __doc__,
+        "python tools/visualize.py curves runs/demo/seed0 --out curves.png\n"
+        "         python tools/visualize.py curves runs/a/seed0 runs/b/seed0 --kind cmc --out "
+        "cmc.pdf",
+    )
+    line.prog += " curves"
+    line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="run folders")
+    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    line.add_argument("--kind", choices=("learning", "cmc"), default="learning", help="(learning)")
+    line.add_argument(
+        "--terms",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="only columns of metrics.csv whose name contains one of these, e.g. kl grad_",
+    )
+    line.add_argument(
+        "--protocols", nargs="+", default=[], metavar="NAME", help="only these CMC curves (all)"
+    )
+    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help="one for each run")
+    return line
