@@ -5,10 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vireid.analysis.cost import Cost
 from vireid.analysis.cost_scores import Point
-from vireid.analysis.curves import COLORS
+from vireid.analysis.style import COLORS, DOUBLE, drawn, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
 MARKERS = "os^DvPX*<>"
@@ -36,41 +40,43 @@ def draw_scatter(points: Sequence[Point], path: Path, *, protocol: str, over: st
         over: a key of :data:`AXES`; times are those of the first runtime and batch.
         path: PNG, PDF or SVG.
     """
-    from matplotlib.figure import Figure
-
-    label, cost_of = AXES[over]
-    at = [cost_of(point.cost) for point in points]
     labels = [_label(point, points) for point in points]
     columns = 2 if max(map(len, labels)) <= LONG_LABEL else 1
     lines = sum(text.count("\n") + 1 for text in labels) / columns
-    figure = Figure(figsize=(7.0, 2.9 + 0.17 * lines), layout="constrained")
-    names = list(dict.fromkeys(point.cost.subject.name for point in points))
-    for axes, (metric, name) in zip(figure.subplots(1, 2), METRICS.items(), strict=True):
-        for i, (x, point) in enumerate(zip(at, points, strict=True)):
-            axes.errorbar(
-                x,
-                point.mean[metric],
-                yerr=point.std[metric] if point.runs > 1 else None,
-                fmt=MARKERS[i % len(MARKERS)],
-                color=COLORS[names.index(point.cost.subject.name) % len(COLORS)],
-                label=labels[i],
-                markersize=7,
-                markeredgecolor="black",
-                markeredgewidth=0.5,
-                capsize=3,
-            )
-        if min(at) > 0 and max(at) / min(at) > FAR_APART:
-            axes.set_xscale("log")
-        axes.margins(0.12, 0.15)
-        axes.set_xlabel(label + _conditions(points[0].cost, over), fontsize=9)
-        axes.set_ylabel(name, fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.3)
-    handles, _ = figure.axes[0].get_legend_handles_labels()
     title = protocol + ("; bars: std over runs" if any(p.runs > 1 for p in points) else "")
-    style = {"ncols": columns, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
-    figure.legend(handles, labels, loc="outside upper center", **style)
-    figure.savefig(path, dpi=200)
+    with drawn(path, DOUBLE, 2.9 + 0.17 * lines) as figure:
+        for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
+            _draw_panel(axes, points, labels, metric=metric, over=over)
+        handles, _ = figure.axes[0].get_legend_handles_labels()
+        style = {"ncols": columns, "title": title, "frameon": False}
+        figure.legend(handles, labels, loc="outside upper center", **style)
+
+
+def _draw_panel(
+    axes: Axes, points: Sequence[Point], labels: Sequence[str], *, metric: str, over: str
+) -> None:
+    label, cost_of = AXES[over]
+    at = [cost_of(point.cost) for point in points]
+    names = list(dict.fromkeys(point.cost.subject.name for point in points))
+    for i, (x, point) in enumerate(zip(at, points, strict=True)):
+        axes.errorbar(
+            x,
+            point.mean[metric],
+            yerr=point.std[metric] if point.runs > 1 else None,
+            fmt=MARKERS[i % len(MARKERS)],
+            color=COLORS[names.index(point.cost.subject.name) % len(COLORS)],
+            label=labels[i],
+            markersize=7,
+            markeredgecolor="black",
+            markeredgewidth=0.5,
+            capsize=3,
+        )
+    if min(at) > 0 and max(at) / min(at) > FAR_APART:
+        axes.set_xscale("log")
+    axes.margins(0.12, 0.15)
+    axes.set_xlabel(label + _conditions(points[0].cost, over))
+    axes.set_ylabel(METRICS[metric])
+    tidy(axes)
 
 
 def _conditions(cost: Cost, over: str) -> str:
