@@ -262,7 +262,6 @@ CFG = ("--cfg", "configs/sysu.yaml")
         ((*CFG, "--json", "cost.txt"), 2, "name a .json file"),
         ((*CFG, "--json", "no/such/cost.json"), 2, "cannot write"),
         ((*CFG, "MODEL.SHARE_DEPTH", "3"), 2, "MODEL.SHARED_DEPTH"),
-        ((*CFG, "configs/demo.yaml"), 2, "THREADS differs: 0 (sysu), 1 (demo); set one for all"),
         (("--cfg", "configs/none.yaml"), 2, "configs/none.yaml"),
         (("--run", "configs"), 4, "configs is not a run folder"),
     ],
@@ -273,11 +272,18 @@ def test_mistakes_are_one_message(capsys, words, code, phrase):
     assert phrase in error and "Traceback" not in error
 
 
+def test_networks_are_timed_on_equally_many_threads(tmp_path, capsys):
+    alone = tmp_path / "alone.yaml"
+    alone.write_text(f"_BASE_: {Path('configs/demo.yaml').resolve()}\nTHREADS: 1\n")
+    assert cost.main([*CFG, str(alone), *NO_TIMING]) == 2
+    assert "THREADS differs: 0 (sysu), 1 (alone); set one for all" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "phrase"),
     [
         (("--backbones", "resnet50"), 2, "a run has its own"),
-        (("--scatter", "cost.gif"), 2, ".png, .pdf or .svg"),
+        (("--scatter", "cost.gif"), 2, "ends in .png, .pdf, .svg"),
         (("--scatter", "cost.png", "--over", "latency"), 2, "--over latency needs --rounds"),
         (("--scatter", "cost.png", "--protocol", "regdb_v2t"), 3, "no scores by regdb_v2t"),
         (("MODEL.SHARED_DEPTH", "0"), 4, "another network"),

@@ -29,6 +29,7 @@ from vireid.analysis.cost import (
 )
 from vireid.analysis.cost_plot import AXES, draw_scatter
 from vireid.analysis.cost_scores import Point, points, scored_protocols
+from vireid.analysis.style import require_figure
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
 from vireid.cli.cost_subjects import Measured, of_configs, of_runs
 from vireid.deploy.export import OneStream, require_packages, write_onnx
@@ -155,14 +156,14 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--backbones and --identities go with --cfg: a run has its own")
     if args.scatter and not args.run:
         raise UsageError("--scatter needs scores: give runs with --run instead of --cfg")
-    if args.scatter and args.scatter.suffix not in (".png", ".pdf", ".svg"):
-        raise UsageError(f"--scatter {args.scatter}: name a .png, .pdf or .svg file")
+    if args.scatter:
+        require_figure(args.scatter)
     if args.scatter and args.over == "latency" and not args.rounds:
         raise UsageError("--over latency needs --rounds of at least 1")
     if args.json and args.json.suffix != ".json":
         raise UsageError(f"--json {args.json}: name a .json file")
-    for path in filter(None, (args.json, args.scatter)):
-        require_target(path)
+    if args.json:
+        require_target(args.json)
     if args.backends != ["torch"]:
         require_packages("onnx", "onnxscript", *(b for b in args.backends if b in RUNTIMES))
 
