@@ -155,7 +155,9 @@ def test_a_failed_cell_is_listed_and_the_others_go_on(fake, write, tmp_path, cap
     assert all("error: the loss is not finite" in line for line in failed)
     assert all("output.txt" in line for line in failed)
     assert "2 of 4 runs failed, 2 are finished" in captured.err
-    assert "| 0.9 " in captured.out and "| 0    | – " in captured.out  # no score of it
+    assert (
+        "| 0.9 " in captured.out and "| 0    | 2.81       | 1,242.9  | – " in captured.out
+    )  # no score of it
     assert (tmp_path / "out/LOSS.TRIPLET.MARGIN=0.3/seed1/results.json").is_file()
     log = (tmp_path / "out/LOSS.TRIPLET.MARGIN=0.9/seed0/output.txt").read_text()
     assert "in step 3" in log
