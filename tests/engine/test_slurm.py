@@ -206,3 +206,5 @@ def test_the_error_of_the_last_process_counts(tmp_path):
     assert error_in(path, after="[Slurm job 12 ") == "epoch 2"
     assert error_in(path, after="[Slurm job 1 ") == "error: old"
     assert error_in(path, offset=30) == "epoch 2"
+    path.write_text("error: SIGTERM: saved it; continue with:\n  vireid train\n")
+    assert error_in(path) == "error: SIGTERM: saved it"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SPENT = {"parameters": "parameters (M)", "macs": "MACs (M)"}
+LETTER = 0.075  # inches, of a tick's label
 DODGE = 0.12  # between two protocols at one value, in distances between values
 
 
@@ -43,7 +44,7 @@ def _draw_line(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
     from matplotlib.figure import Figure
 
     (axis,) = sweep.axes
-    width, heights = max(7.2, 1.2 * len(axis.labels)), [2.6, 1.3] if costs else [2.6]
+    width, heights = max(7.0, 0.9 * len(axis.labels)), [2.6, 1.3] if costs else [2.6]
     figure = Figure(figsize=(width, 0.6 + sum(heights)), layout="constrained")
     rows = figure.subplots(len(heights), 2, squeeze=False, sharex=True, height_ratios=heights)
     for axes, (metric, name) in zip(rows[0], METRICS.items(), strict=True):
@@ -54,7 +55,7 @@ def _draw_line(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
         _draw_bars(axes, [_spent(costs, cell.name, part) for cell in sweep.cells])
         axes.set_ylabel(name)
     for axes in rows[-1]:
-        _name_ticks(axes.xaxis, axis)
+        _name_ticks(axes, "x", axis, inches=(width / 2 - 0.6) / len(axis.labels))
         axes.set_xlabel("" if axis.named else axis.title)
         axes.set_xlim(-0.5, len(axis.labels) - 0.5)
     for axes in rows[0]:
@@ -105,7 +106,8 @@ def _draw_maps(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
     down, across = sweep.axes
     protocols, spreads = protocols_in(values), means(values)
     count = len(protocols) + bool(costs)
-    size = (2 * (1.6 + 0.95 * len(across.labels)), (1.1 + 0.5 * len(down.labels)) * count)
+    width = max(3.5, 1.0 + 0.62 * len(across.labels))  # of one map, in inches
+    size = (2 * width, (0.9 + 0.42 * len(down.labels)) * count)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(count, 2, squeeze=False)
     for row, protocol in zip(panels, protocols, strict=False):
@@ -119,8 +121,8 @@ def _draw_maps(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
         _draw_map(axes, sweep, numbers, ["" if n is None else _short(n) for n in numbers])
         axes.set_title(name, fontsize=9)
     for axes in panels.flat:
-        _name_ticks(axes.xaxis, across)
-        _name_ticks(axes.yaxis, down)
+        _name_ticks(axes, "x", across, inches=(width - 0.9) / len(across.labels))
+        _name_ticks(axes, "y", down, inches=0.9)
         axes.set_xlabel("" if across.named else across.title, fontsize=8)
         axes.set_ylabel("" if down.named else down.title, fontsize=8)
     figure.savefig(path, dpi=150)
@@ -133,11 +135,12 @@ def _draw_map(
     shape = (len(sweep.axes[0].labels), len(sweep.axes[1].labels))
     grid = np.array([np.nan if n is None else n for n in numbers], dtype=float).reshape(shape)
     axes.imshow(np.ma.masked_invalid(grid), cmap="cividis", aspect="auto")
-    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2 if np.isfinite(grid).any() else 0
+    low, high = (np.nanmin(grid), np.nanmax(grid)) if np.isfinite(grid).any() else (0, 0)
     for at, (number, text) in enumerate(zip(numbers, texts, strict=True)):
         if number is not None:
-            color = "black" if number > middle else "white"
-            place = {"ha": "center", "va": "center", "fontsize": 8, "color": color}
+            bright = number > low + 0.45 * (high - low)  # where black stands out as much as white
+            color = "black" if bright else "white"
+            place = {"ha": "center", "va": "center", "fontsize": 7.5, "color": color}
             axes.text(at % shape[1], at // shape[1], text, **place)
 
 
@@ -168,6 +171,12 @@ def _is_numeric(axis: Axis) -> bool:
         return False
 
 
-def _name_ticks(ticks: object, axis: Axis) -> None:
-    labels = [textwrap.fill(label, 12, break_long_words=False) for label in axis.labels]
-    ticks.set_ticks(range(len(labels)), labels, fontsize=8)  # type: ignore[attr-defined]
+def _name_ticks(axes: Axes, which: str, axis: Axis, *, inches: float) -> None:
+    """Labels wrapped to the room that each has; aslant where a word is longer than that."""
+    letters = max(3, int(inches / LETTER))
+    wrapped = [textwrap.fill(label, letters, break_long_words=False) for label in axis.labels]
+    slanted = which == "x" and max(map(len, "\n".join(wrapped).split("\n"))) > letters
+    style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    ticks = axes.xaxis if which == "x" else axes.yaxis
+    labels = axis.labels if slanted else wrapped
+    ticks.set_ticks(range(len(labels)), labels, fontsize=8, **style)

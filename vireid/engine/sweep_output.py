@@ -23,7 +23,8 @@ def error_in(path: Path, *, offset: int = 0, after: str = "") -> str:
     starts = [i for i, line in enumerate(lines) if after and line.startswith(after)]
     lines = lines[starts[-1] + 1 if starts else 0 :]
     errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["it printed nothing"])[-1]
+    told = (errors or lines or ["it printed nothing"])[-1]
+    return told.removesuffix("; continue with:")  # a command follows there
 
 
 def lines_of(text: str) -> list[str]:
