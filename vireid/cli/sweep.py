@@ -29,6 +29,7 @@ from vireid.engine.sweep import (
     visible_gpus,
 )
 from vireid.engine.sweep_local import Job, Outcome, run_jobs, slots_for, train_command
+from vireid.engine.sweep_probe import probe_cells
 from vireid.engine.sweep_slurm import FOLDER, jobs_in_queue, run_on_slurm, sbatch_options
 from vireid.errors import CheckpointError, StoppedError, SweepError, UsageError
 
@@ -60,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     places = slots_for(args.jobs, _gpus(runs), processors=os.cpu_count() or 1) if local else []
     progress = Progress(states, len(places))
     output = output_folder(sweep, overrides)
-    print(f"{args.cfg}: {_size(sweep)} in {output}")
+    print(f"{args.cfg}: {_size(sweep)} in {output}", flush=True)
+    if args.measure:
+        prepare_all(runs)
+        progress.measured |= probe_cells(runs, progress.measured)
     if args.dry_run:
         print(progress.listing({} if local else _in_queue(runs)))
     print(progress.summary(), flush=True)
@@ -84,6 +88,12 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line.add_argument("--cfg", type=Path, required=True, metavar="FILE", help="sweep file")
     line.add_argument(
         "--dry-run", action="store_true", help="print the runs and the time they take, no more"
+    )
+    line.add_argument(
+        "--measure",
+        action="store_true",
+        help="with --dry-run: train a few steps, here, of each cell of which no run says how long "
+        "it takes",
     )
     line.add_argument(
         "--executor",
@@ -110,6 +120,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_OF_ALL)
     args = line.parse_intermixed_args(words)
+    if args.measure and not args.dry_run:
+        line.error("--measure is of --dry-run")
     if args.executor == "slurm" and args.jobs:
         line.error("--jobs is of --executor local: Slurm decides how many jobs run")
     return args

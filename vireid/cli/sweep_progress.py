@@ -28,7 +28,7 @@ class Progress:
         self._left = {run: work_left(run, state) for run, state in states.items()}
         self._finished = [run for run, state in states.items() if state is State.FINISHED]
         begun = [run for run, left in self._left.items() if left < 1]
-        self._measured = whole_seconds(begun)
+        self.measured = whole_seconds(begun)  # seconds of whole runs
         self._walls: dict[Run, float] = {}  # seconds of those trained here from start to end
         self._working: list[Run] = []
         self._failed = 0
@@ -62,7 +62,7 @@ class Progress:
         Args:
             in_queue: what Slurm says of runs that have a job.
         """
-        expected = expected_seconds([*self._states], self._measured)
+        expected = expected_seconds([*self._states], self.measured)
         width = max(len(run.name) for run in self._states)
         lines = []
         for run, state in self._states.items():
@@ -124,7 +124,7 @@ class Progress:
         lately = {
             run.cell.name for run in self._walls
         }  # those say more: of now, and with the scoring
-        before = {run: took for run, took in self._measured.items() if run.cell.name not in lately}
+        before = {run: took for run, took in self.measured.items() if run.cell.name not in lately}
         expected = expected_seconds([*self._states], before | self._walls)
         if not expected:
             return "time left: unknown until a run is finished"
