@@ -121,6 +121,16 @@ def test_a_damaged_checkpoint_stays_so_until_its_folder_goes(fake, write, tmp_pa
     assert sweep.main(command) == 0
 
 
+def test_damaged_results_are_named(fake, write, tmp_path, capsys):
+    command = write(DEPTHS)
+    assert sweep.main(command) == 0
+    (tmp_path / depth(3, 0) / "results.json").write_text("{")
+    capsys.readouterr()
+    assert sweep.main(command) == 3
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{depth(3, 0)}/results.json" in error
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failed_cell_is_listed_and_the_others_go_on(fake, write, tmp_path, capsys, jobs):
     command = write({"LOSS.TRIPLET.MARGIN": [0.9, 0.3]}, SEEDS=[0, 1])

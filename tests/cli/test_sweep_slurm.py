@@ -49,9 +49,11 @@ if [ -f "$SLURM_FAKE/silent" ]; then
     echo "slurm_load_jobs error: Unable to contact slurm controller" >&2
     exit 1
 fi
+reason=None
+[ -f "$SLURM_FAKE/hold" ] && reason=ReqNodeNotAvail
 for file in "$SLURM_FAKE"/*.state; do
     [ -f "$file" ] || exit 0
-    echo "$(basename "$file" .state)|$(cat "$file")|1:05|None|$(cat "${file%.state}.name")"
+    echo "$(basename "$file" .state)|$(cat "$file")|1:05|$reason|$(cat "${file%.state}.name")"
 done
 """,
 }
@@ -122,13 +124,16 @@ def test_ctrl_c_leaves_the_jobs_to_another_call(fake, write, slurm, capsys):
         limit = time.monotonic() + 60
         while time.monotonic() < limit and submissions(slurm) < 2:
             time.sleep(0.05)
+        time.sleep(1)  # long enough for a look at the queue
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=stop_when_submitted)
     thread.start()
     assert sweep.main(command) == 130
     thread.join()
-    error = capsys.readouterr().err
+    captured = capsys.readouterr()
+    error = captured.err
+    assert captured.out.count("jobs wait, says Slurm: ReqNodeNotAvail") == 1
     assert "2 jobs go on in the queue (scancel 1 2 ends them)" in error
     assert sweep.main([*command, "--dry-run"]) == 0
     assert "pending        MODEL.SHARED_DEPTH=3/seed0" in capsys.readouterr().out
@@ -191,6 +196,15 @@ def test_what_sbatch_refuses_is_one_line(fake, write, slurm, tmp_path, capfd):
         "QOSMaxSubmitJobPerUserLimit"
     )
     assert not (tmp_path / "out/MODEL.SHARED_DEPTH=1").exists()
+
+
+def test_a_cluster_without_gpus_is_told_how_to_ask_for_none(fake, write, slurm, tmp_path, capfd):
+    complaint = "sbatch: error: Invalid generic resource (gres) specification"
+    (tmp_path / "bin/sbatch").write_text(f"#!/bin/bash\necho '{complaint}' >&2\nexit 1\n")
+    command = write({"MODEL.SHARED_DEPTH": [1, 3]})[:2]  # DEVICE auto
+    assert sweep.main(on_slurm(command)) == 2
+    error = capfd.readouterr().err
+    assert "(it asks for gpus=1; --gpus 0 asks for none)" in error
 
 
 def test_without_slurm_or_submitit_the_remedy_is_named(fake, write, slurm, monkeypatch, capsys):

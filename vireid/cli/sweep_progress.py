@@ -14,6 +14,8 @@ from vireid.engine.sweep_local import Outcome
 from vireid.engine.sweep_output import OUTPUT
 from vireid.engine.sweep_time import expected_seconds, whole_seconds, work_left
 
+USUAL = ("None", "Priority", "Resources", "BeginTime")  # why a job waits that will not for ever
+
 
 class Progress:
     """A line per event, and a bar over the runs where there is a terminal.
@@ -31,6 +33,7 @@ class Progress:
         self.measured = whole_seconds(begun)  # seconds of whole runs
         self._walls: dict[Run, float] = {}  # seconds of those trained here from start to end
         self._working: list[Run] = []
+        self._reasons: set[str] = set()
         self._failed = 0
         self._bar: tqdm | None = None
 
@@ -106,6 +109,9 @@ class Progress:
         self._places = len(running)
         self._working = list(running)
         waiting = [f"{n} wait ({reason})" for reason, n in reasons.items()]
+        for reason in set(reasons) - self._reasons - {*USUAL}:
+            self._reasons.add(reason)
+            self._say(f"{reasons[reason]} jobs wait, says Slurm: {reason}")
         if self._bar is not None:
             self._bar.set_postfix_str(", ".join([f"{len(running)} at work", *waiting]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def read_queue() -> dict[str, list[Entry]]:
     Raises:
         QueueError: there is no squeue here, or the controller does not answer.
     """
-    command = ["squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}"]
+    command = ["squeue", "--noheader", "--states=all", f"--user={os.getuid()}"]
     try:
         done = subprocess.run(
             [*command, f"--format={FIELDS}"], capture_output=True, text=True, timeout=TIMEOUT

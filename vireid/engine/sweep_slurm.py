@@ -102,7 +102,7 @@ class _Submitter:
 
     def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         self._submitit = _import_submitit()
-        self.folder = folder
+        self.folder, self._options = folder, options
         self._root = str(Path(vireid.__file__).parents[1])
         cpus = options.get("cpus-per-task")
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,8 @@ class _Submitter:
                 return self._executor.submit(task).job_id
         except RuntimeError as error:  # submitit's errors are such
             told = "; ".join(line.removeprefix("sbatch: error: ") for line in lines_of(str(error)))
+            if "gpus" in self._options and "resource" in told:  # on a cluster without GPUs, say
+                told += f" (it asks for gpus={self._options['gpus']}; --gpus 0 asks for none)"
             raise UsageError(f"Slurm takes no job of {job.run.name}: {told}") from error
 
 
