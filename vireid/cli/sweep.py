@@ -107,6 +107,18 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="runs at the same time (one per GPU; without a GPU, 1)",
     )
+    _add_slurm_options(line)
+    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_OF_ALL)
+    args = line.parse_intermixed_args(words)
+    if args.measure and not args.dry_run:
+        line.error("--measure is of --dry-run")
+    if args.executor == "slurm" and args.jobs:
+        line.error("--jobs is of --executor local: Slurm decides how many jobs run")
+    return args
+
+
+def _add_slurm_options(line: argparse.ArgumentParser) -> None:
     group = line.add_argument_group("with --executor slurm", "these go before the file's SLURM")
     for name, (metavar, text) in SBATCH.items():
         group.add_argument(f"--{name}", metavar=metavar, help=text)
@@ -117,14 +129,6 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         metavar="NAME[=VALUE]",
         help="any other option of sbatch by its long name, e.g. account=lab; may be repeated",
     )
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_OF_ALL)
-    args = line.parse_intermixed_args(words)
-    if args.measure and not args.dry_run:
-        line.error("--measure is of --dry-run")
-    if args.executor == "slurm" and args.jobs:
-        line.error("--jobs is of --executor local: Slurm decides how many jobs run")
-    return args
 
 
 def _positive(text: str) -> int:
