@@ -73,7 +73,8 @@ def slurm(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_slurm, "FASTEST", 0.2)
     monkeypatch.setattr(sweep_slurm, "SLOWEST", 0.2)
     monkeypatch.setattr(sweep_slurm, "PATIENCE", 1.0)
-    return state
+    yield state
+    (state / "hold").unlink(missing_ok=True)  # jobs that still wait end
 
 
 def on_slurm(command: list[str], *more: str) -> list[str]:
@@ -81,7 +82,8 @@ def on_slurm(command: list[str], *more: str) -> list[str]:
 
 
 def submissions(slurm: Path) -> int:
-    return len(list(slurm.glob("*.name")))
+    """Jobs that there ever were, but for those that Slurm is made to forget."""
+    return len(list(slurm.glob("*.state")))
 
 
 def test_runs_become_jobs_and_a_failed_one_is_listed(fake, write, slurm, tmp_path, capsys):
@@ -165,6 +167,31 @@ def test_jobs_that_end_without_a_word_are_listed(fake, write, slurm, capsys):
     error = capsys.readouterr().err
     assert "MODEL.SHARED_DEPTH=1/seed0: job 1 OUT_OF_MEMORY, it printed nothing" in error
     assert "MODEL.SHARED_DEPTH=3/seed0: job 2 GONE" in error
+
+
+def test_a_job_that_goes_back_into_the_queue_is_waited_for(fake, write, slurm, tmp_path, capsys):
+    command = on_slurm(write({"MODEL.SHARED_DEPTH": [3]}, SET={"SOLVER.EPOCHS": 999}))
+    state, folder = slurm / "1.state", tmp_path / "out/MODEL.SHARED_DEPTH=3/seed0"
+
+    def be_slurm():
+        for text, ready in (("PENDING", folder / "ready"), ("RUNNING", None), ("FAILED", None)):
+            limit = time.monotonic() + 60
+            while time.monotonic() < limit and ready and not ready.exists():
+                time.sleep(0.05)
+            time.sleep(1)
+            state.write_text(f"{text}\n")
+        os.kill(int((folder / "pid.txt").read_text()), signal.SIGTERM)  # the run itself
+        time.sleep(1)
+
+    thread = threading.Thread(target=be_slurm)
+    thread.start()
+    assert sweep.main(command) == 1
+    thread.join()
+    name = "MODEL.SHARED_DEPTH=3/seed0"
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
+    told = [line.removeprefix(f"{name} ") for line in lines]
+    assert told[:3] == ["submitted: job 1", "starts", "is back in the queue, to continue there"]
+    assert told[3] == "continues" and told[4].startswith("failed")
 
 
 def test_a_limit_on_jobs_makes_the_others_wait(fake, write, slurm, capsys):

@@ -33,6 +33,7 @@ class Progress:
         self.measured = whole_seconds(begun)  # seconds of whole runs
         self._walls: dict[Run, float] = {}  # seconds of those trained here from start to end
         self._working: list[Run] = []
+        self._begun: set[Run] = set()  # here, once or again
         self._reasons: set[str] = set()
         self._failed = 0
         self._bar: tqdm | None = None
@@ -77,7 +78,9 @@ class Progress:
 
     def started(self, run: Run) -> None:
         self._working.append(run)
-        how = "continues" if self._states[run] is State.INTERRUPTED else "starts"
+        before = self._states[run] is State.INTERRUPTED or run in self._begun
+        how = "continues" if before else "starts"
+        self._begun.add(run)
         self._say(f"{run.name} {how}")
 
     def ended(self, outcome: Outcome) -> None:

@@ -226,7 +226,8 @@ class _Crowd:
             waiting.began = True
             self._watcher.started(waiting.job.run)
         if waiting.began and not entry.running and not entry.ended and entry.state != GONE:
-            waiting.began = waiting.whole = False  # back in the queue, to continue from there
+            waiting.began = waiting.whole = False
+            self._watcher.warned(f"{waiting.job.run.name} is back in the queue, to continue there")
         if entry.ended or entry.state == GONE:
             del self._working[entry.job_id]
             outcome = self._outcome(waiting)
