@@ -98,6 +98,8 @@ class Progress:
             self._finished.append(run)
             if self._states[run] is not State.INTERRUPTED and not outcome.partial:
                 self._walls[run] = outcome.seconds
+            else:
+                self.measured |= whole_seconds([run])
             self._say(f"{run.name} finished in {took}; {self._counts()}; {self._time_left()}")
         if self._bar is not None:
             self._bar.update()
@@ -130,6 +132,8 @@ class Progress:
     def _time_left(self) -> str:
         for run in self._working:  # what they have behind them by now
             self._left[run] = work_left(run, State.INTERRUPTED)
+        if not any(self._left.values()):
+            return "time left: none"
         lately = {
             run.cell.name for run in self._walls
         }  # those say more: of now, and with the scoring
