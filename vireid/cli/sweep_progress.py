@@ -132,7 +132,7 @@ class Progress:
     def _time_left(self) -> str:
         for run in self._working:  # what they have behind them by now
             self._left[run] = work_left(run, State.INTERRUPTED)
-        if not any(self._left.values()):
+        if not any(self._left.values()) and not self._working:
             return "time left: none"
         lately = {
             run.cell.name for run in self._walls
