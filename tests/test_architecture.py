@@ -23,7 +23,8 @@ ALLOWED = {
     "engine": {"config", "data", "models", "losses", "evaluation"},
     "analysis": {"config", "engine", "data", "models", "losses", "evaluation"},
     "__main__": {"cli"},
-    "cli": {"config", "analysis", "engine", "data", "models", "evaluation"},
+    "deploy": {"models"},
+    "cli": {"config", "analysis", "deploy", "engine", "data", "models", "evaluation"},
 }
 
 

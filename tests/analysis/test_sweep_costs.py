@@ -12,7 +12,7 @@ from vireid.engine.sweep import plan_runs
 
 FILE = """
 BASE: configs/demo.yaml
-SET: {MODEL.PRETRAINED: nowhere.pth}
+SET: {MODEL.PRETRAINED: nowhere.pth, DATA.ROOT: nowhere%s}
 GRID: {%s}
 SEEDS: [0, 1]
 """
@@ -23,7 +23,12 @@ def costs(tmp_path, monkeypatch):
     """Costs by the cell's first label, and how often a network was built for them."""
 
     def found(grid: str) -> tuple[dict[str, Cost], int]:
-        sweep = read_sweep(write_text(tmp_path / "tried.yaml", FILE % grid))
+        sweep = read_sweep(
+            write_text(
+                tmp_path / "tried.yaml",
+                FILE % ("" if "FLIP" in grid else ", TEST.FLIP: false", grid),
+            )
+        )
         allowed = choices()
         runs = plan_runs(
             sweep,
@@ -76,6 +81,12 @@ def test_larger_images_cost_macs_alone(costs):
     # the gates see one pixel whatever the image: 2 blocks of 4 streams at each of 3 widths
     gates = 2 * 4 * sum(2 * width * inner for width, inner in ((16, 1), (24, 1), (32, 2)))
     assert large.macs - gates == 4 * (small.macs - gates)
+
+
+def test_a_mirror_image_costs_as_much_again(costs):
+    found, _ = costs("TEST.FLIP: [false, true]")
+    assert found["true"].macs == 2 * found["false"].macs
+    assert found["true"].parameters == found["false"].parameters
 
 
 def test_a_network_that_cannot_be_built_has_no_cost(costs):

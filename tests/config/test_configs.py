@@ -74,6 +74,7 @@ COUNTS = {
     "relations": (7, 3),
     "roadscene_components": (4, 3),
     "roadscene_depth": (6, 3),
+    "roadscene_sampler": (3, 1),
     "shared_depth": (6, 3),
     "taps": (7, 3),
     "temperature_weight": (20, 3),

@@ -107,6 +107,15 @@ def test_the_rest_of_two_is_the_other_and_the_order_of_the_rest_does_not_matter(
     torch.testing.assert_close(pair[:, :1], reduced[:, :1] + relation.join(joined))
 
 
+def test_what_an_export_computes_for_all_parts_is_kept_for_those_that_have_others(monkeypatch):
+    network, maps = parts([1, 2, 3]), draw(2, 8, 6, 3).abs()
+    with torch.no_grad():
+        expected = network(maps)
+        monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+        for found, wanted in zip(network(maps), expected, strict=True):
+            torch.testing.assert_close(found, wanted)
+
+
 def test_attention_equals_loops():
     torch.manual_seed(0)
     relation, reduced = PartAttention(8, 4), draw(2, 5, 4)

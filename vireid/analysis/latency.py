@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def measure_latency(
     device = torch.device(device)
     times: dict[str, list[float]] = {name: [] for name in calls}
     with torch.inference_mode():
-        for turn in range(-warmup, runs):
+        rounds = range(-warmup, runs)
+        for turn in tqdm(rounds, desc=f"batch {batch}", disable=None, leave=False):
             for name in list(calls) if turn % 2 == 0 else reversed(list(calls)):
                 seconds = _seconds(calls[name], device, clock)
                 if turn >= 0:

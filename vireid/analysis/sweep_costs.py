@@ -15,11 +15,12 @@ from vireid.models.build import build_model
 from vireid.models.retrieval import retrieval_model
 
 NOTE = (
-    f"Parameters and MACs are of the deployed network, MACs of one image and one pass ({COUNTER})."
+    "Parameters and MACs are of the deployed network, MACs of one image, with TEST.FLIP of its "
+    f"mirror image as well ({COUNTER})."
 )
 CLASSES = 2  # what is deployed has no classifier: any number does
 # Options that say how the network is made and which part of it is deployed …
-SHAPING = ("MODEL.", "INPUT.SIZE", "TEST.EXIT", "TEST.EMBED")
+SHAPING = ("MODEL.", "INPUT.SIZE", "TEST.EXIT", "TEST.EMBED", "TEST.FLIP")
 # … but for those that training alone reads.
 TRAINING = (
     "MODEL.PRETRAINED",
@@ -42,7 +43,7 @@ class Cost:
 
     Args:
         parameters: unique ones, of both streams.
-        macs: multiply-accumulates of one image's forward pass.
+        macs: multiply-accumulates of what makes one image's feature.
     """
 
     parameters: int
@@ -77,7 +78,7 @@ def deployed_cost(cfg: CfgNode) -> Cost | None:
     except UsageError:  # its runs have failed with the same message
         return None
     macs = count_macs(network, *example_batch(cfg.INPUT.SIZE)).total
-    return Cost(unique_parameters(network), macs)
+    return Cost(unique_parameters(network), macs * (2 if cfg.TEST.FLIP else 1))
 
 
 def vary(costs: Costs) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,9 @@ def table_rows(runs: Sequence[Path]) -> list[Row]:
         results = read_results(run / RESULTS)["protocols"]
         recipes.setdefault(recipe_of(run), {})[run] = results
     rows = []
-    names = Counter(folder.name for folder in recipes)
+    names = recipe_names(recipes)
     for folder, members in recipes.items():
-        recipe = folder.name if names[folder.name] == 1 else str(folder)
+        recipe = names[folder]
         for protocol in dict.fromkeys(name for results in members.values() for name in results):
             entries = _entries(members, protocol)
             values = {c: [100 * entry["mean"][c] for entry in entries] for c in COLUMNS}
@@ -78,6 +78,13 @@ def recipe_of(run: Path) -> Path:
     while re.fullmatch(r"(seed|split)\d+", run.name):
         run = run.parent
     return run
+
+
+def recipe_names(folders: Iterable[Path]) -> dict[Path, str]:
+    """The folders' own names; paths, where several share a name."""
+    folders = list(folders)
+    counts = Counter(folder.name for folder in folders)
+    return {f: f.name if counts[f.name] == 1 else str(f) for f in folders}
 
 
 def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[dict[str, Any]]:

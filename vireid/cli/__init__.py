@@ -7,7 +7,17 @@ import importlib
 import signal
 import sys
 
-TOOLS = ("train", "evaluate", "extract", "table", "sweep", "make_synthetic", "check_data")
+TOOLS = (
+    "train",
+    "evaluate",
+    "extract",
+    "table",
+    "sweep",
+    "cost",
+    "report",
+    "make_synthetic",
+    "check_data",
+)
 
 
 def main() -> int:

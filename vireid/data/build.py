@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,21 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "llcm": llcm.load,
     "csv": csv_set.load,
 }
+# What is published about each
+PUBLISHED: dict[str, Mapping[str, int]] = {
+    "sysu": sysu.EXPECTED,
+    "regdb": regdb.EXPECTED,
+    "llcm": llcm.EXPECTED,
+}
+
+
+def expected_identities(cfg: CfgNode) -> int | None:
+    """How many identities train, as published or as rendered; None where only the files tell."""
+    if cfg.DATA.SPLIT == "train":
+        return None
+    if cfg.DATA.SYNTHETIC.ENABLED and Path(cfg.DATA.ROOT) == synthetic_root(cfg):
+        return cfg.DATA.SYNTHETIC.TRAIN_IDS
+    return PUBLISHED.get(cfg.DATA.DATASET, {}).get("training identities")
 
 
 def build_splits(cfg: CfgNode) -> Splits:

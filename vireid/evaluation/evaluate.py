@@ -22,6 +22,7 @@ RANKS = (1, 5, 10, 20)
 CMC_LENGTH = 50
 LARGEST = np.float64(1e140)  # squares of larger numbers overflow when they are added
 SMALLEST = np.float64(1e-150)  # squares of smaller ones vanish
+FIRST = 64  # numbers of a feature that are looked at before all of them are
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,8 @@ def require_directions(features: FeatureSet, parts: Mapping[str, np.ndarray], me
     """
     if metric != "cosine":
         return
-    zero = ~(np.abs(features.features) >= SMALLEST).any(axis=1)
+    zero = ~(np.abs(features.features[:, :FIRST]) >= SMALLEST).any(axis=1)
+    zero[zero] = ~(np.abs(features.features[zero]) >= SMALLEST).any(axis=1)
     for part, rows in parts.items():
         bad = features.paths[rows[zero[rows]]]
         if len(bad):

@@ -258,10 +258,22 @@ def _by_identity(pids: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _counts(counters: np.ndarray, order: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(W, n, m) counters added up to the given places, inclusive, in the order of n queries."""
+    """(W, n, m) counters added up to the given places, inclusive, in the order of n queries.
+
+    Args:
+        places: (n, m), each once in a row.
+    """
+    queries, length = order.shape
+    ascending = places.argsort(axis=1)
+    ends = np.take_along_axis(places, ascending, axis=1) + 1
+    starts = np.hstack([np.zeros((queries, 1), dtype=ends.dtype), ends])
+    starts += length * np.arange(queries)[:, None]
+    # The last stretch of each query, behind its last place, is not looked at; it may be empty, so
+    # that the very last one would start behind the end.
+    counted = np.zeros(order.size + 1, dtype=np.uint64)
     counts = np.empty((len(counters), *places.shape), dtype=np.uint64)
     for word, packed in enumerate(counters):
-        counted = packed.take(order)
-        np.cumsum(counted, axis=1, out=counted)
-        counts[word] = np.take_along_axis(counted, places, axis=1)
+        packed.take(order.ravel(), out=counted[:-1], mode="clip")  # does not copy, unlike "raise"
+        stretches = np.add.reduceat(counted, starts.ravel()).reshape(starts.shape)[:, :-1]
+        np.put_along_axis(counts[word], ascending, stretches.cumsum(axis=1), axis=1)
     return counts

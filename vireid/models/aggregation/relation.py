@@ -57,6 +57,8 @@ class OneVsRest(nn.Module):
 
     def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
         others = related & ~torch.eye(len(related), dtype=torch.bool, device=related.device)
+        if torch.compiler.is_exporting():  # no shape of an exported network depends on values
+            return self._masked(pooled, reduced, others)
         accompanied = others.any(dim=1).nonzero().flatten()
         if not len(accompanied):
             return reduced
@@ -64,6 +66,13 @@ class OneVsRest(nn.Module):
         rest = self.rest(share[accompanied].to(pooled.dtype) @ pooled)
         joined = self.join(torch.cat([reduced[:, accompanied], rest], dim=2))
         return reduced.index_add(1, accompanied, joined)
+
+    def _masked(self, pooled: Tensor, reduced: Tensor, others: Tensor) -> Tensor:
+        """The same in evaluation mode: computed for all parts, kept for those that have others."""
+        counts = others.sum(dim=1, keepdim=True)
+        rest = self.rest((others / counts.clamp(min=1)).to(pooled.dtype) @ pooled)
+        joined = self.join(torch.cat([reduced, rest], dim=2))
+        return torch.where(counts > 0, reduced + joined, reduced)
 
 
 class PartAttention(nn.Module):
@@ -81,10 +90,12 @@ class PartAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
-        attended = F.scaled_dot_product_attention(
-            self.query(reduced), self.key(reduced), self.value(reduced), attn_mask=related
+        # One head, as a dimension of its own: ONNX knows no attention without heads.
+        query, key, value = (
+            linear(reduced).unsqueeze(1) for linear in (self.query, self.key, self.value)
         )
-        return reduced + self.norm(self.out(attended))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=related)
+        return reduced + self.norm(self.out(attended.squeeze(1)))
 
 
 class PartGraph(nn.Module):

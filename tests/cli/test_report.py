@@ -1,0 +1,231 @@
+"""The page of runs: what stands in it, that it needs nothing else, and what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vireid.analysis.markup import EMPTY
+from vireid.cli import report
+from vireid.config.load import dump_config, load_config
+
+
+class Reader(HTMLParser):
+    """Checks that every element ends where it should, and keeps what a test asks for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.ids: set[str] = set()
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        assert len(given) == len(attrs), f"an attribute of <{tag}> is there twice"
+        self.tags.append(tag)
+        self.sources += [given[key] or "" for key in ("src", "data", "srcset") if key in given]
+        self.links += [given["href"] or ""] if "href" in given else []
+        if "id" in given:
+            assert given["id"] not in self.ids
+            self.ids.add(given["id"] or "")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if {"th", "td"} & set(self.open[-1:]):
+            self.rows[-1][-1] += data
+
+
+def made(out: Path, *runs: Path) -> Reader:
+    assert report.main([*map(str, runs), "--out", str(out)]) == 0
+    return Reader(out.read_text(encoding="utf-8"))
+
+
+def set_option(run: Path, group: str, key: str, value: object) -> None:
+    cfg = load_config(run / "config.yaml")
+    cfg.defrost()
+    cfg[group][key] = value
+    (run / "config.yaml").write_text(dump_config(cfg))
+
+
+@pytest.fixture
+def two_recipes(finished_run, tmp_path) -> list[Path]:
+    """Two seeds of ``plain`` and one run of ``flipped``, which scores 0.1 higher in rank-1."""
+    runs = [tmp_path / name for name in ("plain/seed0", "plain/seed1", "flipped/seed0")]
+    for run, added in zip(runs, (0.0, 0.02, 0.1), strict=True):
+        shutil.copytree(finished_run, run)
+        results = json.loads((run / "results.json").read_text())
+        results["protocols"]["sysu_all_single"]["mean"]["rank1"] = 0.5 + added
+        (run / "results.json").write_text(json.dumps(results))
+    set_option(runs[2], "TEST", "FLIP", True)
+    return runs
+
+
+def test_the_page_holds_everything_and_needs_nothing(finished_run, tmp_path):
+    found = made(tmp_path / "report.html", finished_run)
+    assert "script" not in found.tags and "link" not in found.tags
+    assert all(link.startswith("#") and link[1:] in found.ids for link in found.links)
+    assert len(found.sources) == 2  # learning curves and CMC
+    for source in found.sources:
+        start, _, content = source.partition(",")
+        assert start == "data:image/svg+xml;base64"
+        assert b"</svg>" in base64.b64decode(content, validate=True)
+    page = (tmp_path / "report.html").read_text()
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+    entry = json.loads((finished_run / "results.json").read_text())["protocols"]["sysu_all_single"]
+    scores = [f"{100 * entry['mean'][c]:.2f}" for c in ("rank1", "rank5", "rank10", "rank20")]
+    assert ["finished", "sysu_all_single", "1", *scores] in [row[:7] for row in found.rows]
+    rank1, std = (100 * entry[part]["rank1"] for part in ("mean", "std"))
+    assert ["sysu_all_single", f"{rank1:.2f} ± {std:.2f}"] in [row[:2] for row in found.rows]
+    assert "sysu_all_single: infrared (cameras 3, 6) → visible (cameras 1, 2, 4, 5)" in found.text
+    assert "drawn by the official permutations, 1 per identity and camera, 10 trials" in found.text
+    assert ["MODEL.BACKBONE", "osnet_x0_25", "osnet_x1_0"] in found.rows
+    assert "SOLVER.EPOCHS: 2" in found.text  # all options stand at the end
+    torch_version = json.loads((finished_run / "environment.json").read_text())["torch"]
+    assert ["torch", torch_version] in found.rows
+    assert "2 epochs in" in found.text
+
+
+def test_runs_are_averaged_and_only_what_differs_is_compared(two_recipes, tmp_path):
+    found = made(tmp_path / "report.html", tmp_path / "plain", two_recipes[2])
+    assert ["plain", "sysu_all_single", "2", "51.00 ± 1.00"] in [row[:4] for row in found.rows]
+    assert ["flipped", "sysu_all_single", "1", "60.00"] in [row[:4] for row in found.rows]
+    at = found.rows.index(["run", "TEST.FLIP"])
+    expected = [["plain/seed0", "false"], ["plain/seed1", "false"], ["flipped/seed0", "true"]]
+    assert found.rows[at + 1 : at + 4] == expected
+    assert len(found.sources) == 3 * 2 + 1  # and the CMC curves of both recipes
+    assert found.text.count("CMC curves on sysu_all_single, means over runs") == 1
+    assert {"scores", "options", "environment", "run-1", "run-2", "run-3"} == found.ids
+
+
+def test_a_run_named_twice_is_there_once(finished_run, tmp_path):
+    found = made(tmp_path / "report.html", finished_run, Path(f"{finished_run}/"))
+    assert "run-1" in found.ids and "run-2" not in found.ids
+
+
+def test_what_files_say_is_text_and_never_markup(finished_run, tmp_path):
+    evil = '"><script>alert("x")</script><img src=x onerror=alert(1)>&amp;'
+    run = shutil.copytree(finished_run, tmp_path / "a&b <i>" / "seed0")
+    (run / "command.txt").write_text(evil)
+    environment = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps({**environment, evil: evil}))
+    results = json.loads((run / "results.json").read_text())
+    results["source"]["exit"] = evil
+    results["protocols"][evil] = results["protocols"]["sysu_all_single"]
+    (run / "results.json").write_text(json.dumps(results))
+    (run / "config.yaml").write_text((run / "config.yaml").read_text() + f"OWN: '{evil}'\n")
+    Image.new("RGB", (30, 20)).save(run / "figures" / 'x" onload="y.png')
+    found = made(tmp_path / "report.html", run)
+    assert "script" not in found.tags and len(found.sources) == found.tags.count("img") == 3
+    assert [evil, evil] in found.rows and f"OWN: '{evil}'" in found.text
+    assert f"{evil}: this version does not know its rules" in found.text
+    assert found.text.lstrip().startswith("Report of a&b <i>/seed0")
+
+
+def test_figures_beside_the_curves_are_embedded_at_their_size(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    Image.new("RGB", (300, 200), "red").save(run / "figures/ranks.png", dpi=(300, 300))
+    (run / "figures/tsne.svg").write_text('<svg width="2in" height="1in"></svg>')
+    (run / "figures/notes.txt").write_text("no figure")
+    found = made(tmp_path / "report.html", run)
+    page = (tmp_path / "report.html").read_text()
+    assert 'style="max-width:96px;min-width:77px"' in page  # 300 pixels of 300 an inch
+    assert 'style="max-width:192px;min-width:154px"' in page
+    kinds = sorted(source.partition(";")[0] for source in found.sources)
+    assert kinds == ["data:image/png", *["data:image/svg+xml"] * 3]
+
+
+def test_runs_without_figures_commands_or_environment_work(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    shutil.rmtree(run / "figures")
+    (run / "command.txt").unlink()
+    (run / "environment.json").unlink()
+    found = made(tmp_path / "report.html", run)
+    assert "Not recorded: run." in found.text and "Command" not in found.text
+    assert len(found.sources) == 2
+
+
+def test_scores_of_other_exits_stand_with_the_runs_own(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    results = json.loads((run / "results.json").read_text())
+    results["source"] |= {"exit": "shallow1", "embedding": "global", "flip": True}
+    results["protocols"]["sysu_all_single"]["num_query"] += 1
+    (run / "results_exit-shallow1.json").write_text(json.dumps(results))
+    found = made(tmp_path / "report.html", run)
+    assert "exit shallow1, embedding global, mirror images too" in found.text
+    counts = [row[-2] for row in found.rows if row[:1] == ["sysu_all_single"]]
+    assert counts == ["16", "16 of 17"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "code", "phrase"),
+    [
+        ("config.yaml", None, 4, "is not a run folder"),
+        ("config.yaml", b"", 2, "is empty"),
+        ("config.yaml", b"A: [1", 2, "not valid YAML"),
+        ("results.json", None, 3, "results.json holds no results"),
+        ("results.json", b"{", 3, "results.json holds no results"),
+        ("results.json", b'{"format": 1, "source": {}, "protocols": {"x": {"mean": {}}}}', 3, "no"),
+        ("metrics.csv", None, 3, "metrics.csv holds no learning curves (No such file"),
+        ("metrics.csv", b"epoch,loss\n", 3, "no finished epoch"),
+        ("metrics.csv", b"epoch,loss\n1,high\n", 3, "high"),
+        ("metrics.csv", b"epoch,loss\n1,2,3\n", 3, "metrics.csv"),
+        ("metrics.csv", b"\xff\xfe\x00", 3, "metrics.csv"),
+        ("environment.json", b"[1]", 3, "environment.json is damaged"),
+        ("environment.json", b"{", 3, "environment.json is damaged"),
+        ("figures/ranks.png", b"\x89PNG\r\n", 3, "ranks.png is a damaged picture"),
+        ("figures/map.svg", b"<html>", 3, "map.svg is a damaged picture"),
+    ],
+)
+def test_missing_and_damaged_files_are_one_line(
+    finished_run, tmp_path, capsys, file, content, code, phrase
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    if content is None:
+        (run / file).unlink()
+    else:
+        (run / file).write_bytes(content)
+    out = tmp_path / "report.html"
+    out.write_text("before")
+    assert report.main([str(run), "--out", str(out)]) == code
+    error = capsys.readouterr().err
+    assert phrase in error and error.count("\n") == 1 and "Traceback" not in error
+    assert out.read_text() == "before"
+
+
+def test_an_entry_that_lacks_its_rules_is_named(finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    results = json.loads((run / "results.json").read_text())
+    del results["protocols"]["sysu_all_single"]["cmc_unit"]
+    (run / "results.json").write_text(json.dumps(results))
+    assert report.main([str(run), "--out", str(tmp_path / "report.html")]) == 3
+    assert "sysu_all_single lacks cmc_unit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["report.txt", "no/report.html", "folder.html"])
+def test_places_that_cannot_hold_a_page_are_refused(finished_run, tmp_path, capsys, name):
+    (tmp_path / "folder.html").mkdir()
+    assert report.main([str(finished_run), "--out", str(tmp_path / name)]) == 2
+    assert name in capsys.readouterr().err

@@ -1,0 +1,286 @@
+"""Prints what networks cost: parameters, multiply-accumulates, embedding size, time per image."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vireid.analysis.complexity import COUNTER
+from vireid.analysis.cost import (
+    Cost,
+    Mirrored,
+    Runtimes,
+    as_json,
+    count,
+    counts_table,
+    time_all,
+    times_table,
+    torch_call,
+)
+from vireid.analysis.cost_plot import AXES, draw_scatter
+from vireid.analysis.cost_scores import Point, points, scored_protocols
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.cost_subjects import Measured, of_configs, of_runs
+from vireid.deploy.export import OneStream, require_packages, write_onnx
+from vireid.deploy.runtimes import RUNTIMES
+from vireid.engine.device import resolve_device, use_threads
+from vireid.errors import CheckpointError, UsageError
+from vireid.evaluation.output import replace_file, require_target
+
+BACKENDS = ("torch", *RUNTIMES)
+LISTS = ("cfg", "run", "exits", "backbones", "batch", "backends")  # arguments of several words
+TOLERANCE = 1e-3  # of an exported network's features, over the largest of torch's
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/cost.py --help``."""
+    args = _parse(sys.argv[1:] if arguments is None else arguments)
+    found = of_runs(args) if args.run else of_configs(args)
+    device = _shared_settings(found)
+    if device.type != "cpu" and args.backends != ["torch"]:
+        raise UsageError(f"{args.backends[-1]} runs on the processor here: add --device cpu")
+    for one in found:
+        one.subject.network.to(device).eval()
+    protocol = _protocol(args, found)
+    costs = [count(one.subject, device) for one in found]
+    scores = _scores(args, found, costs, protocol)  # what is missing is missed before the timing
+    print(f"MACs: convolutions and matrix products, by {COUNTER}\n\n{counts_table(costs)}")
+    if any(cost.subject.trained is None for cost in costs):
+        print("parameters in training depend on how many identities train: --identities N")
+    if args.rounds:
+        _time(args, costs, device)
+        print(f"\n{_conditions(args, device)}\n\n{times_table(costs)}")
+    if args.json:
+        _write_json(args, costs, scores, protocol, device)
+    if args.scatter:
+        draw_scatter(scores, args.scatter, protocol=protocol, over=args.over)
+        print(f"\nwrote {args.scatter}")
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    line = parser(
+        __doc__,
+        "python tools/cost.py --cfg configs/sysu.yaml configs/baselines/agw.yaml\n"
+        "         python tools/cost.py --run runs/sysu/seed* --exits all --scatter cost.pdf",
+    )
+    source = line.add_mutually_exclusive_group(required=True)
+    source.add_argument("--cfg", nargs="+", metavar="FILE", help="config files; random weights")
+    source.add_argument(
+        "--run",
+        nargs="+",
+        metavar="DIR",
+        help="run folders, or folders that hold some; seeds of one recipe are one network",
+    )
+    line.add_argument(
+        "--exits",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="deep, shallow1, …, or all (default: TEST.EXIT)",
+    )
+    line.add_argument(
+        "--backbones", nargs="+", default=[], metavar="NAME", help="with --cfg: one row for each"
+    )
+    _add_measures(line)
+    _add_scatter(line)
+    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    return _sorted_out(line.parse_intermixed_args(words))
+
+
+def _sorted_out(args: argparse.Namespace) -> argparse.Namespace:
+    """Options in ``overrides``, wherever they stood; what is wrong is refused."""
+    for name in LISTS:  # takes every word that follows, so options after it end up in it
+        given = getattr(args, name) or []
+        values = list(takewhile(lambda word: not is_key(word), given))
+        args.overrides += given[len(values) :]
+        setattr(args, name, values)
+    args.overrides += device_override(args.device)
+    _check(args)
+    return args
+
+
+def _add_measures(line: argparse.ArgumentParser) -> None:
+    line.add_argument("--identities", type=int, metavar="N", help="of the training network")
+    line.add_argument("--batch", nargs="+", default=["1", "32"], metavar="N", help="(1 32)")
+    line.add_argument(
+        "--backends",
+        nargs="+",
+        default=["torch"],
+        metavar="NAME",
+        help=f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'",
+    )
+    line.add_argument("--rounds", type=int, default=100, help="timed (100); 0: no timing")
+    line.add_argument("--warmup", type=int, default=20, help="rounds before those (20)")
+    line.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
+
+
+def _add_scatter(line: argparse.ArgumentParser) -> None:
+    group = line.add_argument_group("with --run")
+    group.add_argument(
+        "--scatter", type=Path, metavar="FILE", help="draw scores over cost: PNG, PDF or SVG"
+    )
+    group.add_argument("--over", choices=tuple(AXES), default="macs", help="cost drawn (macs)")
+    group.add_argument("--protocol", help="scores drawn (the first of the first run)")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Whatever can be wrong with the words alone, before anything is loaded."""
+    if not args.cfg and not args.run:
+        raise UsageError("--cfg and --run need files or folders behind them")
+    args.backends = list(dict.fromkeys(args.backends)) or ["torch"]
+    for name in args.backends:
+        if name not in BACKENDS:
+            raise UsageError(f"--backends {name!r} is unknown; choose of {', '.join(BACKENDS)}")
+    wrong = [n for n in args.batch if not (n.isascii() and n.isdigit() and int(n))]
+    if wrong or not args.batch:
+        raise UsageError(f"--batch takes numbers of images of at least 1, got {wrong or 'none'}")
+    args.batch = list(dict.fromkeys(map(int, args.batch)))
+    if args.rounds < 0 or args.warmup < 0:
+        raise UsageError(f"--rounds {args.rounds} --warmup {args.warmup}: neither is below 0")
+    if args.identities is not None and args.identities < 1:
+        raise UsageError(f"--identities must be at least 1, got {args.identities}")
+    if args.run and (args.backbones or args.identities):
+        raise UsageError("--backbones and --identities go with --cfg: a run has its own")
+    if args.scatter and not args.run:
+        raise UsageError("--scatter needs scores: give runs with --run instead of --cfg")
+    if args.scatter and args.scatter.suffix not in (".png", ".pdf", ".svg"):
+        raise UsageError(f"--scatter {args.scatter}: name a .png, .pdf or .svg file")
+    if args.scatter and args.over == "latency" and not args.rounds:
+        raise UsageError("--over latency needs --rounds of at least 1")
+    if args.json and args.json.suffix != ".json":
+        raise UsageError(f"--json {args.json}: name a .json file")
+    for path in filter(None, (args.json, args.scatter)):
+        require_target(path)
+    if args.backends != ["torch"]:
+        require_packages("onnx", "onnxscript", *(b for b in args.backends if b in RUNTIMES))
+
+
+def _shared_settings(found: Sequence[Measured]) -> torch.device:
+    """One device and one number of threads for all: they are timed together."""
+    for key in ("THREADS", "DEVICE"):
+        values = {str(one.cfg[key]): one.subject.name for one in found}
+        if len(values) > 1:
+            shown = ", ".join(f"{value} ({name})" for value, name in values.items())
+            raise UsageError(f"{key} differs: {shown}; set one for all, e.g. {key} {min(values)}")
+    use_threads(found[0].cfg.THREADS)
+    return resolve_device(found[0].cfg.DEVICE)
+
+
+def _protocol(args: argparse.Namespace, found: Sequence[Measured]) -> str:
+    """What the scatter shows; nothing without one."""
+    if not args.scatter:
+        return ""
+    return args.protocol or scored_protocols(next(iter(found[0].runs)))[0]
+
+
+def _scores(
+    args: argparse.Namespace, found: Sequence[Measured], costs: Sequence[Cost], protocol: str
+) -> list[Point]:
+    if not args.scatter:
+        return []
+    datasets = {one.cfg.DATA.DATASET: one.subject.name for one in found}
+    if len(datasets) > 1:
+        shown = ", ".join(f"{dataset} ({name})" for dataset, name in datasets.items())
+        raise UsageError(f"--scatter needs one data set, these are of several: {shown}")
+    return points(costs, [one.runs for one in found], next(iter(datasets)), protocol)
+
+
+def _time(args: argparse.Namespace, costs: Sequence[Cost], device: torch.device) -> None:
+    networks = [cost.subject.network for cost in costs]
+    with ExitStack() as stack:
+        runtimes: dict[str, Callable[..., Callable[[], object]]] = {}
+        if args.backends != ["torch"]:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            files = [folder / f"{k}.onnx" for k in range(len(costs))]
+            for cost, path in zip(costs, files, strict=True):
+                write_onnx(_one_stream(cost.subject.network), path, size=cost.subject.size)
+        for name in args.backends:
+            if name == "torch":
+                runtimes[name] = partial(torch_call, networks)
+            else:
+                loaded = [RUNTIMES[name](path, torch.get_num_threads()) for path in files]
+                runtimes[name] = partial(_other_call, name, networks, loaded)
+        _run_all(args, costs, runtimes, device)
+
+
+def _one_stream(network: nn.Module) -> nn.Module:
+    if isinstance(network, Mirrored):
+        return Mirrored(OneStream(network.network, infrared=False))
+    return OneStream(network, infrared=False)
+
+
+def _other_call(
+    name: str,
+    networks: Sequence[nn.Module],
+    loaded: Sequence[Callable],
+    position: int,
+    batch: tuple[Tensor, Tensor],
+) -> Callable[[], object]:
+    """One network in another runtime, once it has computed what torch does.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    images = batch[0].numpy()
+    with torch.inference_mode():
+        expected = networks[position](*batch)
+    error = (torch.from_numpy(loaded[position](images).copy()) - expected).abs().max()
+    if not error <= TOLERANCE * expected.abs().max():
+        raise CheckpointError(f"{name} computes other features than torch: off by {error:.2g}")
+    return partial(loaded[position], images)
+
+
+def _run_all(
+    args: argparse.Namespace, costs: Sequence[Cost], runtimes: Runtimes, device: torch.device
+) -> None:
+    for batch in args.batch:
+        time_all(costs, runtimes, batch=batch, runs=args.rounds, warmup=args.warmup, device=device)
+
+
+def _conditions(args: argparse.Namespace, device: torch.device) -> str:
+    threads = torch.get_num_threads()
+    place = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return (
+        f"{place}, {threads} CPU thread{'s' if threads > 1 else ''}, float32; median and "
+        f"interquartile range of {args.rounds} rounds after {args.warmup} of warm-up, in which all "
+        "take turns; ratio: to the first row, median over the rounds; decoding and copying of "
+        "images are left out"
+    )
+
+
+def _write_json(
+    args: argparse.Namespace,
+    costs: Sequence[Cost],
+    scores: Sequence[Point],
+    protocol: str,
+    device: torch.device,
+) -> None:
+    rows = as_json(costs)
+    for row, point in zip(rows, scores, strict=False):
+        row["scores"] = {"protocol": protocol, "runs": point.runs,
+                         "mean": point.mean, "std": point.std}  # fmt: skip
+    content = {
+        "format": 1,
+        "macs_counter": COUNTER,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "rounds": args.rounds,
+        "warmup": args.warmup,
+        "torch": torch.__version__,
+        "networks": rows,
+    }
+    text = json.dumps(content, indent=1) + "\n"
+    replace_file(args.json, lambda file: file.write(text.encode()))
+    print(f"\nwrote {args.json}")
