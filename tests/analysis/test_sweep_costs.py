@@ -11,11 +11,18 @@ from vireid.config.sweep import read_sweep
 from vireid.engine.sweep import plan_runs
 
 FILE = """
-BASE: configs/demo.yaml
-SET: {MODEL.PRETRAINED: nowhere.pth, DATA.ROOT: nowhere%s}
+BASE: configs/sysu.yaml
+SET: {%s}
 GRID: {%s}
 SEEDS: [0, 1]
 """
+SET = {
+    "MODEL.BACKBONE": "osnet_x0_25",
+    "MODEL.PRETRAINED": "nowhere.pth",  # is not read
+    "MODEL.SHARED_DEPTH": "5",
+    "MODEL.MGIM.ENABLED": "false",
+    "INPUT.SIZE": "[96, 48]",
+}
 
 
 @pytest.fixture
@@ -23,12 +30,8 @@ def costs(tmp_path, monkeypatch):
     """Costs by the cell's first label, and how often a network was built for them."""
 
     def found(grid: str) -> tuple[dict[str, Cost], int]:
-        sweep = read_sweep(
-            write_text(
-                tmp_path / "tried.yaml",
-                FILE % ("" if "FLIP" in grid else ", TEST.FLIP: false", grid),
-            )
-        )
+        fixed = ", ".join(f"{key}: {value}" for key, value in SET.items() if key not in grid)
+        sweep = read_sweep(write_text(tmp_path / "tried.yaml", FILE % (fixed, grid)))
         allowed = choices()
         runs = plan_runs(
             sweep,
