@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers import write_text
+from vireid.analysis.sweep_costs import Cost
 from vireid.analysis.sweep_plot import draw_sweep
 from vireid.analysis.sweep_stats import means, paired_differences, tidy_csv
 from vireid.analysis.sweep_table import as_csv, as_latex, as_markdown, tables
@@ -153,11 +154,68 @@ def test_tidy_csv_has_one_line_per_run_protocol_and_metric(sweep, values):
     }
 
 
+COSTS = {A: Cost(2_051_999, 1_242_936_832), B: Cost(204_001, 12_345_678)}  # C's is not known
+
+
+def test_every_format_has_the_costs(sweep, values):
+    absolute, relative = tables(sweep, values, COSTS)
+    note, _, header, _, *rows = as_markdown(absolute).splitlines()
+    assert "deployed network" in note and "FlopCounterMode" in note
+    assert cells(header)[1:5] == ["runs", "params (M)", "MACs (M)", "v2t rank1"]
+    assert [cells(row)[1:4] for row in rows] == [
+        ["3", "2.05", "1,242.9"],
+        ["3", "0.20", "12.3"],
+        ["1", "–", "–"],
+    ]
+    assert "MACs" not in as_markdown(relative)
+    lines = list(csv.DictReader(io.StringIO(as_csv(absolute))))
+    assert [(line["parameters"], line["macs"]) for line in lines] == [
+        ("2051999", "1242936832"),
+        ("204001", "12345678"),
+        ("", ""),
+    ]
+    latex = as_latex(absolute).splitlines()
+    assert latex[1] == r"\begin{tabular}{lrrrccc}"
+    assert latex[3] == r"&  &  &  & \multicolumn{3}{c}{v2t} \\"
+    assert latex[4] == r"\cmidrule(lr){5-7}"
+    assert r"plain & 3 & 2.05 & 1,242.9 & 30.00 $\pm$ 21.60 & " in "\n".join(latex)
+    assert r"50 \% both & 1 & -- & -- & 30.00 & " in "\n".join(latex)
+    assert {line.count("&") for line in latex if line.endswith(r"\\")} == {4, 6}
+
+
+def test_tidy_csv_has_the_costs_of_the_run(sweep, values):
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(sweep, values, COSTS))))
+    found = {row["cell"]: (row["parameters"], row["macs"]) for row in rows}
+    assert found == {
+        "plain": ("2051999", "1242936832"),
+        "+ SDM": ("204001", "12345678"),
+        "50 % both": ("", ""),
+    }
+
+
 GRIDS = {
     1: "{MODEL.SHARED_DEPTH: [0, 3]}",
     2: "{MODEL.SHARED_DEPTH: [0, 3], MODEL.POOL: [gem, avg]}",
     3: "{MODEL.SHARED_DEPTH: [0, 3], MODEL.POOL: [gem, avg], INPUT.FLIP: [0, 1]}",
 }
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_costs_are_drawn_where_they_differ(tmp_path, axes):
+    text = f"BASE: configs/regdb.yaml\nGRID: {GRIDS[axes]}\n"
+    sweep = read_sweep(write_text(tmp_path / "tried.yaml", text))
+    values: dict = {}
+    for i, cell in enumerate(sweep.cells):
+        values |= scores(cell.name, {0: 0.1 * i, 1: 0.2 * i})
+    alike = {cell.name: Cost(1_000_000, 2_000_000) for cell in sweep.cells}
+    differing = alike | {sweep.cells[0].name: Cost(3_000_000, 2_000_000)}
+    heights = []
+    for i, costs in enumerate([None, {}, alike, differing]):
+        path = tmp_path / f"{i}.png"
+        assert draw_sweep(sweep, values, path, costs)
+        with Image.open(path) as image:
+            heights.append(image.height)
+    assert heights[0] == heights[1] == heights[2] < heights[3]
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])

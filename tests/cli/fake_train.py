@@ -5,6 +5,7 @@ until a signal asks it to save.
 """
 
 import json
+import os
 import signal
 import sys
 import time
@@ -45,6 +46,7 @@ def wait_for_a_signal(folder: Path) -> int:
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: received.append(number))
+    (folder / "pid.txt").write_text(str(os.getpid()))
     (folder / "ready").touch()
     while not received:
         time.sleep(0.01)

@@ -4,7 +4,6 @@ import csv
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,32 +13,9 @@ import yaml
 
 from tests.conftest import TINY
 from vireid.cli import sweep
-from vireid.engine.sweep_local import train_command
+from vireid.engine import sweep_probe
 
-FAKE = Path(__file__).with_name("fake_train.py")
-BASE = Path(__file__).resolve().parents[2] / "configs/sysu.yaml"
 DEPTHS = {"MODEL.SHARED_DEPTH": [1, 3]}
-
-
-@pytest.fixture
-def fake(monkeypatch):
-    def command(base, run, state):
-        return [sys.executable, str(FAKE), *train_command(base, run, state)[4:]]
-
-    monkeypatch.setattr(sweep, "train_command", command)
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Writes a sweep file whose runs go to tmp_path/out; returns its tool's arguments."""
-
-    def written(grid, **sections) -> list[str]:
-        sections = {"BASE": str(BASE), "OUTPUT": str(tmp_path / "out"), "GRID": grid} | sections
-        path = tmp_path / "depth.yaml"
-        path.write_text(yaml.safe_dump(sections, sort_keys=False))
-        return ["--cfg", str(path), "--device", "cpu"]
-
-    return written
 
 
 def depth(k: int, seed: int) -> str:
@@ -145,6 +121,16 @@ def test_a_damaged_checkpoint_stays_so_until_its_folder_goes(fake, write, tmp_pa
     assert sweep.main(command) == 0
 
 
+def test_damaged_results_are_named(fake, write, tmp_path, capsys):
+    command = write(DEPTHS)
+    assert sweep.main(command) == 0
+    (tmp_path / depth(3, 0) / "results.json").write_text("{")
+    capsys.readouterr()
+    assert sweep.main(command) == 3
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{depth(3, 0)}/results.json" in error
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failed_cell_is_listed_and_the_others_go_on(fake, write, tmp_path, capsys, jobs):
     command = write({"LOSS.TRIPLET.MARGIN": [0.9, 0.3]}, SEEDS=[0, 1])
@@ -155,7 +141,9 @@ def test_a_failed_cell_is_listed_and_the_others_go_on(fake, write, tmp_path, cap
     assert all("error: the loss is not finite" in line for line in failed)
     assert all("output.txt" in line for line in failed)
     assert "2 of 4 runs failed, 2 are finished" in captured.err
-    assert "| 0.9 " in captured.out and "| 0    | – " in captured.out  # no score of it
+    assert (
+        "| 0.9 " in captured.out and "| 0    | 2.50       | 1,234.0  | – " in captured.out
+    )  # no score of it
     assert (tmp_path / "out/LOSS.TRIPLET.MARGIN=0.3/seed1/results.json").is_file()
     log = (tmp_path / "out/LOSS.TRIPLET.MARGIN=0.9/seed0/output.txt").read_text()
     assert "in step 3" in log
@@ -170,6 +158,48 @@ def test_dry_run_lists_the_runs_and_writes_nothing(fake, write, tmp_path, capsys
             assert f"to run         MODEL.SHARED_DEPTH={k}/seed{seed}\n" in printed
     assert "4 to run; time left: unknown" in printed
     assert not (tmp_path / "out").exists()
+
+
+def test_times_are_those_of_the_cell_or_else_the_mean(fake, write, tmp_path, capsys):
+    command = write({"MODEL.SHARED_DEPTH": [1, 3, 5]}, SEEDS=[0, 1], SET={"SOLVER.EPOCHS": 4})
+    assert sweep.main(command) == 0
+    for k, seconds in ((1, 10), (3, 30)):
+        rows = "".join(f"{epoch},{seconds}\n" for epoch in range(1, 5))
+        (tmp_path / depth(k, 0) / "metrics.csv").write_text(f"epoch,seconds\n{rows}")
+        shutil.rmtree(tmp_path / depth(k, 1))
+    for seed in (0, 1):
+        shutil.rmtree(tmp_path / depth(5, seed))
+    capsys.readouterr()
+    assert sweep.main([*command, "--dry-run", "--jobs", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  to run         MODEL.SHARED_DEPTH=1/seed1  about 40 s" in lines
+    assert "  to run         MODEL.SHARED_DEPTH=3/seed1  about 2 min 00 s" in lines
+    assert "  to run         MODEL.SHARED_DEPTH=5/seed0  about 1 min 20 s" in lines
+    assert "  finished       MODEL.SHARED_DEPTH=1/seed0" in lines
+    # (40 + 120 + 2 × 80) / 2
+    assert lines[-1] == "2 finished, 4 to run; time left: about 2 min 40 s"
+
+
+def test_steps_are_trained_where_no_run_tells_the_time(
+    write, tiny_sysu, tmp_path, monkeypatch, capsys
+):
+    fixed = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in TINY)}
+    fixed |= {"DATA.ROOT": str(tiny_sysu), "SOLVER.EPOCHS": 100}
+    command = write({"MODEL.SHARED_DEPTH": [3, 5]}, SET=fixed, SEEDS=[0, 1])
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr(sweep_probe.time, "perf_counter", lambda: float(next(clock)))
+    assert sweep.main([*command, "--dry-run", "--measure"]) == 0
+    printed = capsys.readouterr().out
+    # a step lasts from one reading of this clock to the next, 2 s; an epoch has six steps
+    assert printed.count("about 20 min 00 s") == 4
+    assert "4 to run; time left: about 1 h 20 min" in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_measuring_is_of_the_dry_run(fake, write, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        sweep.main([*write(DEPTHS), "--measure"])
+    assert "--measure is of --dry-run" in capsys.readouterr().err
 
 
 def test_all_problems_of_all_configurations_come_at_once(fake, write, tmp_path, capsys):

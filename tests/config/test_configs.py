@@ -64,19 +64,58 @@ def test_agw_as_in_its_paper_differs_in_the_blocks_alone():
     assert paper == code
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_configuration_of_a_sweep_can_be_used(path):
-    sweep, allowed = read_sweep(path), choices()
-    runs = plan_runs(
+# cells × seeds of each sweep file
+COUNTS = {
+    "components": (4, 3),
+    "demo_components": (4, 3),
+    "granularities": (7, 3),
+    "input_size": (5, 3),
+    "losses": (6, 3),
+    "relations": (7, 3),
+    "roadscene_components": (4, 3),
+    "roadscene_depth": (6, 3),
+    "roadscene_sampler": (3, 1),
+    "shared_depth": (6, 3),
+    "taps": (7, 3),
+    "temperature_weight": (20, 3),
+    "widths": (4, 3),
+}
+
+
+def runs_of(sweep):
+    allowed = choices()
+    return plan_runs(
         sweep,
         [],
         lambda words: load_config(sweep.base, words, choices=allowed, environment={}),
         environment={},
     )
+
+
+def test_every_sweep_file_is_counted():
+    assert [path.stem for path in SWEEPS] == sorted(COUNTS)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_configuration_of_a_sweep_can_be_used(path):
+    sweep = read_sweep(path)
+    runs = runs_of(sweep)
+    assert (len(sweep.cells), len(sweep.seeds)) == COUNTS[path.stem]
     assert len(runs) == len(sweep.cells) * len(sweep.seeds) * max(1, len(sweep.trials))
     assert sweep.output == Path("runs/sweeps") / path.stem
     assert len({run.folder for run in runs}) == len(runs)
     assert len({dump_config(run.cfg) for run in runs}) == len(runs)
+    assert sweep.baseline in sweep.cells
+
+
+# Whether networks can be built that differ from the base's in more than a weight
+@pytest.mark.parametrize("name", ["taps", "granularities", "relations", "widths", "input_size"])
+def test_every_network_of_a_sweep_builds(name):
+    sweep = read_sweep(CONFIGS / f"sweeps/{name}.yaml")
+    for run in runs_of(sweep)[: len(sweep.cells)]:
+        model, _ = build_model(run.cfg, num_classes=3, load_weights=False)
+        build_criterion(run.cfg)
+        assert len(model.shallow) == len(run.cfg.MODEL.SDM.TAPS)
 
 
 def test_the_shared_depth_sweep_covers_every_depth():

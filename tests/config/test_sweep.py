@@ -182,3 +182,21 @@ def test_a_key_given_twice_is_refused(tmp_path):
     text = "SET: {SOLVER: {EPOCHS: 3}, SOLVER.EPOCHS: 4}\nGRID: {MODEL.POOL: [gem]}"
     (line,) = problems(tmp_path, text)
     assert line == "SET: SOLVER.EPOCHS is given twice"
+
+
+def test_options_of_sbatch_are_kept_by_their_long_names(tmp_path):
+    grid = "GRID: {MODEL.SHARED_DEPTH: [5]}\n"
+    options = 'SLURM: {cpus_per_task: 8, time: "4:00:00", exclusive: true}'
+    found = sweep_of(tmp_path, grid + options).slurm
+    assert found == {"cpus-per-task": "8", "time": "4:00:00", "exclusive": ""}
+    assert sweep_of(tmp_path, grid).slurm == {}
+
+
+def test_options_that_sbatch_must_not_get_are_listed_with_the_rest(tmp_path):
+    text = "GRID: {MODEL.SHARED_DEPHT: [5]}\nSLURM: {time: 4:00:00, array: 1-3, mem: 8G}"
+    found = problems(tmp_path, text)
+    assert len(found) == 3 and "MODEL.SHARED_DEPTH" in found[0]
+    assert found[1].startswith("SLURM: time must be quoted text") and "14400" in found[1]
+    assert found[2] == "SLURM: array is set by the executor: every run is a job of its own"
+    (found,) = problems(tmp_path, "GRID: {MODEL.SHARED_DEPTH: [5]}\nSLURM: [gpu]")
+    assert found == "SLURM must hold options of sbatch, got ['gpu']"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vireid.analysis.sweep_costs import Costs
 from vireid.config.sweep import Sweep
 from vireid.engine.sweep import Run
 from vireid.evaluation.report import COLUMNS, read_results
@@ -75,17 +76,23 @@ def _spread(fractions: Sequence[float], *, ddof: int) -> Spread:
     return Spread(float(per_cent.mean()), std, len(per_cent))
 
 
-def tidy_csv(sweep: Sweep, values: Values) -> str:
-    """One line per run, protocol and metric: what was set, and the score as a fraction."""
+def tidy_csv(sweep: Sweep, values: Values, costs: Costs | None = None) -> str:
+    """One line per run, protocol and metric: what was set, and the score as a fraction.
+
+    Args:
+        costs: None leaves their columns out.
+    """
     keys = [key for axis in sweep.axes for key in axis.keys]
     cells = {cell.name: cell for cell in sweep.cells}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*keys, "cell", "trial", "seed", "protocol", "metric", "value"])
+    spent = () if costs is None else ("parameters", "macs")
+    writer.writerow([*keys, "cell", "trial", "seed", *spent, "protocol", "metric", "value"])
     for (name, protocol, metric), members in values.items():
-        options = cells[name].options
+        options, cost = cells[name].options, (costs or {}).get(name)
+        counts = [getattr(cost, column, "") for column in spent]
         for (trial, seed), value in members.items():
             shown = "" if trial is None else trial
-            own = [sweep.describe(cells[name]), shown, seed, protocol, metric, value]
+            own = [sweep.describe(cells[name]), shown, seed, *counts, protocol, metric, value]
             writer.writerow([*(options[key] for key in keys), *own])
     return text.getvalue()

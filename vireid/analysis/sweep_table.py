@@ -6,8 +6,9 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from vireid.analysis.sweep_costs import NOTE, Cost, Costs
 from vireid.analysis.sweep_stats import (
     Key,
     Spread,
@@ -22,6 +23,7 @@ from vireid.config.sweep import Sweep
 METRICS = ("rank1", "mAP", "mINP")
 COMPARED = ("rank1", "mAP")
 NOTHING = "–"
+COSTS, CSV_COSTS = ("params (M)", "MACs (M)"), ("parameters", "macs")
 Column = tuple[str, str]  # protocol, metric
 
 
@@ -35,6 +37,7 @@ class Table:
         count: title of the column that says how many values are behind a row.
         rows: labels of the cell, and its scores.
         signed: the scores are differences.
+        costs: of the networks, by the cell's labels; empty: the table has no such columns.
     """
 
     note: str
@@ -43,6 +46,12 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[tuple[str, ...], Mapping[Column, Spread]], ...]
     signed: bool = False
+    costs: Mapping[tuple[str, ...], Cost] = field(default_factory=dict)
+
+    @property
+    def head(self) -> list[str]:
+        """Titles of the columns before the scores."""
+        return [*self.titles, self.count, *(COSTS if self.costs else ())]
 
     def body(self, bold: str, plus_minus: str) -> list[list[str]]:
         """The rows as text.
@@ -55,13 +64,21 @@ class Table:
         lines = []
         for labels, scores in self.rows:
             runs = max((score.n for score in scores.values()), default=0)
-            line = [*labels, str(runs)]
+            line = [*labels, str(runs), *self._cost(labels)]
             for column in self.columns:
                 text = self._text(scores.get(column), runs, plus_minus)
                 is_best = column in scores and self._mean(scores[column]) == best[column]
                 line.append(bold.format(text) if is_best else text)
             lines.append(line)
         return lines
+
+    def _cost(self, labels: tuple[str, ...]) -> list[str]:
+        if not self.costs:
+            return []
+        cost = self.costs.get(labels)
+        if cost is None:
+            return [NOTHING] * len(COSTS)
+        return [f"{cost.parameters / 1e6:.2f}", f"{cost.macs / 1e6:,.1f}"]
 
     def _best(self, column: Column) -> str | None:
         """The highest mean as it is shown; there is none among differences."""
@@ -81,20 +98,27 @@ class Table:
         return text if score.n == runs else f"{text} (n = {score.n})"
 
 
-def tables(sweep: Sweep, values: Values) -> tuple[Table, Table]:
-    """Means over the runs of each cell, and paired differences to the baseline."""
+def tables(sweep: Sweep, values: Values, costs: Costs | None = None) -> tuple[Table, Table]:
+    """Means over the runs of each cell, and paired differences to the baseline.
+
+    Args:
+        costs: for the first table's columns; None or empty leaves them out.
+    """
     titles = tuple(axis.title for axis in sweep.axes)
     over, by = ("seeds and splits", "seed and split") if sweep.trials else ("seeds", "seed")
     others = [cell for cell in sweep.cells if cell != sweep.baseline]
     differences = paired_differences(values, sweep.baseline.name)
     protocols = protocols_in(values)
     scored = tuple((protocol, metric) for protocol in protocols for metric in METRICS)
+    costs = costs or {}
+    note = f"Per cent: mean ± population standard deviation over {over}; the best mean is bold."
     absolute = Table(
-        f"Per cent: mean ± population standard deviation over {over}; the best mean is bold.",
+        f"{note} {NOTE}" if costs else note,
         titles,
         "runs",
         scored,
         _rows(sweep.cells, means(values), scored),
+        costs={cell.labels: costs[cell.name] for cell in sweep.cells if cell.name in costs},
     )
     compared = tuple((protocol, metric) for protocol in protocols for metric in COMPARED)
     relative = Table(
@@ -123,7 +147,7 @@ def _rows(
 
 def as_markdown(table: Table) -> str:
     """The note, and a table whose columns are aligned."""
-    header = [*table.titles, table.count, *(" ".join(column) for column in table.columns)]
+    header = [*table.head, *(" ".join(column) for column in table.columns)]
     lines = [header, *table.body("**{}**", " ± ")]
     lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -137,20 +161,23 @@ def as_csv(table: Table) -> str:
     names = [f"{'_'.join(column)}_{part}" for column in table.columns for part in ("mean", "std")]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*table.titles, table.count, *names])
+    writer.writerow([*table.titles, table.count, *(CSV_COSTS if table.costs else ()), *names])
     for labels, scores in table.rows:
         numbers: list[float | None] = []
         for column in table.columns:
             score = scores.get(column)
             numbers += [score.mean, score.std] if score else [None, None]
         shown = ["" if number is None else f"{number:.4f}" for number in numbers]
-        writer.writerow([*labels, max((s.n for s in scores.values()), default=0), *shown])
+        cost = table.costs.get(labels)
+        exact = [cost.parameters, cost.macs] if cost else ["", ""]
+        runs = max((s.n for s in scores.values()), default=0)
+        writer.writerow([*labels, runs, *(exact if table.costs else ()), *shown])
     return text.getvalue().rstrip("\n")
 
 
 def as_latex(table: Table) -> str:
     r"""A tabular for ``\usepackage{booktabs}``, its note as a comment."""
-    names = len(table.titles) + 1
+    names = len(table.head)
     metrics = [metric for _, metric in table.columns]
     groups, rules, at = [], [], names + 1
     for protocol in dict.fromkeys(protocol for protocol, _ in table.columns):
@@ -158,15 +185,17 @@ def as_latex(table: Table) -> str:
         groups.append(rf"\multicolumn{{{width}}}{{c}}{{{_escape(protocol)}}}")
         rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
         at += width
-    head = [*map(_escape, table.titles), table.count, *metrics]
+    head = [*map(_escape, table.head), *metrics]
     body = [
-        [_escape(cell) for cell in line[:names]] + [_number(cell) for cell in line[names:]]
+        [_escape(cell).replace(NOTHING, "--") for cell in line[:names]]
+        + [_number(cell) for cell in line[names:]]
         for line in table.body(r"\textbf{{{}}}", r" $\pm$ ")
     ]
+    texts, numbers = "l" * len(table.titles), "r" * (names - len(table.titles))
     return "\n".join(
         [
             f"% {table.note}",
-            rf"\begin{{tabular}}{{{'l' * (names - 1)}r{'c' * len(table.columns)}}}",
+            rf"\begin{{tabular}}{{{texts}{numbers}{'c' * len(table.columns)}}}",
             r"\toprule",
             " & ".join([*[""] * names, *groups]).lstrip() + r" \\",
             "".join(rules),

@@ -13,6 +13,7 @@
     TRIALS: [1, 2]                  # DATA.TRIAL, for data sets with several train/test splits
     BASELINE: {MODEL.SHARED_DEPTH: 3}   # differences are taken to it; the first cell by default
     OUTPUT: runs/sweeps/depth       # default runs/sweeps/<name of this file>
+    SLURM: {partition: gpu, time: "4:00:00"}    # options of sbatch, with --executor slurm
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from vireid.config.coerce import coerce, override_text
 from vireid.config.defaults import default_config
 from vireid.config.grid import Axis, Cell, cells_of, name_problems
 from vireid.config.load import flatten, leaves, read_yaml, to_dict, unknown_key
+from vireid.config.slurm import slurm_option
 from vireid.errors import ConfigError
 
-SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT")
+SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT", "SLURM")
 OWNED = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # option → its section
 
 
@@ -42,6 +44,7 @@ class Sweep:
         fixed: options of all runs, as on the command line.
         trials: values of DATA.TRIAL; empty: the configuration's own.
         baseline: the cell that the others are compared with.
+        slurm: long options of sbatch and their values; empty: it takes none.
     """
 
     path: Path
@@ -53,6 +56,7 @@ class Sweep:
     trials: tuple[int, ...]
     baseline: Cell
     output: Path
+    slurm: Mapping[str, str]
 
     def describe(self, cell: Cell) -> str:
         """``MODEL.SHARED_DEPTH 3``, or its labels where the file gives them."""
@@ -76,6 +80,7 @@ def read_sweep(path: Path) -> Sweep:
     seeds = reader.numbers("SEEDS", values.get("SEEDS", [0]))
     trials = reader.numbers("TRIALS", values["TRIALS"]) if "TRIALS" in values else ()
     output = reader.output(values.get("OUTPUT", f"runs/sweeps/{path.stem}"))
+    slurm = reader.slurm(values.get("SLURM", {}))
     if trials and "DATA.TRIAL" in fixed:
         reader.problems.append("SET: DATA.TRIAL is what TRIALS lists: keep one of them")
     cells = cells_of(axes)
@@ -86,7 +91,7 @@ def read_sweep(path: Path) -> Sweep:
         baseline = reader.baseline(values["BASELINE"], axes, cells)
     if reader.problems:
         raise ConfigError(f"sweep file {path} has problems", reader.problems)
-    return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output)
+    return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output, slurm)
 
 
 class _Reader:
@@ -213,6 +218,21 @@ class _Reader:
             return Path(value).expanduser()
         self.problems.append(f"OUTPUT must be a folder's name, got {value!r}")
         return Path()
+
+    def slurm(self, values: Any) -> dict[str, str]:
+        """Options of sbatch, by their long names."""
+        if not isinstance(values, dict):
+            self.problems.append(f"SLURM must hold options of sbatch, got {values!r:.60}")
+            return {}
+        found = {}
+        for name, value in values.items():
+            try:
+                long, text = slurm_option(name, value)
+            except ValueError as error:
+                self.problems.append(f"SLURM: {name} {error}")
+                continue
+            found[long] = text
+        return found
 
     def baseline(self, given: Any, axes: Sequence[Axis], cells: Sequence[Cell]) -> Cell:
         """The cell that ``given`` names; the first when that is a problem."""

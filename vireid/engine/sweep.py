@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections import defaultdict
@@ -218,30 +217,6 @@ def _require_same_data(run: Run, digests: dict[tuple[str, ...], str]) -> None:
         raise UsageError(
             f"{folder} was trained on {before}, whose images {data.ROOT} does not hold"
         )
-
-
-def mean_seconds(runs: Sequence[Run]) -> float | None:
-    """Training time of a whole run on average, from the epochs that they have in metrics.csv."""
-    columns = {run: _epoch_seconds(run.folder) for run in runs}
-    times = [sum(c) / len(c) * run.cfg.SOLVER.EPOCHS for run, c in columns.items() if c]
-    return sum(times) / len(times) if times else None
-
-
-def work_left(run: Run, state: State) -> float:
-    """Share of a run's epochs that is still to be trained."""
-    if state is State.FINISHED:
-        return 0.0
-    done = len(_epoch_seconds(run.folder)) if state is State.INTERRUPTED else 0
-    return max(0.0, 1 - done / run.cfg.SOLVER.EPOCHS)
-
-
-def _epoch_seconds(folder: Path) -> list[float]:
-    """One number per whole epoch; none when there is no readable metrics.csv."""
-    try:
-        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            return [float(row["seconds"]) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def visible_gpus() -> list[str]:

@@ -16,10 +16,10 @@ from typing import Protocol
 import vireid
 from vireid.engine.signals import StopFlag
 from vireid.engine.sweep import Run, State
+from vireid.engine.sweep_output import OUTPUT, error_in
 from vireid.errors import UsageError
 
 POLL = 0.1  # seconds between looks at the processes
-OUTPUT = "output.txt"  # in a run's folder: all that its process printed
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
 
 
@@ -43,6 +43,8 @@ class Outcome:
         code: its exit code; negative: the signal that killed it.
         message: the error that it ended with; empty when it finished.
         stopped: it ended because this program was asked to stop.
+        ending: how Slurm says that it ended; empty on this machine.
+        partial: ``seconds`` are not of all its training.
     """
 
     run: Run
@@ -50,6 +52,8 @@ class Outcome:
     seconds: float
     message: str = ""
     stopped: bool = False
+    ending: str = ""
+    partial: bool = False
 
 
 class Watcher(Protocol):
@@ -151,7 +155,8 @@ class _Process:
         if code == 0:
             return Outcome(self.job.run, code, seconds)
         stopped = bool(stopping) and code in STOPPED
-        return Outcome(self.job.run, code, seconds, self._error(), stopped)
+        error = error_in(self.output, offset=self.offset)
+        return Outcome(self.job.run, code, seconds, error, stopped)
 
     def kill(self) -> None:
         """Ends it and the processes that it started, whether or not they have saved."""
@@ -161,14 +166,6 @@ class _Process:
         except (ProcessLookupError, subprocess.TimeoutExpired):
             self.popen.kill()
         self.popen.wait()
-
-    def _error(self) -> str:
-        """The error in what it printed, or else the last line of that."""
-        with self.output.open("rb") as file:
-            file.seek(self.offset)
-            lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
-        lines = [line.strip() for line in lines if line.strip()] or ["it printed nothing"]
-        return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
 
 
 def slots_for(jobs: int | None, gpus: Sequence[str], *, processors: int) -> list[dict[str, str]]:

@@ -1,0 +1,39 @@
+"""Sweeps whose runs only pretend to train."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vireid.analysis.sweep_costs import Cost
+from vireid.cli import sweep, sweep_results
+from vireid.engine.sweep_local import train_command
+
+FAKE = Path(__file__).with_name("fake_train.py")
+BASE = Path(__file__).resolve().parents[2] / "configs/sysu.yaml"
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Runs leave made-up scores, and their networks cost the same without being built."""
+
+    def command(base, run, state):
+        return [sys.executable, str(FAKE), *train_command(base, run, state)[4:]]
+
+    monkeypatch.setattr(sweep, "train_command", command)
+    cost = Cost(parameters=2_500_000, macs=1_234_000_000)
+    monkeypatch.setattr(sweep_results, "costs_of", lambda runs: {r.cell.name: cost for r in runs})
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a sweep file whose runs go to tmp_path/out; returns its tool's arguments."""
+
+    def written(grid, **sections) -> list[str]:
+        sections = {"BASE": str(BASE), "OUTPUT": str(tmp_path / "out"), "GRID": grid} | sections
+        path = tmp_path / "depth.yaml"
+        path.write_text(yaml.safe_dump(sections, sort_keys=False))
+        return ["--cfg", str(path), "--device", "cpu"]
+
+    return written
