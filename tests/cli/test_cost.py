@@ -99,12 +99,13 @@ def test_a_mirrored_pass_costs_twice_and_identities_can_be_given(capsys):
     ((once,), _, _), capsys_again = told(capsys), capsys
     assert cost.main([*command, "--identities", "400"]) == 0
     (twice,), _, _ = told(capsys_again)
-    assert twice["features"] == "global, mirrored too"
+    assert twice["features"] == "global+parts, mirrored too"
     per_pass = [float(row["MACs per image (M)"]) for row in (once, twice)]
     assert per_pass[1] == pytest.approx(2 * per_pass[0], abs=0.11)
     assert twice["parameters"] == once["parameters"]
     trained = [int(row["parameters in training"].replace(",", "")) for row in (once, twice)]
-    assert trained[1] - trained[0] == 4 * 128 * (400 - 150)  # four classifiers, 150 are rendered
+    heads, parts = 4 * 128, 11 * 64
+    assert trained[1] - trained[0] == (heads + parts) * (400 - 150)  # 150 are rendered
 
 
 def test_unknown_identities_are_left_open_and_said(capsys):

@@ -29,10 +29,12 @@ def curves_of(run: RunFiles, label: str) -> list[Markup]:
     protocols = run.results["results.json"]["protocols"]
     return [
         _drawn(
-            lambda path: draw_learning_curves(run.history, path),
+            lambda path: draw_learning_curves({label: run.history}, path),
             f"Learning curves of {label}, over epochs",
         ),
-        _drawn(lambda path: draw_cmc(protocols, path), f"CMC curves of {label}, by protocol"),
+        _drawn(
+            lambda path: draw_cmc({label: protocols}, path), f"CMC curves of {label}, by protocol"
+        ),
     ]
 
 
@@ -42,7 +44,7 @@ def compared_cmc(protocol: str, recipes: Mapping[str, Sequence[Mapping[str, Any]
     Args:
         recipes: name → its runs' entries of results.json.
     """
-    means = {name: _mean_entry(entries) for name, entries in recipes.items()}
+    means = {name: {protocol: _mean_entry(entries)} for name, entries in recipes.items()}
     return _drawn(lambda path: draw_cmc(means, path), f"CMC curves on {protocol}, means over runs")
 
 
