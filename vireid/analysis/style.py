@@ -41,6 +41,7 @@ _SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
     "svg.hashsalt": "vireid",  # the same picture is the same file
+    "text.parse_math": False,  # names of folders and labels may hold dollars
 }
 # Without the time of day, which would make equal pictures different files.
 _METADATA: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vireid.analysis.style import COLORS, STYLES
+from vireid.analysis.style import COLORS, STYLES, drawn
 from vireid.analysis.sweep_costs import Costs, vary
 from vireid.analysis.sweep_stats import Spread, Values, means, protocols_in
 from vireid.config.grid import Axis
@@ -41,30 +41,27 @@ def draw_sweep(sweep: Sweep, values: Values, path: Path, costs: Costs | None = N
 
 def _draw_line(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
     """Mean ± deviation of each protocol, every run as a small point; costs as bars beneath."""
-    from matplotlib.figure import Figure
-
     (axis,) = sweep.axes
     width, heights = max(7.0, 0.9 * len(axis.labels)), [2.6, 1.3] if costs else [2.6]
-    figure = Figure(figsize=(width, 0.6 + sum(heights)), layout="constrained")
-    rows = figure.subplots(len(heights), 2, squeeze=False, sharex=True, height_ratios=heights)
-    for axes, (metric, name) in zip(rows[0], METRICS.items(), strict=True):
-        for i, protocol in enumerate(protocols_in(values)):
-            _draw_series(axes, sweep, values, (protocol, metric), i)
-        axes.set_ylabel(name)
-    for axes, (part, name) in zip(rows[1] if costs else (), SPENT.items(), strict=False):
-        _draw_bars(axes, [_spent(costs, cell.name, part) for cell in sweep.cells])
-        axes.set_ylabel(name)
-    for axes in rows[-1]:
-        _name_ticks(axes, "x", axis, inches=(width / 2 - 0.6) / len(axis.labels))
-        axes.set_xlabel("" if axis.named else axis.title)
-        axes.set_xlim(-0.5, len(axis.labels) - 0.5)
-    for axes in rows[0]:
-        axes.grid(alpha=0.3)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    title = "mean ± standard deviation over runs; dots: single runs"
-    style = {"ncols": 4, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
-    figure.legend(handles, labels, loc="outside upper center", **style)
-    figure.savefig(path, dpi=150)
+    with drawn(path, width, 0.6 + sum(heights)) as figure:
+        rows = figure.subplots(len(heights), 2, squeeze=False, sharex=True, height_ratios=heights)
+        for axes, (metric, name) in zip(rows[0], METRICS.items(), strict=True):
+            for i, protocol in enumerate(protocols_in(values)):
+                _draw_series(axes, sweep, values, (protocol, metric), i)
+            axes.set_ylabel(name)
+        for axes, (part, name) in zip(rows[1] if costs else (), SPENT.items(), strict=False):
+            _draw_bars(axes, [_spent(costs, cell.name, part) for cell in sweep.cells])
+            axes.set_ylabel(name)
+        for axes in rows[-1]:
+            _name_ticks(axes, "x", axis, inches=(width / 2 - 0.6) / len(axis.labels))
+            axes.set_xlabel("" if axis.named else axis.title)
+            axes.set_xlim(-0.5, len(axis.labels) - 0.5)
+        for axes in rows[0]:
+            axes.grid(alpha=0.3)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        title = "mean ± standard deviation over runs; dots: single runs"
+        style = {"ncols": 4, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
+        figure.legend(handles, labels, loc="outside upper center", **style)
 
 
 def _draw_series(axes: Axes, sweep: Sweep, values: Values, column: tuple[str, str], i: int) -> None:
@@ -101,31 +98,27 @@ def _draw_bars(axes: Axes, numbers: Sequence[float | None]) -> None:
 
 def _draw_maps(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
     """One map per protocol and metric, mean ± deviation written into its fields; then costs."""
-    from matplotlib.figure import Figure
-
     down, across = sweep.axes
     protocols, spreads = protocols_in(values), means(values)
     count = len(protocols) + bool(costs)
     width = max(3.5, 1.0 + 0.62 * len(across.labels))  # of one map, in inches
-    size = (2 * width, (0.9 + 0.42 * len(down.labels)) * count)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(count, 2, squeeze=False)
-    for row, protocol in zip(panels, protocols, strict=False):
-        for axes, (metric, name) in zip(row, METRICS.items(), strict=True):
-            found = [spreads.get((cell.name, protocol, metric)) for cell in sweep.cells]
-            texts = [_mean_and_deviation(spread) for spread in found]
-            _draw_map(axes, sweep, [spread and spread.mean for spread in found], texts)
-            axes.set_title(f"{protocol}, {name}", fontsize=9)
-    for axes, (part, name) in zip(panels[-1] if costs else (), SPENT.items(), strict=False):
-        numbers = [_spent(costs, cell.name, part) for cell in sweep.cells]
-        _draw_map(axes, sweep, numbers, ["" if n is None else _short(n) for n in numbers])
-        axes.set_title(name, fontsize=9)
-    for axes in panels.flat:
-        _name_ticks(axes, "x", across, inches=(width - 0.9) / len(across.labels))
-        _name_ticks(axes, "y", down, inches=0.9)
-        axes.set_xlabel("" if across.named else across.title, fontsize=8)
-        axes.set_ylabel("" if down.named else down.title, fontsize=8)
-    figure.savefig(path, dpi=150)
+    with drawn(path, 2 * width, (0.9 + 0.42 * len(down.labels)) * count) as figure:
+        panels = figure.subplots(count, 2, squeeze=False)
+        for row, protocol in zip(panels, protocols, strict=False):
+            for axes, (metric, name) in zip(row, METRICS.items(), strict=True):
+                found = [spreads.get((cell.name, protocol, metric)) for cell in sweep.cells]
+                texts = [_mean_and_deviation(spread) for spread in found]
+                _draw_map(axes, sweep, [spread and spread.mean for spread in found], texts)
+                axes.set_title(f"{protocol}, {name}", fontsize=9)
+        for axes, (part, name) in zip(panels[-1] if costs else (), SPENT.items(), strict=False):
+            numbers = [_spent(costs, cell.name, part) for cell in sweep.cells]
+            _draw_map(axes, sweep, numbers, ["" if n is None else _short(n) for n in numbers])
+            axes.set_title(name, fontsize=9)
+        for axes in panels.flat:
+            _name_ticks(axes, "x", across, inches=(width - 0.9) / len(across.labels))
+            _name_ticks(axes, "y", down, inches=0.9)
+            axes.set_xlabel("" if across.named else across.title, fontsize=8)
+            axes.set_ylabel("" if down.named else down.title, fontsize=8)
 
 
 def _draw_map(

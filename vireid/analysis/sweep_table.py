@@ -201,11 +201,16 @@ def as_latex(table: Table) -> str:
             "".join(rules),
             " & ".join(head) + r" \\",
             r"\midrule",
-            *(" & ".join(line) + r" \\" for line in body),
+            *(_guarded(" & ".join(line)) + r" \\" for line in body),
             r"\bottomrule",
             r"\end{tabular}",
         ]
     )
+
+
+def _guarded(row: str) -> str:
+    r"""The end of the row above would take a bracket or a star for an option of its own."""
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 def _escape(text: str) -> str:

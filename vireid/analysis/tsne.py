@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
-from vireid.evaluation.evaluate import require_directions, without_features
+from vireid.evaluation.evaluate import require_directions, require_finite, without_features
 from vireid.evaluation.output import replace_file, require_target
 from vireid.structures import FeatureSet, Modality
 
@@ -106,6 +106,7 @@ def panel(
         UsageError: a perplexity that does not fit the number of images.
     """
     everything = np.arange(len(features))
+    require_finite(features, {title: everything})
     require_directions(features, {title: everything}, metric)
     if len(features) < 4:
         raise DataError(f"{title}: {len(features)} images are too few for a picture: 4 or more")
