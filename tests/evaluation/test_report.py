@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vireid.errors import DataError
 from vireid.evaluation.evaluate import TrialScores
 from vireid.evaluation.protocols import PROTOCOLS
-from vireid.evaluation.report import results_table, summarise, write_results
+from vireid.evaluation.report import read_results, results_table, summarise, write_results
 
 SINGLE, V2T = PROTOCOLS["sysu_all_single"], PROTOCOLS["regdb_v2t"]
 METRIC_NAMES = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
@@ -80,3 +81,12 @@ def test_table_shows_per_cent_with_the_spread_of_several_trials():
     assert cells[3] == [V2T.name, *["25.00"] * 6, "8", "4"]
     assert several["mean"]["mAP"] == 0.5  # fractions stay fractions
     assert len({len(line) for line in lines}) == 1
+
+
+def test_scores_that_are_no_numbers_are_refused(tmp_path):
+    path, entry = tmp_path / "results.json", summarise(SINGLE, two_trials())
+    write_results(path, {SINGLE.name: entry}, {})
+    assert read_results(path)["protocols"][SINGLE.name]["mean"]["mAP"] == 0.5
+    path.write_text(path.read_text().replace('"mAP": 0.5', '"mAP": NaN'))
+    with pytest.raises(DataError, match="holds no results .*no numbers"):
+        read_results(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ def read_results(path: Path) -> dict[str, Any]:
         if content["format"] != FORMAT or not isinstance(content["protocols"], dict):
             raise ValueError(f"format {content['format']}, not {FORMAT}")
         for entry in content["protocols"].values():
-            [float(entry["mean"][column]) for column in COLUMNS]
+            if not all(math.isfinite(float(entry["mean"][column])) for column in COLUMNS):
+                raise ValueError("scores that are no numbers")
         return {**content, "source": dict(content["source"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
