@@ -77,6 +77,14 @@ def test_mistakes_are_one_line_and_leave_no_file(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "x"])
+def test_seeds_that_no_generator_takes_are_refused(features, tmp_path, capsys, seed):
+    out = ["--out", str(tmp_path / "a.png")]
+    with pytest.raises(SystemExit, match="2"):
+        tsne.main(["--features", str(features), *out, "--seed", seed])
+    assert "--seed: must be a whole number from 0" in capsys.readouterr().err
+
+
 def test_features_of_one_identity_are_one_line(features, tmp_path, capsys):
     whole = read_features(features)
     write_features(tmp_path / "one.npz", whole.subset(whole.pids == whole.pids[0]))

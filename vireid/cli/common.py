@@ -78,6 +78,13 @@ def parser(doc: str | None, example: str) -> argparse.ArgumentParser:
     )
 
 
+def seed_number(text: str) -> int:
+    """What numpy's and scikit-learn's generators take; the type of a ``--seed`` argument."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^32 - 1, got {text!r}")
+    return int(text)
+
+
 def is_key(word: str) -> bool:
     """Whether a word of the command line is meant as an option's name, known or mistyped."""
     return re.fullmatch(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*", word) is not None

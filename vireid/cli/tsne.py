@@ -23,7 +23,7 @@ from vireid.analysis.tsne import (
     write_points,
 )
 from vireid.analysis.tsne_plot import MOST_NUMBERED, draw_panels
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, seed_number, tool
 from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--images", type=int, default=8, help="images of each in each modality; 0: all (8)"
     )
-    line.add_argument("--seed", type=int, default=0, help="of the choice and of t-SNE (0)")
+    line.add_argument("--seed", type=seed_number, default=0, help="of the choice and of t-SNE (0)")
     line.add_argument("--method", choices=METHODS, default="tsne", help="(tsne)")
     line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
     line.add_argument("--perplexity", type=float, help="(30, or a third of the images)")

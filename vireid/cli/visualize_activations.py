@@ -14,7 +14,7 @@ from pathlib import Path
 from vireid.analysis.activations import read_activations, require_maps, write_activations
 from vireid.analysis.activations_plot import draw_activations
 from vireid.analysis.style import require_figure
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, seed_number, tool
 from vireid.cli.sources import run_config
 from vireid.errors import UsageError
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         help="paths within the data set, or identities (their first image of each modality)",
     )
     line.add_argument("--ids", type=int, default=2, help="identities drawn without --images (2)")
-    line.add_argument("--seed", type=int, default=0, help="of that choice (0)")
+    line.add_argument("--seed", type=seed_number, default=0, help="of that choice (0)")
     line.add_argument("--split", choices=SPLITS, default="test", help="images (test)")
     line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)

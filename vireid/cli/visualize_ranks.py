@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vireid.analysis.ranks import WORST, choose_queries, describe, draw_lists
 from vireid.analysis.style import require_figure
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, seed_number, tool
 from vireid.cli.evaluate import SPLITS_FOLDER
 from vireid.cli.sources import run_config
 from vireid.errors import DataError, UsageError
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--queries", nargs="+", default=[], metavar="NAME", help="instead: paths, or identities"
     )
-    line.add_argument("--seed", type=int, default=0, help="of the random draw of queries (0)")
+    line.add_argument("--seed", type=seed_number, default=0, help="of the draw of queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
     line.add_argument("--gallery-draw", choices=("official", "seeded"), help="default: its own")
     line.add_argument("--root", type=Path, metavar="DIR", help="with --features: the images")
