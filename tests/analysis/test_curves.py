@@ -41,6 +41,16 @@ def test_one_runs_terms_are_grouped_and_those_of_several_stand_alone(tmp_path):
     assert "<!-- students, kl: shallow2 -->" in two and two.count("<!-- two -->") == 1
 
 
+def test_every_run_is_in_the_legend(tmp_path):
+    names = ["_odd", "two"]  # matplotlib leaves out what starts so, unless it is told
+    draw_learning_curves({name: history() for name in names}, tmp_path / "a.svg", terms=["_kl_"])
+    entry = {"cmc": [0.5, 0.75], "mean": {"rank1": 0.5}}
+    draw_cmc({name: {"v2t": entry} for name in names}, tmp_path / "b.svg")
+    for file, end in (("a.svg", ""), ("b.svg", " (50.0 %)")):
+        text = (tmp_path / file).read_text()
+        assert [text.count(f"<!-- {name}{end} -->") for name in names] == [1, 1]
+
+
 def test_terms_can_be_chosen(tmp_path):
     draw_learning_curves({"one": history()}, tmp_path / "a.svg", terms=["_kl_", "accuracy"])
     text = (tmp_path / "a.svg").read_text()

@@ -91,6 +91,8 @@ def test_markdown_states_the_spread_and_marks_the_best(sweep, values):
         ["+ SDM", "3", "**34.00 ± 23.15**", "**17.00 ± 11.58**", "**3.40 ± 2.32**"],
         ["50 % both", "1", "30.00", "15.00", "3.00"],
     ]
+    values[C, "v2t", "rank1"] = {(None, 1): 0.9}  # higher, but one run only
+    assert as_markdown(tables(sweep, values)[0]).count("**34.00") == 1
     note, _, header, _, *rows = relative.splitlines()
     assert "Difference to plain, paired by seed" in note and "sample standard" in note
     assert cells(header) == [title, "pairs", "v2t rank1", "v2t mAP"]
@@ -105,8 +107,8 @@ def test_missing_scores_are_shown_as_missing(sweep, values):
     del values[A, "v2t", "rank1"][None, 0]
     absolute, relative = map(as_markdown, tables(sweep, values))
     rows = [cells(row) for row in absolute.splitlines()[4:]]
-    assert rows[0][1:3] == ["3", "**40.00 ± 20.00 (n = 2)**"]
-    assert [row[5] for row in rows] == ["**50.00 (n = 1)**", "**50.00 ± 10.00 (n = 2)**", "–"]
+    assert rows[0][1:3] == ["3", "40.00 ± 20.00 (n = 2)"]
+    assert [row[5] for row in rows] == ["50.00 (n = 1)", "**50.00 ± 10.00 (n = 2)**", "–"]
     assert cells(relative.splitlines()[4])[4] == "-10.00 (n = 1)"
 
 
@@ -216,6 +218,18 @@ def test_costs_are_drawn_where_they_differ(tmp_path, axes):
         with Image.open(path) as image:
             heights.append(image.height)
     assert heights[0] == heights[1] == heights[2] < heights[3]
+
+
+def test_every_protocol_is_in_the_legend(tmp_path):
+    sweep = read_sweep(
+        write_text(tmp_path / "t.yaml", f"BASE: configs/regdb.yaml\nGRID: {GRIDS[1]}")
+    )
+    names = ["_odd", "v2t"]  # matplotlib leaves out what starts so, unless it is told
+    values: dict = {}
+    for protocol in names:
+        values |= scores(sweep.cells[0].name, {0: 0.1, 1: 0.2}, protocol)
+    draw_sweep(sweep, values, tmp_path / "a.svg")
+    assert [(tmp_path / "a.svg").read_text().count(f"<!-- {name} -->") for name in names] == [1, 1]
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])

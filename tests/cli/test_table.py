@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import write_regdb
+from vireid.analysis.table import find_runs
 from vireid.cli import table, train
 
 SCORES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
@@ -66,8 +67,15 @@ def test_recipes_of_one_name_in_two_places_stay_apart(tmp_path, capsys):
 
 def test_a_run_named_twice_counts_once(tmp_path, capsys):
     run = write_run(tmp_path / "a/seed0", 0.5)
-    assert table.main([run, run + "/"]) == 0
-    assert cells(capsys.readouterr().out.strip().splitlines()[2])[2] == "1"
+    (tmp_path / "a/seed0/config.yaml").touch()
+    (tmp_path / "a/seed1").mkdir()
+    (tmp_path / "a/seed1/config.yaml").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert table.main([run, run + "/", *(str(tmp_path / name) for name in ("a", "", "link"))]) == 0
+    out, err = capsys.readouterr()
+    assert cells(out.strip().splitlines()[2])[2] == "1" and err.count("seed1") == 1
+    folders = [tmp_path / "a", Path(run), tmp_path / "link/seed0"]
+    assert find_runs(folders) == ([Path(run)], [tmp_path / "a/seed1"])  # as all tools see them
 
 
 def test_missing_or_unlike_results_name_the_run(tmp_path, capsys):

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from vireid.cli import extract, tsne
+from vireid.cli.sources import titles_of
+from vireid.errors import UsageError
 from vireid.evaluation.files import read_features, write_features
 
 
@@ -75,6 +77,19 @@ def test_mistakes_are_one_line_and_leave_no_file(
     message = capsys.readouterr().err
     assert phrase in message and message.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_not_there_is_missed_as_a_run(tmp_path, capsys):
+    assert tsne.main(["--run", "runs/nothere", "--out", str(tmp_path / "a.png")]) == 4
+    message = capsys.readouterr().err
+    assert "no run folder runs/nothere" in message and message.count("\n") == 1
+
+
+def test_a_folder_and_a_file_of_one_name_have_two_titles():
+    assert titles_of([Path("a/x"), Path("a/x.npz")], []) == ["x", "x.npz"]
+    assert titles_of([Path("a/x.npz"), Path("b/x.npz")], []) == ["a/x", "b/x"]
+    with pytest.raises(UsageError, match="one of these is named twice"):
+        titles_of([Path("a/x"), Path("a/../a/x")], [])
 
 
 @pytest.mark.parametrize("seed", ["-1", "4294967296", "x"])

@@ -160,6 +160,7 @@ def test_an_empty_grid_is_refused(tmp_path, grid):
         ("{MODEL.POOL: {a b: gem, a_b: avg}}", "a_b and a b would share the folder a_b"),
         ("{MODEL.POOL: {A: gem, a: avg}}", "would share the folder"),
         ("{MODEL.POOL: {seed1: gem}}", "makes no folder's name"),
+        ('{MODEL.POOL: {"a\\nb": gem}}', "'a\\nb' has characters that no table can print"),
         ('{MODEL.POOL: {"..": gem}}', "makes no folder's name"),
         (f"{{MODEL.POOL: {{{'x' * 151}: gem}}}}", "too long for a folder's name"),
         ("{MODEL: [gem]}", "MODEL is a group, not an option"),

@@ -12,7 +12,7 @@ from vireid.cli.sources import run_config
 from vireid.engine import save_features as module
 from vireid.engine.save_features import run_features
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.files import read_features, read_source
+from vireid.evaluation.files import read_features, read_source, write_features
 from vireid.evaluation.protocols import expand
 
 
@@ -80,6 +80,15 @@ def test_a_damaged_file_is_made_anew(run, passes, content):
     (run / "features.npz").write_bytes(content)
     found = run_features(run_config(run), run=run)
     assert passes == [40] and len(read_features(run / "features.npz")) == len(found.features)
+
+
+def test_features_of_unknown_origin_are_not_overwritten(run, passes):
+    found = run_features(run_config(run), run=run).features
+    write_features(run / "features.npz", found)  # tells no source, as others' files do
+    before = (run / "features.npz").read_bytes()
+    with pytest.raises(UsageError, match="does not tell what its features were made of"):
+        run_features(run_config(run), run=run)
+    assert (run / "features.npz").read_bytes() == before and passes == [40]
 
 
 def test_what_extract_wrote_is_found(run, passes):

@@ -138,6 +138,11 @@ def test_the_queue_is_read_by_name(monkeypatch):
     assert active([ended]) is None
 
 
+def test_jobs_of_others_with_odd_names_do_not_matter(monkeypatch):
+    answer(monkeypatch, "1|RUNNING|1:00|None|two\nlines|of it\n7\n2|PENDING|0:00|None|\ufffd\n")
+    assert list(read_queue()) == ["two", "\ufffd"]
+
+
 def test_a_silent_controller_is_said_to_be_so(monkeypatch):
     answer(monkeypatch, "", code=1, stderr="x\nUnable to contact slurm controller\n")
     with pytest.raises(QueueError, match="^Unable to contact slurm controller$"):

@@ -13,6 +13,7 @@ from vireid.analysis.style import COLORS, DOUBLE, drawn, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
 
 METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
 MARKERS = "os^DvPX*<>"
@@ -46,37 +47,39 @@ def draw_scatter(points: Sequence[Point], path: Path, *, protocol: str, over: st
     title = protocol + ("; bars: std over runs" if any(p.runs > 1 for p in points) else "")
     with drawn(path, DOUBLE, 2.9 + 0.17 * lines) as figure:
         for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
-            _draw_panel(axes, points, labels, metric=metric, over=over)
-        handles, _ = figure.axes[0].get_legend_handles_labels()
+            handles = _draw_panel(axes, points, metric=metric, over=over)
         style = {"ncols": columns, "title": title, "frameon": False}
         figure.legend(handles, labels, loc="outside upper center", **style)
 
 
 def _draw_panel(
-    axes: Axes, points: Sequence[Point], labels: Sequence[str], *, metric: str, over: str
-) -> None:
+    axes: Axes, points: Sequence[Point], *, metric: str, over: str
+) -> list[ErrorbarContainer]:
+    """Draws a mark for each network, and returns them in that order."""
     label, cost_of = AXES[over]
     at = [cost_of(point.cost) for point in points]
     names = list(dict.fromkeys(point.cost.subject.name for point in points))
-    for i, (x, point) in enumerate(zip(at, points, strict=True)):
+    marks = [
         axes.errorbar(
             x,
             point.mean[metric],
             yerr=point.std[metric] if point.runs > 1 else None,
             fmt=MARKERS[i % len(MARKERS)],
             color=COLORS[names.index(point.cost.subject.name) % len(COLORS)],
-            label=labels[i],
             markersize=7,
             markeredgecolor="black",
             markeredgewidth=0.5,
             capsize=3,
         )
+        for i, (x, point) in enumerate(zip(at, points, strict=True))
+    ]
     if min(at) > 0 and max(at) / min(at) > FAR_APART:
         axes.set_xscale("log")
     axes.margins(0.12, 0.15)
     axes.set_xlabel(label + _conditions(points[0].cost, over))
     axes.set_ylabel(METRICS[metric])
     tidy(axes)
+    return marks
 
 
 def _conditions(cost: Cost, over: str) -> str:

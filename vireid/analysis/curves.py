@@ -14,6 +14,7 @@ from vireid.evaluation.report import read_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 NOT_PLOTTED = {"epoch", "steps", "lr", "seconds", "wait_share", "peak_memory_mib"}
 GRADIENT = "gradient norm"
@@ -106,13 +107,15 @@ def draw_learning_curves(
     down = -(-len(panels) // across)
     with drawn(path, min(DOUBLE, 3.6 * across), 0.4 + 1.6 * down) as figure:
         fields = figure.subplots(down, across, squeeze=False).flatten()
-        for axes, (panel, members) in zip(fields, panels.items(), strict=False):
+        lines = [
             _draw_panel(axes, panel, members, runs)
+            for axes, (panel, members) in zip(fields, panels.items(), strict=False)
+        ]
         for axes in fields[len(panels) :]:
             axes.remove()
         if several:
-            lines = fields[0].get_legend_handles_labels()
-            figure.legend(*lines, loc="outside upper center", ncols=3, frameon=False)
+            style: dict[str, Any] = {"loc": "outside upper center", "ncols": 3, "frameon": False}
+            figure.legend(lines[0], list(runs), **style)
 
 
 def _chosen(runs: Mapping[str, Sequence[Row]], terms: Sequence[str]) -> list[str]:
@@ -128,24 +131,26 @@ def _chosen(runs: Mapping[str, Sequence[Row]], terms: Sequence[str]) -> list[str
 
 def _draw_panel(
     axes: Axes, panel: str, members: Mapping[str, str], runs: Mapping[str, Sequence[Row]]
-) -> None:
+) -> list[Line2D]:
+    """Draws a line for each member of a panel, or for each run, and returns them."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     several = len(runs) > 1
-    lines = [
+    rows_of = [
         (title if several else label, [row for row in history if column in row], column)
         for title, history in runs.items()
         for label, column in members.items()
     ]
-    for number, (label, rows, column) in enumerate(lines):
+    lines = [
         axes.plot(
             [row["epoch"] for row in rows],
             [row[column] for row in rows],
-            label=label,
             marker="o" if len(rows) == 1 else None,
             markersize=3,
             **line_style(number),
-        )
+        )[0]
+        for number, (_, rows, column) in enumerate(rows_of)
+    ]
     tidy(axes)
     axes.set_title("\n".join(textwrap.wrap(panel, 32 if several else 40)), loc="left")
     axes.set_xlabel("epoch")
@@ -158,7 +163,9 @@ def _draw_panel(
     else:
         axes.set_ylim(0, 1 if panel.startswith("accuracy") else 1.05 * axes.dataLim.ymax or 1)
     if not several and len(lines) > 1:
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1.03), frameon=False)
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1.03)}
+        axes.legend(lines, [label for label, *_ in rows_of], frameon=False, **place)
+    return lines
 
 
 def draw_cmc(runs: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
@@ -186,14 +193,11 @@ def draw_cmc(runs: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) ->
 
 
 def _draw_cmc_panel(axes: Axes, protocol: str, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    for number, (name, entry) in enumerate(entries.items()):
-        cmc = entry["cmc"][:RANKS]
-        axes.plot(
-            range(1, len(cmc) + 1),
-            [100 * value for value in cmc],
-            label=f"{name} ({100 * entry['mean']['rank1']:.1f} %)",
-            **line_style(number),
-        )
+    names = [f"{name} ({100 * entry['mean']['rank1']:.1f} %)" for name, entry in entries.items()]
+    lines = []
+    for number, entry in enumerate(entries.values()):
+        cmc = [100 * value for value in entry["cmc"][:RANKS]]
+        lines += axes.plot(range(1, len(cmc) + 1), cmc, **line_style(number))
     tidy(axes)
     axes.set_title(protocol, loc="left")
     axes.set_xlabel("rank")
@@ -201,4 +205,5 @@ def _draw_cmc_panel(axes: Axes, protocol: str, entries: Mapping[str, Mapping[str
     axes.set_ylim(0, 100)
     axes.set_xlim(left=1)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False, loc="lower right", title="rank-1", alignment="left")
+    style: dict[str, Any] = {"loc": "lower right", "title": "rank-1", "alignment": "left"}
+    axes.legend(lines, names, frameon=False, **style)

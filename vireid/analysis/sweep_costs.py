@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 from vireid.analysis.complexity import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.config.load import flatten, to_dict
 from vireid.engine.sweep import Run
-from vireid.errors import UsageError
+from vireid.errors import VireidError
 from vireid.models.build import build_model
 from vireid.models.retrieval import retrieval_model
 
@@ -75,9 +75,9 @@ def deployed_cost(cfg: CfgNode) -> Cost | None:
     try:
         model, _ = build_model(cfg, CLASSES, load_weights=False)
         network = retrieval_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
-    except UsageError:  # its runs have failed with the same message
+        macs = count_macs(network, *example_batch(cfg.INPUT.SIZE)).total
+    except (VireidError, RuntimeError):  # its runs have failed with the same message
         return None
-    macs = count_macs(network, *example_batch(cfg.INPUT.SIZE)).total
     return Cost(unique_parameters(network), macs * (2 if cfg.TEST.FLIP else 1))
 
 

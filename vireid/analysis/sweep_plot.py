@@ -17,6 +17,7 @@ from vireid.config.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
 
 METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -46,8 +47,10 @@ def _draw_line(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
     with drawn(path, width, 0.6 + sum(heights)) as figure:
         rows = figure.subplots(len(heights), 2, squeeze=False, sharex=True, height_ratios=heights)
         for axes, (metric, name) in zip(rows[0], METRICS.items(), strict=True):
-            for i, protocol in enumerate(protocols_in(values)):
+            marks = [
                 _draw_series(axes, sweep, values, (protocol, metric), i)
+                for i, protocol in enumerate(protocols_in(values))
+            ]
             axes.set_ylabel(name)
         for axes, (part, name) in zip(rows[1] if costs else (), SPENT.items(), strict=False):
             _draw_bars(axes, [_spent(costs, cell.name, part) for cell in sweep.cells])
@@ -58,23 +61,23 @@ def _draw_line(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
             axes.set_xlim(-0.5, len(axis.labels) - 0.5)
         for axes in rows[0]:
             axes.grid(alpha=0.3)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
         title = "mean ± standard deviation over runs; dots: single runs"
         style = {"ncols": 4, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
-        figure.legend(handles, labels, loc="outside upper center", **style)
+        figure.legend(marks, protocols_in(values), loc="outside upper center", **style)
 
 
-def _draw_series(axes: Axes, sweep: Sweep, values: Values, column: tuple[str, str], i: int) -> None:
+def _draw_series(
+    axes: Axes, sweep: Sweep, values: Values, column: tuple[str, str], i: int
+) -> ErrorbarContainer:
     spreads, count = means(values), len(protocols_in(values))
     shift = DODGE * (i - (count - 1) / 2)
     keys = {at: (cell.name, *column) for at, cell in enumerate(sweep.cells)}
     shown = {at: spreads[key] for at, key in keys.items() if key in spreads}
     color = COLORS[i % len(COLORS)]
-    axes.errorbar(
+    mark = axes.errorbar(
         [at + shift for at in shown],
         [spread.mean for spread in shown.values()],
         yerr=[spread.std or 0.0 for spread in shown.values()],
-        label=column[0],
         color=color,
         marker=MARKERS[i % len(MARKERS)],
         linestyle=STYLES[i % len(STYLES)] if _is_numeric(sweep.axes[0]) else "none",
@@ -86,6 +89,7 @@ def _draw_series(axes: Axes, sweep: Sweep, values: Values, column: tuple[str, st
         points = [100 * value for value in values[keys[at]].values()]
         beside = [at + shift + DODGE / 3] * len(points)
         axes.plot(beside, points, ".", color=color, alpha=0.6, markersize=4)
+    return mark
 
 
 def _draw_bars(axes: Axes, numbers: Sequence[float | None]) -> None:

@@ -67,7 +67,7 @@ class Table:
             line = [*labels, str(runs), *self._cost(labels)]
             for column in self.columns:
                 text = self._text(scores.get(column), runs, plus_minus)
-                is_best = column in scores and self._mean(scores[column]) == best[column]
+                is_best = column in scores and self._rank(scores[column]) == best[column]
                 line.append(bold.format(text) if is_best else text)
             lines.append(line)
         return lines
@@ -80,12 +80,16 @@ class Table:
             return [NOTHING] * len(COSTS)
         return [f"{cost.parameters / 1e6:.2f}", f"{cost.macs / 1e6:,.1f}"]
 
-    def _best(self, column: Column) -> str | None:
-        """The highest mean as it is shown; there is none among differences."""
+    def _best(self, column: Column) -> tuple[int, str] | None:
+        """The highest of the means over the most runs; there is none among differences."""
         found = [scores[column] for _, scores in self.rows if column in scores]
         if self.signed or len(found) < 2:
             return None
-        return self._mean(max(found, key=lambda score: score.mean))
+        return self._rank(max(found, key=lambda score: (score.n, score.mean)))
+
+    def _rank(self, score: Spread) -> tuple[int, str]:
+        """What makes two scores equally good: as many runs, and the mean as it is shown."""
+        return score.n, self._mean(score)
 
     def _mean(self, score: Spread) -> str:
         return f"{score.mean:+.2f}" if self.signed else f"{score.mean:.2f}"
@@ -111,7 +115,8 @@ def tables(sweep: Sweep, values: Values, costs: Costs | None = None) -> tuple[Ta
     protocols = protocols_in(values)
     scored = tuple((protocol, metric) for protocol in protocols for metric in METRICS)
     costs = costs or {}
-    note = f"Per cent: mean ± population standard deviation over {over}; the best mean is bold."
+    best = "the best mean over the most runs is bold"
+    note = f"Per cent: mean ± population standard deviation over {over}; {best}."
     absolute = Table(
         f"{note} {NOTE}" if costs else note,
         titles,

@@ -38,15 +38,20 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Runs in and beneath folders: those that have results, and those beneath that have none yet.
 
     A folder with results counts as it is, and so does one without any run beneath, whose results
-    will be missed by name.
+    will be missed by name. Each run counts once, by whichever paths it was named.
     """
-    runs, unfinished = [], []
+    runs: dict[Path, Path] = {}  # by their real paths
+    unfinished: dict[Path, Path] = {}
     for folder in folders:
         beneath = [] if (folder / RESULTS).is_file() else sorted(folder.rglob(CONFIG))
         found = [config.parent for config in beneath if config.parent != folder]
-        runs += [run for run in found if (run / RESULTS).is_file()] or [folder]
-        unfinished += [run for run in found if not (run / RESULTS).is_file()]
-    return runs, unfinished
+        finished = [run for run in found if (run / RESULTS).is_file()] or [folder]
+        for run in finished:
+            runs.setdefault(run.resolve(), run)
+        for run in found:
+            if run not in finished:
+                unfinished.setdefault(run.resolve(), run)
+    return list(runs.values()), list(unfinished.values())
 
 
 def table_rows(runs: Sequence[Path]) -> list[Row]:
@@ -57,7 +62,7 @@ def table_rows(runs: Sequence[Path]) -> list[Row]:
             they were not scored alike; names the run.
     """
     recipes: dict[Path, dict[Path, dict[str, Any]]] = {}
-    for run in dict.fromkeys(run.resolve() for run in runs):
+    for run in (run.resolve() for run in runs):
         results = read_results(run / RESULTS)["protocols"]
         recipes.setdefault(recipe_of(run), {})[run] = results
     rows = []

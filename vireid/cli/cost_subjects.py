@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,11 @@ from yacs.config import CfgNode
 from vireid.analysis.complexity import unique_parameters
 from vireid.analysis.cost import Mirrored, Subject
 from vireid.analysis.cost_scores import group
-from vireid.analysis.table import find_runs
 from vireid.cli.common import read_config
+from vireid.cli.sources import finished_runs, run_config
 from vireid.data.build import expected_identities
 from vireid.engine.features import gallery_exit
 from vireid.engine.score import read_trained, trained_model
-from vireid.errors import CheckpointError
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
 from vireid.models.retrieval import retrieval_model
@@ -66,11 +64,9 @@ def of_runs(args: argparse.Namespace) -> list[Measured]:
         CheckpointError: no run folder, or its checkpoint is missing, damaged or of another network.
         UsageError: an option is wrong, a network has no such exit, or a recipe has several.
     """
-    folders, unfinished = find_runs([Path(word) for word in args.run])
-    if unfinished:
-        print(f"left out, without results yet: {', '.join(map(str, unfinished))}", file=sys.stderr)
+    folders = finished_runs([Path(word) for word in args.run])
     found = []
-    for recipe in group({run: _config_of(run, args.overrides) for run in folders}):
+    for recipe in group({run: run_config(run, args.overrides) for run in folders}):
         run, cfg = next(iter(recipe.runs.items()))
         path, checkpoint = read_trained(cfg, run)
         model = trained_model(cfg, checkpoint, path)
@@ -81,13 +77,6 @@ def of_runs(args: argparse.Namespace) -> list[Measured]:
         subjects = _subjects(recipe.name, cfg, model, args.exits, trained)
         found += [Measured(subject, cfg, data) for subject in subjects]
     return found
-
-
-def _config_of(run: Path, overrides: Sequence[str]) -> CfgNode:
-    config = run / "config.yaml"
-    if not config.is_file():
-        raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
-    return read_config(config, overrides)
 
 
 def _subjects(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vireid.analysis.report_page import page
 from vireid.analysis.run_files import read_run
-from vireid.analysis.table import find_runs
 from vireid.cli.common import parser, tool
+from vireid.cli.sources import add_runs, finished_runs
 from vireid.errors import UsageError
 from vireid.evaluation.output import replace_file, require_target
 
@@ -18,22 +18,13 @@ from vireid.evaluation.output import replace_file, require_target
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/report.py --help``."""
     line = parser(__doc__, "python tools/report.py runs/sysu/seed* --out report.html")
-    line.add_argument(
-        "runs",
-        type=Path,
-        nargs="+",
-        metavar="RUN_DIR",
-        help="folders of finished runs, or folders that hold some, at any depth",
-    )
+    add_runs(line)
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html")
     args = line.parse_args(sys.argv[1:] if arguments is None else arguments)
     if args.out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {args.out}: name a .html file")
     require_target(args.out)
-    folders, unfinished = find_runs(args.runs)
-    if unfinished:
-        print(f"left out, without results yet: {', '.join(map(str, unfinished))}", file=sys.stderr)
-    folders = list({folder.resolve(): folder for folder in folders}.values())
+    folders = finished_runs(args.runs)
     text = page([read_run(folder) for folder in folders])
     replace_file(args.out, lambda file: file.write(text.encode()))
     kind = "run" if len(folders) == 1 else "runs"

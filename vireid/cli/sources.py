@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vireid.analysis.table import find_runs
 from vireid.cli.common import read_config
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.files import read_features
@@ -21,16 +24,41 @@ def is_run(path: Path) -> bool:
     return path.is_dir() and not any(path.glob("*_cam1.mat"))
 
 
+def add_runs(line: argparse.ArgumentParser) -> None:
+    """The argument of tools that take any number of finished runs."""
+    line.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN_DIR",
+        help="folders of finished runs, or folders that hold some, at any depth",
+    )
+
+
+def finished_runs(folders: Sequence[Path]) -> list[Path]:
+    """The runs in and beneath folders; says which ones are left out for want of results."""
+    runs, unfinished = find_runs(folders)
+    if unfinished:
+        print(f"left out, without results yet: {', '.join(map(str, unfinished))}", file=sys.stderr)
+    return runs
+
+
+def require_run(run: Path) -> None:
+    """Raises :class:`CheckpointError` unless the folder holds a run."""
+    if not run.is_dir():
+        raise CheckpointError(f"there is no run folder {run}: train one, or name another")
+    if not (run / "config.yaml").is_file():
+        raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
+
+
 def run_config(run: Path, overrides: Sequence[str] = ()) -> CfgNode:
     """A run's configuration, with what the user changed.
 
     Raises:
         CheckpointError: the folder holds no run.
     """
-    config = run / "config.yaml"
-    if not config.is_file():
-        raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
-    return read_config(config, overrides)
+    require_run(run)
+    return read_config(run / "config.yaml", overrides)
 
 
 def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") -> FeatureSet:
@@ -80,9 +108,11 @@ def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:
             )
         return list(titles)
     whole = [path.resolve() for path in paths]
-    parts = [(path.with_suffix("") if path.suffix == ".npz" else path).parts for path in whole]
-    if len(set(parts)) < len(parts):
+    if len(set(whole)) < len(whole):
         raise UsageError(f"{' '.join(map(str, paths))}: one of these is named twice")
+    parts = [(path.with_suffix("") if path.suffix == ".npz" else path).parts for path in whole]
+    if len(set(parts)) < len(parts):  # a folder and a file beside it
+        parts = [path.parts for path in whole]
     named = all(re.fullmatch(r"(seed|split)\d+", part[-1]) is None for part in parts)
     for length in range(1 if named else 2, max(map(len, parts)) + 1):
         ends = ["/".join(part[-length:]) for part in parts]

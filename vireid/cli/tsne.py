@@ -24,7 +24,7 @@ from vireid.analysis.tsne import (
 )
 from vireid.analysis.tsne_plot import MOST_NUMBERED, draw_panels
 from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, seed_number, tool
-from vireid.cli.sources import read_sets, titles_of
+from vireid.cli.sources import read_sets, require_run, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # --compare takes every word that follows, so options after it end up among its paths.
     others = list(takewhile(lambda word: not is_key(word), args.compare))
     overrides = args.overrides + args.compare[len(others) :] + device_override(args.device)
+    if args.run:
+        require_run(args.run)
     paths = [args.run or args.features, *map(Path, others)]
     titles = titles_of(paths, args.titles)
     points = args.out.with_suffix(".csv")

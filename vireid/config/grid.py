@@ -81,6 +81,8 @@ def name_problems(cells: Sequence[Cell]) -> Iterator[str]:
             yield f"{label} is there twice"
         elif name in seen:
             yield f"{label} and {seen[name]} would share the folder {cell.name}: change a label"
+        elif not label.isprintable():
+            yield f"the label {label!r} has characters that no table can print: choose another"
         elif not name or re.fullmatch(r"(seed|split)\d+", name):
             yield f"the label {label!r} makes no folder's name: choose another"
         elif len(name.encode()) > LONGEST_NAME:

@@ -95,8 +95,11 @@ def run_features(
     _require_one_exit(cfg)
     wanted = _Wanted.of(cfg, run, split, protocols)
     path = run / wanted.name
-    if path.exists() and read_source(path) == wanted.source:
+    source = read_source(path)
+    if source == wanted.source:
         return RunFeatures(read_features(path), wanted.splits, path)
+    if source is None:
+        _require_no_features(path)
     features = wanted.extract(cfg)
     try:
         write_features(path, features, source=wanted.source)
@@ -160,6 +163,19 @@ class _Wanted:
                 f"{splits.root}: no {self.split} image; DATA.SPLIT train holds some out"
             )
         return records
+
+
+def _require_no_features(path: Path) -> None:
+    """Somebody else's features are not overwritten; half a file is nobody's."""
+    if path.exists():
+        try:
+            read_features(path)
+        except DataError:
+            return
+        raise UsageError(
+            f"{path} does not tell what its features were made of, so they may not be this run's: "
+            "move it elsewhere, or name it in place of the run"
+        )
 
 
 def _require_one_exit(cfg: CfgNode) -> None:

@@ -56,7 +56,11 @@ def read_queue() -> dict[str, list[Entry]]:
     command = ["squeue", "--noheader", "--states=all", f"--user={os.getuid()}"]
     try:
         done = subprocess.run(
-            [*command, f"--format={FIELDS}"], capture_output=True, text=True, timeout=TIMEOUT
+            [*command, f"--format={FIELDS}"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",  # other people's names of jobs
+            timeout=TIMEOUT,
         )
     except FileNotFoundError:
         raise QueueError("there is no squeue here: is this a Slurm machine?") from None
@@ -67,8 +71,8 @@ def read_queue() -> dict[str, list[Entry]]:
         raise QueueError(told[-1])
     found: dict[str, list[Entry]] = {}
     for line in done.stdout.splitlines():
-        job_id, state, time, reason, name = line.split("|", 4)
-        if job_id.isdigit():  # others are of arrays and of several parts
+        job_id, state, time, reason, name = (*line.split("|", 4), "", "", "", "")[:5]
+        if name and job_id.isdigit():  # others are of arrays, of several parts, or half a name
             found.setdefault(name, []).append(Entry(job_id, state, _seconds(time), reason))
     return {name: sorted(jobs, key=lambda job: int(job.job_id)) for name, jobs in found.items()}
 
