@@ -68,10 +68,12 @@ def test_agw_as_in_its_paper_differs_in_the_blocks_alone():
 COUNTS = {
     "components": (4, 3),
     "demo_components": (4, 3),
+    "demo_depth": (6, 3),
     "granularities": (7, 3),
     "input_size": (5, 3),
     "losses": (6, 3),
     "relations": (7, 3),
+    "roadscene_agw": (3, 1),
     "roadscene_components": (4, 3),
     "roadscene_depth": (6, 3),
     "roadscene_sampler": (3, 1),
