@@ -87,6 +87,9 @@ class Batch:
         return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
+BRANCH = "branch"  # how the names of branches' heads begin, before their number
+
+
 @dataclass(frozen=True, slots=True)
 class HeadOutput:
     """What one head says of a batch.
@@ -123,12 +126,14 @@ class ModelOutput:
     """Every head's output by its name, in training and in evaluation alike.
 
     Args:
-        heads: ``deep``, and the shallow students that the network has.
+        heads: ``deep``, and the shallow students or the branches that the network has.
         parts: one per granularity; none without part features.
+        teacher: what a frozen teacher says of the same images, where there is one.
     """
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
     parts: tuple[PartOutput, ...] = ()
+    teacher: ModelOutput | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> ModelOutput:
         """The same outputs with ``change`` applied to every tensor."""
@@ -140,7 +145,12 @@ class ModelOutput:
             PartOutput(change(part.embedding), change(part.feature), change(part.logits))
             for part in self.parts
         )
-        return ModelOutput(heads, parts)
+        return ModelOutput(heads, parts, self.teacher.map(change) if self.teacher else None)
+
+    @property
+    def branches(self) -> list[HeadOutput]:
+        """Heads of the branches, in their order; none of a network without."""
+        return [head for name, head in self.heads.items() if name.startswith(BRANCH)]
 
     @property
     def deep(self) -> HeadOutput:

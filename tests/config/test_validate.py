@@ -3,8 +3,8 @@ from yacs.config import CfgNode
 
 from tests.helpers import problems_of, value_of
 from vireid.config import apply_overrides, load_config
-from vireid.config.validate import CHOICES as NAMES
-from vireid.config.validate import RULES as CHECKED
+from vireid.config.rules import CHOICES as NAMES
+from vireid.config.rules import RULES as CHECKED
 from vireid.config.validate import trained_exits
 from vireid.errors import UsageError
 

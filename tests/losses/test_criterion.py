@@ -57,7 +57,13 @@ def expected_terms(output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]
 
 def test_every_configured_loss_has_a_term():
     assert set(TERMS) == set(WEIGHTS)
-    assert set(default_config().LOSS) == {*TERMS, "PART_IDENTITY", "PART_TRIPLET", "SDM"}
+    assert set(default_config().LOSS) == {
+        *TERMS,
+        "PART_IDENTITY",
+        "PART_TRIPLET",
+        "SDM",
+        "BRANCH_IDENTITY",
+    }
 
 
 def test_total_is_the_weighted_sum_of_the_unweighted_terms():

@@ -12,6 +12,7 @@ from vireid.data.build import build_train_loader
 from vireid.engine.device import compile_stages, resolve_precision
 from vireid.engine.distributed import World
 from vireid.engine.schedule import Schedule
+from vireid.engine.teacher import Teacher
 from vireid.engine.train import Trainer
 from vireid.losses.build import build_criterion
 from vireid.losses.criterion import Criterion
@@ -58,10 +59,18 @@ def build_schedule(cfg: CfgNode) -> Schedule:
 
 
 def build_trainer(
-    cfg: CfgNode, model: ReidModel, splits: Splits, *, device: torch.device, world: World
+    cfg: CfgNode,
+    model: ReidModel,
+    splits: Splits,
+    *,
+    device: torch.device,
+    world: World,
+    teacher: Teacher | None = None,
 ) -> Trainer:
     """Everything that one training step touches, on ``device``.
 
+    Args:
+        teacher: see :func:`~vireid.engine.teacher.load_teacher`.
     Raises:
         DataError: fewer identities than a batch needs.
         UsageError: options that this machine or this number of processes cannot serve.
@@ -70,11 +79,17 @@ def build_trainer(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
     model.to(device)
+    if teacher is not None:
+        teacher.network.to(device)
     criterion = build_criterion(cfg).to(device)
     optimizer = build_optimizer(cfg, model, criterion)
+    if cfg.COMPILE:
+        networks = [model] if teacher is None else [model, teacher.network.model]
+        compile_stages([s for network in networks for s in _stages(network)], device)
     return Trainer(
         model=model,
         network=_wrap(cfg, model, splits, device, world),
+        teacher=teacher,
         criterion=criterion,
         optimizer=optimizer,
         schedule=build_schedule(cfg),
@@ -90,12 +105,14 @@ def build_trainer(
     )
 
 
+def _stages(model: ReidModel) -> list[nn.Module]:
+    backbone = model.backbone
+    return [*backbone.visible, *backbone.infrared, *backbone.shared]
+
+
 def _wrap(
     cfg: CfgNode, model: ReidModel, splits: Splits, device: torch.device, world: World
 ) -> nn.Module:
-    if cfg.COMPILE:
-        backbone = model.backbone
-        compile_stages([*backbone.visible, *backbone.infrared, *backbone.shared], device)
     if world.size == 1:
         return model
     if cfg.MODEL.SYNC_BN and device.type == "cuda":

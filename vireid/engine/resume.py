@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 from vireid.config.load import flatten, load_config, to_dict
 from vireid.engine.checkpoint import load_checkpoint
 from vireid.engine.run import BEST, LAST, run_folder
+from vireid.engine.teacher import Teacher
 from vireid.engine.train import Progress
 from vireid.errors import CheckpointError, UsageError
 from vireid.structures import Splits
@@ -34,7 +35,14 @@ HARMLESS = (
 # Where the weights came from: the checkpoint's take their place.
 WITHOUT_EFFECT = ("MODEL.PRETRAINED", "MODEL.GEM_P")
 # What the sums and the batches of an epoch depend on: fixed until the epoch ends.
-FIXED_WITHIN_EPOCH = ("LOSS.", "MODEL.SDM.", "SAMPLER.", "SEED")
+FIXED_WITHIN_EPOCH = (
+    "LOSS.",
+    "MODEL.SDM.",
+    "SAMPLER.",
+    "SEED",
+    "DISTILL.",
+    "TEACHER.POSTERIOR",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,26 @@ def check_same_data(checkpoint: Mapping[str, Any], splits: Splits, data: str, pa
             f"{checkpoint['data'][:12]}, here {data[:12]}): set DATA.ROOT to its data, or start a "
             "new run with MODEL.PRETRAINED"
         )
+
+
+def teacher_changes(
+    checkpoint: Mapping[str, Any], teacher: Teacher | None, path: Path
+) -> list[str]:
+    """A line about a teacher with other weights than the one that taught so far, if it has.
+
+    Raises:
+        UsageError: it has, and an epoch is under way.
+    """
+    before, now = checkpoint.get("teacher", ""), teacher.digest if teacher else ""
+    if before == now:
+        return []
+    line = f"teacher (weights) {before[:12] or 'none'} → {now[:12] or 'none'}"
+    if checkpoint["progress"]["step"]:
+        raise UsageError(
+            f"{path} was saved within an epoch, whose teacher must stay as it is ({line}): put the "
+            "one of the checkpoint back into TEACHER.WEIGHTS, and change it after the epoch's end"
+        )
+    return [f"changed since the checkpoint: {line}"]
 
 
 def settle_best(progress: Progress, start: Start) -> None:

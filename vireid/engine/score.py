@@ -16,7 +16,7 @@ from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
-from vireid.engine.checkpoint import load_checkpoint, load_model
+from vireid.engine.checkpoint import load_model, load_trained
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.extract import labels_of
 from vireid.engine.features import (
@@ -26,7 +26,7 @@ from vireid.engine.features import (
     untrained_features,
 )
 from vireid.engine.run import BEST, LAST
-from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.errors import DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
 from vireid.evaluation.gallery import Permutations, read_permutations, require_complete
 from vireid.evaluation.output import require_target
@@ -95,13 +95,7 @@ def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
         CheckpointError: missing, damaged, or saved before the first epoch ended.
     """
     path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
-    checkpoint = load_checkpoint(path)
-    epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
-    if epoch == 0:
-        raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
-    if step:
-        log.warning("%s was saved within epoch %d: its training is not finished", path, epoch + 1)
-    return path, checkpoint
+    return path, load_trained(path)
 
 
 def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> ReidModel:
