@@ -22,7 +22,8 @@ from yacs.config import CfgNode
 
 from vireid.analysis.complexity import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.analysis.latency import measure_latency, median_ratio
-from vireid.cli.common import read_config, tool
+from vireid.cli.common import tool
+from vireid.cli.sources import run_config
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
 from vireid.engine.features import features_of, mixed
@@ -33,7 +34,6 @@ from vireid.engine.score import (
     records_of,
     trained_model,
 )
-from vireid.errors import CheckpointError
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.report import summarise
 from vireid.models.reid_model import ReidModel
@@ -101,13 +101,10 @@ def print_crossings(names: Sequence[str], score: Callable[[str, str], Scores]) -
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads a run, extracts every exit once, and prints."""
     args = _parse(arguments)
-    config = args.run / "config.yaml"
-    if not config.is_file():
-        raise CheckpointError(f"{args.run} is not a run folder: it has no config.yaml")
     words = ["TEST.PROTOCOLS", args.protocol] if args.protocol else []
     # Exits are chosen here, whatever the run scores itself.
     every = ["TEST.EXIT", "deep", "TEST.GALLERY_EXIT", "", "TEST.EMBED", "global+parts"]
-    cfg = read_config(config, [*args.overrides, *words, *every])
+    cfg = run_config(args.run, [*args.overrides, *words, *every])
     path, checkpoint = read_trained(cfg, args.run)
     model = trained_model(cfg, checkpoint, path).eval()
     prepare_data(cfg)

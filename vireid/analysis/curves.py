@@ -205,5 +205,5 @@ def _draw_cmc_panel(axes: Axes, protocol: str, entries: Mapping[str, Mapping[str
     axes.set_ylim(0, 100)
     axes.set_xlim(left=1)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    style: dict[str, Any] = {"loc": "lower right", "title": "rank-1", "alignment": "left"}
+    style: dict[str, Any] = {"loc": "best", "title": "rank-1", "alignment": "left"}
     axes.legend(lines, names, frameon=False, **style)

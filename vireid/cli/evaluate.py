@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, read_config, tool
-from vireid.errors import CheckpointError, UsageError
+from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.sources import run_config
+from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.scoring import score_features
 
@@ -122,9 +123,6 @@ def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str])
             raise UsageError(
                 f"{option} goes with --features; a run reads these files from its data set's folder"
             )
-    config = args.run / "config.yaml"
-    if not config.is_file():
-        raise CheckpointError(f"{args.run} is not a run folder: it has no config.yaml")
     chosen = {
         "DATA.DATASET": args.dataset,
         "DATA.ROOT": args.root,
@@ -135,4 +133,4 @@ def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str])
     }
     overrides = overrides + device_override(args.device)
     overrides += [word for key, value in chosen.items() if value for word in (key, value)]
-    score_run(read_config(config, overrides), run=args.run, out=args.out)
+    score_run(run_config(args.run, overrides), run=args.run, out=args.out)

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.common import OVERRIDES_HELP, device_override, parser, read_config, tool
+from vireid.cli.common import OVERRIDES_HELP, device_override, parser, tool
+from vireid.cli.sources import run_config
 from vireid.engine.save_features import SPLITS, save_features
-from vireid.errors import CheckpointError
 
 
 @tool
@@ -21,8 +21,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
     args = line.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
-    config = args.run / "config.yaml"
-    if not config.is_file():
-        raise CheckpointError(f"{args.run} is not a run folder: it has no config.yaml")
-    cfg = read_config(config, args.overrides + device_override(args.device))
+    cfg = run_config(args.run, args.overrides + device_override(args.device))
     save_features(cfg, run=args.run, split=args.split, out=args.out)
