@@ -7,6 +7,7 @@ below are choices of this project, and results with them are not the authors'.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 import torch
@@ -91,11 +92,13 @@ class SDCBackbone(nn.Module):
             DenseUnit(channels, width, layers=plan.layers, joined=plan.joined)
             for channels, width in zip(self.stage_channels, plan.widths, strict=False)
         ]
-        stages = [conv_norm_relu(3, plan.stem), *units]
-        pooled = [nn.Sequential(stage, nn.MaxPool2d(2)) for stage in stages]
-        if not last_pool:
-            pooled[-1] = nn.Sequential(stages[-1])
-        self.stages = nn.ModuleList(pooled)
+        self.stages = nn.ModuleList()
+        for number, module in enumerate([conv_norm_relu(3, plan.stem), *units], start=1):
+            # Names that no other stage has, so that a file of weights can hold all.
+            stage = nn.Sequential(OrderedDict({f"conv{number}": module}))
+            if number <= len(units) or last_pool:
+                stage.append(nn.MaxPool2d(2))
+            self.stages.append(stage)
         self.stage_strides = (2, 4, 8, 16, 32 if last_pool else 16)
 
     def forward(self, images: Tensor) -> Tensor:
