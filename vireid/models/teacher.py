@@ -31,8 +31,9 @@ class FrozenTeacher(nn.Module):
             raise ValueError(f"posterior {posterior!r} is unknown; choose one of {POSTERIORS}")
         if posterior != POSTERIORS[0] and model.branches is None:
             raise ValueError(f"posterior {posterior!r} needs branches, which this network has not")
-        self.model = model.requires_grad_(False).eval()
+        self.model = model.requires_grad_(False)
         self._posterior = posterior
+        self.eval()
 
     @torch.no_grad()
     def forward(self, images: Tensor, is_infrared: Tensor) -> ModelOutput:
