@@ -109,6 +109,11 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
     """The checkpoint, or the one that is a run folder's result."""
     text = cfg.TEACHER.WEIGHTS.replace("{SEED}", str(cfg.SEED))
     path = Path(text.replace("{TRIAL}", str(cfg.DATA.TRIAL))).expanduser()
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} does not exist: train the teacher first, or name another checkpoint or run "
+            "folder"
+        )
     if not path.is_dir():
         return path
     if not (path / "config.yaml").is_file():
