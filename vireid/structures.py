@@ -38,6 +38,9 @@ class ImageRecord:
     modality: Modality
 
 
+SPLITS = ("test", "val", "train")  # the groups of a data set's images, by name
+
+
 @dataclass(frozen=True, slots=True)
 class Splits:
     """A data set, read: which images train, which choose a model, which score it.

@@ -78,6 +78,17 @@ def parser(doc: str | None, example: str) -> argparse.ArgumentParser:
     )
 
 
+def add_options(line: argparse.ArgumentParser) -> None:
+    """``--device`` and the options that follow as ``KEY VALUE``, of tools that read a config."""
+    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+
+
+def add_figure(line: argparse.ArgumentParser) -> None:
+    """``--out`` of tools that draw."""
+    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+
+
 def seed_number(text: str) -> int:
     """What numpy's and scikit-learn's generators take; the type of a ``--seed`` argument."""
     if not text.isdecimal() or int(text) >= 2**32:

@@ -30,7 +30,7 @@ from vireid.analysis.cost import (
 from vireid.analysis.cost_plot import AXES, draw_scatter
 from vireid.analysis.cost_scores import Point, points, scored_protocols
 from vireid.analysis.style import require_figure
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.common import add_options, device_override, is_key, parser, tool
 from vireid.cli.cost_subjects import Measured, of_configs, of_runs
 from vireid.deploy.export import OneStream, require_packages, write_onnx
 from vireid.deploy.runtimes import RUNTIMES
@@ -95,8 +95,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     _add_measures(line)
     _add_scatter(line)
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    add_options(line)
     return _sorted_out(line.parse_intermixed_args(words))
 
 

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.common import OVERRIDES_HELP, device_override, parser, tool
+from vireid.cli.common import add_options, device_override, parser, tool
 from vireid.cli.sources import run_config
-from vireid.engine.save_features import SPLITS, save_features
+from vireid.engine.save_features import save_features
+from vireid.structures import SPLITS
 
 
 @tool
@@ -18,8 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder")
     line.add_argument("--split", choices=SPLITS, default="test", help="images to extract (test)")
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help="features.npz")
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    add_options(line)
     args = line.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
     cfg = run_config(args.run, args.overrides + device_override(args.device))
     save_features(cfg, run=args.run, split=args.split, out=args.out)

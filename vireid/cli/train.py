@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from vireid.analysis.curves import draw_run
 from vireid.analysis.table import as_markdown, table_rows
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, read_config, tool
+from vireid.cli.common import add_options, device_override, is_key, parser, read_config, tool
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
 from vireid.engine.experiment import train_and_score
@@ -48,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="write how hard each loss term pulls at the backbone into metrics.csv; short for "
         "SOLVER.GRADIENT_NORMS true",
     )
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    add_options(line)
     args = line.parse_intermixed_args(
         _explicit_resume(sys.argv[1:] if arguments is None else arguments)
     )

@@ -23,12 +23,19 @@ from vireid.analysis.tsne import (
     write_points,
 )
 from vireid.analysis.tsne_plot import MOST_NUMBERED, draw_panels
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, seed_number, tool
+from vireid.cli.common import (
+    add_figure,
+    add_options,
+    device_override,
+    is_key,
+    parser,
+    seed_number,
+    tool,
+)
 from vireid.cli.sources import read_sets, require_run, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
-
-SPLITS = ("test", "val", "train")
+from vireid.structures import SPLITS
 
 
 @tool
@@ -82,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     first = line.add_mutually_exclusive_group(required=True)
     first.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     first.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no network")
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    add_figure(line)
     line.add_argument(
         "--compare",
         nargs="+",
@@ -100,6 +107,5 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
     line.add_argument("--perplexity", type=float, help="(30, or a third of the images)")
     line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    add_options(line)
     return line

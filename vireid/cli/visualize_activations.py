@@ -14,11 +14,18 @@ from pathlib import Path
 from vireid.analysis.activations import read_activations, require_maps, write_activations
 from vireid.analysis.activations_plot import draw_activations
 from vireid.analysis.style import require_figure
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, seed_number, tool
+from vireid.cli.common import (
+    add_figure,
+    add_options,
+    device_override,
+    is_key,
+    parser,
+    seed_number,
+    tool,
+)
 from vireid.cli.sources import run_config
 from vireid.errors import UsageError
-
-SPLITS = ("test", "val", "train")
+from vireid.structures import SPLITS
 
 
 @tool
@@ -59,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     source = line.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     source.add_argument("--maps", type=Path, metavar="FILE", help="maps kept beside a picture")
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    add_figure(line)
     line.add_argument(
         "--images",
         nargs="+",
@@ -70,6 +77,5 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument("--ids", type=int, default=2, help="identities drawn without --images (2)")
     line.add_argument("--seed", type=seed_number, default=0, help="of that choice (0)")
     line.add_argument("--split", choices=SPLITS, default="test", help="images (test)")
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    add_options(line)
     return line

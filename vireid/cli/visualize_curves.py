@@ -9,7 +9,7 @@ from typing import Any
 
 from vireid.analysis.curves import draw_cmc, draw_learning_curves, read_history
 from vireid.analysis.style import require_figure
-from vireid.cli.common import parser, tool
+from vireid.cli.common import add_figure, parser, tool
 from vireid.cli.sources import titles_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.report import read_results
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     line.prog += " curves"
     line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="run folders")
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    add_figure(line)
     line.add_argument("--kind", choices=("learning", "cmc"), default="learning", help="(learning)")
     line.add_argument(
         "--terms",

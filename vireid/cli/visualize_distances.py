@@ -12,12 +12,11 @@ from pathlib import Path
 
 from vireid.analysis.distances import distances, draw_distances
 from vireid.analysis.style import require_figure
-from vireid.cli.common import device_override, is_key, parser, tool
+from vireid.cli.common import add_figure, device_override, is_key, parser, tool
 from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
-
-SPLITS = ("test", "val", "train")
+from vireid.structures import SPLITS
 
 
 @tool
@@ -61,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="run folders or features.npz, one panel each; KEY VALUE behind them, for runs",
     )
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    add_figure(line)
     line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
     line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help="one for each panel")
     line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")

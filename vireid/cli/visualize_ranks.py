@@ -10,7 +10,15 @@ from pathlib import Path
 
 from vireid.analysis.ranks import WORST, choose_queries, describe, draw_lists
 from vireid.analysis.style import require_figure
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, seed_number, tool
+from vireid.cli.common import (
+    add_figure,
+    add_options,
+    device_override,
+    is_key,
+    parser,
+    seed_number,
+    tool,
+)
 from vireid.cli.evaluate import SPLITS_FOLDER
 from vireid.cli.sources import run_config
 from vireid.errors import DataError, UsageError
@@ -108,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     source = line.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     source.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no network")
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    add_figure(line)
     line.add_argument("--protocol", metavar="NAME", help="default of a run: its first")
     line.add_argument("--trial", type=int, default=1, help="gallery draw, from 1 (1)")
     line.add_argument("--top", type=int, help="gallery images shown (10, or all of fewer)")
@@ -134,6 +142,5 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="with --features: rand_perm_cam.mat of the official draw",
     )
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
+    add_options(line)
     return line

@@ -29,7 +29,6 @@ from vireid.evaluation.output import require_target
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet, ImageRecord, Splits
 
-SPLITS = ("test", "val", "train")
 # Options whose change makes other features of the same network; they name the file.
 NAMING = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "SOLVER.SELECT", "TEST.FLIP", "TEST.EXIT")
 NAMING += ("TEST.EMBED",)
