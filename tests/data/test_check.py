@@ -195,7 +195,7 @@ def test_identities_of_one_modality_are_named_and_the_first_twenty_shown():
         "2 identities have visible images only: 4, 9",
         "1 identity has infrared images only: 5",
     ]
-    (many,) = one_sided(records_of(dict.fromkeys(range(30), (1, 0))))
+    (many,) = one_sided(records_of({**dict.fromkeys(range(30), (1, 0)), 99: (1, 1)}))
     assert many.startswith("30 identities") and many.endswith("18, 19 …")
 
 
