@@ -24,7 +24,7 @@ from vireid.data.synthetic.vehicles.solids import Solid
 from vireid.data.synthetic.vehicles.vehicle import Vehicle
 from vireid.data.synthetic.vehicles.wheels import paint_wheel, tyre_solid
 
-GROUND, BODY, CABIN, TOP = range(4)  # levels
+GROUND, BODY = range(2)  # levels
 Ring = tuple[float, float, float]  # share of the length, height, width over the body's
 LOAD = (0.3, 1.0)  # of a truck, as shares of its length
 LOAD_HEIGHT = 1.28  # over the cab's
@@ -40,7 +40,7 @@ def solids_of(vehicle: Vehicle) -> list[Solid]:
     if model.kind == "truck":
         solids += load(vehicle)
     solids += mirrors(vehicle)
-    return solids + roof_solids(vehicle, level=TOP)
+    return solids + roof_solids(vehicle, level=BODY, unit=_cab(model.shape))
 
 
 def _points(shape: Shape, ring: Ring) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -50,13 +50,21 @@ def _points(shape: Shape, ring: Ring) -> tuple[tuple[float, ...], tuple[float, .
     return (shape.x(share), y, z), (shape.x(share), -y, z)
 
 
-def _hull(shape: Shape, rings: Sequence[Ring], level: int, colour: Rgb) -> tuple[Solid, list]:
+def _hull(
+    shape: Shape,
+    rings: Sequence[Ring],
+    colour: Rgb,
+    *,
+    level: int = BODY,
+    unit: np.ndarray | None = None,
+) -> tuple[Solid, list]:
     """A solid through lines across the body, and its quads between following ones.
 
     Quads begin at the left end of their first line.
     """
     ends = [_points(shape, ring) for ring in rings]
-    solid = Solid(level, np.mean([point for pair in ends for point in pair], axis=0))
+    inside = np.mean([point for pair in ends for point in pair], axis=0)
+    solid = Solid(level, inside, inside if unit is None else unit)
     quads = []
     for (left, right), (next_left, next_right) in pairwise(ends):
         quads.append((left, right, next_right, next_left))
@@ -64,6 +72,11 @@ def _hull(shape: Shape, rings: Sequence[Ring], level: int, colour: Rgb) -> tuple
     for side in (0, 1):
         solid.add([pair[side] for pair in ends], colour, shine=0.2)
     return solid, quads
+
+
+def _cab(shape: Shape) -> np.ndarray:
+    """Middle of all that is not a truck's load."""
+    return np.array([shape.x(0.5 * shape.end), 0.0, 0.5 * shape.height])
 
 
 def lower_body(vehicle: Vehicle) -> Solid:
@@ -79,7 +92,7 @@ def lower_body(vehicle: Vehicle) -> Solid:
         (shape.end + 0.006, 0.55 * (shape.base + shape.tail), 0.96),
         (shape.end, shape.base, 0.93),
     ]
-    solid, quads = _hull(shape, rings, BODY, vehicle.colour)
+    solid, quads = _hull(shape, rings, vehicle.colour, unit=_cab(shape))
     front = (quads[0][0], quads[0][1], quads[1][2], quads[1][3])
     back = (quads[6][3], quads[6][2], quads[5][1], quads[5][0])
     paint_hood(solid, vehicle, quads[2])
@@ -105,7 +118,7 @@ def cabin(vehicle: Vehicle) -> Solid:
         (shape.rear, shape.height, shape.tumble),
         (shape.boot, shape.belt, 0.98),
     ]
-    solid, quads = _hull(shape, rings, CABIN, vehicle.colour)
+    solid, quads = _hull(shape, rings, vehicle.colour, unit=_cab(shape))
     paint_windscreen(solid, vehicle, quads[0])
     if vehicle.model.kind not in ("truck",) and not vehicle.model.closed_sides:
         paint_glass(solid, vehicle, quads[2])
@@ -125,13 +138,13 @@ def load(vehicle: Vehicle) -> list[Solid]:
         (end, floor, 0.9),
         (end, shape.base, 0.9),
     ]
-    chassis, quads = _hull(shape, rings, GROUND, DARK)
+    chassis, quads = _hull(shape, rings, DARK, level=GROUND)
     back = (quads[2][3], quads[2][2], quads[2][1], quads[2][0])
     paint_rear(chassis, vehicle, back)
     for side in (1, -1):
         paint_wheel(chassis, vehicle, shape.axles[1], side, width=0.98)
     box: list[Ring] = [(start, floor, 1.0), (start, top, 1.0), (end, top, 1.0), (end, floor, 1.0)]
-    solid, faces = _hull(shape, box, BODY, (0.82, 0.82, 0.8))
+    solid, faces = _hull(shape, box, (0.82, 0.82, 0.8))
     paint_load(solid, vehicle, faces[2], (start, end), (floor, top))
     return [chassis, solid]
 
@@ -147,5 +160,7 @@ def mirrors(vehicle: Vehicle) -> list[Solid]:
     for side in (1, -1):
         low = np.array([x - 0.09, side * (y - 0.1), z - 0.07 * big])
         high = np.array([x + 0.09, side * (y + 0.1), z + 0.09 * big])
-        solids.append(cuboid(np.minimum(low, high), np.maximum(low, high), colour, level=CABIN))
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        # A unit of its own: the body hides the one on its far side.
+        solids.append(cuboid(low, high, colour, level=BODY, unit=(low + high) / 2))
     return solids

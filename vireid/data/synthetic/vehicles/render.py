@@ -128,7 +128,7 @@ def _paint(
     picture: Image.Image, solids: list[Solid], board: _Board, camera: RoadCamera, sun: np.ndarray
 ) -> None:
     draw, eye = ImageDraw.Draw(picture), board.eye
-    for solid in sorted(solids, key=lambda one: (one.level, -eye.away(one.inside))):
+    for solid in sorted(solids, key=lambda one: (one.level, -eye.away(one.unit))):
         for patch in solid.patches:
             if eye.sees(patch):
                 draw.polygon(board.pixels(patch.corners), fill=_colour(patch, camera, sun))

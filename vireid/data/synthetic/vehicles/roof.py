@@ -9,7 +9,7 @@ from vireid.data.synthetic.vehicles.vehicle import Vehicle
 METAL: Rgb = (0.3, 0.3, 0.32)
 
 
-def roof_solids(vehicle: Vehicle, *, level: int) -> list[Solid]:
+def roof_solids(vehicle: Vehicle, *, level: int, unit: np.ndarray) -> list[Solid]:
     """Solids on the roof, and a spoiler at its end."""
     shape = vehicle.model.shape
     front, back = shape.x(shape.front), shape.x(shape.rear)
@@ -17,7 +17,7 @@ def roof_solids(vehicle: Vehicle, *, level: int) -> list[Solid]:
     made: list[Solid] = []
 
     def box(low: tuple[float, float, float], high: tuple[float, float, float], colour: Rgb) -> None:
-        made.append(cuboid(np.array(low), np.array(high), colour, level=level))
+        made.append(cuboid(np.array(low), np.array(high), colour, level=level, unit=unit))
 
     length = front - back
     first, last = back + 0.12 * length, front - 0.12 * length
@@ -38,7 +38,7 @@ def roof_solids(vehicle: Vehicle, *, level: int) -> list[Solid]:
         x = back + 0.62 * length
         box((x - 0.1, -0.3, z), (x + 0.1, 0.3, z + 0.2), (0.95, 0.85, 0.3))
     elif vehicle.roof == "sunroof":
-        made.append(_sunroof(vehicle, back, front, half, level))
+        made.append(_sunroof(vehicle, back, front, half, level, unit))
     if vehicle.spoiler and vehicle.model.kind not in ("truck", "bus", "pickup"):
         x, height = (
             (back, z) if vehicle.model.kind != "sedan" else (shape.x(0.95), shape.tail + 0.1)
@@ -48,9 +48,11 @@ def roof_solids(vehicle: Vehicle, *, level: int) -> list[Solid]:
     return made
 
 
-def _sunroof(vehicle: Vehicle, back: float, front: float, half: float, level: int) -> Solid:
+def _sunroof(
+    vehicle: Vehicle, back: float, front: float, half: float, level: int, unit: np.ndarray
+) -> Solid:
     z = vehicle.model.shape.height + 0.005
-    solid = Solid(level, np.array([(front + back) / 2, 0.0, z - 1.0]))
+    solid = Solid(level, np.array([(front + back) / 2, 0.0, z - 1.0]), unit)
     start, end = back + 0.45 * (front - back), back + 0.88 * (front - back)
     y = 0.72 * half
     glass = (0.06, 0.07, 0.09)
@@ -58,9 +60,11 @@ def _sunroof(vehicle: Vehicle, back: float, front: float, half: float, level: in
     return solid
 
 
-def cuboid(low: np.ndarray, high: np.ndarray, colour: Rgb, *, level: int) -> Solid:
+def cuboid(
+    low: np.ndarray, high: np.ndarray, colour: Rgb, *, level: int, unit: np.ndarray
+) -> Solid:
     """A box along the axes."""
-    solid = Solid(level, (low + high) / 2)
+    solid = Solid(level, (low + high) / 2, unit)
     for axis in range(3):
         first, second = (k for k in range(3) if k != axis)
         for end in (low, high):

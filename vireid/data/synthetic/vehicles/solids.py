@@ -43,10 +43,13 @@ class Solid:
     Args:
         level: solids of a lower level never hide those of a higher one.
         inside: (3,) a point within, from which every patch looks away.
+        unit: (3,) where the whole is that the solid belongs to: of one level, farther wholes are
+            painted first, and the solids of one whole in their order.
     """
 
     level: int
     inside: np.ndarray
+    unit: np.ndarray
     patches: list[Patch] = field(default_factory=list)
 
     def add(

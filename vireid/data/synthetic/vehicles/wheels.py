@@ -22,7 +22,8 @@ def tyre_solid(shape: Shape, share: float, side: int) -> Solid:
     """A wheel as it is seen below the body, from in front or behind."""
     x, radius = shape.x(share), shape.wheel
     outer, inner = side * (shape.width / 2 - 0.04), side * (shape.width / 2 - 0.26)
-    solid = Solid(0, np.array([x, (outer + inner) / 2, radius]))
+    middle = np.array([x, (outer + inner) / 2, radius])
+    solid = Solid(0, middle, middle)
     ends = [_circle(x, y, radius, radius) for y in (inner, outer)]
     for k in range(CORNERS):
         following = (k + 1) % CORNERS
