@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from tests.helpers import (
     write_regdb,
     write_sysu,
     write_text,
+    write_vehicleid,
+    write_veri,
 )
 from vireid.data import regdb, sysu
 from vireid.data.build import DATASETS
@@ -94,7 +97,14 @@ def test_a_complete_set_has_no_fault(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "write"), [("sysu", write_sysu), ("regdb", write_regdb), ("llcm", write_llcm)]
+    ("dataset", "write"),
+    [
+        ("sysu", write_sysu),
+        ("regdb", write_regdb),
+        ("llcm", write_llcm),
+        ("veri", partial(write_veri, lists=True)),
+        ("vehicleid", write_vehicleid),
+    ],
 )
 def test_reduced_compares_nothing_with_what_was_published(
     tmp_path, dataset, write: Callable[[Path], Path]
