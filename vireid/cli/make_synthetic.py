@@ -40,13 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         help="rand_perm_cam.mat: identities and image counts of that file, instead of the three "
         f"numbers above; layouts: {', '.join(sorted(COUNTED))}",
     )
-    line.add_argument(
-        "--size",
-        type=int,
-        nargs=2,
-        metavar=("H", "W"),
-        help="pixels (288 144; vehicles: 128 128)",
-    )
+    sizes = "pixels (288 144; vehicles: 128 128)"
+    line.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
     line.add_argument("--seed", type=int, default=0, metavar="N")
     line.add_argument(
         "--workers",
