@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,14 @@ class Modality(IntEnum):
     INFRARED = 1  # near-infrared and thermal alike
 
 
+class Role(IntEnum):
+    """What a data set lets an image of one modality be; the values of ``role`` in features.npz."""
+
+    BOTH = 0
+    QUERY = 1
+    GALLERY = 2
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image on disk.
@@ -30,12 +38,16 @@ class ImageRecord:
         path: relative to the data set's root, with ``/`` on every system.
         pid: identity as the data set numbers it.
         camid: camera as the data set numbers it, from 1.
+        role: whether it may search, be found, or both.
+        test_list: size of the smallest test list that holds it; 0 where there are no such lists.
     """
 
     path: str
     pid: int
     camid: int
     modality: Modality
+    role: Role = Role.BOTH
+    test_list: int = 0
 
 
 SPLITS = ("test", "val", "train")  # the groups of a data set's images, by name
@@ -184,6 +196,9 @@ class FeatureSet:
         camids: (N,) int64, from 1.
         modality: (N,) uint8, values of :class:`Modality`.
         paths: (N,) str, relative to the data set's root, ``/``-separated.
+        role: (N,) uint8, values of :class:`Role`; None where any image may be either.
+        test_list: (N,) int64, the smallest test list that holds each image (``subset`` in
+            features.npz); None where the data set has no such lists.
     """
 
     features: np.ndarray
@@ -191,10 +206,13 @@ class FeatureSet:
     camids: np.ndarray
     modality: np.ndarray
     paths: np.ndarray
+    role: np.ndarray | None = None
+    test_list: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)
 
     def subset(self, rows: np.ndarray) -> FeatureSet:
         """The given rows (indices or booleans), in that order."""
-        return FeatureSet(*(getattr(self, f.name)[rows] for f in fields(self)))
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v[rows] for k, v in columns.items() if v is not None})

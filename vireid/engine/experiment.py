@@ -16,7 +16,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits, modalities_of, prepare_data
 from vireid.data.dataset import end_processes
 from vireid.data.images import require_readable
 from vireid.data.layout import fingerprint, one_sided
@@ -227,7 +227,8 @@ def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, sav
 def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save: Save) -> None:
     """Adds the validation scores to the epoch's row."""
     progress = trainer.progress
-    results = score(cfg, trainer.model, splits, expand(["val"]), device=trainer.device)
+    protocols = expand(["val"], modalities_of(cfg.DATA.DATASET))
+    results = score(cfg, trainer.model, splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
         for name, entry in results.items()

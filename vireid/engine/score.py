@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits, modalities_of, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import load_model, load_trained
 from vireid.engine.device import resolve_device, use_threads
@@ -23,6 +23,8 @@ from vireid.engine.features import (
     embedding_name,
     exit_names,
     features_by_query,
+    records_of,
+    require_two_sides,
     untrained_features,
 )
 from vireid.engine.run import BEST, LAST
@@ -30,12 +32,12 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
 from vireid.evaluation.gallery import Permutations, read_permutations, require_complete
 from vireid.evaluation.output import require_target
-from vireid.evaluation.protocols import GROUPS, RetrievalProtocol, expand, with_draw
+from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.report import describe, results_table, write_results
 from vireid.evaluation.scoring import result_entries
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
-from vireid.structures import ImageRecord, Splits
+from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
 
@@ -206,23 +208,12 @@ def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
     """``TEST.PROTOCOLS``, or all protocols of the data set, with the draw that was asked for.
 
     Raises:
-        UsageError: one of them has no such draw.
+        UsageError: one of them has no such draw, or cannot have two exits.
     """
-    protocols = expand(list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET])
+    names = list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET]
+    protocols = expand(names, modalities_of(cfg.DATA.DATASET))
+    require_two_sides(cfg, protocols)
     return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
-
-
-def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
-    """The images that a protocol is about.
-
-    Raises:
-        DataError: a validation protocol, but no identities were held out.
-    """
-    if protocol.name not in GROUPS["val"]:
-        return splits.test
-    if not splits.val:
-        raise DataError(f"{protocol.name} needs validation identities: set DATA.SPLIT train")
-    return splits.val
 
 
 def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> Permutations | None:
