@@ -3,7 +3,9 @@
     python benchmarks/honesty.py --layout sysu --root datasets/synthetic
 
 A synthetic set is worth training on only if these yardsticks stay far below a trained network:
-grey pixels and colour histograms near chance, gradient histograms (HOG) not far above it.
+grey pixels and colour histograms near chance, gradient histograms (HOG) not far above it. Vehicles
+have few colours and shapes, which tell a model from others for free, but not its vehicles. Of
+rendered ones the sides are known, and matches are told apart by the turn between the two images.
 """
 
 from __future__ import annotations
@@ -16,19 +18,34 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vireid.data import regdb, sysu
+from vireid.data import regdb, sysu, vehicleid, veri
+from vireid.data.synthetic.layouts.vehicles import VIEWPOINT_LIST, read_viewpoints
+from vireid.data.synthetic.vehicles.render import VIEWPOINTS
+from vireid.engine.extract import labels_of
+from vireid.evaluation.distance import cosine_distance
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.gallery import read_permutations
 from vireid.evaluation.protocols import PROTOCOLS
-from vireid.structures import FeatureSet, ImageRecord, Splits
+from vireid.structures import FeatureSet, ImageRecord, Role, Splits
 
-HEIGHT, WIDTH = 128, 64
+SIZE = (128, 64)  # height, width
+SIZES = {"veri": (128, 128), "vehicleid": (128, 128)}
 CELL = 8  # pixels
 ORIENTATIONS = 9  # unsigned
 STRIPES = 6
 BINS = 8
-READERS: dict[str, Callable[..., Splits]] = {"sysu": sysu.load, "regdb": regdb.load}
-PROTOCOLS_OF = {"sysu": ("sysu_all_single",), "regdb": ("regdb_v2t", "regdb_t2v")}
+READERS: dict[str, Callable[..., Splits]] = {
+    "sysu": sysu.load,
+    "regdb": regdb.load,
+    "veri": veri.load,
+    "vehicleid": vehicleid.load,
+}
+PROTOCOLS_OF = {
+    "sysu": ("sysu_all_single",),
+    "regdb": ("regdb_v2t", "regdb_t2v"),
+    "veri": ("veri",),
+    "vehicleid": ("vehicleid_2400",),
+}
 
 
 def grey_pixels(image: np.ndarray) -> np.ndarray:
@@ -55,8 +72,9 @@ def hog(image: np.ndarray) -> np.ndarray:
     turn = (np.arctan2(down, right) % np.pi) / np.pi * ORIENTATIONS - 0.5
     low = np.floor(turn).astype(int)
     share = turn - low
-    rows, columns = HEIGHT // CELL, WIDTH // CELL
-    cell = (np.arange(HEIGHT) // CELL)[:, None] * columns + (np.arange(WIDTH) // CELL)[None, :]
+    height, width = grey.shape
+    rows, columns = height // CELL, width // CELL
+    cell = (np.arange(height) // CELL)[:, None] * columns + (np.arange(width) // CELL)[None, :]
     cells = np.zeros(rows * columns * ORIENTATIONS)
     for bins, weight in ((low, 1 - share), (low + 1, share)):  # votes for the two nearest bins
         index = cell * ORIENTATIONS + bins % ORIENTATIONS
@@ -73,10 +91,10 @@ FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def read_image(root: Path, record: ImageRecord) -> np.ndarray:
-    """(HEIGHT, WIDTH, 3) uint8"""
+def read_image(root: Path, record: ImageRecord, size: tuple[int, int]) -> np.ndarray:
+    """(*size, 3) uint8"""
     with Image.open(root / record.path) as image:
-        resized = image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+        resized = image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR)
     return np.asarray(resized)
 
 
@@ -86,20 +104,17 @@ def feature_set(
     describe: Callable[[np.ndarray], np.ndarray],
 ) -> FeatureSet:
     """Features of images by one yardstick."""
-    return FeatureSet(
-        features=np.stack([describe(image) for image in images]).astype(np.float64),
-        pids=np.array([record.pid for record in records], np.int64),
-        camids=np.array([record.camid for record in records], np.int64),
-        modality=np.array([int(record.modality) for record in records], np.uint8),
-        paths=np.array([record.path for record in records]),
-    )
+    features = np.stack([describe(image) for image in images]).astype(np.float64)
+    return replace(labels_of(records), features=features)
 
 
-def yardsticks(splits: Splits, protocol_name: str) -> dict[str, dict[str, float]]:
+def yardsticks(
+    splits: Splits, protocol_name: str, size: tuple[int, int] = SIZE
+) -> dict[str, dict[str, float]]:
     """Mean metrics over the gallery trials, by feature; ``chance`` is the mean of random ones."""
     protocol = PROTOCOLS[protocol_name]
     permutations = splits.gallery_permutations and read_permutations(splits.gallery_permutations)
-    images = [read_image(splits.root, record) for record in splits.test]
+    images = [read_image(splits.root, record, size) for record in splits.test]
     rng = np.random.default_rng(0)
 
     def scores(features: FeatureSet) -> dict[str, float]:
@@ -121,6 +136,42 @@ def yardsticks(splits: Splits, protocol_name: str) -> dict[str, dict[str, float]
     return found
 
 
+def by_turn(splits: Splits, size: tuple[int, int]) -> dict[str, list[tuple[float, float, int]]]:
+    """(rank-1, mAP, queries) by the turn between a query and its matches, in eighths, by feature.
+
+    Every query searches all images of other identities, and its own identity's in other cameras
+    that see it from a side so many eighths of a turn away.
+    """
+    sides = {path: VIEWPOINTS.index(side) for path, side in read_viewpoints(splits.root).items()}
+    records = [record for record in splits.test if record.role is not Role.QUERY]
+    images = [read_image(splits.root, record, size) for record in records]
+    side = np.array([sides[record.path] for record in records])
+    pids, cameras = (np.array([getattr(r, key) for r in records]) for key in ("pid", "camid"))
+    turn = np.abs(side[:, None] - side) % 8
+    turn = np.minimum(turn, 8 - turn)
+    same = pids[:, None] == pids
+    matches = same & (cameras[:, None] != cameras)
+    found = {}
+    for name, describe in FEATURES.items():
+        features = feature_set(images, records, describe).features
+        order = np.argsort(cosine_distance(features, features), axis=1, kind="stable")
+        found[name] = [
+            _scores(*(np.take_along_axis(mask, order, axis=1) for mask in (hits, hits | ~same)))
+            for hits in (matches & (turn == eighths) for eighths in range(5))
+        ]
+    return found
+
+
+def _scores(hits: np.ndarray, kept: np.ndarray) -> tuple[float, float, int]:
+    """Rank-1, mAP and number of the queries that have a match, of (N, N) ranked lists."""
+    lists = [hit[keep] for hit, keep in zip(hits, kept, strict=True) if hit.any()]
+    if not lists:
+        return 0.0, 0.0, 0
+    ranks = [np.flatnonzero(hit) + 1 for hit in lists]
+    precision = [np.mean(np.arange(1, len(rank) + 1) / rank) for rank in ranks]
+    return float(np.mean([hit[0] for hit in lists])), float(np.mean(precision)), len(lists)
+
+
 def main() -> None:
     """Prints one line per protocol and feature."""
     line = argparse.ArgumentParser(
@@ -129,12 +180,19 @@ def main() -> None:
     line.add_argument("--layout", choices=sorted(READERS), required=True)
     line.add_argument("--root", type=Path, required=True, metavar="DIR")
     args = line.parse_args()
-    splits = READERS[args.layout](args.root)
+    splits, size = READERS[args.layout](args.root), SIZES.get(args.layout, SIZE)
     for protocol in PROTOCOLS_OF[args.layout]:
-        for name, metrics in yardsticks(splits, protocol).items():
+        for name, metrics in yardsticks(splits, protocol, size).items():
             print(
                 f"{protocol:16} {name:17} rank-1 {metrics['rank1']:.3f}  mAP {metrics['mAP']:.3f}"
             )
+    if (args.root / VIEWPOINT_LIST).is_file():
+        for name, turns in by_turn(splits, size).items():
+            for eighths, (rank1, mean, queries) in enumerate(turns):
+                print(
+                    f"{45 * eighths:3d}° apart       {name:17} rank-1 {rank1:.3f}  mAP {mean:.3f}  "
+                    f"({queries} queries)"
+                )
 
 
 if __name__ == "__main__":

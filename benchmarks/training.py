@@ -19,10 +19,12 @@ import torch
 from vireid.cli.common import read_config, tool
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.dataset import batches, end_processes
+from vireid.data.layout import fingerprint
 from vireid.engine.build import build_trainer
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.distributed import World
 from vireid.engine.run import seed_everything
+from vireid.engine.teacher import load_teacher
 from vireid.engine.train import Trainer, peak_mib
 from vireid.errors import UsageError
 from vireid.models.build import build_model
@@ -54,9 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
     splits = build_splits(cfg)
+    teacher = load_teacher(cfg, splits, fingerprint(splits))
     seed_everything(cfg.SEED)
     model, origin = build_model(cfg, len(splits.train_pids))
-    trainer = build_trainer(cfg, model, splits, device=device, world=World())
+    world = World()
+    trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     steps = _measured_steps(args, len(trainer.sampler))
     print(
         f"{args.cfg}: {len(splits.train)} images of {len(splits.train_pids)} identities; {origin}"

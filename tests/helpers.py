@@ -106,6 +106,47 @@ def write_llcm(root: Path, ids: tuple[Sequence[int], Sequence[int]] = LLCM_IDS) 
     return root
 
 
+VERI_NAMES = {
+    "image_train": ["0002_c001_00000010_0.jpg", "0002_c020_00000020_1.jpg", "0007_c003_1_0.jpg"],
+    "image_query": ["0005_c002_00000030_0.jpg"],
+    "image_test": ["0005_c002_00000030_0.jpg", "0005_c004_00000040_0.jpg", "0009_c004_5_2.jpg"],
+}
+
+
+def write_veri(root: Path, names: Mapping[str, Sequence[str]] = VERI_NAMES, *, lists: bool) -> Path:
+    """VeRi-776's tree: file names by folder, with the lists of names or without."""
+    for folder, members in names.items():
+        (root / folder).mkdir(parents=True)
+        for name in members:
+            write_image(root / folder / name)
+        if lists:
+            part = folder.removeprefix("image_")
+            write_text(root / f"name_{part}.txt", "".join(f"{name}\n" for name in members))
+    return root
+
+
+VEHICLEID_LISTS = {  # vehicle → images
+    "train_list": {3: [11, 12], 4: [0]},
+    "test_list_800": {7: [21, 22]},
+    "test_list_1600": {7: [22, 21], 9: [31]},
+    "test_list_2400": {5: [41, 42], 9: [31], 7: [21, 22]},
+}
+
+
+def write_vehicleid(
+    root: Path, lists: Mapping[str, Mapping[int, Sequence[int]]] = VEHICLEID_LISTS
+) -> Path:
+    """VehicleID's tree: images by vehicle of each list."""
+    (root / "image").mkdir(parents=True)
+    for name, images in lists.items():
+        lines = [(number, pid) for pid, numbers in images.items() for number in numbers]
+        for number, _ in lines:
+            write_image(root / f"image/{number:07d}.jpg")
+        text = "".join(f"{number:07d} {pid}\n" for number, pid in lines)
+        write_text(root / f"train_test_split/{name}.txt", text)
+    return root
+
+
 def sysu_record(camera: int, pid: int, number: int = 1) -> ImageRecord:
     """What reading ``cam<camera>/<pid>/<number>.jpg`` must give."""
     modality = Modality.INFRARED if camera in INFRARED_CAMERAS else Modality.VISIBLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,17 @@ class Modality(IntEnum):
     INFRARED = 1  # near-infrared and thermal alike
 
 
+class Role(IntEnum):
+    """What a data set lets an image of one modality be; the values of ``role`` in features.npz."""
+
+    BOTH = 0
+    QUERY = 1
+    GALLERY = 2
+
+
+TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by their vehicles; each holds those before it
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image on disk.
@@ -30,12 +41,16 @@ class ImageRecord:
         path: relative to the data set's root, with ``/`` on every system.
         pid: identity as the data set numbers it.
         camid: camera as the data set numbers it, from 1.
+        role: whether it may search, be found, or both.
+        test_list: size of the smallest test list that holds it; 0 where there are no such lists.
     """
 
     path: str
     pid: int
     camid: int
     modality: Modality
+    role: Role = Role.BOTH
+    test_list: int = 0
 
 
 SPLITS = ("test", "val", "train")  # the groups of a data set's images, by name
@@ -90,6 +105,9 @@ class Batch:
         return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
+BRANCH = "branch"  # how the names of branches' heads begin, before their number
+
+
 @dataclass(frozen=True, slots=True)
 class HeadOutput:
     """What one head says of a batch.
@@ -126,12 +144,14 @@ class ModelOutput:
     """Every head's output by its name, in training and in evaluation alike.
 
     Args:
-        heads: ``deep``, and the shallow students that the network has.
+        heads: ``deep``, and the shallow students or the branches that the network has.
         parts: one per granularity; none without part features.
+        teacher: what a frozen teacher says of the same images, where there is one.
     """
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
     parts: tuple[PartOutput, ...] = ()
+    teacher: ModelOutput | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> ModelOutput:
         """The same outputs with ``change`` applied to every tensor."""
@@ -143,7 +163,12 @@ class ModelOutput:
             PartOutput(change(part.embedding), change(part.feature), change(part.logits))
             for part in self.parts
         )
-        return ModelOutput(heads, parts)
+        return ModelOutput(heads, parts, self.teacher.map(change) if self.teacher else None)
+
+    @property
+    def branches(self) -> list[HeadOutput]:
+        """Heads of the branches, in their order; none of a network without."""
+        return [head for name, head in self.heads.items() if name.startswith(BRANCH)]
 
     @property
     def deep(self) -> HeadOutput:
@@ -174,6 +199,9 @@ class FeatureSet:
         camids: (N,) int64, from 1.
         modality: (N,) uint8, values of :class:`Modality`.
         paths: (N,) str, relative to the data set's root, ``/``-separated.
+        role: (N,) uint8, values of :class:`Role`; None where any image may be either.
+        test_list: (N,) int64, the smallest test list that holds each image (``subset`` in
+            features.npz); None where the data set has no such lists.
     """
 
     features: np.ndarray
@@ -181,10 +209,13 @@ class FeatureSet:
     camids: np.ndarray
     modality: np.ndarray
     paths: np.ndarray
+    role: np.ndarray | None = None
+    test_list: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)
 
     def subset(self, rows: np.ndarray) -> FeatureSet:
         """The given rows (indices or booleans), in that order."""
-        return FeatureSet(*(getattr(self, f.name)[rows] for f in fields(self)))
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v[rows] for k, v in columns.items() if v is not None})

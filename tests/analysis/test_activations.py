@@ -167,3 +167,10 @@ def test_images_and_identities_that_are_not_there_are_named():
         choose_records(some)
     with pytest.raises(UsageError, match="--ids 2: 1 identities"):
         choose_records([*some, ImageRecord("b.jpg", 0, 2, I)], count=2)
+
+
+def test_images_of_one_modality_stand_for_themselves():
+    some = records(V, V, V)
+    assert len(choose_records(some, count=2)) == 2
+    with pytest.raises(UsageError, match="--ids 4: 3 identities"):
+        choose_records(some, count=4)

@@ -20,10 +20,11 @@ def feature_set(pids: list[int], modality: list[int], seed: int = 0) -> FeatureS
 
 
 def loop(features: FeatureSet, metric: str) -> dict[str, list[float]]:
-    """Every pair of a visible and an infrared image, one after another."""
+    """Every pair of a visible and an infrared image, or of any two of one modality."""
     found: dict[str, list[float]] = {"intra": [], "inter": []}
-    for i in np.flatnonzero(features.modality == 0):
-        for j in np.flatnonzero(features.modality == 1):
+    both = len(np.unique(features.modality)) == 2
+    for i in np.flatnonzero(features.modality == features.modality.min()):
+        for j in np.flatnonzero(features.modality == 1) if both else range(i):
             one, two = features.features[i].astype(float), features.features[j].astype(float)
             if metric == "cosine":
                 value = 1 - one @ two / np.linalg.norm(one) / np.linalg.norm(two)
@@ -39,9 +40,10 @@ MODALITY = [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("chunk", [1, 7, 2**22])
-def test_means_and_bins_are_those_of_a_plain_loop(monkeypatch, metric, chunk):
+@pytest.mark.parametrize("modality", [MODALITY, [0] * 10, [1] * 10])
+def test_means_and_bins_are_those_of_a_plain_loop(monkeypatch, metric, chunk, modality):
     monkeypatch.setattr(module, "CHUNK", chunk)
-    features = feature_set(PIDS, MODALITY)
+    features = feature_set(PIDS, modality)
     found, true = distances(features, metric=metric), loop(features, metric)
     for kind in ("intra", "inter"):
         assert found.mean[kind] == pytest.approx(np.mean(true[kind]), abs=1e-12)
@@ -78,6 +80,8 @@ def test_wider_bins_hold_all_pairs_between_their_ends(limits):
 def test_sets_without_pairs_of_either_kind_are_refused(pids, phrase):
     with pytest.raises(DataError, match=f"some.npz: {phrase}"):
         distances(feature_set(pids, [0, 0, 1]), name="some.npz")
+    with pytest.raises(DataError, match="identity has two images|one identity only"):
+        distances(feature_set(pids, [0, 0, 0]), name="some.npz")
 
 
 def test_features_of_zeros_have_no_cosine():

@@ -152,3 +152,16 @@ def test_the_same_points_are_the_same_file(tmp_path, identities, suffix):
     if suffix == "svg":  # two modalities' colours where identities cannot be told apart
         colors = {color for color in ("#0072b2", "#d55e00", "#009e73") if color in first.decode()}
         assert len(colors) == (3 if identities == 3 else 2)
+
+
+def test_a_set_of_one_modality_needs_no_other(tmp_path):
+    both = feature_set([3, 1, 2])
+    alone = both.subset(both.modality == 0)
+    assert choose_identities([alone], count=None, seed=0) == [1, 2, 3]
+    rows = choose_rows(alone, [1, 3], images=2, seed=0)
+    assert alone.pids[rows].tolist() == [1, 1, 3, 3]
+    paths = [tmp_path / f"{name}.svg" for name in ("both", "alone")]
+    for features, path in zip((both, alone), paths, strict=True):
+        draw_panels([panel("a", features, method="pca")], path)
+    texts = [path.read_text().count("infrared") for path in paths]
+    assert texts[0] > 0 and texts[1] == 0

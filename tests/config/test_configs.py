@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from yacs.config import CfgNode
 
 from vireid.cli.common import choices
-from vireid.config import dump_config, load_config
+from vireid.config import apply_overrides, dump_config, load_config
+from vireid.config.load import flatten, to_dict
 from vireid.config.sweep import read_sweep
 from vireid.engine.sweep import plan_runs
 from vireid.losses.build import build_criterion
@@ -29,12 +31,15 @@ def test_every_config_on_disk_is_found():
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_config_loads_and_its_network_builds(path):
     cfg = load_config(path, ["MODEL.PRETRAINED", "none"], choices=choices(), environment={})
-    classes = 7
+    classes, size = 7, [64, 32]
+    if cfg.MODEL.DIRECTIONAL.ENABLED:
+        size = [64, 64]
+        cfg = apply_overrides(cfg, ["INPUT.SIZE", str(size)], choices=choices())
     model, origin = build_model(cfg, classes)
-    assert origin == f"{cfg.MODEL.BACKBONE} starts from random weights"
+    assert origin.endswith(f"{cfg.MODEL.BACKBONE} starts from random weights")
     model.eval()
     with torch.inference_mode():
-        output = model(torch.zeros(2, 3, 64, 32), torch.tensor([False, True]))
+        output = model(torch.zeros(2, 3, *size), torch.tensor([False, True]))
     assert output.deep.logits.shape == (2, classes)
 
 
@@ -64,6 +69,36 @@ def test_agw_as_in_its_paper_differs_in_the_blocks_alone():
     assert paper == code
 
 
+def vrkd(name: str) -> CfgNode:
+    return load_config(CONFIGS / "vrkd" / f"{name}.yaml", choices=choices(), environment={})
+
+
+@pytest.mark.parametrize("data", ["veri", "vehicleid", "demo"])
+def test_teacher_and_student_differ_in_what_makes_them_so(data):
+    teacher, student = (vrkd(f"{data}_{role}") for role in ("teacher", "student"))
+    different = {
+        key
+        for key, value in flatten(to_dict(teacher)).items()
+        if value != flatten(to_dict(student))[key]
+    }
+    assert different == {"MODEL.DIRECTIONAL.ENABLED", "TEACHER.WEIGHTS"}
+    assert student.TEACHER.WEIGHTS == f"runs/{data}_teacher/seed{{SEED}}"
+    assert set(build_criterion(teacher).weights) == {"identity", "branch_identity"}
+    assert build_criterion(student).weights == {"identity": 1.0, "distill_kl": 1.0}
+    assert student.MODEL.POOL == "avg" and student.MODEL.SHARED_DEPTH == 5
+    assert student.INPUT.SIZE == ([64, 64] if data == "demo" else [256, 256])
+
+
+def test_the_control_has_the_teachers_backbones_and_other_averages():
+    teacher, control = vrkd("demo_teacher"), vrkd("demo_gap_teacher")
+    networks = [build_model(cfg, 5)[0] for cfg in (teacher, control)]
+    backbones = [sum(p.numel() for p in n.backbone.parameters()) for n in networks]
+    assert backbones == [4 * 97_616] * 2
+    control.defrost()
+    control.MODEL.DIRECTIONAL.DIRECTIONS = teacher.MODEL.DIRECTIONAL.DIRECTIONS
+    assert control == teacher
+
+
 # cells × seeds of each sweep file
 COUNTS = {
     "components": (4, 3),
@@ -80,6 +115,12 @@ COUNTS = {
     "shared_depth": (6, 3),
     "taps": (7, 3),
     "temperature_weight": (20, 3),
+    "vrkd_bridge": (4, 3),
+    "vrkd_directions": (10, 3),
+    "vrkd_students": (8, 3),
+    "vrkd_teachers": (3, 3),
+    "vrkd_temperature": (10, 3),
+    "vrkd_weight": (10, 3),
     "widths": (4, 3),
 }
 

@@ -3,8 +3,8 @@ from yacs.config import CfgNode
 
 from tests.helpers import problems_of, value_of
 from vireid.config import apply_overrides, load_config
-from vireid.config.validate import CHOICES as NAMES
-from vireid.config.validate import RULES as CHECKED
+from vireid.config.rules import CHOICES as NAMES
+from vireid.config.rules import RULES as CHECKED
 from vireid.config.validate import trained_exits
 from vireid.errors import UsageError
 
@@ -17,6 +17,7 @@ def load(*overrides: str) -> CfgNode:
 ALONE = " ".join(
     f"LOSS.{name}.WEIGHT 0" for name in ("IDENTITY", "TRIPLET", "PART_IDENTITY", "PART_TRIPLET")
 )
+BRANCHES = "MODEL.SDM.ENABLED false MODEL.MGIM.ENABLED false MODEL.DIRECTIONAL.ENABLED true"
 SIDE = "must be [height, width] of at least 32 pixels each"
 AREA = "must be [smallest, largest] share of the image"
 RULES = [
@@ -26,6 +27,7 @@ RULES = [
             "MODEL.GEM_P",
             "MODEL.MGIM.GEM_P",
             "MODEL.SDM.TEMPERATURE",
+            "DISTILL.TEMPERATURE",
             "SOLVER.BASE_LR",
             "SOLVER.GAMMA",
         )
@@ -46,6 +48,8 @@ RULES = [
     *(
         (key, value, "must not be negative")
         for key in (
+            "DISTILL.WEIGHT",
+            "LOSS.BRANCH_IDENTITY.WEIGHT",
             "LOSS.PART_IDENTITY.WEIGHT",
             "LOSS.PART_TRIPLET.MARGIN",
             "LOSS.PART_TRIPLET.WEIGHT",
@@ -192,6 +196,34 @@ def test_unknown_name_lists_the_choices(key):
         ("TEST.EMBED parts MODEL.MGIM.ENABLED false", "TEST.EMBED parts needs parts"),
         ("TEST.EXIT shallow1 TEST.EMBED parts", "TEST.EMBED parts: the exit shallow1"),
         ("TEST.EXIT shallow1 TEST.GALLERY_EXIT deep", "students have global features only"),
+        *(
+            (f"{BRANCHES} MODEL.{name}.ENABLED true", "MODEL.DIRECTIONAL.ENABLED true: " + what)
+            for name, what in (("SDM", "students beside"), ("MGIM", "parts beside"))
+        ),
+        (
+            f"{BRANCHES} MODEL.DIRECTIONAL.DIRECTIONS []",
+            "MODEL.DIRECTIONAL.DIRECTIONS must name a direction",
+        ),
+        (
+            f"{BRANCHES} MODEL.DIRECTIONAL.DIRECTIONS [global,global] "
+            "MODEL.DIRECTIONAL.BACKBONES shared",
+            "MODEL.DIRECTIONAL.BACKBONES shared gives equal directions equal vectors",
+        ),
+        (
+            f"{BRANCHES} MODEL.DIRECTIONAL.DIRECTIONS [global] "
+            "MODEL.DIRECTIONAL.SPATIAL_NORM channel",
+            "MODEL.DIRECTIONAL.SPATIAL_NORM channel makes every number",
+        ),
+        ("TEACHER.CONFIG a.yaml", "TEACHER.CONFIG='a.yaml' describes a teacher that is not there"),
+        (
+            f"{BRANCHES} LOSS.IDENTITY.WEIGHT 0 LOSS.TRIPLET.WEIGHT 0 "
+            "LOSS.BRANCH_IDENTITY.WEIGHT 0",
+            "every LOSS.*.WEIGHT is 0",
+        ),
+        (
+            f"{ALONE} MODEL.SDM.ENABLED false TEACHER.WEIGHTS a.pth DISTILL.WEIGHT 0",
+            "every LOSS.*.WEIGHT is 0",
+        ),
         ("SOLVER.SELECT best", "SOLVER.SELECT best needs validation identities"),
         ("SOLVER.SELECT best DATA.SPLIT train", "SOLVER.SELECT best needs validation identities"),
         ("DATA.ROOT a/b DATA.CACHE a/b", "DATA.CACHE must be a folder of its own, not DATA.ROOT"),
@@ -250,3 +282,27 @@ def test_selecting_the_best_epoch_without_ever_validating_is_refused():
     overrides = "SOLVER.SELECT best SOLVER.VAL_EVERY 9 SOLVER.EPOCHS 8 DATA.SPLIT train".split()
     with pytest.raises(UsageError, match="never validates"):
         load_config(None, overrides, environment={})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        f"{BRANCHES} LOSS.IDENTITY.WEIGHT 0 LOSS.TRIPLET.WEIGHT 0",  # the branches' classifiers
+        f"{ALONE} MODEL.SDM.ENABLED false TEACHER.WEIGHTS a.pth",  # the teacher's word
+    ],
+)
+def test_branches_or_a_teacher_are_enough_to_train_on(options):
+    assert trained_exits(load(*options.split()))["deep"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "MODEL.DIRECTIONAL.DIRECTIONS [global,global,global,global]",
+        "MODEL.DIRECTIONAL.DIRECTIONS [diagonal] MODEL.DIRECTIONAL.BACKBONES shared",
+        "MODEL.SHARED_DEPTH 0 MODEL.NORM_STATISTICS dual",
+        "TEACHER.WEIGHTS runs/teacher",  # a teacher may be taught itself
+    ],
+)
+def test_branches_combine_with_streams_and_a_teacher(options):
+    assert load(*BRANCHES.split(), *options.split()).MODEL.DIRECTIONAL.ENABLED

@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from tests.helpers import (
     write_regdb,
     write_sysu,
     write_text,
+    write_vehicleid,
+    write_veri,
 )
 from vireid.data import regdb, sysu
 from vireid.data.build import DATASETS
@@ -94,7 +97,14 @@ def test_a_complete_set_has_no_fault(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "write"), [("sysu", write_sysu), ("regdb", write_regdb), ("llcm", write_llcm)]
+    ("dataset", "write"),
+    [
+        ("sysu", write_sysu),
+        ("regdb", write_regdb),
+        ("llcm", write_llcm),
+        ("veri", partial(write_veri, lists=True)),
+        ("vehicleid", write_vehicleid),
+    ],
 )
 def test_reduced_compares_nothing_with_what_was_published(
     tmp_path, dataset, write: Callable[[Path], Path]
@@ -195,7 +205,7 @@ def test_identities_of_one_modality_are_named_and_the_first_twenty_shown():
         "2 identities have visible images only: 4, 9",
         "1 identity has infrared images only: 5",
     ]
-    (many,) = one_sided(records_of(dict.fromkeys(range(30), (1, 0))))
+    (many,) = one_sided(records_of({**dict.fromkeys(range(30), (1, 0)), 99: (1, 1)}))
     assert many.startswith("30 identities") and many.endswith("18, 19 …")
 
 

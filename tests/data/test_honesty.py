@@ -1,8 +1,18 @@
 import numpy as np
 
-from benchmarks.honesty import FEATURES, colour_histogram, grey_pixels, hog, yardsticks
-from vireid.data import regdb, sysu
-from vireid.data.synthetic.layouts import write_regdb
+from benchmarks.honesty import (
+    FEATURES,
+    by_turn,
+    colour_histogram,
+    grey_pixels,
+    hog,
+    yardsticks,
+)
+from vireid.data import regdb, sysu, veri
+from vireid.data.synthetic.layouts import write_regdb, write_veri
+from vireid.data.synthetic.layouts.vehicles import read_viewpoints
+from vireid.data.synthetic.vehicles.render import VIEWPOINTS
+from vireid.structures import Role
 
 
 def test_hog_of_an_edge_votes_for_its_direction_in_its_cells():
@@ -23,6 +33,27 @@ def test_yardsticks_are_free_of_what_they_should_not_see():
     np.testing.assert_allclose(grey_pixels(image + 50), grey_pixels(image), atol=1e-9)
     histogram = colour_histogram(image)
     assert histogram.shape == (6 * 3 * 8,) and histogram.sum() == image.size
+
+
+def test_matches_are_told_apart_by_the_turn_between_them(tmp_path):
+    write_veri(tmp_path / "v", train_ids=1, test_ids=4, size=(48, 48), seed=0)
+    splits = veri.load(tmp_path / "v")
+    sides = {p: VIEWPOINTS.index(side) for p, side in read_viewpoints(tmp_path / "v").items()}
+    images = [record for record in splits.test if record.role is Role.GALLERY]
+    queries = dict.fromkeys(range(5), 0)
+    for query in images:
+        turns = {
+            min((sides[query.path] - sides[r.path]) % 8, (sides[r.path] - sides[query.path]) % 8)
+            for r in images
+            if r.pid == query.pid and r.camid != query.camid
+        }
+        for turn in turns:
+            queries[turn] += 1
+    found = by_turn(splits, (64, 64))
+    assert set(found) == set(FEATURES)
+    for turns in found.values():
+        assert [number for _, _, number in turns] == list(queries.values())
+        assert all(0 <= rank1 <= 1 and 0 < mean <= 1 for rank1, mean, _ in turns)
 
 
 def test_scores_of_rendered_sets(tmp_path, tiny_sysu):

@@ -57,6 +57,25 @@ def test_identity_of_one_modality_gives_k_images_of_that_one():
     assert min(seen[21], seen[22]) > 0
 
 
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_a_set_of_one_modality_has_k_images_of_each_identity_and_no_others(epoch):
+    records = records_of(dict.fromkeys(range(10, 21), (6, 0)))  # 11 identities, 66 images
+    epochs = batches(records, identities=5, images=3, epoch=epoch)
+    assert len(epochs) == 4  # floor(66 / 15)
+    for batch in epochs:
+        counts = Counter(records[i].pid for i in batch)
+        assert len(batch) == len(set(batch)) == 15
+        assert len(counts) == 5 and set(counts.values()) == {3}
+
+
+def test_processes_share_batches_of_one_modality():
+    records = records_of(dict.fromkeys(range(9), (4, 0)))
+    whole = list(sampler(records))
+    shares = [list(sampler(records, rank=rank, world_size=2)) for rank in (0, 1)]
+    for one, first, second in zip(whole, *shares, strict=True):
+        assert first + second == one and len(first) == len(second) == 4
+
+
 def test_identity_with_fewer_images_than_k_repeats_them_evenly():
     records = records_of({1: (1, 3), 2: (1, 3)})
     (batch,) = batches(records, identities=2, images=3)

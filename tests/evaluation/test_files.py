@@ -1,4 +1,3 @@
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,6 @@ from scipy.io import savemat
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import read_features, read_test_ids, write_features
 from vireid.structures import FeatureSet
-
-COLUMNS = [field.name for field in dataclasses.fields(FeatureSet)]
 
 
 def good() -> dict[str, Any]:
@@ -36,15 +33,25 @@ def test_features_are_read_as_they_were_written(tmp_path: Path, dtype: type):
     write_features(path, written)
     assert [entry.name for entry in tmp_path.iterdir()] == ["my features"]
     read = read_features(path)
-    for name in COLUMNS:
+    for name in good():
         array = getattr(read, name)
         np.testing.assert_array_equal(array, getattr(written, name))
         assert array.dtype == getattr(written, name).dtype
 
 
-def test_optional_arrays_are_passed_over(tmp_path: Path):
-    path = save(tmp_path / "f.npz", role=np.zeros(3, np.uint8), subset=np.zeros(3, np.int64))
-    assert len(read_features(path)) == 3
+@pytest.mark.parametrize("kind", [np.uint8, np.int32])
+def test_optional_arrays_are_read_and_written_again(tmp_path: Path, kind: type):
+    role, lists = np.array([0, 1, 2], kind), np.array([1600, 0, 800], np.int16)
+    path = save(tmp_path / "f.npz", role=role, subset=lists)
+    features = read_features(path)
+    assert (features.role.dtype, features.test_list.dtype) == (np.uint8, np.int64)
+    write_features(tmp_path / "again.npz", features.subset(np.array([2, 1])))
+    again = read_features(tmp_path / "again.npz")
+    assert (again.role.tolist(), again.test_list.tolist()) == ([2, 1], [800, 0])
+    with np.load(tmp_path / "again.npz") as file:
+        assert file["subset"].tolist() == [800, 0]
+    plain = read_features(save(tmp_path / "plain.npz"))
+    assert plain.role is None and plain.test_list is None
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,10 @@ def test_optional_arrays_are_passed_over(tmp_path: Path):
         ({"camids": np.array([0, 1, 2])}, "camids must be 1 or more; row 0 .* is 0"),
         ({"modality": np.array([0, -1, 1])}, "modality must be 0 .* is -1"),
         ({"modality": np.array([0, 1, 2], np.uint8)}, r"modality must be 0 \(visible\).*row 2.*2"),
+        ({"role": np.array([0, 1, 3])}, r"role must be 0 \(both\), 1 .*row 2 .* is 3"),
+        ({"role": np.array([0.0, 1.0, 2.0])}, "role is .* of float64"),
+        ({"subset": np.array([800, 1600])}, r"subset is \(2,\)"),
+        ({"subset": np.array([800, 13164, 800])}, "subset must be the smallest .* is 13164"),
         ({"paths": np.array([b"a", b"b", b"c"])}, "paths is .*S1"),
         ({"paths": np.array(["a", "b", "a"])}, "a stands there 2 times"),
         ({"paths": np.array(["a", "b\\c", "d"])}, "paths must be relative .* row 1"),
@@ -158,7 +169,7 @@ def test_any_order_of_bytes_is_read(tmp_path: Path, dtype: str):
     }
     changes = {name: good()[name].astype(kind) for name, kind in columns.items()}
     found = read_features(save(tmp_path / "f.npz", **changes))
-    for name in COLUMNS:
+    for name in good():
         array = getattr(found, name)
         np.testing.assert_array_equal(array, good()[name])
         assert array.dtype.isnative

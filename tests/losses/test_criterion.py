@@ -57,7 +57,13 @@ def expected_terms(output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]
 
 def test_every_configured_loss_has_a_term():
     assert set(TERMS) == set(WEIGHTS)
-    assert set(default_config().LOSS) == {*TERMS, "PART_IDENTITY", "PART_TRIPLET", "SDM"}
+    assert set(default_config().LOSS) == {
+        *TERMS,
+        "PART_IDENTITY",
+        "PART_TRIPLET",
+        "SDM",
+        "BRANCH_IDENTITY",
+    }
 
 
 def test_total_is_the_weighted_sum_of_the_unweighted_terms():
@@ -304,3 +310,77 @@ def test_an_option_changes_its_terms_as_it_says(key, value, prefix, expected):
     }
     first = next(name for name in changed if name.startswith(prefix))
     assert after[first].item() == pytest.approx(expected(output).item(), rel=1e-5)
+
+
+def taught_output(teacher_logits: torch.Tensor | None = None) -> ModelOutput:
+    output = output_of()
+    said = torch.randn(8, 4, generator=torch.Generator().manual_seed(7))
+    said = (said if teacher_logits is None else teacher_logits).requires_grad_()
+    teacher = ModelOutput({"deep": HeadOutput(said, said, said)})
+    return ModelOutput(output.heads, teacher=teacher)
+
+
+def taught_config(**options: float | bool) -> CfgNode:
+    cfg = plain_config()
+    cfg.TEACHER.WEIGHTS = "somewhere"
+    for key, value in options.items():
+        cfg.DISTILL[key] = value
+    return cfg
+
+
+def test_a_teacher_adds_its_divergence_under_a_name_of_its_own():
+    output, batch = taught_output(), batch_of()
+    criterion = build_criterion(taught_config(WEIGHT=0.5, TEMPERATURE=2.0))
+    assert criterion.weights == {"identity": 1.0, "triplet": 1.0, "distill_kl": 0.5}
+    report = criterion(output, batch)
+    student, teacher = output.deep.logits, output.teacher.deep.logits
+    p, q = (logits.div(2).softmax(dim=1) for logits in (teacher, student))
+    by_hand = 4 * (p * (p / q).log()).sum(dim=1).mean()
+    torch.testing.assert_close(report.terms["distill_kl"], by_hand)
+    report.total.backward()
+    assert output.deep.logits.grad is not None and teacher.grad is None
+
+
+def test_without_t2_the_divergence_is_as_it_is():
+    output, batch = taught_output(), batch_of()
+    scaled, plain = (
+        build_criterion(taught_config(TEMPERATURE=3.0, SCALE_T2=on))(output, batch).terms
+        for on in (True, False)
+    )
+    torch.testing.assert_close(scaled["distill_kl"], 9 * plain["distill_kl"])
+
+
+def test_a_teacher_that_agrees_asks_for_nothing():
+    logits = output_of().deep.logits.detach().clone()
+    output = taught_output(logits + 3.0)  # posteriors do not see a shift
+    term = build_criterion(taught_config())(output, batch_of()).terms["distill_kl"]
+    assert term.item() == pytest.approx(0, abs=1e-6)
+    term.backward()
+    torch.testing.assert_close(output.deep.logits.grad, torch.zeros(8, 4), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"WEIGHT": 0.0}, {}])
+def test_no_teacher_or_one_without_a_say_adds_no_term(options: dict[str, float]):
+    cfg = taught_config(**options)
+    cfg.TEACHER.WEIGHTS = "somewhere" if options else ""
+    assert set(build_criterion(cfg).weights) == {"identity", "triplet"}
+
+
+def test_a_teacher_is_gathered_with_its_students_output():
+    doubled = taught_output().map(lambda tensor: 2 * tensor)
+    torch.testing.assert_close(doubled.teacher.deep.logits, 2 * taught_output().teacher.deep.logits)
+    assert output_of().map(lambda tensor: tensor).teacher is None
+
+
+def test_branches_are_classified_each_and_summed():
+    cfg = plain_config()
+    cfg.MODEL.DIRECTIONAL.ENABLED, cfg.LOSS.BRANCH_IDENTITY.WEIGHT = True, 0.5
+    cfg.LOSS.IDENTITY.LABEL_SMOOTHING = 0.2
+    output, batch = output_of(), batch_of()
+    logits = [torch.randn(8, 4, generator=torch.Generator().manual_seed(k)) for k in (1, 2, 3)]
+    branches = {f"branch{k}": HeadOutput(z, z, z) for k, z in enumerate(logits, start=1)}
+    criterion = build_criterion(cfg)
+    assert criterion.weights["branch_identity"] == 0.5
+    terms = criterion(ModelOutput({**output.heads, **branches}), batch).terms
+    expected = sum(identity_loss(z, batch.labels, label_smoothing=0.2) for z in logits)
+    torch.testing.assert_close(terms["branch_identity"], expected)

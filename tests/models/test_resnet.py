@@ -3,10 +3,19 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models import (
+    MobileNet_V2_Weights,
+    ResNet18_Weights,
+    ResNet50_Weights,
+    mobilenet_v2,
+    resnet18,
+    resnet50,
+)
 
 from vireid.config.defaults import default_config
 from vireid.errors import CheckpointError
+from vireid.models.backbones.mobilenet import VARIANTS as MOBILENETS
+from vireid.models.backbones.mobilenet import MobileNetBackbone
 from vireid.models.backbones.resnet import VARIANTS, NonLocal, ResNetBackbone
 from vireid.models.build import build_model
 from vireid.models.two_stream import share_stages
@@ -14,6 +23,7 @@ from vireid.models.weights import TORCHVISION, imagenet_file, load_backbone_weig
 
 # Unique parameters of the stages; torchvision's own 25,557,032 without its classifier's 2,049,000.
 PARAMETERS = {
+    "resnet18": 11_176_512,  # 11,689,512 without 513,000
     "resnet50": 23_508_032,
     "resnet50_nonlocal": 30_866_496,
     "resnet50_nonlocal1": 23_508_032 + 2 * 3_587 + 3 * 7_171,
@@ -83,7 +93,8 @@ def test_two_streams_with_published_blocks_and_bnneck_have_23550351_parameters()
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_maps_have_the_stated_channels_and_strides(variant: str):
     backbone = ResNetBackbone(variant).eval()
-    assert backbone.stage_channels == (64, 256, 512, 1024, 2048)
+    deep = (64, 256, 512, 1024, 2048)
+    assert backbone.stage_channels == ((64, 64, 128, 256, 512) if variant == "resnet18" else deep)
     assert backbone.stage_strides == (4, 4, 8, 16, 16)
     images = torch.zeros(1, 3, 96, 48)
     assert [tuple(maps.shape) for maps in stage_maps(backbone, images)] == [
@@ -91,7 +102,7 @@ def test_maps_have_the_stated_channels_and_strides(variant: str):
         for channels, stride in zip(backbone.stage_channels, backbone.stage_strides, strict=True)
     ]
     with torch.no_grad():
-        assert backbone(images).shape == (1, 2048, 6, 3)
+        assert backbone(images).shape == (1, backbone.stage_channels[-1], 6, 3)
 
 
 def test_maps_have_agws_shapes_at_288x144():
@@ -236,24 +247,37 @@ def test_unknown_variant_names_the_choices():
         ResNetBackbone("resnet9")
 
 
+PUBLISHED = {
+    "resnet18": [ResNet18_Weights.IMAGENET1K_V1.url],
+    "resnet50": [ResNet50_Weights.IMAGENET1K_V1.url, ResNet50_Weights.IMAGENET1K_V2.url],
+    "mobilenet_v2": [
+        MobileNet_V2_Weights.IMAGENET1K_V1.url,
+        MobileNet_V2_Weights.IMAGENET1K_V2.url,
+    ],
+}
+
+
 def test_file_names_are_torchvisions():
-    urls = (ResNet50_Weights.IMAGENET1K_V1.url, ResNet50_Weights.IMAGENET1K_V2.url)
-    assert TORCHVISION["resnet50"] == tuple(url.rsplit("/")[-1] for url in urls)
+    assert {name: list(files) for name, files in TORCHVISION.items()} == {
+        name: [url.rsplit("/")[-1] for url in urls] for name, urls in PUBLISHED.items()
+    }
 
 
-@pytest.mark.parametrize("backbone", VARIANTS)
+@pytest.mark.parametrize("backbone", [*VARIANTS, *MOBILENETS])
 def test_imagenet_weights_are_looked_for_where_torch_hub_keeps_them(tmp_path: Path, backbone: str):
     environment = {"TORCH_HOME": str(tmp_path)}
     folder = tmp_path / "hub" / "checkpoints"
     with pytest.raises(CheckpointError) as caught:
         imagenet_file(backbone, environment)
-    first, second = (folder / name for name in TORCHVISION["resnet50"])
+    name = next(name for name in PUBLISHED if backbone.startswith(name))
+    first, *others = (folder / file for file in TORCHVISION[name])
     assert f"save it as {first}" in str(caught.value)
-    assert ResNet50_Weights.IMAGENET1K_V1.url in str(caught.value)
+    assert PUBLISHED[name][0] in str(caught.value)
     assert "MODEL.PRETRAINED none" in str(caught.value)
     folder.mkdir(parents=True)
-    second.touch()
-    assert imagenet_file(backbone, environment) == second
+    for other in others:
+        other.touch()
+        assert imagenet_file(backbone, environment) == other
     first.touch()
     assert imagenet_file(backbone, environment) == first
 
@@ -275,3 +299,58 @@ def test_build_model_reads_torch_hubs_file(
     layer3 = network.backbone.shared[2].layer3
     assert torch.equal(layer3[-2].conv3.weight, weights["layer3.5.conv3.weight"])
     assert network.head.bnneck.num_features == 2048
+
+
+@pytest.mark.parametrize(
+    ("make", "backbone", "entries"),
+    [(resnet18, ResNetBackbone("resnet18"), 100), (mobilenet_v2, MobileNetBackbone(), 260)],
+    ids=["resnet18", "mobilenet_v2"],
+)
+def test_small_networks_compute_what_torchvisions_compute(
+    tmp_path: Path, make, backbone: nn.Module, entries: int
+):
+    """All maps but ResNet-18's last, which keeps its resolution."""
+    torch.manual_seed(1)
+    network = make(weights=None).eval()
+    randomise(network)
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+    line = load_backbone_weights(backbone.eval().stages, path)
+    assert line == f"loaded {entries} of {entries} backbone entries from {path}"
+    maps = stage_maps(backbone, torch.ones(1, 3, 64, 64).cumsum(3) / 64)
+    with torch.no_grad():
+        image = torch.ones(1, 3, 64, 64).cumsum(3) / 64
+        if make is mobilenet_v2:
+            ends, expected = (1, 3, 6, 13, 18), []
+            for number, block in enumerate(network.features):
+                image = block(image)
+                expected += [image] if number in ends else []
+        else:
+            image = network.maxpool(network.relu(network.bn1(network.conv1(image))))
+            expected = [image]
+            for layer in (network.layer1, network.layer2, network.layer3):
+                image = layer(image)
+                expected.append(image)
+            last = maps[4][:, :, ::2, ::2]
+            assert maps[4].shape == (1, 512, 4, 4) and last.shape == network.layer4(image).shape
+    for ours, theirs in zip(maps, expected, strict=False):
+        assert theirs.std() > 1e-4
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("variant", "side"), [("mobilenet_v2", 2), ("mobilenet_v2_s16", 4)])
+def test_mobilenet_has_2223872_parameters_and_the_stated_maps(variant: str, side: int):
+    """torchvision's 3,504,872 without its classifier's 1,281,000."""
+    backbone = MobileNetBackbone(variant).eval()
+    assert parameters(backbone) == 2_223_872
+    shapes = [tuple(maps.shape[1:]) for maps in stage_maps(backbone, torch.zeros(1, 3, 64, 64))]
+    assert shapes == [(16, 32, 32), (24, 16, 16), (32, 8, 8), (96, 4, 4), (1280, side, side)]
+    strides = tuple(64 // height for _, height, _ in shapes)
+    assert strides == backbone.stage_strides
+    assert tuple(channels for channels, _, _ in shapes) == backbone.stage_channels
+
+
+@pytest.mark.parametrize("name", ["sdc_cnn", "sdc_cnn_x0_25_s16"])
+def test_networks_without_published_weights_say_so(tmp_path: Path, name: str):
+    with pytest.raises(CheckpointError, match=f"no ImageNet weights for {name}: nobody"):
+        imagenet_file(name, {"TORCH_HOME": str(tmp_path)})

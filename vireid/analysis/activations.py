@@ -200,13 +200,13 @@ def read_activations(path: Path) -> Activations:
 def choose_records(
     records: Sequence[ImageRecord], *, names: Sequence[str] = (), count: int = 2, seed: int = 0
 ) -> list[ImageRecord]:
-    """A visible and an infrared image of some identities, or images by name.
+    """An image of each modality of some identities, or images by name.
 
     Args:
         names: paths, or identities by their number.
         count: identities, drawn at random, where there are no names.
     Raises:
-        DataError: a name that no image has, or no identity with images of both modalities.
+        DataError: a name that no image has, or no identity with images of all modalities.
         UsageError: ``count`` is more than there are.
     """
     if names:
@@ -214,13 +214,14 @@ def choose_records(
     first: dict[int, dict[Modality, ImageRecord]] = {}
     for record in records:
         first.setdefault(record.pid, {}).setdefault(record.modality, record)
-    both = sorted(pid for pid, found in first.items() if len(found) == len(Modality))
+    present = [m for m in Modality if any(m in found for found in first.values())]
+    both = sorted(pid for pid, found in first.items() if len(found) == len(present))
     if not both:
         raise DataError("no identity has images of both modalities: name images")
     if not 1 <= count <= len(both):
-        raise UsageError(f"--ids {count}: {len(both)} identities have images of both modalities")
+        raise UsageError(f"--ids {count}: {len(both)} identities have images of all modalities")
     pids = np.random.default_rng(seed).choice(both, count, replace=False)
-    return [first[pid][modality] for pid in sorted(pids.tolist()) for modality in Modality]
+    return [first[pid][modality] for pid in sorted(pids.tolist()) for modality in present]
 
 
 def _named(records: Sequence[ImageRecord], name: str) -> list[ImageRecord]:

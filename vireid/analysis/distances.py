@@ -13,7 +13,7 @@ from vireid.analysis.style import COLORS, DOUBLE, SINGLE, drawn, tidy
 from vireid.errors import DataError
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import require_directions, require_finite
-from vireid.structures import FeatureSet, Modality
+from vireid.structures import FeatureSet, Modality, Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ LABELS = {"cosine": "1 − cosine similarity", "euclidean": "Euclidean distance"
 
 @dataclass(frozen=True, slots=True)
 class Distances:
-    """Distances of all pairs of a visible and an infrared image.
+    """Distances of all pairs of a visible and an infrared image; of any two images of one modality.
 
     Args:
         edges: (B + 1,) of the bins, ascending.
@@ -50,16 +50,24 @@ class Distances:
 def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "features") -> Distances:
     """Counts the distances of every visible image to every infrared one, some rows at a time.
 
+    Where all images are of one modality, every two of them are a pair; those that only search are
+    left out, since a gallery may hold copies of them.
+
     Args:
         metric: ``cosine`` (1 − similarity, 0 to 2) or ``euclidean``.
         name: of the features, for messages.
     Raises:
         DataError: no pair of one identity, or none of two; features without a distance.
     """
+    single = is_single(features)
+    if single and features.role is not None:
+        features = features.subset(features.role != Role.QUERY)
     everything = np.arange(len(features))
     require_finite(features, {name: everything})
     require_directions(features, {name: everything}, metric)
     visible, infrared = (np.flatnonzero(features.modality == modality) for modality in Modality)
+    if single:
+        visible = infrared = everything
     _require_pairs(features, visible, infrared, name)
     numbers = features.features
     rows = distance_rows(metric, numbers[visible], numbers[infrared])
@@ -71,8 +79,9 @@ def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "feat
         found = rows(part) + (metric == "cosine")  # the project's cosine distance is −similarity
         np.clip(found, 0, edges[-1], out=found)  # rounding may pass the ends
         same = features.pids[visible[part], None] == features.pids[infrared]
-        sums["intra"].add(found[same], edges)
-        sums["inter"].add(found[~same], edges)
+        pairs = infrared > visible[part, None] if single else np.ones_like(same)
+        sums["intra"].add(found[same & pairs], edges)
+        sums["inter"].add(found[~same & pairs], edges)
     return Distances(
         metric,
         edges,
@@ -80,6 +89,11 @@ def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "feat
         {kind: one.mean for kind, one in sums.items()},
         {kind: one.std for kind, one in sums.items()},
     )
+
+
+def is_single(features: FeatureSet) -> bool:
+    """Whether all images are of one modality."""
+    return len(set(features.modality.tolist())) < 2
 
 
 @dataclass(slots=True)
@@ -116,6 +130,8 @@ def _require_pairs(
         raise DataError(f"{name}: one identity only: distances between identities need two")
     if not seen & found:
         raise DataError(f"{name}: no identity has both a visible and an infrared image")
+    if visible is infrared and len(seen) == len(visible):
+        raise DataError(f"{name}: no identity has two images")
 
 
 def _largest(numbers: np.ndarray, metric: str) -> float:

@@ -41,7 +41,7 @@ class Panel:
 
 
 def choose_identities(sets: Sequence[FeatureSet], *, count: int | None, seed: int) -> list[int]:
-    """Identities that every set shows in both modalities, ascending.
+    """Identities that every set shows in all modalities that it has, ascending.
 
     Each identity draws a number from itself and the seed, and the lowest are chosen: the choice
     depends neither on the order of a file nor on which other identities are in it.
@@ -52,8 +52,10 @@ def choose_identities(sets: Sequence[FeatureSet], *, count: int | None, seed: in
         DataError: there are fewer than two.
         UsageError: there are fewer than ``count``, or ``count`` is less than two.
     """
-    common = set.intersection(*({*_in_both(features)} for features in sets))
-    where = "both modalities" + (" in every one of these files" if len(sets) > 1 else "")
+    common = set.intersection(*(_in_all(features) for features in sets))
+    single = all(len(np.unique(features.modality)) < 2 for features in sets)
+    where = "their modality" if single else "both modalities"
+    where += " in every one of these files" if len(sets) > 1 else ""
     if len(common) < 2:
         raise DataError(
             f"{len(common)} identities have images in {where}: a picture of how identities part "
@@ -152,8 +154,10 @@ def write_points(path: Path, panels: Sequence[Panel]) -> None:
     replace_file(path, lambda file: file.write(text.getvalue().encode()))
 
 
-def _in_both(features: FeatureSet) -> set[int]:
-    by_modality = (features.pids[features.modality == modality] for modality in Modality)
+def _in_all(features: FeatureSet) -> set[int]:
+    """Identities seen in every modality that any image has."""
+    present = np.unique(features.modality)
+    by_modality = (features.pids[features.modality == modality] for modality in present)
     return set.intersection(*(set(pids.tolist()) for pids in by_modality))
 
 

@@ -46,9 +46,11 @@ def draw_panels(panels: Sequence[Panel], path: Path) -> None:
             _finish(axes, one, titled=len(panels) > 1)
         for axes in fields[len(panels) :]:
             axes.remove()
-        handles = [_legend_mark(modality, numbered) for modality in Modality]
-        style: dict[str, Any] = {"loc": "outside upper center", "ncols": 2, "frameon": False}
-        figure.legend(handles=handles, **style)
+        present = [m for m in Modality if any((one.images.modality == m).any() for one in panels)]
+        if len(present) > 1:
+            handles = [_legend_mark(modality, numbered) for modality in present]
+            style: dict[str, Any] = {"loc": "outside upper center", "ncols": 2, "frameon": False}
+            figure.legend(handles=handles, **style)
 
 
 def _draw_points(axes: Axes, one: Panel, colors: Mapping[int, str] | None) -> None:
@@ -83,6 +85,8 @@ def _draw_spokes(axes: Axes, one: Panel, colors: Mapping[int, str]) -> None:
         middles = []
         for modality in Modality:
             rows = (one.images.pids == pid) & (one.images.modality == modality)
+            if not rows.any():
+                continue
             # The median: a stray image does not pull it out of the others.
             middle = np.median(one.points[rows], axis=0)
             lines = [(middle, point) for point in one.points[rows]]
@@ -90,7 +94,7 @@ def _draw_spokes(axes: Axes, one: Panel, colors: Mapping[int, str]) -> None:
             middles.append(middle)
         bridge: dict[str, Any] = {"color": color, "linewidth": 0.6, "alpha": 0.6}
         axes.plot(*np.transpose(middles), linestyle=(0, (2, 2)), **bridge)
-        if np.linalg.norm(middles[0] - middles[1]) < near:
+        if np.linalg.norm(middles[0] - middles[-1]) < near:
             middles = [np.mean(middles, axis=0)]
         for middle in middles:
             axes.text(*middle, str(pid), color="black", path_effects=halo, **place)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vireid.cli.common import parser, tool
-from vireid.data.synthetic.layouts import COUNTED, LAYOUTS, write_sheet
+from vireid.data.synthetic.layouts import COUNTED, LAYOUTS, USUAL_SIZES, write_sheet
 from vireid.errors import UsageError
 
+SIZE = (288, 144)  # of people
 DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}
 
 
@@ -30,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         "--images-per-camera",
         type=int,
         metavar="N",
-        help="images per identity and camera (as many as suit the layout: 4 to 10)",
+        help="images per identity and camera (as many as suit the layout: 2 to 10)",
     )
     line.add_argument(
         "--counts",
@@ -39,9 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         help="rand_perm_cam.mat: identities and image counts of that file, instead of the three "
         f"numbers above; layouts: {', '.join(sorted(COUNTED))}",
     )
-    line.add_argument(
-        "--size", type=int, nargs=2, default=(288, 144), metavar=("H", "W"), help="pixels (288 144)"
-    )
+    sizes = "pixels (288 144; vehicles: 128 128)"
+    line.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
     line.add_argument("--seed", type=int, default=0, metavar="N")
     line.add_argument(
         "--workers",
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write(
             args.out,
             **amounts,
-            size=tuple(args.size),
+            size=tuple(args.size or USUAL_SIZES.get(args.layout, SIZE)),
             seed=args.seed,
             progress=True,
             workers=args.workers,

@@ -26,7 +26,7 @@ from vireid.evaluation.distance import METRICS
 from vireid.evaluation.files import read_features
 from vireid.evaluation.gallery import Permutations, read_permutations, require_complete
 from vireid.evaluation.lists import Search, search
-from vireid.evaluation.protocols import GROUPS, RetrievalProtocol, expand, with_draw
+from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.structures import FeatureSet
 
 
@@ -63,7 +63,7 @@ def _of_run(args: argparse.Namespace, overrides: list[str]) -> tuple[Search, Pat
     from vireid.engine.score import chosen_protocols
 
     protocol = chosen_protocols(cfg)[0]
-    split = "val" if protocol.name in GROUPS["val"] else "test"
+    split = "val" if protocol.held_out else "test"
     held = run_features(cfg, run=args.run, split=split, protocols=[protocol])
     permutations = held.splits.gallery_permutations
     if protocol.draw != "official" or permutations is None:

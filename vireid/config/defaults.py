@@ -21,6 +21,20 @@ def default_config() -> CfgNode:
                 "IMAGES": 4,  # K: images per identity and modality [field]
             },
             "MODEL": _model(),
+            "TEACHER": {  # a trained, frozen network that teaches this one (VRKD)
+                # Checkpoint or run folder, {SEED} and {TRIAL} standing for this run's. Empty: none
+                "WEIGHTS": "",
+                # Config file that describes it; empty: what the checkpoint says of itself
+                "CONFIG": "",
+                # joint_fc (its deepest classifier) | mean_branch_logits | mean_branch_prob (of
+                # MODEL.DIRECTIONAL): whose posterior the student is to have [ours]
+                "POSTERIOR": "joint_fc",
+            },
+            "DISTILL": {  # divergence of the student's posterior from the teacher's
+                "TEMPERATURE": 4.0,  # of both posteriors [ours]
+                "WEIGHT": 1.0,  # λ [the value at which the paper varies the temperature]
+                "SCALE_T2": True,  # × TEMPERATURE² [ours]; see MODEL.SDM.SCALE_T2
+            },
             "LOSS": _loss(),
             "SOLVER": _solver(),
             "TEST": _test(),
@@ -98,8 +112,22 @@ def _model() -> dict:
         "NORM_STATISTICS": "joint",  # joint [field: AGW] | dual
         "BN_EVAL": False,  # keep every BatchNorm at its running statistics while training
         "SYNC_BN": False,  # BatchNorm statistics over all processes; CUDA only
+        "DIRECTIONAL": _directional(),
         "SDM": _sdm(),
         "MGIM": _mgim(),
+    }
+
+
+def _directional() -> dict:
+    """Branches that average a square map along one direction each, instead of ``MODEL.POOL``."""
+    return {
+        "ENABLED": False,
+        # One branch each: horizontal | vertical | diagonal | antidiagonal | global (everything: the
+        # control of equal size) [QD-DLF: the first four]
+        "DIRECTIONS": ["horizontal", "vertical", "diagonal", "antidiagonal"],
+        "MODE": "linear",  # linear (2n − 1 diagonals) | wrap (n, round the edge) [ours]
+        "SPATIAL_NORM": "branch",  # branch | channel | none: what is brought to unit length [ours]
+        "BACKBONES": "separate",  # separate (one per branch) | shared [ours]
     }
 
 
@@ -155,6 +183,8 @@ def _loss() -> dict:
             "MARGIN": 0.3,
         },
         "SDM": {"WEIGHT": 1.0},  # of all terms of MODEL.SDM together
+        # Of MODEL.DIRECTIONAL: the branches' own classifiers, sum over them; IDENTITY's smoothing
+        "BRANCH_IDENTITY": {"WEIGHT": 1.0},
     }
 
 

@@ -69,6 +69,29 @@ def load_config(
     return _finish(cfg, problems, choices or {}, source=str(path) if path else "the defaults")
 
 
+def parse_config(
+    text: str, *, source: str, choices: Mapping[str, Collection[str]] | None = None
+) -> CfgNode:
+    """The frozen configuration in a text that :func:`dump_config` made, as a checkpoint holds it.
+
+    Options that are younger than the text have their defaults.
+
+    Args:
+        source: where the text is from, for messages.
+    Raises:
+        UsageError: the text, or an option in it, cannot be used.
+    """
+    cfg = default_config()
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"the configuration {source} is no YAML: {_one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"the configuration {source} must hold KEY: VALUE pairs")
+    problems = _merge(cfg, leaves(values), coerce, "")
+    return _finish(cfg, problems, choices or {}, source=source)
+
+
 def apply_overrides(
     cfg: CfgNode,
     overrides: Sequence[str],

@@ -1,111 +1,12 @@
 """What a configuration must satisfy as a whole: every problem is found, not only the first."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from yacs.config import CfgNode
 
-EXITS = ("deep", "shallow1", "shallow2", "shallow3")
-CHOICES = {
-    "DATA.SPLIT": ("", "train+val", "train"),
-    "LOSS.PART_IDENTITY.REDUCTION": ("mean", "sum"),
-    "LOSS.PART_TRIPLET.KIND": ("batch_hard", "weighted"),
-    "MODEL.MGIM.CLASSIFIER": ("part", "granularity"),
-    "MODEL.MGIM.POOL": ("gem", "avg", "max"),
-    "MODEL.MGIM.REDUCE_SHARING": ("all", "granularity", "part"),
-    "MODEL.MGIM.RELATION": ("one_vs_rest", "attention", "graph", "none"),
-    "MODEL.MGIM.RELATION_SHARING": ("all", "granularity"),
-    "MODEL.MGIM.SCOPE": ("within", "all"),
-    "MODEL.NORM_STATISTICS": ("joint", "dual"),
-    "MODEL.POOL": ("gem", "avg", "max"),
-    "MODEL.SDM.HEAD": ("light", "pool_proj", "byot", "sepconv"),
-    "MODEL.SDM.HINT": ("l2_norm", "mse_raw", "none"),
-    "MODEL.SDM.TAPS": ("conv1", "conv2", "conv3", "conv4"),
-    "MODEL.SDM.TEACHER": ("global", "global+parts", "ensemble"),
-    "SOLVER.OPTIMIZER": ("adam", "adamw", "sgd"),
-    "SOLVER.SCHEDULE": ("step", "cosine"),
-    "SOLVER.SELECT": ("last", "best"),
-    "TEST.METRIC": ("auto", "cosine", "euclidean"),
-    "TEST.EMBED": ("global", "parts", "global+parts"),
-    "TEST.EXIT": EXITS,
-    "TEST.GALLERY_EXIT": ("", *EXITS),
-    "TEST.GALLERY_DRAW": ("auto", "official", "seeded"),
-    "PRECISION": ("auto", "fp32", "bf16", "fp16"),
-}
-POSITIVE = "must be greater than 0"
-NOT_NEGATIVE = "must not be negative"
-SHARE = "must lie between 0 and 1"
-RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **{
-        key: (lambda v: v > 0, POSITIVE)
-        for key in (
-            "DATA.SYNTHETIC.TRAIN_IDS",
-            "DATA.SYNTHETIC.TEST_IDS",
-            "DATA.SYNTHETIC.IMAGES_PER_CAMERA",
-            "MODEL.GEM_P",
-            "MODEL.MGIM.GEM_P",
-            "MODEL.SDM.TEMPERATURE",
-            "SAMPLER.IDENTITIES",
-            "SAMPLER.IMAGES",
-            "SOLVER.EPOCHS",
-            "SOLVER.BASE_LR",
-            "SOLVER.GAMMA",
-            "TEST.BATCH",
-        )
-    },
-    **{
-        key: (lambda v: v >= 0, NOT_NEGATIVE)
-        for key in (
-            "DATA.SYNTHETIC.SEED",
-            "DATA.WORKERS",
-            "INPUT.PAD",
-            "LOSS.HETERO_CENTER.MARGIN",
-            "LOSS.HETERO_CENTER.WEIGHT",
-            "LOSS.IDENTITY.WEIGHT",
-            "LOSS.PART_IDENTITY.WEIGHT",
-            "LOSS.PART_TRIPLET.MARGIN",
-            "LOSS.PART_TRIPLET.WEIGHT",
-            "LOSS.SDM.WEIGHT",
-            "LOSS.TRIPLET.MARGIN",
-            "LOSS.TRIPLET.WEIGHT",
-            "LOSS.WEIGHTED_TRIPLET.WEIGHT",
-            "MODEL.SDM.BETA",
-            "SOLVER.BACKBONE_LR_FACTOR",
-            "SOLVER.CHECKPOINT_EVERY",
-            "THREADS",
-            "SOLVER.CLIP_NORM",
-            "SOLVER.MOMENTUM",
-            "SOLVER.SPECIFIC_LR_FACTOR",
-            "SOLVER.VAL_EVERY",
-            "SOLVER.WARMUP_EPOCHS",
-            "SOLVER.WEIGHT_DECAY",
-        )
-    },
-    **{
-        key: (lambda v: 0 <= v <= 1, SHARE)
-        for key in (
-            "INPUT.CHANNEL_EXCHANGE",
-            "INPUT.ERASE",
-            "INPUT.FLIP",
-            "INPUT.GRAYSCALE",
-            "INPUT.INFRARED.CHANNEL_EXCHANGE",
-            "LOSS.IDENTITY.LABEL_SMOOTHING",
-            "MODEL.SDM.ALPHA",
-            "SOLVER.MIN_LR_FACTOR",
-            "SOLVER.WARMUP_FACTOR",
-        )
-    },
-    "INPUT.INFRARED.ERASE": (lambda v: v <= 1, "must be at most 1; negative: as INPUT.ERASE"),
-    "SEED": (lambda v: 0 <= v < 2**32, "must be 0 to 4294967295, as numpy wants it"),
-    "DATA.TRIAL": (lambda v: 1 <= v <= 10, "must be one of the splits 1 to 10"),
-    "MODEL.MGIM.DIM": (lambda v: v >= 2, "must be at least 2"),  # attention halves it
-    "MODEL.SHARED_DEPTH": (
-        lambda v: 0 <= v <= 5,
-        "must be 0 (two backbones) to 5 (one stream): stages shared, counted from the deepest",
-    ),
-}
-MIN_SIDE = 32  # pixels: OSNet's stride is 16, and a map of one row or column has nothing to pool
+from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, RULES
 
 
 def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[str]:
@@ -119,15 +20,25 @@ def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[
         *_ranges(cfg),
         *_shapes(cfg),
         *_modules(cfg),
+        *_directional(cfg.MODEL),
         *_relations(cfg),
     ]
+
+
+def is_taught(cfg: CfgNode) -> bool:
+    """Whether a teacher takes part in the training."""
+    return bool(cfg.TEACHER.WEIGHTS and cfg.DISTILL.WEIGHT)
 
 
 def trained_exits(cfg: CfgNode) -> dict[str, bool]:
     """Whether some loss term trains each exit and, where the network has them, the ``parts``."""
     losses, sdm = cfg.LOSS, cfg.MODEL.SDM
     mine = {"PART_IDENTITY": "parts", "PART_TRIPLET": "parts", "SDM": "students"}
-    found = {"deep": any(term.WEIGHT for name, term in losses.items() if name not in mine)}
+    mine["BRANCH_IDENTITY"] = "branches"
+    by_labels = any(term.WEIGHT for name, term in losses.items() if name not in mine)
+    found = {"deep": by_labels or is_taught(cfg)}
+    if cfg.MODEL.DIRECTIONAL.ENABLED:  # a branch's own classifier trains what the joint one sees
+        found["deep"] = found["deep"] or bool(losses.BRANCH_IDENTITY.WEIGHT)
     if cfg.MODEL.MGIM.ENABLED:
         found["parts"] = any(losses[name].WEIGHT for name in mine if mine[name] == "parts")
     if sdm.ENABLED:
@@ -207,6 +118,32 @@ def _modules(cfg: CfgNode) -> Iterator[str]:
     yield from _exit_problems(cfg)
 
 
+def _directional(options: CfgNode) -> Iterator[str]:
+    """What directional branches need of one another and of the other modules."""
+    branches = options.DIRECTIONAL
+    if not branches.ENABLED:
+        return
+    for name, stands in (("SDM", "students"), ("MGIM", "parts")):
+        if options[name].ENABLED:
+            yield (
+                f"MODEL.DIRECTIONAL.ENABLED true: {stands} beside directional branches are not "
+                f"built: set MODEL.{name}.ENABLED false (a student of such a network may have them)"
+            )
+    directions = branches.DIRECTIONS
+    if not directions:
+        yield "MODEL.DIRECTIONAL.DIRECTIONS must name a direction at least, got []"
+    if branches.BACKBONES == "shared" and len(set(directions)) < len(directions):
+        yield (
+            "MODEL.DIRECTIONAL.BACKBONES shared gives equal directions equal vectors: name each of "
+            f"MODEL.DIRECTIONAL.DIRECTIONS once, got {directions}"
+        )
+    if branches.SPATIAL_NORM == "channel" and "global" in directions:
+        yield (
+            "MODEL.DIRECTIONAL.SPATIAL_NORM channel makes every number of a global mean 1: choose "
+            "branch or none"
+        )
+
+
 def _exit_problems(cfg: CfgNode) -> Iterator[str]:
     """Features that are compared must be of one kind."""
     query, gallery = cfg.TEST.EXIT, cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
@@ -225,6 +162,11 @@ def _relations(cfg: CfgNode) -> Iterator[str]:
         yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
         yield f"DATA.CACHE must be a folder of its own, not DATA.ROOT, got {cfg.DATA.CACHE!r}"
+    if cfg.TEACHER.CONFIG and not cfg.TEACHER.WEIGHTS:
+        yield (
+            f"TEACHER.CONFIG={cfg.TEACHER.CONFIG!r} describes a teacher that is not there: name "
+            "its checkpoint or run folder in TEACHER.WEIGHTS"
+        )
     if not cfg.MODEL.PRETRAINED:
         yield "MODEL.PRETRAINED must be a file, imagenet or none, got an empty text"
     if not any(trained_exits(cfg).values()):

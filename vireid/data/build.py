@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from yacs.config import CfgNode
 
-from vireid.data import csv_set, llcm, regdb, sysu
+from vireid.data import csv_set, llcm, regdb, sysu, vehicleid, veri
 from vireid.data.cache import ImageCache, cached_images
 from vireid.data.dataset import ImageDataset, collate
 from vireid.data.samplers import IdentityBatchSampler
@@ -31,13 +31,27 @@ DATASETS: dict[str, Callable[..., Splits]] = {
     "regdb": regdb.load,
     "llcm": llcm.load,
     "csv": csv_set.load,
+    "veri": veri.load,
+    "vehicleid": vehicleid.load,
 }
 # What is published about each
 PUBLISHED: dict[str, Mapping[str, int]] = {
     "sysu": sysu.EXPECTED,
     "regdb": regdb.EXPECTED,
     "llcm": llcm.EXPECTED,
+    "veri": veri.EXPECTED,
+    "vehicleid": vehicleid.EXPECTED,
 }
+# Of those that have not all of them
+MODALITIES: dict[str, Sequence[Modality]] = {
+    "veri": veri.MODALITIES,
+    "vehicleid": vehicleid.MODALITIES,
+}
+
+
+def modalities_of(dataset: str) -> Sequence[Modality]:
+    """The modalities that a data set's training and test images have."""
+    return MODALITIES.get(dataset, tuple(Modality))
 
 
 def expected_identities(cfg: CfgNode) -> int | None:
@@ -58,9 +72,10 @@ def build_splits(cfg: CfgNode) -> Splits:
     load = DATASETS[cfg.DATA.DATASET]
     splits = load(cfg.DATA.ROOT, split=cfg.DATA.SPLIT, split_trial=cfg.DATA.TRIAL)
     for part in ("train", "test"):
-        for modality in sorted({"VISIBLE", "INFRARED"}):
-            if not any(record.modality.name == modality for record in getattr(splits, part)):
-                raise DataError(f"{splits.root}: no {modality.lower()} image in the {part} split")
+        for modality in modalities_of(cfg.DATA.DATASET):
+            if not any(record.modality is modality for record in getattr(splits, part)):
+                name = modality.name.lower()
+                raise DataError(f"{splits.root}: no {name} image in the {part} split")
     return splits
 
 

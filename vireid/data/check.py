@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from vireid.data.check_counts import Count
 from vireid.data.check_sets import (
     CHECKS,
-    Count,
     absent_cameras,
     describe_ignored,
     ignored_files,
@@ -21,7 +21,6 @@ from vireid.data.images import read_image
 from vireid.data.layout import one_sided
 from vireid.data.parallel import threaded_map
 from vireid.errors import DataError
-from vireid.structures import Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def check(dataset: str, folder: str | Path, *, reduced: bool = False) -> Report:
     reading = source.read(folder, {} if reduced else source.published)
     parts = [(part, s) for s in reading.splits for part in ("train", "test")]
     for part, splits in parts:
-        for modality in Modality:
+        for modality in source.modalities:
             if not any(record.modality is modality for record in getattr(splits, part)):
                 reading.problems.append(f"no {modality.name.lower()} image in the {part} split")
     records = sorted({r for s in reading.splits for r in s.train + s.test}, key=lambda r: r.path)

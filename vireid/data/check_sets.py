@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -11,36 +11,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from scipy.io import loadmat
 
-from vireid.data import csv_set, llcm, regdb, sysu
+from vireid.data import csv_set, llcm, regdb, sysu, vehicleid, veri
+from vireid.data.check_counts import (
+    Cameras,
+    Count,
+    Published,
+    Reading,
+    compared,
+    count_images,
+    read_single,
+)
+from vireid.data.check_vehicles import read_vehicleid, read_veri
 from vireid.data.layout import IMAGE_SUFFIXES, is_image
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
-
-Published = Mapping[str, int]
-Cameras = Mapping[Modality, Sequence[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many of something a data set has; ``expected`` is None where nothing was published."""
-
-    name: str
-    found: int
-    expected: int | None = None
-
-    @property
-    def differs(self) -> bool:
-        return self.expected is not None and self.found != self.expected
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a data set's lists and folders tell before any image is opened."""
-
-    splits: list[Splits]
-    counts: list[Count]
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def ignored_files(root: Path, folders: Sequence[str], records: Iterable[ImageRecord]) -> list[str]:
@@ -82,17 +66,6 @@ def absent_cameras(test: Sequence[ImageRecord], cameras: Cameras) -> Iterator[st
             yield f"no {modality.name.lower()} test image of camera {named}"
 
 
-def count_images(splits: Splits) -> dict[str, int]:
-    """Identities and images of each modality, of the training and of the test part."""
-    counts = {}
-    for part, records in (("training", splits.train), ("test", splits.test)):
-        counts[f"{part} identities"] = len({record.pid for record in records})
-        for modality in Modality:
-            found = sum(record.modality is modality for record in records)
-            counts[f"{part} {modality.name.lower()} images"] = found
-    return counts
-
-
 def count_sysu(test: Iterable[ImageRecord]) -> dict[str, int]:
     """Queries and gallery sizes of SYSU-MM01's protocols.
 
@@ -113,20 +86,10 @@ def count_sysu(test: Iterable[ImageRecord]) -> dict[str, int]:
     return counts
 
 
-def _compared(found: Mapping[str, int], published: Published) -> list[Count]:
-    return [Count(name, number, published.get(name)) for name, number in found.items()]
-
-
-def _read_single(load: Callable[..., Splits], root: str | Path, published: Published) -> Reading:
-    """A data set with one split and nothing but its images to count."""
-    splits = load(root)
-    return Reading([splits], _compared(count_images(splits), published))
-
-
 def _read_sysu(root: str | Path, published: Published) -> Reading:
     splits = sysu.load(root)
     found = {**count_images(splits), **count_sysu(splits.test)}
-    reading = Reading([splits], _compared(found, published))
+    reading = Reading([splits], compared(found, published))
     if splits.gallery_permutations is None:
         reading.notes.append(
             f"no {sysu.PERMUTATION_FILES[0]}: the official gallery draw needs it; copy it from "
@@ -187,7 +150,7 @@ def _read_regdb(root: str | Path, published: Published) -> Reading:
     if not found:
         raise DataError("\n".join(reading.problems) or f"{root}/idx holds no list of any split")
     everyone = {r.pid for splits in reading.splits for r in splits.train + splits.test}
-    reading.counts += _compared({"splits": len(found), "identities": len(everyone)}, published)
+    reading.counts += compared({"splits": len(found), "identities": len(everyone)}, published)
     for name in count_images(reading.splits[0]):
         numbers = {trial: counts[name] for trial, counts in found.items()}
         if len(set(numbers.values())) == 1:
@@ -202,7 +165,7 @@ def _read_regdb(root: str | Path, published: Published) -> Reading:
 
 
 def _read_llcm(root: str | Path, published: Published) -> Reading:
-    reading = _read_single(llcm.load, root, published)
+    reading = read_single(llcm.load, root, published)
     for name, folder in llcm.TEST_LISTS.items():
         if (reading.splits[0].root / name).is_file():
             reading.problems += unlike_list(reading.splits[0], name, folder)
@@ -249,6 +212,7 @@ class Source:
         where: to ask for the data.
         folders: patterns of the folders in which the images of an identity lie.
         cameras: that took test images, by modality.
+        modalities: that its images have.
     """
 
     read: Callable[[str | Path, Published], Reading]
@@ -256,6 +220,7 @@ class Source:
     where: str
     folders: tuple[str, ...] = ()
     cameras: Cameras = field(default_factory=dict)
+    modalities: Sequence[Modality] = tuple(Modality)
 
 
 CHECKS: dict[str, Source] = {
@@ -268,5 +233,20 @@ CHECKS: dict[str, Source] = {
         ("vis/*", "nir/*", "test_vis/cam*/*", "test_nir/cam*/*"),
         llcm.TEST_CAMERAS,
     ),
-    "csv": Source(partial(_read_single, csv_set.load), csv_set.EXPECTED, csv_set.WHERE),
+    "csv": Source(partial(read_single, csv_set.load), csv_set.EXPECTED, csv_set.WHERE),
+    "veri": Source(
+        read_veri,
+        veri.EXPECTED,
+        veri.WHERE,
+        tuple(veri.FOLDERS),
+        dict.fromkeys(veri.MODALITIES, veri.CAMERAS),
+        veri.MODALITIES,
+    ),
+    "vehicleid": Source(
+        read_vehicleid,
+        vehicleid.EXPECTED,
+        vehicleid.WHERE,
+        ("image",),
+        modalities=vehicleid.MODALITIES,
+    ),
 }

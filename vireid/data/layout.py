@@ -166,11 +166,16 @@ def hold_out(
 
 
 def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
-    """One line per modality that is the only one of some identities; names them."""
+    """One line per modality that is the only one of some identities; names them.
+
+    None where it is that of the whole set.
+    """
     pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
     for record in records:
         pids[record.modality].add(record.pid)
     visible, infrared = pids[Modality.VISIBLE], pids[Modality.INFRARED]
+    if not (visible and infrared):
+        return
     for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
         if only:
             shown = ", ".join(map(str, sorted(only)[:20])) + (" …" if len(only) > 20 else "")

@@ -8,11 +8,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
-from vireid.data.build import build_train_loader
+from vireid.data.build import build_train_loader, modalities_of
 from vireid.engine.device import compile_stages, resolve_precision
 from vireid.engine.distributed import World
 from vireid.engine.schedule import Schedule
+from vireid.engine.teacher import Teacher
 from vireid.engine.train import Trainer
+from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel, parameter_groups
@@ -58,23 +60,38 @@ def build_schedule(cfg: CfgNode) -> Schedule:
 
 
 def build_trainer(
-    cfg: CfgNode, model: ReidModel, splits: Splits, *, device: torch.device, world: World
+    cfg: CfgNode,
+    model: ReidModel,
+    splits: Splits,
+    *,
+    device: torch.device,
+    world: World,
+    teacher: Teacher | None = None,
 ) -> Trainer:
     """Everything that one training step touches, on ``device``.
 
+    Args:
+        teacher: see :func:`~vireid.engine.teacher.load_teacher`.
     Raises:
         DataError: fewer identities than a batch needs.
         UsageError: options that this machine or this number of processes cannot serve.
     """
+    _require_modalities(cfg)
     loader, sampler = build_train_loader(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
     model.to(device)
+    if teacher is not None:
+        teacher.network.to(device)
     criterion = build_criterion(cfg).to(device)
     optimizer = build_optimizer(cfg, model, criterion)
+    if cfg.COMPILE:
+        networks = [model] if teacher is None else [model, teacher.network.model]
+        compile_stages([s for network in networks for s in _stages(network)], device)
     return Trainer(
         model=model,
         network=_wrap(cfg, model, splits, device, world),
+        teacher=teacher,
         criterion=criterion,
         optimizer=optimizer,
         schedule=build_schedule(cfg),
@@ -90,23 +107,41 @@ def build_trainer(
     )
 
 
+def _stages(model: ReidModel) -> list[nn.Module]:
+    backbone = model.backbone
+    return [*backbone.visible, *backbone.infrared, *backbone.shared]
+
+
+def _require_modalities(cfg: CfgNode) -> None:
+    """What is meant for two modalities cannot be trained on one."""
+    name = cfg.DATA.DATASET
+    if len(modalities_of(name)) > 1:
+        return
+    if cfg.MODEL.SHARED_DEPTH < 5:
+        raise UsageError(
+            f"MODEL.SHARED_DEPTH {cfg.MODEL.SHARED_DEPTH} keeps a stream for infrared images, of "
+            f"which {name} has none: set MODEL.SHARED_DEPTH 5"
+        )
+    if cfg.LOSS.HETERO_CENTER.WEIGHT:
+        raise UsageError(
+            f"LOSS.HETERO_CENTER compares modalities, of which {name} has one: set "
+            "LOSS.HETERO_CENTER.WEIGHT 0"
+        )
+
+
 def _wrap(
     cfg: CfgNode, model: ReidModel, splits: Splits, device: torch.device, world: World
 ) -> nn.Module:
-    if cfg.COMPILE:
-        backbone = model.backbone
-        compile_stages([*backbone.visible, *backbone.infrared, *backbone.shared], device)
     if world.size == 1:
         return model
     if cfg.MODEL.SYNC_BN and device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    both = {r.pid for r in splits.train if not r.modality} & {
-        r.pid for r in splits.train if r.modality
-    }
+    shown = {(record.pid, record.modality) for record in splits.train}
+    whole = len(splits.train_pids) * len({modality for _, modality in shown})
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
         # A share of a batch may lack a modality only where an identity does. Heads without a loss
         # are the trainer's business: to this wrapper all that the network returns is in use.
-        find_unused_parameters=len(both) < len(splits.train_pids),
+        find_unused_parameters=len(shown) < whole,
     )

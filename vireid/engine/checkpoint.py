@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import nn
 
 from vireid.errors import CheckpointError
 from vireid.models.weights import read_tensors
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 REMEDY = "restore it from a copy, or train the run again with --overwrite or without its folder"
@@ -66,6 +69,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} has format {content['format']}; this version reads format {FORMAT}"
         )
     return content
+
+
+def load_trained(path: Path) -> dict[str, Any]:
+    """A checkpoint of a network that has been trained for an epoch at least.
+
+    Raises:
+        CheckpointError: missing, damaged, or saved before the first epoch ended.
+    """
+    checkpoint = load_checkpoint(path)
+    epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
+    if epoch == 0:
+        raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
+    if step:
+        log.warning("%s was saved within epoch %d: its training is not finished", path, epoch + 1)
+    return checkpoint
 
 
 def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

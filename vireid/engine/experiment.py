@@ -16,7 +16,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits, modalities_of, prepare_data
 from vireid.data.dataset import end_processes
 from vireid.data.images import require_readable
 from vireid.data.layout import fingerprint, one_sided
@@ -31,7 +31,13 @@ from vireid.engine.checkpoint import (
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.distributed import World, join_world
 from vireid.engine.events import write_events
-from vireid.engine.resume import Start, check_same_data, find_start, settle_best
+from vireid.engine.resume import (
+    Start,
+    check_same_data,
+    find_start,
+    settle_best,
+    teacher_changes,
+)
 from vireid.engine.run import (
     BEST,
     LAST,
@@ -50,6 +56,7 @@ from vireid.engine.score import (
     warn_of_untrained,
 )
 from vireid.engine.signals import StopFlag
+from vireid.engine.teacher import load_teacher
 from vireid.engine.train import TIMING, Trainer, fit
 from vireid.errors import DivergedError, StoppedError
 from vireid.evaluation.protocols import expand
@@ -118,15 +125,17 @@ def _prepare(
     cfg: CfgNode, splits: Splits, start: Start, *, data: str, device: torch.device, world: World
 ) -> tuple[Trainer, str]:
     """Network, losses and optimiser, new or as the checkpoint left them; and where from."""
+    teacher = load_teacher(cfg, splits, data)  # before the seed: a student is what it is without
     seed_everything(cfg.SEED)
     fresh = start.checkpoint is None
     model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
-    trainer = build_trainer(cfg, model, splits, device=device, world=world)
+    trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     if start.checkpoint is not None:
         check_same_data(start.checkpoint, splits, data, start.path)
         load_model(model, start.checkpoint["model"], start.path)
         trainer.restore(start.checkpoint)
         restore_rng(start.checkpoint["rng"])
+        start.changes.extend(teacher_changes(start.checkpoint, teacher, start.path))
         progress = trainer.progress
         origin = f"continuing {start.path} after epoch {progress.epoch}, step {progress.step}"
     return trainer, origin
@@ -145,6 +154,8 @@ def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]
     for line in one_sided(splits.train):
         log.info("of these, %s", line)
     log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
+    if trainer.teacher is not None:
+        log.info("%s", trainer.teacher.origin)
     for line in origin:
         log.info("%s", line)
     warn_of_untrained(cfg)
@@ -216,7 +227,8 @@ def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, sav
 def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save: Save) -> None:
     """Adds the validation scores to the epoch's row."""
     progress = trainer.progress
-    results = score(cfg, trainer.model, splits, expand(["val"]), device=trainer.device)
+    protocols = expand(["val"], modalities_of(cfg.DATA.DATASET))
+    results = score(cfg, trainer.model, splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
         for name, entry in results.items()
@@ -250,6 +262,7 @@ def _save(
         "dataset": cfg.DATA.DATASET,
         "split_trial": splits.split_trial,
         "data": data,
+        "teacher": trainer.teacher.digest if trainer.teacher else "",
     }
     save_checkpoint(folder / name, content)
 

@@ -50,10 +50,14 @@ def extract_features(
 
 def labels_of(records: Sequence[ImageRecord]) -> FeatureSet:
     """What is known of images before any network has seen them; ``features`` is (N, 0)."""
+    roles = np.array([int(record.role) for record in records], dtype=np.uint8)
+    lists = np.array([record.test_list for record in records], dtype=np.int64)
     return FeatureSet(
         features=np.empty((len(records), 0), dtype=np.float32),
         pids=np.array([record.pid for record in records], dtype=np.int64),
         camids=np.array([record.camid for record in records], dtype=np.int64),
         modality=np.array([int(record.modality) for record in records], dtype=np.uint8),
         paths=np.array([record.path for record in records]),
+        role=roles if roles.any() else None,
+        test_list=lists if lists.any() else None,
     )

@@ -12,6 +12,8 @@ from yacs.config import CfgNode
 from vireid.config.validate import trained_exits
 from vireid.data.build import build_eval_loader
 from vireid.engine.extract import extract_features
+from vireid.errors import DataError, UsageError
+from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.reid_model import ReidModel
 from vireid.models.retrieval import retrieval_model
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
@@ -68,6 +70,34 @@ def features_by_query(
         return dict.fromkeys(query_modalities, features)
     other = features_of(cfg, model, splits, records, device=device, exit_name=gallery_exit(cfg))
     return {modality: mixed(features, other, modality) for modality in query_modalities}
+
+
+def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
+    """The images that a protocol is about.
+
+    Raises:
+        DataError: a validation protocol, but no identities were held out.
+    """
+    if not protocol.held_out:
+        return splits.test
+    if not splits.val:
+        raise DataError(f"{protocol.name} needs validation identities: set DATA.SPLIT train")
+    return splits.val
+
+
+def require_two_sides(cfg: CfgNode, protocols: Sequence[RetrievalProtocol]) -> None:
+    """Two exits' features can be told apart by modality only.
+
+    Raises:
+        UsageError: another exit for the gallery, where images of one modality search one another.
+    """
+    alike = [p.name for p in protocols if p.query_modality is p.gallery_modality]
+    if alike and gallery_exit(cfg) != cfg.TEST.EXIT:
+        raise UsageError(
+            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: {alike[0]} searches images of the "
+            f"queries' modality, which all leave the network at TEST.EXIT={cfg.TEST.EXIT!r}: set "
+            "TEST.GALLERY_EXIT ''"
+        )
 
 
 def mixed(queries: FeatureSet, gallery: FeatureSet, query_modality: Modality) -> FeatureSet:

@@ -12,9 +12,11 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
+from vireid.config.defaults import default_config
 from vireid.config.load import flatten, load_config, to_dict
 from vireid.engine.checkpoint import load_checkpoint
 from vireid.engine.run import BEST, LAST, run_folder
+from vireid.engine.teacher import Teacher
 from vireid.engine.train import Progress
 from vireid.errors import CheckpointError, UsageError
 from vireid.structures import Splits
@@ -34,7 +36,15 @@ HARMLESS = (
 # Where the weights came from: the checkpoint's take their place.
 WITHOUT_EFFECT = ("MODEL.PRETRAINED", "MODEL.GEM_P")
 # What the sums and the batches of an epoch depend on: fixed until the epoch ends.
-FIXED_WITHIN_EPOCH = ("LOSS.", "MODEL.SDM.", "SAMPLER.", "SEED")
+FIXED_WITHIN_EPOCH = (
+    "LOSS.",
+    "MODEL.SDM.",
+    "SAMPLER.",
+    "SEED",
+    "DISTILL.",
+    "TEACHER.CONFIG",
+    "TEACHER.POSTERIOR",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,26 @@ def check_same_data(checkpoint: Mapping[str, Any], splits: Splits, data: str, pa
         )
 
 
+def teacher_changes(
+    checkpoint: Mapping[str, Any], teacher: Teacher | None, path: Path
+) -> list[str]:
+    """A line about a teacher with other weights than the one that taught so far, if it has.
+
+    Raises:
+        UsageError: it has, and an epoch is under way.
+    """
+    before, now = checkpoint.get("teacher", ""), teacher.digest if teacher else ""
+    if before == now:
+        return []
+    line = f"teacher (weights) {before[:12] or 'none'} → {now[:12] or 'none'}"
+    if checkpoint["progress"]["step"]:
+        raise UsageError(
+            f"{path} was saved within an epoch, whose teacher must stay as it is ({line}): put the "
+            "one of the checkpoint back into TEACHER.WEIGHTS, and change it after the epoch's end"
+        )
+    return [f"changed since the checkpoint: {line}"]
+
+
 def settle_best(progress: Progress, start: Start) -> None:
     """Makes the folder's best checkpoint the one that ``progress`` speaks of, or forgets it.
 
@@ -140,11 +170,12 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
-    before, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
+    usual, now = flatten(to_dict(default_config())), flatten(to_dict(cfg))
+    before = usual | flatten(yaml.safe_load(checkpoint["config"]))  # older ones lack newer options
     changed = {
-        key: f"{key} {before.get(key)} → {value}"
+        key: f"{key} {before[key]} → {value}"
         for key, value in now.items()
-        if before.get(key) != value and key not in HARMLESS
+        if before[key] != value and key not in HARMLESS
     }
     if "SOLVER.OPTIMIZER" in changed:
         raise UsageError(

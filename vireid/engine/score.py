@@ -14,36 +14,41 @@ from yacs.config import CfgNode
 
 from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits, modalities_of, prepare_data
 from vireid.data.layout import fingerprint
-from vireid.engine.checkpoint import load_checkpoint, load_model
+from vireid.engine.checkpoint import load_model, load_trained
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.extract import labels_of
 from vireid.engine.features import (
     embedding_name,
     exit_names,
     features_by_query,
+    records_of,
+    require_two_sides,
     untrained_features,
 )
 from vireid.engine.run import BEST, LAST
-from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.errors import DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
 from vireid.evaluation.gallery import Permutations, read_permutations, require_complete
 from vireid.evaluation.output import require_target
-from vireid.evaluation.protocols import GROUPS, RetrievalProtocol, expand, with_draw
+from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.report import describe, results_table, write_results
 from vireid.evaluation.scoring import result_entries
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
-from vireid.structures import ImageRecord, Splits
+from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
 
+# Options that make another network of the same weights.
+SHAPELESS = ("MODEL.POOL", "MODEL.DIRECTIONAL.DIRECTIONS", "MODEL.DIRECTIONAL.SPATIAL_NORM")
 # Options whose change makes other scores of the same network on the same data.
 SCORING = (
     "INPUT.SIZE",
     "INPUT.MEAN",
     "INPUT.STD",
+    *SHAPELESS,
     "SOLVER.SELECT",
     "TEST.METRIC",
     "TEST.GALLERY_DRAW",
@@ -95,13 +100,7 @@ def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
         CheckpointError: missing, damaged, or saved before the first epoch ended.
     """
     path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
-    checkpoint = load_checkpoint(path)
-    epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
-    if epoch == 0:
-        raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
-    if step:
-        log.warning("%s was saved within epoch %d: its training is not finished", path, epoch + 1)
-    return path, checkpoint
+    return path, load_trained(path)
 
 
 def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> ReidModel:
@@ -212,23 +211,12 @@ def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
     """``TEST.PROTOCOLS``, or all protocols of the data set, with the draw that was asked for.
 
     Raises:
-        UsageError: one of them has no such draw.
+        UsageError: one of them has no such draw, or cannot have two exits.
     """
-    protocols = expand(list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET])
+    names = list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET]
+    protocols = expand(names, modalities_of(cfg.DATA.DATASET))
+    require_two_sides(cfg, protocols)
     return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
-
-
-def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
-    """The images that a protocol is about.
-
-    Raises:
-        DataError: a validation protocol, but no identities were held out.
-    """
-    if protocol.name not in GROUPS["val"]:
-        return splits.test
-    if not splits.val:
-        raise DataError(f"{protocol.name} needs validation identities: set DATA.SPLIT train")
-    return splits.val
 
 
 def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> Permutations | None:

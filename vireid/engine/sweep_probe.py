@@ -11,11 +11,13 @@ from yacs.config import CfgNode
 
 from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
+from vireid.data.layout import fingerprint
 from vireid.engine.build import build_trainer
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.distributed import World
 from vireid.engine.run import seed_everything
 from vireid.engine.sweep import Run
+from vireid.engine.teacher import load_teacher
 from vireid.models.build import build_model
 
 WARM_UP, STEPS = 2, 5  # the first steps fill caches and choose kernels
@@ -38,11 +40,12 @@ def training_seconds(cfg: CfgNode) -> float:
     Scoring and the start are not in it. Nothing is written, and ``MODEL.PRETRAINED`` is not read.
     """
     use_threads(cfg.THREADS)
-    seed_everything(cfg.SEED)
     splits = build_splits(cfg)
+    teacher = load_teacher(cfg, splits, fingerprint(splits))
+    seed_everything(cfg.SEED)
     model, _ = build_model(cfg, len(splits.train_pids), load_weights=False)
     device = resolve_device(cfg.DEVICE)
-    trainer = build_trainer(cfg, model, splits, device=device, world=World())
+    trainer = build_trainer(cfg, model, splits, device=device, world=World(), teacher=teacher)
     trainer.network.train()
     times, asked = [], time.perf_counter()
     source = batches(trainer.loader)

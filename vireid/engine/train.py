@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch, ModelOutput
+
+if TYPE_CHECKING:  # which reads run folders, and those hold what is defined here
+    from vireid.engine.teacher import Teacher
 
 try:
     import resource
@@ -66,6 +69,7 @@ class Trainer:
         loader, sampler: the sampler decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
+        teacher: is asked about every batch, if there is one; no part of a checkpoint.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
     """
@@ -82,6 +86,7 @@ class Trainer:
     world: World
     mean: list[float]
     std: list[float]
+    teacher: Teacher | None = None
     clip_norm: float = 0.0
     gradient_norms: bool = False
     progress: Progress = field(default_factory=Progress)
@@ -103,6 +108,9 @@ class Trainer:
             self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
         ):
             own = self.network(images, batch.is_infrared)
+            if self.teacher is not None:
+                taught = self.teacher(batch.images, batch.is_infrared)
+                own = replace(own, teacher=taught)
         output, batch = self.world.gather(own, batch)
         report = self.criterion(output, batch)
         terms = report.as_floats()
@@ -117,8 +125,7 @@ class Trainer:
             norms = gradient_norms(report.terms, weights, backbone, world=self.world)
             self.progress.gradients = norms
         self._descend(report.total, own)
-        correct = output.deep.logits.detach().argmax(dim=1) == batch.labels
-        return {**terms, "accuracy": float(correct.float().mean())}
+        return terms | accuracies(output, batch.labels)
 
     def _descend(self, loss: Tensor, own: ModelOutput) -> None:
         """One step of the optimiser.
@@ -222,6 +229,15 @@ class Trainer:
         if state["scaler"] and self.scaler.is_enabled():  # empty when the other was not fp16
             self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
+
+
+def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, float]:
+    """Share of a batch that the deepest classifier, and the teacher if there is one, tell right."""
+    said = {"accuracy": output} | ({"teacher_accuracy": output.teacher} if output.teacher else {})
+    return {
+        name: float((one.deep.logits.detach().argmax(dim=1) == labels).float().mean())
+        for name, one in said.items()
+    }
 
 
 def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -> int:

@@ -15,6 +15,7 @@ from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.evaluation.ranking import Ranks, Sorting, rank_matches, sorting_of
 from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.selection import parties, searching
 from vireid.evaluation.sorting import cosine_sorting
 from vireid.structures import FeatureSet
 
@@ -99,14 +100,14 @@ def evaluate_reranked(
     parts = {f"{protocol.name}: query and gallery": np.union1d(queries, candidates)}
     require_finite(features, parts)
     require_directions(features, parts, metric)
-    asking = features.subset(queries)
     trials = []
     for rows in _galleries(protocol, features, candidates, permutations):
+        asked = features.subset(queries[searching(protocol, queries, rows)])
         gallery = features.subset(rows)
-        distances = reranked_distances(asking.features, gallery.features, metric=metric)
+        distances = reranked_distances(asked.features, gallery.features, metric=metric)
         everything = np.ones((1, len(rows)), dtype=bool)
         ranks = rank_matches(
-            protocol, asking, gallery, everything, sorting_of(distances.__getitem__)
+            protocol, asked, gallery, everything, sorting_of(distances.__getitem__)
         )
         trials.append(trial_scores(protocol, ranks, 0, len(rows)))
     return trials
@@ -124,37 +125,31 @@ def require_answerable(
         DataError: as :func:`evaluate`, but for features that are not finite.
     """
     queries, candidates = parties(protocol, images)
-    asked = _identities_and_cameras(images, queries)
     for rows in _galleries(protocol, images, candidates, permutations):
+        asked = _identities_and_cameras(images, queries[searching(protocol, queries, rows)])
         held = _identities_and_cameras(images, rows)
         pairs = ((q, g) for q in asked for g in held[np.flatnonzero(held[:, 0] == q[0])])
         if not any(_may_match(protocol, query[1], found[1]) for query, found in pairs):
             raise _unanswerable(protocol)
 
 
-def parties(protocol: RetrievalProtocol, images: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the queries, and of the images that a gallery may hold.
-
-    Raises:
-        DataError: there are none.
-    """
-    queries = _rows(images, protocol.query_modality, protocol.query_cameras)
-    candidates = _rows(images, protocol.gallery_modality, protocol.gallery_cameras)
-    for part, found in (("query", queries), ("gallery", candidates)):
-        if not len(found):
-            raise DataError(f"{protocol.name}: there is no {part} image")
-    return queries, candidates
-
-
 def trial_scores(
-    protocol: RetrievalProtocol, ranks: Ranks, trial: int, num_gallery: int
+    protocol: RetrievalProtocol,
+    ranks: Ranks,
+    trial: int,
+    num_gallery: int,
+    *,
+    asking: np.ndarray | None = None,
 ) -> TrialScores:
     """Means over the queries that have a match.
 
+    Args:
+        asking: (Q,) bool: which of the ranked images are queries of this trial; None for all.
     Raises:
         DataError: none has one.
     """
-    answered = ranks.first[trial] > 0
+    found = ranks.first[trial] > 0
+    answered = found if asking is None else found & asking
     first = ranks.first[trial, answered]
     if not len(first):
         raise _unanswerable(protocol)
@@ -163,7 +158,8 @@ def trial_scores(
     metrics["mAP"] = float(ranks.precision[trial, answered].mean())
     metrics["mINP"] = float(ranks.penalty[trial, answered].mean())
     shown = min(CMC_LENGTH, int(ranks.length[trial, answered].min()))
-    return TrialScores(metrics, cmc[:shown], len(answered), len(first), num_gallery)
+    num_query = len(found) if asking is None else int(asking.sum())
+    return TrialScores(metrics, cmc[:shown], num_query, len(first), num_gallery)
 
 
 def without_features(images: FeatureSet, rows: np.ndarray) -> FeatureSet:
@@ -252,7 +248,9 @@ def _evaluate_alike(
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
     for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
-        scores[protocol.name].append(trial_scores(protocol, ranks, trial, len(rows)))
+        asked = searching(protocol, queries, rows)
+        found = trial_scores(protocol, ranks, trial, len(rows), asking=asked)
+        scores[protocol.name].append(found)
     return scores
 
 
@@ -291,8 +289,3 @@ def _may_match(protocol: RetrievalProtocol, query_camera: int, gallery_camera: i
 
 def _unanswerable(protocol: RetrievalProtocol) -> DataError:
     return DataError(f"{protocol.name}: no query has a true match in the gallery")
-
-
-def _rows(features: FeatureSet, modality: int, cameras: frozenset[int]) -> np.ndarray:
-    rows = features.modality == int(modality)
-    return np.flatnonzero(rows & np.isin(features.camids, sorted(cameras)) if cameras else rows)

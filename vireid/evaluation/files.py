@@ -14,11 +14,12 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.output import replace_file
 from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
-from vireid.structures import FeatureSet
+from vireid.structures import TEST_LISTS, FeatureSet, Role
 
 DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
 LARGEST = 2**63 - 1
 NAMES = ("features", *DTYPES, "paths")
+OPTIONAL = {"role": ("role", "uint8"), "subset": ("test_list", "int64")}  # array → field, type
 NPY = b"\x93NUMPY"  # how a file of one array begins
 HOW = (
     f"write {', '.join(NAMES)} with numpy.savez, as arrays of numbers and text without objects "
@@ -80,6 +81,8 @@ def write_features(
     """
     arrays: dict[str, Any] = {"features": features.features, "paths": features.paths.astype(str)}
     arrays |= {name: getattr(features, name).astype(dtype) for name, dtype in DTYPES.items()}
+    optional = {name: getattr(features, field) for name, (field, _) in OPTIONAL.items()}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
     _check(path, arrays)
     if source is not None:
         arrays["source"] = np.array(json.dumps(source))
@@ -105,7 +108,7 @@ def _read_npz(path: Path) -> FeatureSet:
             raise DataError(f"{cannot}: it is no .npz archive, or not a whole one; {HOW}")
         with np.load(path, allow_pickle=False) as file:
             held = list(file.files)
-            arrays = {name: _native(file[name]) for name in NAMES if name in held}
+            arrays = {name: _native(file[name]) for name in (*NAMES, *OPTIONAL) if name in held}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{cannot} ({type(error).__name__}: {error}): {HOW}") from error
     missing = [name for name in NAMES if name not in arrays]
@@ -115,9 +118,8 @@ def _read_npz(path: Path) -> FeatureSet:
             f"needs {', '.join(NAMES)} (docs/scoring_features.md)"
         )
     _check(path, arrays)
-    return FeatureSet(
-        **{k: v.astype(DTYPES.get(k, v.dtype), copy=False) for k, v in arrays.items()}
-    )
+    known = {name: (name, DTYPES.get(name, arrays[name].dtype)) for name in NAMES} | OPTIONAL
+    return FeatureSet(**{known[k][0]: v.astype(known[k][1], copy=False) for k, v in arrays.items()})
 
 
 def _native(array: np.ndarray) -> np.ndarray:
@@ -135,7 +137,7 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
         )
     wrong = [
         f"{name} is {arrays[name].shape} of {arrays[name].dtype}"
-        for name in (*DTYPES, "paths")
+        for name in (*DTYPES, "paths", *(name for name in OPTIONAL if name in arrays))
         if arrays[name].shape != features.shape[:1]
         or (
             arrays[name].dtype.kind != "U"
@@ -146,7 +148,7 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
     if wrong:
         raise DataError(
             f"{path}: {'; '.join(wrong)}; with {len(features)} features all must be "
-            f"({len(features)},), pids, camids and modality of whole numbers, paths of text (str)"
+            f"({len(features)},), paths of text (str), the others of whole numbers"
         )
     _check_values(path, arrays, paths)
 
@@ -155,13 +157,20 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray], paths: np.ndarray) 
     relative = np.array(
         [bool(p) and "\\" not in p and not p.startswith("/") for p in paths.tolist()]
     )
-    rules = (
+    rules: tuple[tuple[str, np.ndarray, str], ...] = (
         ("features", np.isfinite(arrays["features"]).all(axis=1), "finite numbers"),
         ("pids", arrays["pids"] <= LARGEST, "below 2^63"),
         ("camids", (arrays["camids"] >= 1) & (arrays["camids"] <= LARGEST), "1 or more"),
         ("modality", np.isin(arrays["modality"], (0, 1)), "0 (visible) or 1 (infrared)"),
         ("paths", relative, "relative to the data set's folder, with / between folders"),
     )
+    lists = ", ".join(map(str, TEST_LISTS))
+    for name, values, rule in (
+        ("role", [int(role) for role in Role], "0 (both), 1 (query) or 2 (gallery)"),
+        ("subset", (0, *TEST_LISTS), f"the smallest test list of the image: {lists}, 0 for none"),
+    ):
+        if name in arrays:
+            rules += ((name, np.isin(arrays[name], values), rule),)
     for name, good, rule in rules:
         if not good.all():
             row = int(np.argmin(good))

@@ -11,6 +11,7 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.evaluation.selection import require_columns
 from vireid.structures import FeatureSet
 
 Permutations = Mapping[tuple[int, int], np.ndarray]  # (camid, pid) → (trials, images), from 1
@@ -64,6 +65,8 @@ def draw_galleries(
     """
     if protocol.draw == "all":
         yield gallery_order(protocol, candidates)
+    elif protocol.rest_asks:
+        yield from _one_of_each(protocol, candidates)
     elif protocol.draw == "seeded":
         yield from _seeded(protocol, candidates)
     else:
@@ -97,6 +100,20 @@ def _seeded(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.
     for trial in range(protocol.gallery_trials):
         generator = random.Random(trial)  # equals random.seed(trial), but leaves the global one be
         yield np.array([generator.choice(rows) for _, _, rows in folders])
+
+
+def _one_of_each(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.ndarray]:
+    """One image per identity, whatever its camera, by NumPy's generator: every trial has its own.
+
+    Identities ascend; an identity's images are drawn from in the order of their paths. A process
+    or a generator elsewhere has no say in it.
+    """
+    order = np.lexsort((candidates.paths, candidates.pids))
+    starts = np.flatnonzero(np.diff(candidates.pids[order])) + 1
+    identities = np.split(order, starts)
+    for trial in range(protocol.gallery_trials):
+        generator = np.random.default_rng(trial)
+        yield np.array([rows[generator.integers(len(rows))] for rows in identities])
 
 
 def _official(
@@ -161,6 +178,13 @@ def require_complete(
     Raises:
         DataError: names the first camera or folder that differs.
     """
+    require_columns(protocol, images)
+    listed = protocol.test_list
+    if listed and images.test_list is not None and not np.any(images.test_list == listed):
+        raise DataError(
+            f"{protocol.name}: no image belongs to test list {listed} and to no shorter one: are "
+            "all test images there?"
+        )
     absent: set[int] = set()
     for modality, needed in (
         (protocol.query_modality, protocol.query_cameras),

@@ -8,15 +8,11 @@ import numpy as np
 
 from vireid.errors import UsageError
 from vireid.evaluation.distance import Rows, distance_rows
-from vireid.evaluation.evaluate import (
-    parties,
-    require_directions,
-    require_finite,
-    without_features,
-)
+from vireid.evaluation.evaluate import require_directions, require_finite, without_features
 from vireid.evaluation.gallery import Permutations, draw_galleries
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.evaluation.ranking import rank_matches, sorting_of, stable_order
+from vireid.evaluation.selection import parties, searching
 from vireid.structures import FeatureSet
 
 
@@ -108,6 +104,7 @@ def search(
     if not 1 <= trial <= len(draws):
         raise UsageError(f"trial {trial}: {protocol.name} draws {len(draws)} galleries, from 1 on")
     gallery, numbers = candidates[draws[trial - 1]], features.features
+    queries = queries[searching(protocol, queries, gallery)]
     distances = distance_rows(metric, numbers[queries], numbers[gallery])
     ranks = rank_matches(
         protocol,

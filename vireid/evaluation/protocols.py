@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from vireid.errors import UsageError
-from vireid.structures import Modality
+from vireid.structures import TEST_LISTS, Modality
 
 SYSU_CAMERAS, SYSU_INFRARED = (1, 2, 3, 4, 5, 6), (3, 6)
 
@@ -17,8 +18,8 @@ class RetrievalProtocol:
     Args:
         name: as users write it; the first letter after the data set is the query's modality.
         query_modality, gallery_modality: which images search and which are searched.
-        draw: ``official`` (published permutations), ``seeded`` (Python's generator, seeded with
-            the trial's number) or ``all`` (every gallery image); see :mod:`gallery`.
+        draw: ``official`` (published permutations), ``seeded`` (a generator seeded with the trial's
+            number) or ``all`` (every gallery image); see :mod:`gallery`.
         other_draws: rules by which the gallery may be drawn instead.
         cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image.
         shots: gallery images per identity and camera; 0 where nothing is drawn.
@@ -28,6 +29,11 @@ class RetrievalProtocol:
             from the query's list, whatever their identity.
         drops_own_camera: gallery images of the query's identity taken by the query's camera are
             removed from its list.
+        by_role: images say whether they search, are searched, or both.
+        test_list: only images of this test list, by its number of identities; 0 for all images.
+        rest_asks: each draw takes one image of an identity, by NumPy's generator, and all that it
+            does not take are its queries.
+        held_out: about the validation identities, not those of the test.
         metric: distance between features unless the user asks for another.
         source: where the rules come from.
     """
@@ -46,6 +52,10 @@ class RetrievalProtocol:
     metric: str = "cosine"
     other_draws: tuple[str, ...] = ()
     drops_own_camera: bool = False
+    by_role: bool = False
+    test_list: int = 0
+    rest_asks: bool = False
+    held_out: bool = False
 
 
 def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalProtocol:
@@ -66,7 +76,12 @@ def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalPr
 
 
 def _both_ways(
-    name: str, query: Modality, source: str, *, drops_own_camera: bool = False
+    name: str,
+    query: Modality,
+    source: str,
+    *,
+    drops_own_camera: bool = False,
+    held_out: bool = False,
 ) -> RetrievalProtocol:
     return RetrievalProtocol(
         name=name,
@@ -75,7 +90,40 @@ def _both_ways(
         draw="all",
         cmc_unit="image",
         drops_own_camera=drops_own_camera,
+        held_out=held_out,
         source=source,
+    )
+
+
+def _within(
+    name: str, source: str, *, by_role: bool = False, held_out: bool = False
+) -> RetrievalProtocol:
+    """Visible images in visible ones of other cameras; so no query finds itself."""
+    return RetrievalProtocol(
+        name=name,
+        query_modality=Modality.VISIBLE,
+        gallery_modality=Modality.VISIBLE,
+        draw="all",
+        cmc_unit="image",
+        drops_own_camera=True,
+        by_role=by_role,
+        held_out=held_out,
+        source=source,
+    )
+
+
+def _vehicleid(test_list: int) -> RetrievalProtocol:
+    return RetrievalProtocol(
+        name=f"vehicleid_{test_list}",
+        query_modality=Modality.VISIBLE,
+        gallery_modality=Modality.VISIBLE,
+        draw="seeded",
+        cmc_unit="image",
+        shots=1,
+        gallery_trials=10,
+        test_list=test_list,
+        rest_asks=True,
+        source="Liu et al., CVPR 2016; one image per vehicle is searched, as in fast-reid",
     )
 
 
@@ -115,25 +163,35 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
         _llcm("llcm_n2v", Modality.INFRARED),
         _both_ways("csv_v2i", Modality.VISIBLE, _CSV, drops_own_camera=True),
         _both_ways("csv_i2v", Modality.INFRARED, _CSV, drops_own_camera=True),
-        _both_ways("val_v2i", Modality.VISIBLE, _VAL),
-        _both_ways("val_i2v", Modality.INFRARED, _VAL),
+        _within("veri", "Liu et al., ECCV 2016; removal as in Market-1501", by_role=True),
+        *map(_vehicleid, TEST_LISTS),
+        _both_ways("val_v2i", Modality.VISIBLE, _VAL, held_out=True),
+        _both_ways("val_i2v", Modality.INFRARED, _VAL, held_out=True),
+        _within("val_v2v", _VAL, held_out=True),
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in PROTOCOLS if name.startswith(f"{group}_"))
-    for group in ("sysu", "regdb", "llcm", "csv", "val")
+    for group in ("sysu", "regdb", "llcm", "csv", "vehicleid")
 }
+GROUPS["val"] = ("val_v2i", "val_i2v")
+VAL_OF_ONE_MODALITY = ("val_v2v",)
 
 
-def expand(names: list[str]) -> list[RetrievalProtocol]:
+def expand(
+    names: Sequence[str], modalities: Collection[Modality] = tuple(Modality)
+) -> list[RetrievalProtocol]:
     """Protocols by name or group, each once, in the order asked for.
 
+    Args:
+        modalities: of the data set; the images of a single one search one another in ``val``.
     Raises:
         ValueError: unknown name; lists the choices.
     """
     expanded: dict[str, RetrievalProtocol] = {}
+    groups = GROUPS | ({"val": VAL_OF_ONE_MODALITY} if len(modalities) == 1 else {})
     for name in names:
-        for member in GROUPS.get(name, (name,)):
+        for member in groups.get(name, (name,)):
             if member not in PROTOCOLS:
                 raise ValueError(
                     f"unknown protocol {member!r}; choose of {sorted([*PROTOCOLS, *GROUPS])}"

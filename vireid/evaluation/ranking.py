@@ -144,7 +144,10 @@ class _Job:
         place = np.empty(order.shape, dtype=small)
         np.put_along_axis(place, order, np.arange(order.shape[1], dtype=small)[None], axis=1)
         first_place = np.zeros((len(self.members), len(rows)), dtype=small)
-        for group in groups(self.queries.pids[rows], self.queries.camids[rows]):
+        # Queries of one identity have the same matches, unless those of their own camera go.
+        keys = [self.queries.pids[rows]]
+        keys += [self.queries.camids[rows]] if self.protocol.drops_own_camera else []
+        for group in groups(*keys):
             self._rank_group(rows[group], view, order[group], place[group], first_place[:, group])
         if self.protocol.cmc_unit == "identity":
             self._identity_ranks(rows, view, place, first_place)
@@ -157,7 +160,7 @@ class _Job:
         place: np.ndarray,
         first_place: np.ndarray,
     ) -> None:
-        """Queries of one identity and camera: all of them have the same matches."""
+        """Queries that have the same matches."""
         pid, camid = self.queries.pids[rows[0]], self.queries.camids[rows[0]]
         matches = np.flatnonzero(view.candidates.pids == pid)
         counters, dropped = view.counters, matches[:0]

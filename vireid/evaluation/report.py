@@ -82,23 +82,41 @@ def read_results(path: Path) -> dict[str, Any]:
 
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
     """One line on who is searched for in what, by which rules, and how many images that were."""
-    drawn = {
-        "official": "drawn by the official permutations",
-        "seeded": "drawn by Python's generator, seeded with 0, 1, …",
-        "all": "every image",
-    }[protocol.draw]
-    if protocol.shots:
-        drawn += f", {protocol.shots} per identity and camera, {len(entry['trials'])} trials"
+    drawn = _drawn(protocol, len(entry["trials"]))
     removed = [f"camera {g} for queries of camera {q}" for q, g in protocol.ignored_cameras]
     removed += ["same identity and same camera"] if protocol.drops_own_camera else []
     return (
         f"{protocol.name}: "
         f"{_images(protocol.query_modality, protocol.query_cameras)} → "
-        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}; gallery: {drawn}; "
+        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}{_kept(protocol)}; "
+        f"gallery: {drawn}; "
         f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
         f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
         f"answerable, {entry['num_gallery']} gallery images"
     )
+
+
+def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
+    if protocol.rest_asks:
+        return (
+            "one image per identity, drawn by NumPy's generator, seeded with 0, 1, …, "
+            f"{trials} trials; all others are queries"
+        )
+    text = {
+        "official": "drawn by the official permutations",
+        "seeded": "drawn by Python's generator, seeded with 0, 1, …",
+        "all": "every image",
+    }[protocol.draw]
+    if protocol.shots:
+        text += f", {protocol.shots} per identity and camera, {trials} trials"
+    return text
+
+
+def _kept(protocol: RetrievalProtocol) -> str:
+    """Of which images, where the modality does not say all of it."""
+    if protocol.test_list:
+        return f" (test list {protocol.test_list})"
+    return " (query images → gallery images)" if protocol.by_role else ""
 
 
 def _images(modality: Modality, cameras: frozenset[int]) -> str:

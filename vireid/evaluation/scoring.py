@@ -111,8 +111,10 @@ def path_of_results(features: Path) -> Path:
 def _digest(features: FeatureSet) -> str:
     """Of the features and whose they are: a file made anew has other scores."""
     digest = hashlib.sha256()
-    for array in (features.features, features.pids, features.camids, features.modality):
-        digest.update(np.ascontiguousarray(array).data)
+    known = (features.features, features.pids, features.camids, features.modality)
+    for array in (*known, features.role, features.test_list):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -22,6 +23,7 @@ from vireid.losses.triplet import (
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
+from vireid.structures import Batch, ModelOutput
 
 
 def _identity(options: CfgNode) -> Term:
@@ -63,13 +65,18 @@ HINTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def build_criterion(cfg: CfgNode) -> Criterion:
-    """The terms of ``LOSS`` whose weight is not zero, for what the network has."""
+    """The terms of ``LOSS`` whose weight is not zero, for what the network and its teacher have."""
     terms = {
         key.lower(): WeightedTerm(cfg.LOSS[key].WEIGHT, make(cfg.LOSS[key]))
         for key, make in TERMS.items()
     }
     if cfg.MODEL.MGIM.ENABLED:
         terms |= _part_terms(cfg.LOSS)
+    if cfg.MODEL.DIRECTIONAL.ENABLED:
+        term = _branch_identity(cfg.LOSS.IDENTITY.LABEL_SMOOTHING)
+        terms["branch_identity"] = WeightedTerm(cfg.LOSS.BRANCH_IDENTITY.WEIGHT, term)
+    if cfg.TEACHER.WEIGHTS:
+        terms["distill_kl"] = WeightedTerm(cfg.DISTILL.WEIGHT, _distillation(cfg.DISTILL))
     if cfg.MODEL.SDM.ENABLED:
         for number, weight in enumerate(cfg.MODEL.SDM.WEIGHTS[: len(cfg.MODEL.SDM.TAPS)], start=1):
             edges = _edge_terms(cfg.MODEL.SDM, f"shallow{number}", cfg.LOSS.IDENTITY)
@@ -80,6 +87,34 @@ def build_criterion(cfg: CfgNode) -> Criterion:
                 for name, share, term in edges
             }
     return Criterion({name: term for name, term in terms.items() if term.weight})
+
+
+def _branch_identity(smoothing: float) -> Term:
+    """Classification by each branch, summed."""
+
+    def compute(output: ModelOutput, batch: Batch) -> Tensor:
+        losses = [
+            identity_loss(branch.logits.float(), batch.labels, label_smoothing=smoothing)
+            for branch in output.branches
+        ]
+        return torch.stack(losses).sum()
+
+    return compute
+
+
+def _distillation(options: CfgNode) -> Term:
+    """The edge from another network's deepest head to this one's."""
+
+    def compute(output: ModelOutput, batch: Batch) -> Tensor:
+        assert output.teacher is not None, "TEACHER.WEIGHTS is set, but no teacher was asked"
+        return distillation_loss(
+            output.deep.logits.float(),
+            output.teacher.deep.logits.float(),
+            options.TEMPERATURE,
+            scale_t2=options.SCALE_T2,
+        )
+
+    return compute
 
 
 def _part_terms(options: CfgNode) -> dict[str, WeightedTerm]:

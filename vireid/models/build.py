@@ -12,11 +12,13 @@ from torch import nn
 from yacs.config import CfgNode
 
 from vireid.errors import UsageError
+from vireid.models.aggregation.directional import DirectionalPool
 from vireid.models.aggregation.parts import MultiGranularityParts
 from vireid.models.aggregation.pooling import AvgPool, GeMPool, MaxPool
-from vireid.models.backbones import osnet, resnet
+from vireid.models.backbones import mobilenet, osnet, resnet, sdc_cnn
+from vireid.models.backbones.parallel import ParallelBackbone
 from vireid.models.dual_norm import ModalityRows, make_dual
-from vireid.models.heads import PartFeatures, PartsHead, ShallowHead
+from vireid.models.heads import BranchHeads, PartFeatures, PartsHead, ShallowHead
 from vireid.models.reid_model import ReidModel
 from vireid.models.shallow import SHALLOW_HEADS
 from vireid.models.two_stream import share_stages
@@ -26,6 +28,8 @@ from vireid.models.weights import imagenet_file, load_backbone_weights
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     **{name: partial(osnet.OSNetBackbone, name) for name in osnet.VARIANTS},
     **{name: partial(resnet.ResNetBackbone, name) for name in resnet.VARIANTS},
+    **{name: partial(mobilenet.MobileNetBackbone, name) for name in mobilenet.VARIANTS},
+    **{name: partial(sdc_cnn.SDCBackbone, name) for name in sdc_cnn.VARIANTS},
 }
 POOLS: dict[str, Callable[[float], nn.Module]] = {
     "gem": GeMPool,
@@ -46,22 +50,27 @@ def build_model(
         check_parts: whether the map can be cut as asked; needless where nobody looks at parts.
     Raises:
         CheckpointError: ``MODEL.PRETRAINED`` names weights that are missing or do not fit.
-        UsageError: a granularity does not divide the map, or has more stripes than it has rows.
+        UsageError: a granularity does not divide the map, or has more stripes than it has rows;
+            ``MODEL.DIRECTIONAL`` and an ``INPUT.SIZE`` that is not square.
     """
     options = cfg.MODEL
-    backbone = BACKBONES[options.BACKBONE]()
-    source = options.PRETRAINED if load_weights else "none"
-    origin = _load_weights(backbone.stages, options.BACKBONE, source)
+    backbone, origin = _backbone(options, options.PRETRAINED if load_weights else "none")
     if options.MGIM.ENABLED and check_parts:
         _check_granularities(options.MGIM, backbone, cfg.INPUT.SIZE)
     rows = ModalityRows() if options.NORM_STATISTICS == "dual" else None
+    pool = POOLS[options.POOL](options.GEM_P)
+    dims, branches = (backbone.stage_channels[-1],), None
+    if options.DIRECTIONAL.ENABLED:
+        pool = _directional(options.DIRECTIONAL, backbone, cfg.INPUT.SIZE)
+        dims, branches = pool.dims, BranchHeads(pool.dims, num_classes)
     model = ReidModel(
         share_stages(backbone.stages, options.SHARED_DEPTH),
-        POOLS[options.POOL](options.GEM_P),
-        dim=backbone.stage_channels[-1],
+        pool,
+        dim=sum(dims),
         num_classes=num_classes,
         shallow=_shallow_heads(options, backbone, num_classes),
         parts=_parts(options.MGIM, backbone, num_classes),
+        branches=branches,
         rows=rows,
         freeze_bn=options.BN_EVAL,
     )
@@ -70,6 +79,45 @@ def build_model(
             if shared is not None:
                 make_dual(shared, rows)
     return model, origin
+
+
+def _backbone(options: CfgNode, source: str) -> tuple[nn.Module, str]:
+    """One backbone, or a directional network's; and where their weights come from.
+
+    Args:
+        source: as ``MODEL.PRETRAINED``.
+    """
+    separate = options.DIRECTIONAL.ENABLED and options.DIRECTIONAL.BACKBONES == "separate"
+    count = len(options.DIRECTIONAL.DIRECTIONS) if separate else 1
+    backbones = [BACKBONES[options.BACKBONE]() for _ in range(count)]
+    origins = [_load_weights(each.stages, options.BACKBONE, source) for each in backbones]
+    if count == 1:
+        return backbones[0], origins[0]
+    return ParallelBackbone(backbones), f"{count} backbones side by side: {origins[0]}"
+
+
+def _directional(options: CfgNode, backbone: nn.Module, size: list[int]) -> DirectionalPool:
+    """The pooling of a directional network.
+
+    Args:
+        backbone: all branches'.
+        size: [height, width] of the images.
+    """
+    if size[0] != size[1]:
+        raise UsageError(
+            f"INPUT.SIZE={size}: MODEL.DIRECTIONAL averages along diagonals, which need a square "
+            f"map: set INPUT.SIZE to a square such as [{max(size)}, {max(size)}], or "
+            "MODEL.DIRECTIONAL.ENABLED false"
+        )
+    separate = options.BACKBONES == "separate"
+    return DirectionalPool(
+        options.DIRECTIONS,
+        side=_map_rows(backbone, size[0]),
+        channels=backbone.stage_channels[-1] // (len(options.DIRECTIONS) if separate else 1),
+        separate=separate,
+        mode=options.MODE,
+        spatial_norm=options.SPATIAL_NORM,
+    )
 
 
 def _shallow_heads(
@@ -103,13 +151,18 @@ def _parts(options: CfgNode, backbone: nn.Module, num_classes: int) -> PartsHead
 
 
 @torch.no_grad()
-def _check_granularities(options: CfgNode, backbone: nn.Module, size: list[int]) -> None:
-    """Stripes of one height only, unless overlap was asked for, and never more than rows."""
-    training, maps = backbone.training, torch.zeros(1, 3, size[0], 32)
+def _map_rows(backbone: nn.Module, height: int) -> int:
+    """Rows of the deepest map of images of ``height`` pixels."""
+    training, maps = backbone.training, torch.zeros(1, 3, height, 32)
     for stage in backbone.eval().stages:
         maps = stage(maps)
     backbone.train(training)
-    rows, counts = maps.shape[2], options.GRANULARITIES
+    return maps.shape[2]
+
+
+def _check_granularities(options: CfgNode, backbone: nn.Module, size: list[int]) -> None:
+    """Stripes of one height only, unless overlap was asked for, and never more than rows."""
+    rows, counts = _map_rows(backbone, size[0]), options.GRANULARITIES
     found = f"MODEL.MGIM.GRANULARITIES={counts}: the map of {size[0]} input rows has {rows} rows"
     odd = [granularity for granularity in counts if rows % granularity]
     if options.ALLOW_OVERLAP and max(counts) > rows:

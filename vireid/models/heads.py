@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from vireid.models.aggregation.parts import MultiGranularityParts
-from vireid.structures import HeadOutput, PartOutput
+from vireid.structures import BRANCH, HeadOutput, PartOutput
 
 CLASSIFIER_STD = 0.001  # of the initial weights: no class is preferred at the start [field: BoT]
 
@@ -30,6 +32,35 @@ class BNNeckHead(nn.Module):
         """(B, D) → embedding (B, D), feature (B, D), logits (B, C)."""
         feature = self.bnneck(embedding)
         return HeadOutput(embedding, feature, self.classifier(feature))
+
+
+class BranchHeads(nn.Module):
+    """A classifier on each branch's stretch of the joint feature, for training alone.
+
+    Args:
+        dims: lengths of the branches' vectors, which make up the joint one in this order.
+        num_classes: training identities.
+    """
+
+    def __init__(self, dims: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        self._dims = list(dims)
+        self.classifiers = nn.ModuleList(nn.Linear(d, num_classes, bias=False) for d in dims)
+        for classifier in self.classifiers:
+            nn.init.normal_(classifier.weight, std=CLASSIFIER_STD)
+
+    def forward(self, joint: HeadOutput) -> dict[str, HeadOutput]:
+        """(B, Σ dims) → ``branch1``, ``branch2``, …: (B, D_k), (B, D_k), (B, C)."""
+        stretches = zip(
+            joint.embedding.split(self._dims, dim=1),
+            joint.feature.split(self._dims, dim=1),
+            self.classifiers,
+            strict=True,
+        )
+        return {
+            f"{BRANCH}{number}": HeadOutput(embedding, feature, classify(feature))
+            for number, (embedding, feature, classify) in enumerate(stretches, start=1)
+        }
 
 
 class ShallowHead(nn.Module):

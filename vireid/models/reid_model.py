@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from vireid.models.dual_norm import ModalityRows
-from vireid.models.heads import BNNeckHead, PartsHead, ShallowHead
+from vireid.models.heads import BNNeckHead, BranchHeads, PartsHead, ShallowHead
 from vireid.models.two_stream import TwoStream
 from vireid.structures import ModelOutput
 
@@ -17,11 +17,12 @@ class ReidModel(nn.Module):
 
     Args:
         backbone: the streams.
-        pool: (B, C, H, W) → (B, C).
-        dim: C of the deepest map.
+        pool: (B, C, H, W) → (B, dim).
+        dim: length of what the pooling returns.
         num_classes: training identities.
         shallow: students on earlier maps, by name; both streams share them.
         parts: part features of the deepest map.
+        branches: auxiliary classifiers on stretches of the deep head's vector.
         rows: what the network's :class:`DualNorm` layers read, if it has any.
         freeze_bn: keep every BatchNorm at its running statistics in training mode too.
     """
@@ -35,6 +36,7 @@ class ReidModel(nn.Module):
         num_classes: int,
         shallow: Mapping[str, ShallowHead] | None = None,
         parts: PartsHead | None = None,
+        branches: BranchHeads | None = None,
         rows: ModalityRows | None = None,
         freeze_bn: bool = False,
     ) -> None:
@@ -44,6 +46,7 @@ class ReidModel(nn.Module):
         self.head = BNNeckHead(dim, num_classes)
         self.shallow = nn.ModuleDict(shallow or {})
         self.parts = parts
+        self.branches = branches
         self.rows = rows
         self._freeze_bn = freeze_bn
 
@@ -64,6 +67,8 @@ class ReidModel(nn.Module):
         maps = self.backbone(images, is_infrared)
         heads = {name: head(maps[head.tap]) for name, head in self.shallow.items()}
         heads["deep"] = self.head(self.pool(maps[-1]))
+        if self.branches is not None:
+            heads |= self.branches(heads["deep"])
         return ModelOutput(heads, self.parts(maps[-1]) if self.parts is not None else ())
 
     def train(self, mode: bool = True) -> ReidModel:

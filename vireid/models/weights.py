@@ -20,7 +20,12 @@ IGNORED = ("classifier.", "fc.")  # what published files hold beyond the backbon
 ADDED = ".nonlocal"  # in the names of blocks that no published file holds: they start anew
 # torchvision's files by the beginning of a backbone's name, in the order in which they are taken:
 # IMAGENET1K_V1, which AGW started from, and V2.
-TORCHVISION = {"resnet50": ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth")}
+TORCHVISION = {
+    "resnet18": ("resnet18-f37072fd.pth",),
+    "resnet50": ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"),
+    "mobilenet_v2": ("mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth"),
+}
+TORCHREID = "osnet"  # how the names begin whose weights torchreid publishes
 
 
 def read_tensors(path: Path, *, what: str = "weights file", remedy: str = REMEDY) -> dict:
@@ -53,14 +58,20 @@ def imagenet_file(backbone: str, environment: Mapping[str, str] = os.environ) ->
     """Where torchreid caches an OSNet's ImageNet weights, or torch.hub torchvision's.
 
     Raises:
-        CheckpointError: the file is not there; says where to get it and where to put it.
+        CheckpointError: the file is not there; says where to get it and where to put it. Or there
+            is none.
     """
     cache = environment.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(environment.get("TORCH_HOME", f"{cache}/torch")).expanduser()
-    published = TORCHVISION.get(backbone.split("_")[0])
+    published = next((v for name, v in TORCHVISION.items() if backbone.startswith(name)), None)
     if published:
         paths = [home / "hub" / "checkpoints" / name for name in published]
         source = f"https://download.pytorch.org/models/{published[0]}"
+    elif not backbone.startswith(TORCHREID):
+        raise CheckpointError(
+            f"no ImageNet weights for {backbone}: nobody has published any; name a file of your "
+            "own in MODEL.PRETRAINED, or train from scratch with MODEL.PRETRAINED none"
+        )
     else:
         paths = [home / "checkpoints" / f"{backbone}_imagenet.pth"]
         source = "torchreid's model zoo (https://kaiyangzhou.github.io/deep-person-reid/MODEL_ZOO)"

@@ -76,7 +76,7 @@ class Camera:
         return MODALITY_OF[self.spectrum]
 
 
-def _camera(
+def camera(
     place: Place,
     spectrum: str,
     background: str,
@@ -123,7 +123,7 @@ def sysu_cameras(rng: np.random.Generator) -> dict[int, Camera]:
         6: (passage, "near_infrared", "outdoor"),
     }
     return {
-        number: _camera(place, spectrum, background, rng)
+        number: camera(place, spectrum, background, rng)
         for number, (place, spectrum, background) in table.items()
     }
 
@@ -132,8 +132,8 @@ def regdb_cameras(rng: np.random.Generator) -> dict[int, Camera]:
     """RegDB's pair side by side on one roof: 1 visible, 2 thermal."""
     street = outdoor_place(rng)
     return {
-        1: _camera(street, "visible", "outdoor", rng, both_ways=True),
-        2: _camera(street, "thermal", "outdoor", rng, both_ways=True),
+        1: camera(street, "visible", "outdoor", rng, both_ways=True),
+        2: camera(street, "thermal", "outdoor", rng, both_ways=True),
     }
 
 
@@ -147,7 +147,7 @@ def llcm_cameras(rng: np.random.Generator) -> dict[int, Camera]:
         background = "indoor" if number % 3 == 0 else "outdoor"
         place = (indoor_place if background == "indoor" else outdoor_place)(rng)
         dusk = float(rng.uniform(0.5, 0.9))
-        cameras[number] = _camera(place, "visible", background, rng, light=dusk)
+        cameras[number] = camera(place, "visible", background, rng, light=dusk)
         if number != 3:
-            cameras[number + 10] = _camera(place, "near_infrared", background, rng)
+            cameras[number + 10] = camera(place, "near_infrared", background, rng)
     return cameras

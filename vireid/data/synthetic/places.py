@@ -115,6 +115,46 @@ def outdoor_place(rng: np.random.Generator) -> Place:
     return painter.place()
 
 
+def road_place(rng: np.random.Generator) -> Place:
+    """A road seen from above it: lanes and kerbs that run away, verge, houses far behind."""
+    painter = PlacePainter(rng)
+    draw = painter.draw
+    horizon = int(rng.integers(20, 70))
+    verge = painter.surface((0.3, 0.38, 0.24) if rng.random() < 0.6 else painter.muted(0.35, 0.55))
+    draw.rectangle((0, 0, SCENE_WIDTH, SCENE_HEIGHT), fill=verge)
+    x = 0
+    while x < SCENE_WIDTH:  # houses, walls, bushes
+        width, top = int(rng.integers(30, 110)), int(rng.integers(0, horizon))
+        hue = painter.muted(0.25, 0.75, chroma=0.06)
+        draw.rectangle((x, top, x + width, horizon + 6), fill=painter.surface(hue))
+        x += width
+    middle = int(rng.integers(SCENE_WIDTH // 4, 3 * SCENE_WIDTH // 4))
+    half = int(rng.integers(300, 600))  # of the road at the lower edge
+
+    def across(share: float, y: int) -> float:
+        """Where a line along the road is: ``share`` of its half width at the lower edge."""
+        near = (y - horizon) / (SCENE_HEIGHT - horizon)
+        return middle + share * (40 + (half - 40) * near)
+
+    def strip(left: float, right: float, top: int, bottom: int, paint: int) -> None:
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        draw.polygon([(across(share, y), y) for share, y in corners], fill=paint)
+
+    tar = painter.muted(0.3, 0.5, chroma=0.015)
+    strip(-1.0, 1.0, horizon, SCENE_HEIGHT, painter.surface(tar, spread=0.0))
+    line = painter.surface((0.8, 0.8, 0.76))
+    for share in (-0.95, 0.93):
+        strip(share, share + 0.02, horizon, SCENE_HEIGHT, line)
+    for lane in (-0.32, 0.32):
+        for start in range(horizon, SCENE_HEIGHT, 40):
+            strip(lane, lane + 0.015, start, min(start + 22, SCENE_HEIGHT), line)
+    worn = painter.surface([0.88 * channel for channel in tar], spread=0.01)
+    for _ in range(6):  # patches of newer tar
+        y, share = int(rng.integers(horizon, SCENE_HEIGHT - 20)), float(rng.uniform(-0.9, 0.6))
+        strip(share, share + float(rng.uniform(0.1, 0.4)), y, y + int(rng.integers(6, 20)), worn)
+    return painter.place()
+
+
 def _add_posts(painter: PlacePainter, ground_y: int) -> None:
     for _ in range(5):  # lamp posts, frames, pipes
         x, width = int(painter.rng.integers(0, SCENE_WIDTH)), int(painter.rng.integers(3, 9))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import pi
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
@@ -18,6 +19,19 @@ RENDERER_VERSION = 2  # raise it whenever the same seed gives other pixels
 
 SUPERSAMPLING = 2
 OCCLUDERS = ("none", "post", "low", "passer_by")
+
+
+class Exposed(Protocol):
+    """What the sensor needs to know of a view; see :class:`View`."""
+
+    @property
+    def gain(self) -> tuple[float, float, float]: ...
+    @property
+    def lift(self) -> float: ...
+    @property
+    def steepness(self) -> float: ...
+    @property
+    def side_light(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,7 @@ def _draw_azimuth(camera: Camera, rng: np.random.Generator, *, from_behind: bool
     return float(turn + rng.normal(0.0, 0.18))
 
 
-def _draw_exposure(
+def draw_exposure(
     camera: Camera, rng: np.random.Generator
 ) -> tuple[tuple[float, float, float], float, float]:
     """(gain per channel, lift, steepness): no absolute grey level says who someone is."""
@@ -65,7 +79,7 @@ def draw_view(camera: Camera, rng: np.random.Generator, *, from_behind: bool = F
         from_behind: for cameras that see people from the front or the back only.
     """
     azimuth = _draw_azimuth(camera, rng, from_behind=from_behind)
-    gain, lift, steepness = _draw_exposure(camera, rng)
+    gain, lift, steepness = draw_exposure(camera, rng)
     grey = rng.uniform(0.15, 0.75)
     hue = np.clip(grey + rng.normal(0.0, 0.08, 3), 0.02, 0.98)
     return View(
@@ -152,8 +166,8 @@ def _cast_shadow(picture: Image.Image, frame: Frame, shift: float) -> None:
     picture.paste((12, 12, 12), box[:2], mask)
 
 
-def _expose(
-    picture: Image.Image, camera: Camera, view: View, rng: np.random.Generator
+def expose(
+    picture: Image.Image, camera: Camera, view: Exposed, rng: np.random.Generator
 ) -> np.ndarray:
     """Optics and sensor: (height, width, 3) uint8."""
     curve = (np.arange(256, dtype=np.float32) / 255) ** np.float32(view.steepness) * 255
@@ -232,4 +246,4 @@ def render(
     small = (max(round(size[1] / loss), 8), max(round(size[0] / loss), 16))
     picture = picture.resize(small, Image.Resampling.BOX)
     picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return _expose(picture, camera, view, rng)
+    return expose(picture, camera, view, rng)

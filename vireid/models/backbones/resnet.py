@@ -1,5 +1,5 @@
-"""ResNet-50 as an ordered list of stages: torchvision's own network, with or without AGW's
-non-local blocks.
+"""ResNets as ordered lists of stages: torchvision's own networks, with or without AGW's non-local
+blocks.
 
 He et al., Deep Residual Learning for Image Recognition, CVPR 2016; Ye et al., Deep Learning for
 Person Re-identification: A Survey and Outlook (AGW), TPAMI 2021.
@@ -18,7 +18,9 @@ INNER = {
     "resnet50_nonlocal": lambda channels: channels // 2,
     "resnet50_nonlocal1": lambda channels: 1,
 }
-VARIANTS = ("resnet50", *INNER)
+VARIANTS = ("resnet18", "resnet50", *INNER)
+CHANNELS = {"resnet18": (64, 64, 128, 256, 512)}  # of each stage; the others are ResNet-50s
+CHANNELS |= dict.fromkeys(VARIANTS[1:], (64, 256, 512, 1024, 2048))
 MODULES = (("conv1", "bn1", "relu", "maxpool"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
 BLOCKS = {"layer2": 2, "layer3": 3}  # AGW: so many non-local blocks, each after a last bottleneck
 NONLOCAL = "nonlocal"  # how the names of these blocks begin, so that bottlenecks keep torchvision's
@@ -57,7 +59,7 @@ class NonLocal(nn.Module):
 
 
 class ResNetBackbone(nn.Module):
-    """ResNet-50 without pooling and classifier; its last stage keeps the resolution.
+    """A ResNet without pooling and classifier; its last stage keeps the resolution.
 
     Args:
         variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
@@ -74,7 +76,7 @@ class ResNetBackbone(nn.Module):
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"unknown ResNet variant {variant!r}; choose one of {VARIANTS}")
-        network = _torchvision_network()
+        network = _torchvision_network(variant.split("_")[0])
         for name, count in BLOCKS.items() if variant in INNER else ():
             layer = getattr(network, name)
             channels = layer[-1].bn3.num_features
@@ -84,23 +86,24 @@ class ResNetBackbone(nn.Module):
             nn.Sequential(OrderedDict((name, getattr(network, name)) for name in names))
             for names in MODULES
         )
-        self.stage_channels = (64, 256, 512, 1024, 2048)
+        self.stage_channels = CHANNELS[variant]
         self.stage_strides = (4, 4, 8, 16, 16)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, 2048, H/16, W/16)."""
+        """(B, 3, H, W) → (B, C, H/16, W/16)."""
         for stage in self.stages:
             images = stage(images)
         return images
 
 
-def _torchvision_network() -> nn.Module:
+def _torchvision_network(name: str) -> nn.Module:
     # Here, for the many commands that never build a ResNet: torchvision takes a second to import.
-    from torchvision.models import resnet50
+    from torchvision.models import resnet18, resnet50
 
-    network = resnet50(weights=None, num_classes=1)
+    network = {"resnet18": resnet18, "resnet50": resnet50}[name](weights=None, num_classes=1)
     first = network.layer4[0]
-    first.conv2.stride = first.downsample[0].stride = (1, 1)
+    strided = first.conv1 if name == "resnet18" else first.conv2  # a block of two or of three
+    strided.stride = first.downsample[0].stride = (1, 1)
     return network
 
 

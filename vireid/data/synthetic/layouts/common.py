@@ -95,6 +95,7 @@ class Shot:
         index: from 1, among the pictures of this identity by this camera.
         path: relative to the set's folder; its ending names the format.
         from_behind: seen from the back, by a camera that knows front and back only.
+        viewpoint: of a vehicle, in eighths of a turn; 0 is its front.
     """
 
     pid: int
@@ -102,6 +103,7 @@ class Shot:
     index: int
     path: str
     from_behind: bool = False
+    viewpoint: int = 0
 
 
 @dataclass(frozen=True, slots=True)

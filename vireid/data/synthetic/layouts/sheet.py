@@ -1,12 +1,16 @@
-"""Contact sheets: identities as rows, cameras as columns."""
+"""Contact sheets: identities as rows; cameras, or the sides of a vehicle, as columns."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vireid.data.synthetic.layouts.vehicles import viewpoints_by_identity
+from vireid.data.synthetic.vehicles.render import VIEWPOINTS
+
 ROWS = 6
-CELL = (128, 64)  # height, width in pixels
 HEADER = 14  # pixels
 PAPER = (235, 235, 235)
 GAP = 3  # pixels between modalities
@@ -30,8 +34,23 @@ COLUMNS: dict[str, tuple[tuple[Column, ...], ...]] = {  # by layout, one group p
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """What stands where.
+
+    Args:
+        groups: titles of the columns, one group per modality.
+        files: by identity, one per column; None where there is no such picture.
+        cell: (height, width) in pixels.
+    """
+
+    groups: Sequence[Sequence[str]]
+    files: Mapping[int, Sequence[Path | None]]
+    cell: tuple[int, int]
+
+
 def write_sheet(root: Path, layout: str, out: Path) -> None:
-    """Save a sheet of the identities of a written set that most cameras saw.
+    """Save a sheet of the identities of a written set that most columns show.
 
     Args:
         root: folder that a writer of ``layout`` filled.
@@ -39,22 +58,26 @@ def write_sheet(root: Path, layout: str, out: Path) -> None:
     Raises:
         OSError: an image cannot be read, or ``out`` not written.
     """
-    groups = COLUMNS[layout]
-    columns = [column for group in groups for column in group]
-    pids = _identities(root, columns)
-    height, width = CELL
-    left = [i * width + GAP * _group_of(groups, i) for i in range(len(columns))]
+    grid = _people(root, layout) if layout in COLUMNS else _vehicles(root)
+    gaps = {pid: sum(path is None for path in files) for pid, files in grid.files.items()}
+    pids = sorted(sorted(gaps)[:200], key=lambda pid: (gaps[pid], pid))[:ROWS]
+    titles = [title for group in grid.groups for title in group]
+    height, width = grid.cell
+    left = [i * width + GAP * _group_of(grid.groups, i) for i in range(len(titles))]
     sheet = Image.new("RGB", (left[-1] + width, HEADER + height * len(pids)), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for x, (title, _, _) in zip(left, columns, strict=True):
+    for x, title in zip(left, titles, strict=True):
         draw.text((x + 4, 1), title, fill="black")
     for row, pid in enumerate(pids):
-        for x, column in zip(left, columns, strict=True):
-            path = _file(root, column, pid)
+        for x, path in zip(left, grid.files[pid], strict=True):
             if path is not None:
                 with Image.open(path) as image:
                     cell = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
                 sheet.paste(cell, (x, HEADER + row * height))
+    _save(sheet, out)
+
+
+def _save(sheet: Image.Image, out: Path) -> None:
     if out.suffix.lower() == ".png":
         sample = sheet.resize((sheet.width // 4, sheet.height // 4), Image.Resampling.NEAREST)
         palette = sample.quantize(COLOURS, kmeans=3)  # refining on every pixel takes seconds
@@ -63,9 +86,18 @@ def write_sheet(root: Path, layout: str, out: Path) -> None:
     sheet.save(out, optimize=True)
 
 
-def _group_of(groups: tuple[tuple[Column, ...], ...], column: int) -> int:
+def _group_of(groups: Sequence[Sequence[str]], column: int) -> int:
     ends = np.cumsum([len(group) for group in groups])
     return int(np.searchsorted(ends, column, side="right"))
+
+
+def _people(root: Path, layout: str) -> _Grid:
+    groups = COLUMNS[layout]
+    columns = [column for group in groups for column in group]
+    folders = {Path(pattern).parts[0] for _, pattern, _ in columns}
+    pids = sorted({int(path.name) for folder in folders for path in (root / folder).iterdir()})
+    files = {pid: [_file(root, column, pid) for column in columns] for pid in pids[:200]}
+    return _Grid([[title for title, _, _ in group] for group in groups], files, (128, 64))
 
 
 def _file(root: Path, column: Column, pid: int) -> Path | None:
@@ -74,9 +106,10 @@ def _file(root: Path, column: Column, pid: int) -> Path | None:
     return found[k % len(found)] if found else None
 
 
-def _identities(root: Path, columns: list[Column]) -> list[int]:
-    """The first ones of those that the most columns show."""
-    folders = {Path(pattern).parts[0] for _, pattern, _ in columns}
-    pids = {int(path.name) for folder in folders for path in (root / folder).iterdir()}
-    gaps = {pid: sum(_file(root, column, pid) is None for column in columns) for pid in pids}
-    return sorted(sorted(pids)[:200], key=lambda pid: (gaps[pid], pid))[:ROWS]
+def _vehicles(root: Path) -> _Grid:
+    """A row shows a vehicle from eight sides, each in the first camera that saw it from there."""
+    files = {
+        pid: [root / sides[side] if side in sides else None for side in VIEWPOINTS]
+        for pid, sides in viewpoints_by_identity(root).items()
+    }
+    return _Grid([VIEWPOINTS], files, (96, 96))

@@ -1,0 +1,1 @@
+"""Procedural vehicles: solids of flat faces, seen from eight sides."""

@@ -1,0 +1,57 @@
+"""MobileNetV2 as an ordered list of stages: torchvision's own network.
+
+Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+# The same with the last stage at the resolution of the one before.
+VARIANTS = ("mobilenet_v2", "mobilenet_v2_s16")
+# torchvision's ``features.0`` … ``features.18`` by stage; the map is halved where a stage begins.
+BLOCKS = (range(0, 2), range(2, 4), range(4, 7), range(7, 14), range(14, 19))
+
+
+class MobileNetBackbone(nn.Module):
+    """MobileNetV2 without pooling and classifier.
+
+    Args:
+        variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
+    Attributes:
+        stages: conv1 … conv5; parameters keep torchvision's names inside.
+        stage_channels: channels of each stage's map.
+        stage_strides: pixels of the image per position of each stage's map.
+    Raises:
+        ValueError: unknown variant.
+    """
+
+    def __init__(self, variant: str = "mobilenet_v2") -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"unknown MobileNet variant {variant!r}; choose one of {VARIANTS}")
+        # Here, for the many commands that never build one: torchvision takes a second to import.
+        from torchvision.models import mobilenet_v2
+
+        features = mobilenet_v2(weights=None, num_classes=1).features
+        halving = variant == "mobilenet_v2"
+        if not halving:
+            features[14].conv[1][0].stride = (1, 1)  # the only stride of the last stage
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                OrderedDict(
+                    features=nn.Sequential(OrderedDict((str(k), features[k]) for k in blocks))
+                )
+            )
+            for blocks in BLOCKS
+        )
+        self.stage_channels = (16, 24, 32, 96, 1280)
+        self.stage_strides = (2, 4, 8, 16, 32 if halving else 16)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, 1280, H/32, W/32), or H/16 without the last halving."""
+        for stage in self.stages:
+            images = stage(images)
+        return images
