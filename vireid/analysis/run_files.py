@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vireid.analysis.table import CONFIG, RESULTS, RULES
-from vireid.config.load import flatten, read_yaml
+from vireid.config.load import flatten
+from vireid.config.reading import read_yaml
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.report import read_results
 

@@ -4,6 +4,7 @@ Each module parses, calls and prints; whatever it calls can be called from Pytho
 """
 
 import importlib
+import io
 import signal
 import sys
 
@@ -38,6 +39,8 @@ def main() -> int:
 
 def launch(name: str) -> int:
     """Runs one tool with the command line's arguments; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text of the terminal's
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:  # importing torch takes seconds, in which Ctrl-C must not end in a traceback
         return importlib.import_module(f"vireid.cli.{name}").main()
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -10,16 +11,30 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 
 from yacs.config import CfgNode
 
 from vireid.config import load_config
-from vireid.errors import VireidError
+from vireid.errors import UsageError, VireidError
 from vireid.evaluation.protocols import GROUPS, PROTOCOLS
 
+# What the machine refuses wherever a tool asks for it, and the remedy.
+SYSTEMS_FAULTS = {
+    errno.ENOSPC: "make room and start again; what was written before is whole",
+    errno.EDQUOT: "make room and start again; what was written before is whole",
+    errno.EFBIG: "files may not grow so large here (ulimit -f); raise that and start again",
+    errno.EROFS: "name a folder that can be written",
+    errno.EACCES: "ask its owner for the right to read or write it",
+    errno.EPERM: "ask its owner for the right to read or write it",
+    errno.ENAMETOOLONG: "name another file",
+    errno.EIO: "the disk or the network that holds it fails; start again when it works",
+    errno.ESTALE: "the disk or the network that holds it fails; start again when it works",
+    errno.EMFILE: "this process may open no more files (ulimit -n); raise that, or lower "
+    "DATA.WORKERS",
+}
 OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
 
 
@@ -34,6 +49,13 @@ def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
             except VireidError as error:
                 _log_error(f"error: {error}")
                 return error.exit_code
+            except OSError as error:
+                if error.errno not in SYSTEMS_FAULTS:
+                    raise
+                named = f" ({error.filename})" if error.filename else ""
+                remedy = SYSTEMS_FAULTS[error.errno]
+                _log_error(f"error: {error.strerror}{named}: {remedy}")
+                return UsageError.exit_code
             except KeyboardInterrupt:
                 print("\nstopped", file=sys.stderr)
                 return 128 + signal.SIGINT
@@ -60,12 +82,23 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _log_error(message: str) -> None:
+    message = printable(message)
     rank = os.environ.get("RANK", "0")  # of torchrun; all its processes meet the same mistake
     print(message if rank == "0" else f"process {rank}: {message}", file=sys.stderr)
     for handler in logging.getLogger("vireid").handlers:  # a run's log.txt tells why it ended
         if isinstance(handler, logging.FileHandler):
-            handler.stream.write(message + "\n")
-            handler.flush()
+            with suppress(OSError):  # a full disk, which the message may be about
+                handler.stream.write(message + "\n")
+                handler.flush()
+
+
+def printable(text: str) -> str:
+    """Without what would steer a terminal: a message may quote a file that others made.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def parser(doc: str | None, example: str) -> argparse.ArgumentParser:

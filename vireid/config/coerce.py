@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from vireid.config.reading import parse_yaml
+
 ITEMS = {int: "whole numbers", float: "numbers", str: "texts; put them in quotes"}
 TRUE, FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
 
@@ -38,8 +40,8 @@ def parse_override(text: str, default: Any) -> Any:
     if isinstance(default, str):
         return text
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
+        value = parse_yaml(text)
+    except ValueError as error:
         raise ValueError("cannot be read as a value") from error
     return coerce(value, default)
 

@@ -17,29 +17,12 @@ from yacs.config import CfgNode
 
 from vireid.config.coerce import coerce, parse_override
 from vireid.config.defaults import default_config
+from vireid.config.reading import parse_yaml, read_yaml
+from vireid.config.rules import path_problem
 from vireid.config.validate import find_problems
 from vireid.errors import ConfigError, UsageError
 
 BASE_KEY = "_BASE_"
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice instead of keeping the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} is not text: quote it", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def load_config(
@@ -83,9 +66,9 @@ def parse_config(
     """
     cfg = default_config()
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"the configuration {source} is no YAML: {_one_line(error)}") from error
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise UsageError(f"the configuration {source} is no YAML: {error}") from error
     if not isinstance(values, dict):
         raise UsageError(f"the configuration {source} must hold KEY: VALUE pairs")
     problems = _merge(cfg, leaves(values), coerce, "")
@@ -157,38 +140,10 @@ def _file_chain(path: Path) -> list[tuple[Path, dict]]:
         if base is None:
             return chain
         if not isinstance(base, str):
-            raise UsageError(f"{path}: {BASE_KEY} must be a file name, got {base!r}")
+            raise UsageError(f"{path}: {BASE_KEY} must be a file name, got {base!r:.60}")
+        if problem := path_problem(base):
+            raise UsageError(f"{path}: {BASE_KEY} {problem}, got {base!r:.60}")
         path = path.parent / Path(base).expanduser()
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file whose keys are text and given once.
-
-    Raises:
-        UsageError: it cannot be read, or holds something else.
-    """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except OSError as error:
-        raise UsageError(f"cannot read config file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"config file {path} is not UTF-8 text") from error
-    except RecursionError as error:
-        raise UsageError(f"config file {path} is nested too deeply") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
-        raise UsageError(f"config file {path} is not valid YAML: {_one_line(error)}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UsageError(f"config file {path} must hold KEY: VALUE pairs, got {values!r:.60}")
-    return values
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        mark = error.problem_mark
-        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
-    return " ".join(str(error).split())
 
 
 def _merge_file(cfg: CfgNode, values: Mapping[str, Any], file: Path) -> list[str]:
@@ -221,7 +176,7 @@ def _merge(
         try:
             _set(cfg, key, convert(value, defaults[key]))
         except ValueError as error:
-            problems.append(f"{where}{key} {error}, got {value!r}")
+            problems.append(f"{where}{key} {error}, got {value!r:.200}")
     return problems
 
 
@@ -239,5 +194,5 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     groups = [name for name in known if name.startswith(f"{key}.")]
     if groups:
         return f"{key} is a group, not an option; its options are {', '.join(groups)}"
-    near = difflib.get_close_matches(key.upper(), by_case, n=1, cutoff=0.0)
-    return f"unknown key {key}; did you mean {by_case[near[0]]}?"
+    near = difflib.get_close_matches(key[:100].upper(), by_case, n=1, cutoff=0.0)
+    return f"unknown key {key:.100}; did you mean {by_case[near[0]]}?"

@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,11 +29,14 @@ from typing import Any
 from vireid.config.coerce import coerce, override_text
 from vireid.config.defaults import default_config
 from vireid.config.grid import Axis, Cell, cells_of, name_problems
-from vireid.config.load import flatten, leaves, read_yaml, to_dict, unknown_key
+from vireid.config.load import flatten, leaves, to_dict, unknown_key
+from vireid.config.reading import read_yaml
+from vireid.config.rules import path_problem
 from vireid.config.slurm import slurm_option
 from vireid.errors import ConfigError
 
 SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT", "SLURM")
+MOST_CELLS = 10_000
 OWNED = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # option → its section
 
 
@@ -83,14 +87,15 @@ def read_sweep(path: Path) -> Sweep:
     slurm = reader.slurm(values.get("SLURM", {}))
     if trials and "DATA.TRIAL" in fixed:
         reader.problems.append("SET: DATA.TRIAL is what TRIALS lists: keep one of them")
-    cells = cells_of(axes)
+    cells = reader.cells(axes)
     if axes:
         reader.problems += [f"GRID: {problem}" for problem in name_problems(cells)]
-    baseline = cells[0]
     if "BASELINE" in values and not reader.problems:  # else its value may be one that fell out
         baseline = reader.baseline(values["BASELINE"], axes, cells)
     if reader.problems:
         raise ConfigError(f"sweep file {path} has problems", reader.problems)
+    if "BASELINE" not in values:
+        baseline = cells[0]
     return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output, slurm)
 
 
@@ -111,7 +116,10 @@ class _Reader:
 
     def base(self, path: Path, value: Any) -> Path:
         if not isinstance(value, str):
-            self.problems.append(f"BASE must name a config file, got {value!r}")
+            self.problems.append(f"BASE must name a config file, got {value!r:.60}")
+            return path
+        if problem := path_problem(value):
+            self.problems.append(f"BASE {problem}, got {value!r:.60}")
             return path
         given = Path(value).expanduser()
         found = [file for file in (path.parent / given, given) if file.is_file()]
@@ -149,6 +157,14 @@ class _Reader:
             if all(usable):
                 found += self._axis(keys, values)
         return tuple(found)
+
+    def cells(self, axes: Sequence[Axis]) -> tuple[Cell, ...]:
+        """All combinations, unless they are so many that nobody can mean them."""
+        count = math.prod(len(axis.labels) for axis in axes)
+        if count <= MOST_CELLS:
+            return cells_of(axes)
+        self.problems.append(f"GRID has {count:,} combinations, {MOST_CELLS:,} are allowed")
+        return ()
 
     def _sweepable(self, key: str, seen: dict[str, str]) -> bool:
         if key in OWNED:
@@ -200,7 +216,7 @@ class _Reader:
         try:
             return override_text(coerce(value, self._defaults[key]))
         except ValueError as error:
-            self.problems.append(f"{section}: {key} {error}, got {value!r}")
+            self.problems.append(f"{section}: {key} {error}, got {value!r:.200}")
             return ""
 
     def numbers(self, section: str, values: Any) -> tuple[int, ...]:
@@ -208,15 +224,19 @@ class _Reader:
         whole = isinstance(values, list) and all(type(value) is int for value in values)
         if not whole or not values or len(set(values)) != len(values):
             self.problems.append(
-                f"{section} must list whole numbers such as [1, 2, 3], each once, got {values!r}"
+                f"{section} must list whole numbers such as [1, 2, 3], each once, "
+                f"got {values!r:.200}"
             )
             return ()
         return tuple(values)
 
     def output(self, value: Any) -> Path:
+        problem = "must be a folder's name"
         if isinstance(value, str) and value:
+            problem = path_problem(value)
+        if not problem:
             return Path(value).expanduser()
-        self.problems.append(f"OUTPUT must be a folder's name, got {value!r}")
+        self.problems.append(f"OUTPUT {problem}, got {value!r:.60}")
         return Path()
 
     def slurm(self, values: Any) -> dict[str, str]:

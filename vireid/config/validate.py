@@ -6,7 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, RULES
+from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, PATHS, RULES, path_problem
 
 
 def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[str]:
@@ -18,6 +18,7 @@ def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[
     return [
         *_choices(cfg, {**CHOICES, **choices}),
         *_ranges(cfg),
+        *_paths(cfg),
         *_shapes(cfg),
         *_modules(cfg),
         *_directional(cfg.MODEL),
@@ -59,7 +60,7 @@ def _choices(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> Iterator[s
         for name in value if isinstance(value, list) else [value]:
             if name not in allowed:
                 names = ", ".join(known or "'' (as usual)" for known in allowed)
-                yield f"{key}={name!r} is unknown; choose one of {names}"
+                yield f"{key}={name!r:.100} is unknown; choose one of {names}"
 
 
 def _ranges(cfg: CfgNode) -> Iterator[str]:
@@ -67,6 +68,12 @@ def _ranges(cfg: CfgNode) -> Iterator[str]:
         value = _get(cfg, key)
         if not holds(value) or value == math.inf:  # not isfinite: a long integer is no float
             yield f"{key} {rule}, got {value}"
+
+
+def _paths(cfg: CfgNode) -> Iterator[str]:
+    for key in PATHS:
+        if problem := path_problem(_get(cfg, key)):
+            yield f"{key} {problem}, got {_get(cfg, key)!r:.200}"
 
 
 def _shapes(cfg: CfgNode) -> Iterator[str]:

@@ -17,7 +17,7 @@ from vireid.data.check_sets import (
     describe_ignored,
     ignored_files,
 )
-from vireid.data.images import read_image
+from vireid.data.images import opened, read_image
 from vireid.data.layout import one_sided
 from vireid.data.parallel import threaded_map
 from vireid.errors import DataError
@@ -109,7 +109,7 @@ def _inspect(root: Path, path: str) -> tuple[str, str]:
     """(what kind of image it is unless a plain one, why it cannot be read)."""
     try:
         read_image(root / path)
-        with Image.open(root / path) as image:
+        with opened(root / path) as image:
             return _kind(image), ""
     except DataError as error:
         return "", str(error)

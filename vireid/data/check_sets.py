@@ -22,7 +22,7 @@ from vireid.data.check_counts import (
     read_single,
 )
 from vireid.data.check_vehicles import read_vehicleid, read_veri
-from vireid.data.layout import IMAGE_SUFFIXES, is_image
+from vireid.data.layout import IMAGE_SUFFIXES, home_of, is_image
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 
@@ -105,10 +105,10 @@ def unfit_permutations(path: Path, test: Iterable[ImageRecord]) -> Iterator[str]
     folders = Counter((record.camid, record.pid) for record in test)
     try:
         known = {
-            (camid, pid): np.asarray(rows)
+            (camid, pid): rows
             for camid, camera in enumerate(loadmat(path)["rand_perm_cam"].ravel(), start=1)
             for pid, rows in enumerate(np.asarray(camera).ravel(), start=1)
-            if np.ndim(rows) == 2
+            if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu"
         }
     except Exception as error:  # scipy raises a dozen types on damaged files
         yield f"{path} cannot be read ({type(error).__name__}: {error}): copy it anew"
@@ -140,9 +140,9 @@ def _read_regdb(root: str | Path, published: Published) -> Reading:
         try:
             splits = regdb.load(root, split_trial=trial)
         except DataError as error:
-            if trial == 1 and not (Path(root).expanduser() / "idx").is_dir():
+            if trial == 1 and not (home_of(root) / "idx").is_dir():
                 raise
-            if published or any(Path(root).expanduser().glob(f"idx/*_{trial}.txt")):
+            if published or any(home_of(root).glob(f"idx/*_{trial}.txt")):
                 reading.problems.append(f"split {trial}: {error}")
             continue
         found[trial] = count_images(splits)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
-from vireid.data.layout import check_apart, hold_out, is_file, require_root
+from vireid.data.layout import check_apart, hold_out, home_of, is_file, require_root
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 
@@ -83,7 +83,7 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
 
 
 def _find(root: str | Path) -> Path:
-    path = Path(root).expanduser()
+    path = home_of(root)
     if path.suffix.lower() == ".csv" and is_file(path):
         return path
     folder = require_root(root, TREE, WHERE)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vireid.data.parallel import threaded_map
 from vireid.errors import DataError
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# What is opened, whatever a file is called. Not EPS: Pillow would start Ghostscript to run it.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000", "PPM", "TGA")
+MOST_PIXELS = 50_000_000  # larger ones are decoded into gigabytes, eight at a time
 # How a whole file ends, by Pillow's name of its format; others have no mark at their end.
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
@@ -26,14 +29,40 @@ def read_image(path: Path) -> Image.Image:
         DataError: names the file that is missing, truncated, no image, or of an unknown range.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             if image.mode.startswith(("I", "F")):  # convert() would clip them to white or black
                 return Image.fromarray(grey_of_eight_bits(np.asarray(image))).convert("RGB")
             return image.convert("RGB")
     except FileNotFoundError as error:
         raise DataError(f"image {path} does not exist") from error
-    except UNREADABLE as error:
-        raise DataError(f"image {path} cannot be decoded ({error}): replace it") from error
+    except UnidentifiedImageError as error:
+        reason = f"it is no image of the kinds {', '.join(FORMATS)}"
+        raise DataError(f"image {path} cannot be decoded ({reason}): replace it") from error
+    except Exception as error:  # Pillow raises a dozen types on damaged files
+        reason = f"{error!s:.200}" or type(error).__name__
+        raise DataError(f"image {path} cannot be decoded ({reason}): replace it") from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image whose header was read, and whose pixels were not.
+
+    Raises:
+        ValueError: it has none, or more than any camera takes.
+    """
+    with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
+        if not 0 < image.width * image.height <= MOST_PIXELS:
+            raise ValueError(
+                f"{image.width} × {image.height} pixels, where 1 to {MOST_PIXELS:,} are allowed"
+            )
+        yield image
+
+
+@cache
+def _formats() -> list[str]:
+    """Those that this Pillow was built with; naming another one is an error."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def grey_of_eight_bits(values: np.ndarray) -> np.ndarray:
@@ -96,11 +125,12 @@ def _why_unreadable(root: Path, path: str) -> str:
 def _ends_well(path: Path) -> bool:
     """Whether the file is of a format whose end is known, and ends so; False when in doubt."""
     try:
-        with path.open("rb") as file, Image.open(file) as image:
+        with opened(path) as image:
             ending = ENDINGS.get(image.format or "")
             if ending is None or image.mode.startswith(("I", "F")):  # their values may be refused
                 return False
-            file.seek(-len(ending), 2)
-            return file.read() == ending
-    except UNREADABLE:
+            assert image.fp is not None  # Pillow reads pixels when they are asked for
+            image.fp.seek(-len(ending), 2)
+            return image.fp.read() == ending
+    except Exception:  # read_image() is asked, and says what is wrong
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 
+# Identities: int() would also take 1_000 and other scripts' digits, and longer ones fit no array.
+NUMBER = re.compile(r"[0-9]{1,18}")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 
@@ -27,9 +30,9 @@ def require_root(root: str | Path, tree: str, where_to_get: str, parts: Sequence
         raise DataError(
             f"no data set folder: set DATA.ROOT or VIREID_DATA{expected}\n{where_to_get}"
         )
-    path = Path(root).expanduser()
-    if not path.is_dir():
-        found = "a file" if path.exists() else "nothing"
+    path = home_of(root)
+    if not is_folder(path):
+        found = "a file" if is_file(path) else "nothing"
         raise DataError(
             f"data set folder {path} not found (there is {found} there){expected}\n{where_to_get}"
         )
@@ -41,6 +44,18 @@ def require_root(root: str | Path, tree: str, where_to_get: str, parts: Sequence
             f"{path} lacks {', '.join(missing)}; found: {listing or 'nothing'}{expected}"
         )
     return path
+
+
+def home_of(root: str | Path) -> Path:
+    """The path, with ``~`` written out.
+
+    Raises:
+        DataError: ``~`` and a user who has no folder here.
+    """
+    try:
+        return Path(root).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"data set folder {root} not found: {error}") from error
 
 
 def is_image(path: Path) -> bool:
@@ -59,13 +74,16 @@ def read_ids(path: Path) -> list[int]:
     Raises:
         DataError: the file is missing or holds anything else.
     """
+    wanted = f"{path} must hold one comma-separated line of identity numbers"
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return [int(item) for item in text.replace("\n", ",").split(",") if item.strip()]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(
-            f"{path} must hold one comma-separated line of identity numbers: {error}"
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{wanted}: {error}") from error
+    items = [item.strip() for item in text.replace("\n", ",").split(",") if item.strip()]
+    wrong = [item for item in items if not NUMBER.fullmatch(item)]
+    if wrong:
+        raise DataError(f"{wanted}, got {wrong[0]!r:.60}")
+    return [int(item) for item in items]
 
 
 def read_lists(
@@ -124,7 +142,8 @@ def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPat
         DataError: the line has another form; quotes it.
     """
     path = PurePosixPath(line.rpartition(" ")[0].strip().replace("\\", "/"))
-    if len(path.parts) != 3 or path.parts[0] not in folders or not path.parts[1].isdecimal():
+    whole = len(path.parts) == 3 and path.parts[0] in folders
+    if not whole or not NUMBER.fullmatch(path.parts[1]):
         raise DataError(
             f"{where}: expected '<{'|'.join(folders)}>/<identity>/<image> <label>', "
             f"got {line!r:.100}"
@@ -136,6 +155,14 @@ def is_file(path: Path) -> bool:
     """Whether a readable file is there; also of a name that is too long or may not be asked for."""
     try:
         return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
     except (OSError, ValueError):
         return False
 

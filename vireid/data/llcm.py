@@ -69,7 +69,7 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
 
 def _parse(line: str, where: str) -> ImageRecord:
     path = listed_path(line, FOLDERS, where)
-    camera = re.search(r"_c(\d+)_", path.name)
+    camera = re.search(r"_c([0-9]{1,9})_", path.name)
     if camera is None or int(camera[1]) not in CAMERAS:
         raise DataError(
             f"{where}: the file's name must tell the camera, as 0351_c06_s200656_f4830_nir.jpg "

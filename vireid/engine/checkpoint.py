@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vireid.config.reading import parse_yaml
 from vireid.errors import CheckpointError
 from vireid.models.weights import read_tensors
 
@@ -19,20 +21,21 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 REMEDY = "restore it from a copy, or train the run again with --overwrite or without its folder"
-REQUIRED = (
-    "format",
-    "model",
-    "criterion",
-    "optimizer",
-    "scaler",
-    "progress",
-    "rng",
-    "config",
-    "pids",
-    "dataset",
-    "split_trial",
-    "data",
-)
+# What a checkpoint must hold, and of which type.
+REQUIRED: dict[str, type | tuple[type, ...]] = {
+    "format": int,
+    "model": dict,
+    "criterion": dict,
+    "optimizer": dict,
+    "scaler": dict,
+    "progress": dict,
+    "rng": dict,
+    "config": str,
+    "pids": list,
+    "dataset": str,
+    "split_trial": (int, type(None)),
+    "data": str,
+}
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -64,11 +67,35 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     absent = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
     if absent:
         raise CheckpointError(f"{path} is not a checkpoint of vireid: it lacks {', '.join(absent)}")
+    wrong = next((key for key, kind in REQUIRED.items() if not isinstance(content[key], kind)), "")
+    wrong = wrong or _malformed(content)
+    if wrong:
+        raise CheckpointError(
+            f"{path} is damaged: its entry {wrong} is not as it was saved: {REMEDY}"
+        )
     if content["format"] != FORMAT:
         raise CheckpointError(
             f"{path} has format {content['format']}; this version reads format {FORMAT}"
         )
     return content
+
+
+def _malformed(content: Mapping[str, Any]) -> str:
+    """Name of the first entry that nothing could be made of; empty if there is none."""
+    progress, pids = content["progress"], content["pids"]
+    counts = [progress.get(name) for name in ("epoch", "step")]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        return "progress"
+    if not pids or not all(type(pid) is int for pid in pids):
+        return "pids"
+    tensors = content["model"].values()
+    if not all(isinstance(one, torch.Tensor) and one.layout is torch.strided for one in tensors):
+        return "model"
+    try:
+        readable = isinstance(parse_yaml(content["config"]), dict)
+    except ValueError:
+        readable = False
+    return "" if readable else "config"
 
 
 def load_trained(path: Path) -> dict[str, Any]:
@@ -105,7 +132,10 @@ def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> 
             f"{path} is of another network (check MODEL.* and the training identities): it "
             f"{'; it '.join(problems[:3])}" + (f" … ({len(problems)})" if len(problems) > 3 else "")
         )
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:  # tensors of a kind that cannot be copied
+        raise CheckpointError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
 
 
 def rng_state() -> dict[str, Any]:

@@ -24,7 +24,6 @@ from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     load_checkpoint,
     load_model,
-    restore_rng,
     rng_state,
     save_checkpoint,
 )
@@ -35,6 +34,7 @@ from vireid.engine.resume import (
     Start,
     check_same_data,
     find_start,
+    restore,
     settle_best,
     teacher_changes,
 )
@@ -133,8 +133,7 @@ def _prepare(
     if start.checkpoint is not None:
         check_same_data(start.checkpoint, splits, data, start.path)
         load_model(model, start.checkpoint["model"], start.path)
-        trainer.restore(start.checkpoint)
-        restore_rng(start.checkpoint["rng"])
+        restore(trainer, start.checkpoint, start.path)
         start.changes.extend(teacher_changes(start.checkpoint, teacher, start.path))
         progress = trainer.progress
         origin = f"continuing {start.path} after epoch {progress.epoch}, step {progress.step}"

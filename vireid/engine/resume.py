@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
 from vireid.config.defaults import default_config
 from vireid.config.load import flatten, load_config, to_dict
-from vireid.engine.checkpoint import load_checkpoint
+from vireid.config.reading import parse_yaml
+from vireid.engine.checkpoint import REMEDY, load_checkpoint, restore_rng
 from vireid.engine.run import BEST, LAST, run_folder
 from vireid.engine.teacher import Teacher
-from vireid.engine.train import Progress
+from vireid.engine.train import Progress, Trainer
 from vireid.errors import CheckpointError, UsageError
 from vireid.structures import Splits
 
@@ -119,6 +119,22 @@ def check_same_data(checkpoint: Mapping[str, Any], splits: Splits, data: str, pa
         )
 
 
+def restore(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> None:
+    """The training's state but for the network's weights.
+
+    Raises:
+        CheckpointError: it is not what this training would have saved.
+    """
+    try:
+        trainer.restore(checkpoint)
+        restore_rng(checkpoint["rng"])
+    except Exception as error:  # what torch raises for a state that does not fit has many types
+        raise CheckpointError(
+            f"{path} is damaged, or its training had other parameters "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]}): {REMEDY}"
+        ) from error
+
+
 def teacher_changes(
     checkpoint: Mapping[str, Any], teacher: Teacher | None, path: Path
 ) -> list[str]:
@@ -171,7 +187,7 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
     usual, now = flatten(to_dict(default_config())), flatten(to_dict(cfg))
-    before = usual | flatten(yaml.safe_load(checkpoint["config"]))  # older ones lack newer options
+    before = usual | flatten(parse_yaml(checkpoint["config"]))  # older ones lack newer options
     changed = {
         key: f"{key} {before[key]} → {value}"
         for key, value in now.items()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from yacs.config import CfgNode
 
 from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
+from vireid.config.reading import parse_yaml
 from vireid.data.build import build_splits, modalities_of, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import load_model, load_trained
@@ -180,7 +180,7 @@ def differences(
         data: fingerprint of the data set.
         keys: options that count.
     """
-    own, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
+    own, now = flatten(parse_yaml(checkpoint["config"])), flatten(to_dict(cfg))
     usual = flatten(to_dict(default_config()))
     for options in (own, now):  # an empty one is the queries'
         if options.get("TEST.GALLERY_EXIT") == options.get("TEST.EXIT"):

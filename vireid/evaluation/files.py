@@ -18,6 +18,7 @@ from vireid.structures import TEST_LISTS, FeatureSet, Role
 
 DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
 LARGEST = 2**63 - 1
+SMALL, MOST_PACKED = 2**28, 20  # bytes that any archive may unpack to; times its size
 NAMES = ("features", *DTYPES, "paths")
 OPTIONAL = {"role": ("role", "uint8"), "subset": ("test_list", "int64")}  # array → field, type
 NPY = b"\x93NUMPY"  # how a file of one array begins
@@ -92,9 +93,10 @@ def write_features(
 def read_source(path: Path) -> dict[str, Any] | None:
     """What the features of a file were made of, if it says so and can be read."""
     try:
+        _require_modest(path)
         with np.load(path, allow_pickle=False) as file:
             return dict(json.loads(str(file["source"])))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+    except Exception:  # whatever is wrong with it: it does not say
         return None
 
 
@@ -106,11 +108,15 @@ def _read_npz(path: Path) -> FeatureSet:
                 raise DataError(f"{cannot}: it is an .npy file, which holds one array; {HOW}")
         if not zipfile.is_zipfile(path):
             raise DataError(f"{cannot}: it is no .npz archive, or not a whole one; {HOW}")
+        _require_modest(path)
         with np.load(path, allow_pickle=False) as file:
             held = list(file.files)
             arrays = {name: _native(file[name]) for name in (*NAMES, *OPTIONAL) if name in held}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{cannot} ({type(error).__name__}: {error}): {HOW}") from error
+    except DataError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen types on damaged files
+        reason = f"{type(error).__name__}: {error!s:.200}"
+        raise DataError(f"{cannot} ({reason}): {HOW}") from error
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise DataError(
@@ -120,6 +126,21 @@ def _read_npz(path: Path) -> FeatureSet:
     _check(path, arrays)
     known = {name: (name, DTYPES.get(name, arrays[name].dtype)) for name in NAMES} | OPTIONAL
     return FeatureSet(**{known[k][0]: v.astype(known[k][1], copy=False) for k, v in arrays.items()})
+
+
+def _require_modest(path: Path) -> None:
+    """Raises :class:`DataError` for an archive that would unpack to what nobody packs.
+
+    Features hardly shrink when they are packed, labels by a hundred times and more.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    most = max(SMALL, MOST_PACKED * path.stat().st_size)
+    if size > most:
+        raise DataError(
+            f"{path} would unpack to {size / 1e9:.1f} GB, {size / path.stat().st_size:.0f} times "
+            "its size: no features shrink so; write it with numpy.savez, which does not pack"
+        )
 
 
 def _native(array: np.ndarray) -> np.ndarray:

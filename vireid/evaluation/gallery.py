@@ -28,7 +28,7 @@ def read_permutations(path: Path) -> Permutations:
     from scipy.io import loadmat  # heavy, and only this function needs it
 
     try:
-        cameras = loadmat(path, appendmat=False)["rand_perm_cam"]
+        cameras = np.asarray(loadmat(path, appendmat=False)["rand_perm_cam"])
     except FileNotFoundError as error:
         raise DataError(f"gallery permutations {path} do not exist") from error
     except Exception as error:  # scipy raises a dozen types on damaged files
@@ -40,6 +40,7 @@ def read_permutations(path: Path) -> Permutations:
     for camid, camera in enumerate(cameras.ravel(), start=1):
         for pid, rows in enumerate(np.asarray(camera).ravel(), start=1):
             if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size:
+                _require_numbers(path, camid, pid, rows)
                 expected = np.arange(1, rows.shape[1] + 1)
                 if not np.array_equal(np.sort(rows, axis=1), np.tile(expected, (len(rows), 1))):
                     raise DataError(
@@ -50,6 +51,13 @@ def read_permutations(path: Path) -> Permutations:
     if not permutations:
         raise DataError(f"{path} holds no permutation: is it SYSU-MM01's rand_perm_cam.mat?")
     return permutations
+
+
+def _require_numbers(path: Path, camid: int, pid: int, rows: np.ndarray) -> None:
+    if rows.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: camera {camid}, identity {pid}: must hold numbers, got {rows.dtype!s:.60}"
+        )
 
 
 def draw_galleries(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import Modality
 
 FORMAT = 1
+MOST = 1 + 1e-9  # of a mean of scores, with what adding them may round
 COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -70,14 +70,19 @@ def read_results(path: Path) -> dict[str, Any]:
         if content["format"] != FORMAT or not isinstance(content["protocols"], dict):
             raise ValueError(f"format {content['format']}, not {FORMAT}")
         for entry in content["protocols"].values():
-            if not all(math.isfinite(float(entry["mean"][column])) for column in COLUMNS):
-                raise ValueError("scores that are no numbers")
+            if not all(_is_score(entry["mean"][column]) for column in COLUMNS):
+                raise ValueError("scores that are no numbers from 0 to 1")
         return {**content, "source": dict(content["source"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
-            f"{path} holds no results ({type(error).__name__}: {error}): let the run finish, or "
-            "score it with the evaluate tool"
+            f"{path} holds no results ({type(error).__name__}: {error!s:.200}): let the run "
+            "finish, or score it with the evaluate tool"
         ) from error
+
+
+def _is_score(value: object) -> bool:
+    """JSON also knows NaN, and whole numbers that are too long for a float."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MOST
 
 
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:

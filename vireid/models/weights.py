@@ -113,7 +113,12 @@ def load_backbone_weights(stages: nn.ModuleList, path: Path) -> str:
         raise CheckpointError(f"only {summary} match: weights of another network? {details}")
     with torch.no_grad():
         for key in fitting:
-            targets[key].copy_(found[key])
+            try:
+                targets[key].copy_(found[key])
+            except (RuntimeError, NotImplementedError) as error:
+                raise CheckpointError(
+                    f"{key} in {path} cannot be copied: {' '.join(str(error).split())[:200]}"
+                ) from error
     return f"loaded {summary}" + (f" ({details})" if details else "")
 
 
@@ -150,5 +155,5 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     return {
         str(key).removeprefix("module."): value
         for key, value in content.items()
-        if isinstance(value, Tensor)
+        if isinstance(value, Tensor) and value.layout is torch.strided
     }

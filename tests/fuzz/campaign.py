@@ -1,0 +1,106 @@
+"""Attacks every reader for a while and prints what came of it.
+
+    python -m tests.fuzz.campaign --seconds 300
+
+A crash is shown with the seed that makes it again: ``--kind NAME --seed N --inputs 1``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import torch
+
+from tests.fuzz.judge import Verdict, judge
+from tests.fuzz.kinds import KINDS, Kind
+
+
+@dataclass
+class Tally:
+    """What came of one kind's inputs."""
+
+    tried: int = 0
+    accepted: int = 0
+    codes: Counter[int] = field(default_factory=Counter)
+    crashes: dict[str, int] = field(default_factory=dict)  # the first seed of each
+    crashed: int = 0
+
+    def add(self, verdict: Verdict, seed: int) -> None:
+        self.tried += 1
+        if verdict.crash:
+            self.crashed += 1
+            self.crashes.setdefault(verdict.crash.split(":")[0] + _place(verdict), seed)
+        elif verdict.code:
+            self.codes[verdict.code] += 1
+        else:
+            self.accepted += 1
+
+
+def _place(verdict: Verdict) -> str:
+    return ":" + ":".join(verdict.crash.split(":")[1:])[:160]
+
+
+def attack(kind: Kind, seed: int) -> Verdict:
+    """One input, made by a seed, and how it was taken."""
+    folder = Path(tempfile.mkdtemp(prefix="vireid_fuzz_input_"))
+    try:
+        use = kind.make(folder, Random(f"{kind.name} {seed}"))
+        return judge(use, sentinel=folder / "sentinel")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def table(tallies: dict[str, Tally]) -> str:
+    """Markdown, a row per kind and one for all."""
+    lines = [
+        "| kind | inputs | accepted | refused (exit code) | crashes |",
+        "|---|---|---|---|---|",
+    ]
+    total = Counter(tried=0, accepted=0, refused=0, crashed=0)
+    for name, tally in tallies.items():
+        codes = ", ".join(f"{count} ({code})" for code, count in sorted(tally.codes.items()))
+        lines.append(
+            f"| {name} | {tally.tried} | {tally.accepted} | {codes or 0} | {tally.crashed} |"
+        )
+        refused = sum(tally.codes.values())
+        total.update(
+            tried=tally.tried, accepted=tally.accepted, refused=refused, crashed=tally.crashed
+        )
+    sums = " | ".join(str(total[k]) for k in ("tried", "accepted", "refused", "crashed"))
+    return "\n".join([*lines, f"| all | {sums} |"])
+
+
+def main() -> int:
+    line = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    line.add_argument("--seconds", type=float, default=300, help="for all kinds together")
+    line.add_argument("--kind", choices=tuple(KINDS), action="append", help="default: all")
+    line.add_argument("--seed", type=int, default=0, help="of each kind's first input")
+    line.add_argument("--inputs", type=int, default=sys.maxsize, help="of each kind at most")
+    args = line.parse_args()
+    torch.set_num_threads(1)
+    os.chdir(tempfile.mkdtemp(prefix="vireid_fuzz_"))  # an output without a folder of its own
+    tallies = {name: Tally() for name in args.kind or KINDS}
+    share = args.seconds / len(tallies)
+    for name, tally in tallies.items():
+        attack(KINDS[name], args.seed)  # imports and the corpus are nobody's time
+        end, seed = time.monotonic() + share, args.seed
+        while tally.tried < args.inputs and (time.monotonic() < end or not tally.tried):
+            tally.add(attack(KINDS[name], seed), seed)
+            seed += 1
+        for crash, first in tally.crashes.items():
+            print(f"{name}, seed {first}: {crash}", flush=True)
+    print(f"\n{table(tallies)}")
+    return int(any(tally.crashed for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

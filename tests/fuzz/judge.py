@@ -1,0 +1,133 @@
+"""Did a tool take an input well? It may accept it, or refuse it with a message; nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import resource
+import signal
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vireid.cli.common import tool
+
+CODES = (0, 2, 3, 4)
+SECONDS = 6.0  # of processor time that one small input may take
+MEMORY = 1 << 30  # bytes that one small input may add to the process
+LONGEST = 6000  # characters of a message
+RESET_PEAK = "5"  # what /proc/self/clear_refs takes
+
+
+class Hang(BaseException):
+    """An input took more processor time than any of its size should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a tool took an input.
+
+    Args:
+        code: its exit code; None where it ended in another way.
+        message: what it said on standard error.
+        crash: what is wrong with that; empty: nothing.
+    """
+
+    code: int | None
+    message: str
+    crash: str = ""
+
+
+def judge(use: Callable[[], object], *, sentinel: Path) -> Verdict:
+    """Runs ``use`` as a tool would be run.
+
+    Args:
+        sentinel: file that code hidden in an input would write; it must not be there afterwards.
+    """
+    before, started = _peak(reset=True), io.StringIO()
+    code: int | None = None
+    crash = ""
+    with _quiet(started), _limit_of_time():
+        try:
+            code = tool(lambda _: use())()
+        except SystemExit as error:  # argparse's
+            code = error.code if isinstance(error.code, int) else None
+        except Hang:
+            crash = f"still busy after {SECONDS:.0f} s of processor time"
+        except BaseException as error:
+            crash = _last_lines(error)
+    grown = _peak() - before
+    message = started.getvalue()
+    crash = crash or _fault_of(code, message)
+    if not crash and grown > MEMORY:
+        crash = f"took {grown / 2**30:.1f} GiB"
+    if sentinel.exists():
+        sentinel.unlink()
+        crash = "executed code that stood in the input"
+    return Verdict(code, message, crash)
+
+
+def _fault_of(code: int | None, message: str) -> str:
+    if code not in CODES:
+        return f"exit code {code}: {message[-300:]}"
+    if "Traceback" in message:
+        return f"printed a traceback: {message[-300:]}"
+    if code and "error: " not in message:
+        return f"refused without a word: {message[-300:]!r}"
+    odd = [c for c in message if not c.isprintable() and c != "\n"]
+    if odd:
+        return f"sends {odd[0]!r} of the input to the terminal"
+    if len(message) > LONGEST:
+        return f"says {len(message)} characters: {message[:200]!r}"
+    return ""
+
+
+def _last_lines(error: BaseException) -> str:
+    """The exception, and where in this project it went unnoticed."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/vireid/" in f.filename]
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "?"
+    return f"{type(error).__name__} in {place}: {str(error)[:200]}"
+
+
+@contextlib.contextmanager
+def _quiet(errors: io.StringIO) -> Iterator[None]:
+    """Standard output to nowhere; log handlers and warnings of the tool's do not outlive it."""
+    logger = logging.getLogger("vireid")
+    with (
+        contextlib.redirect_stderr(errors),
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _limit_of_time() -> Iterator[None]:
+    def give_up(number: int, frame: object) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGPROF, give_up)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _peak(*, reset: bool = False) -> int:
+    """Most bytes that this process held since the last reset (or ever, where none is possible)."""
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) << 10
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

@@ -1,0 +1,52 @@
+"""The kinds of input that are attacked: how each is made, and what reads it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fuzz import configs, lists, pictures, results, states, tables
+
+Use = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of input.
+
+    Args:
+        make: (empty folder, generator) → writes an input there and returns what reads it.
+        examples: inputs that the suite tries.
+    """
+
+    name: str
+    make: Callable[[Path, random.Random], Use]
+    examples: int = 20
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("config", configs.config),
+        Kind("sweep file", configs.sweep),
+        Kind("override", configs.override),
+        Kind("CSV set", lists.csv),
+        Kind("SYSU-MM01 lists", lists.sysu),
+        Kind("RegDB lists", lists.regdb),
+        Kind("LLCM lists", lists.llcm),
+        Kind("VeRi-776 lists", lists.veri),
+        Kind("VehicleID lists", lists.vehicleid),
+        Kind("permutations (.mat)", tables.permutations),
+        Kind("features (.mat)", tables.official),
+        Kind("features.npz", tables.features, examples=12),
+        Kind("test ids", tables.test_ids),
+        Kind("image", pictures.image),
+        Kind("results.json", results.results),
+        Kind("run page", results.page, examples=4),
+        Kind("weights", states.weights, examples=8),
+        Kind("checkpoint", states.checkpoint, examples=8),
+        Kind("resumed checkpoint", states.resumed, examples=3),
+    )
+}
