@@ -50,6 +50,15 @@ class DivergedError(VireidError):
     exit_code = 5
 
 
+class ProcessError(VireidError):
+    """A process that this one works with died: one that loads data, or another one of torchrun's.
+
+    Neither a mistake nor a bug: a machine that is short of memory kills processes so.
+    """
+
+    exit_code = 1
+
+
 class SweepError(VireidError):
     """Some runs of a sweep failed; the others are finished."""
 

@@ -240,7 +240,7 @@ def test_mat_files_of_another_kind_are_named(tmp_path: Path):
     with pytest.raises(DataError, match="feat_cam1.mat must hold a cell array 'feature'"):
         read_features(folder)
     file.write_bytes(b"no MATLAB file")
-    with pytest.raises(DataError, match="feat_cam1.mat cannot be read"):
+    with pytest.raises(DataError, match="feat_cam1.mat is no MATLAB file"):
         read_features(folder)
     header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + bytes([0, 2]) + b"IM"
     file.write_bytes(header.ljust(512, b"\0") + b"\x89HDF\r\n\x1a\n")

@@ -8,13 +8,17 @@ A crash is shown with the seed that makes it again: ``--kind NAME --seed N --inp
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
@@ -22,6 +26,8 @@ import torch
 
 from tests.fuzz.judge import Verdict, judge
 from tests.fuzz.kinds import KINDS, Kind
+
+FORK = multiprocessing.get_context("fork")  # imports and the corpus are made once
 
 
 @dataclass
@@ -59,6 +65,38 @@ def attack(kind: Kind, seed: int) -> Verdict:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def attacks(kind: Kind, first: int, end: float, most: int) -> Iterator[tuple[int, Verdict]]:
+    """Inputs from a seed on, in a process of its own: one that takes it down is a crash, too.
+
+    Args:
+        end: by the monotonic clock; one input is tried at least.
+    """
+    seed, tried = first, 0
+    while tried < most and (time.monotonic() < end or not tried):
+        mine, theirs = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=_attack_all, args=(kind, seed, theirs))
+        process.start()
+        theirs.close()
+        while tried < most and (time.monotonic() < end or not tried):
+            try:
+                yield seed, mine.recv()
+            except EOFError:
+                process.join()
+                yield seed, Verdict(None, "", f"killed the process ({process.exitcode})")
+                break
+            finally:
+                seed, tried = seed + 1, tried + 1
+        process.kill()
+        process.join()
+
+
+def _attack_all(kind: Kind, seed: int, results: Connection) -> None:
+    with suppress(OSError):  # nobody listens any more
+        while True:
+            results.send(attack(kind, seed))
+            seed += 1
+
+
 def table(tallies: dict[str, Tally]) -> str:
     """Markdown, a row per kind and one for all."""
     lines = [
@@ -92,10 +130,9 @@ def main() -> int:
     share = args.seconds / len(tallies)
     for name, tally in tallies.items():
         attack(KINDS[name], args.seed)  # imports and the corpus are nobody's time
-        end, seed = time.monotonic() + share, args.seed
-        while tally.tried < args.inputs and (time.monotonic() < end or not tally.tried):
-            tally.add(attack(KINDS[name], seed), seed)
-            seed += 1
+        end = time.monotonic() + share
+        for seed, verdict in attacks(KINDS[name], args.seed, end, args.inputs):
+            tally.add(verdict, seed)
         for crash, first in tally.crashes.items():
             print(f"{name}, seed {first}: {crash}", flush=True)
     print(f"\n{table(tallies)}")

@@ -5,6 +5,7 @@ Each module parses, calls and prints; whatever it calls can be called from Pytho
 
 import importlib
 import io
+import os
 import signal
 import sys
 
@@ -42,7 +43,12 @@ def launch(name: str) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text of the terminal's
         sys.stdout.reconfigure(errors="backslashreplace")
     try:  # importing torch takes seconds, in which Ctrl-C must not end in a traceback
-        return importlib.import_module(f"vireid.cli.{name}").main()
+        code = importlib.import_module(f"vireid.cli.{name}").main()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of "vireid table … | head" has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 128 + signal.SIGINT

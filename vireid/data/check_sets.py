@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from scipy.io import loadmat
 
 from vireid.data import csv_set, llcm, regdb, sysu, vehicleid, veri
 from vireid.data.check_counts import (
@@ -24,6 +23,7 @@ from vireid.data.check_counts import (
 from vireid.data.check_vehicles import read_vehicleid, read_veri
 from vireid.data.layout import IMAGE_SUFFIXES, home_of, is_image
 from vireid.errors import DataError
+from vireid.matlab import read_mat
 from vireid.structures import ImageRecord, Modality, Splits
 
 
@@ -104,15 +104,16 @@ def unfit_permutations(path: Path, test: Iterable[ImageRecord]) -> Iterator[str]
     """A message when ``rand_perm_cam.mat`` is not of the test folders' numbers of images."""
     folders = Counter((record.camid, record.pid) for record in test)
     try:
-        known = {
-            (camid, pid): rows
-            for camid, camera in enumerate(loadmat(path)["rand_perm_cam"].ravel(), start=1)
-            for pid, rows in enumerate(np.asarray(camera).ravel(), start=1)
-            if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu"
-        }
-    except Exception as error:  # scipy raises a dozen types on damaged files
-        yield f"{path} cannot be read ({type(error).__name__}: {error}): copy it anew"
+        cameras = read_mat(path, "rand_perm_cam")
+    except DataError as error:
+        yield str(error)
         return
+    known = {
+        (camid, pid): rows
+        for camid, camera in enumerate(() if cameras is None else cameras.ravel(), start=1)
+        for pid, rows in enumerate(camera.ravel() if _is_array(camera) else (), start=1)
+        if _is_array(rows) and rows.ndim == 2 and rows.dtype.kind in "fiu"
+    }
     lengths = {key: rows.shape[1] for key, rows in known.items()}
     pids = {pid for _, pid in folders}
     keys = folders.keys() | {key for key in lengths if key[1] in pids}
@@ -127,6 +128,10 @@ def unfit_permutations(path: Path, test: Iterable[ImageRecord]) -> Iterator[str]
             f"{camid}, identity {pid}: {folders[wrong[0]]} images on disk, "
             f"{lengths.get(wrong[0], 0)} in the file"
         )
+
+
+def _is_array(cell: object) -> bool:
+    return isinstance(cell, np.ndarray)
 
 
 def _are_permutations(rows: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from vireid.config.reading import parse_yaml
-from vireid.errors import CheckpointError
+from vireid.errors import CheckpointError, UsageError
 from vireid.models.weights import read_tensors
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
     Args:
         content: tensors and plain Python values only, so that ``weights_only`` can read it.
+    Raises:
+        UsageError: the disk is full, or the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -52,9 +54,14 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except (OSError, RuntimeError) as error:  # torch's writer turns the one into the other
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"cannot write {path}: {reason}; what it held before is whole: make room, or let the "
+            "folder be written, and continue with --resume"
+        ) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -27,12 +27,14 @@ from vireid.engine.checkpoint import (
     rng_state,
     save_checkpoint,
 )
+from vireid.engine.deaths import deaths_explained
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.distributed import World, join_world
 from vireid.engine.events import write_events
 from vireid.engine.resume import (
     Start,
     check_same_data,
+    check_unchanged,
     find_start,
     restore,
     settle_best,
@@ -87,12 +89,12 @@ def train_and_score(
     Returns:
         the run folder, on the process that wrote it; None on the others.
     Raises:
-        UsageError, DataError, CheckpointError, DivergedError: as their names say.
+        UsageError, DataError, CheckpointError, DivergedError, ProcessError: as their names say.
         StoppedError: a signal came; a checkpoint that continues was written.
     """
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
-    with join_world(device.type) as world, ExitStack() as stack:
+    with deaths_explained(), join_world(device.type) as world, ExitStack() as stack:
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
@@ -190,6 +192,7 @@ def _stopped(number: int, what: str, folder: Path, world: World) -> StoppedError
 
 def _score(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: str) -> None:
     """Writes results.json of the selected epoch."""
+    check_unchanged(splits, data)
     epoch = _load_selected(cfg, trainer, folder)
     path = folder / "results.json"
     try:

@@ -14,11 +14,12 @@ from yacs.config import CfgNode
 from vireid.config.defaults import default_config
 from vireid.config.load import flatten, load_config, to_dict
 from vireid.config.reading import parse_yaml
+from vireid.data.layout import fingerprint
 from vireid.engine.checkpoint import REMEDY, load_checkpoint, restore_rng
 from vireid.engine.run import BEST, LAST, run_folder
 from vireid.engine.teacher import Teacher
 from vireid.engine.train import Progress, Trainer
-from vireid.errors import CheckpointError, UsageError
+from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,21 @@ def check_same_data(checkpoint: Mapping[str, Any], splits: Splits, data: str, pa
             f"{path} was trained on other images than those in {splits.root} (fingerprint "
             f"{checkpoint['data'][:12]}, here {data[:12]}): set DATA.ROOT to its data, or start a "
             "new run with MODEL.PRETRAINED"
+        )
+
+
+def check_unchanged(splits: Splits, data: str) -> None:
+    """Raises :class:`DataError` when the images are not those that training began with.
+
+    Args:
+        data: their fingerprint then.
+    """
+    now = fingerprint(splits)
+    if now != data:
+        raise DataError(
+            f"images in {splits.root} changed while this run trained (fingerprint {data[:12]}, now "
+            f"{now[:12]}), so that it is of no data set and is not scored: put the images back "
+            "and score it with the evaluate tool, or train it again with --overwrite"
         )
 
 

@@ -26,6 +26,7 @@ import vireid
 from vireid.config import dump_config
 from vireid.engine.train import TIMING
 from vireid.errors import UsageError
+from vireid.evaluation.output import replace_file
 
 try:
     import fcntl
@@ -81,6 +82,7 @@ def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[Non
             stack.enter_context(_locked(folder))
             if holds_run and not resume:
                 _remove_run(folder)
+            _remove_half_written(folder)
             (folder / "figures").mkdir(exist_ok=True)
             (folder / "checkpoints").mkdir(exist_ok=True)
         except OSError as error:
@@ -95,6 +97,13 @@ def _remove_run(folder: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def _remove_half_written(folder: Path) -> None:
+    """What a process that was killed while it wrote has left; nobody else writes here now."""
+    for place in (folder, folder / "checkpoints", folder / "figures"):
+        for path in place.glob("*.[0-9]*.tmp"):  # hidden ones too
+            path.unlink()
 
 
 @contextmanager
@@ -132,8 +141,8 @@ def describe_run(
         root, data: the data set's folder and fingerprint.
     """
     write_text(folder / "config.yaml", dump_config(cfg))
-    with (folder / "command.txt").open("a", encoding="utf-8") as file:  # one line per start
-        file.write(shlex.join([*own_command(), *sys.argv[1:]]) + "\n")
+    with (folder / "command.txt").open("ab") as file:  # one line per start
+        file.write(os.fsencode(shlex.join([*own_command(), *sys.argv[1:]]) + "\n"))
     environment = {
         "vireid": vireid.__version__,
         "python": platform.python_version(),
@@ -187,16 +196,30 @@ def write_metrics(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a small file as a whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    replace_file(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+
+
+class _Lines:
+    """What is logged must not end a run: what it trained is saved elsewhere, and says so itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Instead of logging's own, which prints a traceback for every line."""
+
+
+class _LinesToScreen(_Lines, logging.StreamHandler):
+    pass
+
+
+class _LinesToFile(_Lines, logging.FileHandler):
+    pass
 
 
 def start_log(folder: Path | None) -> None:
     """Messages to standard output, and to log.txt when a folder is given."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [_LinesToScreen(sys.stdout)]
     if folder is not None:
-        handlers.append(logging.FileHandler(folder / "log.txt", encoding="utf-8"))
+        how = {"encoding": "utf-8", "errors": "backslashreplace"}  # names of files may be no text
+        handlers.append(_LinesToFile(folder / "log.txt", **how))
     logger = logging.getLogger("vireid")
     for old in list(logger.handlers):
         logger.removeHandler(old)

@@ -14,6 +14,7 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.output import replace_file
 from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
+from vireid.matlab import read_mat
 from vireid.structures import TEST_LISTS, FeatureSet, Role
 
 DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
@@ -243,20 +244,11 @@ def _one_file(folder: Path, camera: int) -> Path:
 
 def _read_cells(file: Path) -> list[np.ndarray]:
     """(n, D) float rows of each identity, from 1; a cell without rows for an absent one."""
-    from scipy.io import loadmat  # heavy, and few users have such files
-
-    try:
-        cells = loadmat(file, appendmat=False, variable_names=["feature"]).get("feature")
-    except NotImplementedError as error:
-        raise DataError(
-            f"{file} is a MATLAB 7.3 file (HDF5): save it again with save(..., '-v7')"
-        ) from error
-    except Exception as error:  # scipy raises a dozen types on damaged files
-        raise DataError(f"{file} cannot be read ({type(error).__name__}: {error})") from error
+    cells = read_mat(file, "feature")
     if cells is None or cells.dtype != object or cells.size != max(cells.shape, default=0):
         raise DataError(f"{file} must hold a cell array 'feature' with a cell for every identity")
     rows = list(cells.ravel())
     for pid, cell in enumerate(rows, start=1):
-        if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.dtype.kind not in "fiu":
+        if cell is None or cell.ndim != 2 or cell.dtype.kind not in "fiu":
             raise DataError(f"{file}: feature{{{pid}}} must be a matrix with one row per image")
     return [_native(cell) if cell.dtype.kind == "f" else cell.astype(np.float64) for cell in rows]

@@ -12,6 +12,7 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.evaluation.selection import require_columns
+from vireid.matlab import read_mat
 from vireid.structures import FeatureSet
 
 Permutations = Mapping[tuple[int, int], np.ndarray]  # (camid, pid) → (trials, images), from 1
@@ -25,38 +26,25 @@ def read_permutations(path: Path) -> Permutations:
     Raises:
         DataError: missing, unreadable, of another structure, or a row is no permutation.
     """
-    from scipy.io import loadmat  # heavy, and only this function needs it
-
-    try:
-        cameras = np.asarray(loadmat(path, appendmat=False)["rand_perm_cam"])
-    except FileNotFoundError as error:
-        raise DataError(f"gallery permutations {path} do not exist") from error
-    except Exception as error:  # scipy raises a dozen types on damaged files
-        raise DataError(
-            f"{path} cannot be read as SYSU-MM01's rand_perm_cam.mat "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    cameras = read_mat(path, "rand_perm_cam")
+    if cameras is None or cameras.dtype != object:
+        raise DataError(f"{path} holds no cell array rand_perm_cam: is it SYSU-MM01's own file?")
     permutations = {}
     for camid, camera in enumerate(cameras.ravel(), start=1):
-        for pid, rows in enumerate(np.asarray(camera).ravel(), start=1):
-            if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.size:
-                _require_numbers(path, camid, pid, rows)
-                expected = np.arange(1, rows.shape[1] + 1)
-                if not np.array_equal(np.sort(rows, axis=1), np.tile(expected, (len(rows), 1))):
-                    raise DataError(
-                        f"{path}: camera {camid}, identity {pid}: every row must be a permutation "
-                        f"of 1 to {rows.shape[1]}"
-                    )
+        for pid, rows in enumerate(() if camera is None else camera.ravel(), start=1):
+            if isinstance(rows, np.ndarray) and rows.dtype.kind in "fiu" and rows.size:
+                _require_permutations(path, camid, pid, rows)
                 permutations[camid, pid] = rows.astype(np.int64)
     if not permutations:
         raise DataError(f"{path} holds no permutation: is it SYSU-MM01's rand_perm_cam.mat?")
     return permutations
 
 
-def _require_numbers(path: Path, camid: int, pid: int, rows: np.ndarray) -> None:
-    if rows.dtype.kind not in "fiu":
+def _require_permutations(path: Path, camid: int, pid: int, rows: np.ndarray) -> None:
+    if rows.ndim != 2 or (np.sort(rows, axis=1) != np.arange(1, rows.shape[1] + 1)).any():
         raise DataError(
-            f"{path}: camera {camid}, identity {pid}: must hold numbers, got {rows.dtype!s:.60}"
+            f"{path}: camera {camid}, identity {pid}: every row must be a permutation of 1 to "
+            f"{rows.shape[-1]}"
         )
 
 

@@ -1,13 +1,11 @@
 """A set with as many images of each identity in each camera as SYSU-MM01 has."""
 
 import hashlib
-import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
 from vireid.data.layout import read_ids
 from vireid.data.synthetic.layouts.common import (
@@ -26,6 +24,7 @@ from vireid.data.synthetic.layouts.sysu import (
 )
 from vireid.data.synthetic.layouts.work import take
 from vireid.errors import DataError
+from vireid.matlab import read_mat
 
 INFRARED_CAMERAS = frozenset({3, 6})
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # where no list says: about 296 : 99 : 96
@@ -37,19 +36,16 @@ def read_counts(path: Path) -> Counts:
     Raises:
         DataError: missing, or of another structure.
     """
+    found = read_mat(path, "rand_perm_cam")
     try:
-        content = io.BytesIO(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"counts {path} cannot be read ({error.strerror})") from error
-    try:
-        cells = loadmat(content)["rand_perm_cam"].ravel()
+        cells = found.ravel() if found is not None else ()
         counts = {
             (camera, pid): int(np.asarray(rows).shape[1])
             for camera, column in zip(CAMERAS, cells, strict=True)
             for pid, rows in enumerate(np.asarray(column).ravel(), start=1)
             if np.size(rows)
         }
-    except Exception as error:  # scipy raises a dozen types on damaged files
+    except (ValueError, IndexError) as error:  # other cells than those of six cameras
         raise DataError(
             f"{path} is not SYSU-MM01's rand_perm_cam.mat ({type(error).__name__}: {error}): "
             "give the file of its official evaluation code"
@@ -99,13 +95,12 @@ def _read_list(folder: Path, name: str) -> list[int] | None:
         return read_ids(text)
     if not matrix.is_file():
         return None
-    try:
-        return [int(pid) for pid in loadmat(matrix)["id"].ravel()]
-    except Exception as error:  # scipy raises a dozen types on damaged files
+    ids = read_mat(matrix, "id")
+    if ids is None or ids.dtype.kind not in "iuf":
         raise DataError(
-            f"{matrix} must hold identities in a variable 'id' ({type(error).__name__}): copy it "
-            "anew, or leave it out"
-        ) from error
+            f"{matrix} must hold identities in a variable 'id': copy it anew, or leave it out"
+        )
+    return [int(pid) for pid in ids.ravel()]
 
 
 def write_sysu_counts(
