@@ -37,9 +37,8 @@ class Row:
 def plan(kills: int, rounds: int) -> Iterator[tuple[str, int, Scenario]]:
     """(fault, how many are injected, scenario)."""
     mounts = scenarios.can_mount()
-    sweeps = max(1, kills // 12)
-    caches = max(1, kills // 12)
-    trainings = max(1, (kills - 2 * sweeps - 3 * caches) // 3)
+    sweeps, caches = -(-kills // 50), -(-kills // 25)
+    trainings = -(-max(0, kills - 2 * sweeps - 3 * caches) // 3)
     for number in range(trainings):
         extra = ("DATA.WORKERS=1",) if number % 4 == 3 else ()
         yield (

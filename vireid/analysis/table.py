@@ -103,10 +103,10 @@ def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[d
     (first, rules), *others = entries.items()
     for run, entry in others:
         for rule in RULES:
-            if entry[rule] != rules[rule]:
+            if entry.get(rule) != rules.get(rule):
                 raise DataError(
-                    f"{protocol}: {rule} is {entry[rule]} in {run}, but {rules[rule]} in {first}: "
-                    "their scores have no mean"
+                    f"{protocol}: {rule} is {entry.get(rule)!s:.60} in {run}, but "
+                    f"{rules.get(rule)!s:.60} in {first}: their scores have no mean"
                 )
     return list(entries.values())
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+PIPE_CLOSED = 128 + 13  # as a shell tells of a program that SIGPIPE ended
 TOOLS = (
     "train",
     "evaluate",
@@ -48,7 +49,7 @@ def launch(name: str) -> int:
         return code
     except BrokenPipeError:  # the reader of "vireid table … | head" has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return PIPE_CLOSED
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 128 + signal.SIGINT

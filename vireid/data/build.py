@@ -220,6 +220,9 @@ def _loading(cfg: CfgNode, device: torch.device) -> dict:
         # More processes than processors only take turns; their number changes no result.
         "num_workers": min(cfg.DATA.WORKERS, os.cpu_count() or 1),
         "collate_fn": collate,
+        # A loader draws a number whenever it is read: not from the generator of training, whose
+        # state would tell how often that validated or stopped.
+        "generator": torch.Generator(),
         "worker_init_fn": _leave_signals_to_the_loop,
         "pin_memory": device.type == "cuda",
     }

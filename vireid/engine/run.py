@@ -202,7 +202,7 @@ def write_text(path: Path, text: str) -> None:
 class _Lines:
     """What is logged must not end a run: what it trained is saved elsewhere, and says so itself."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+    def handleError(self, record: logging.LogRecord) -> None:
         """Instead of logging's own, which prints a traceback for every line."""
 
 

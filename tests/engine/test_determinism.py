@@ -1,0 +1,80 @@
+"""A seed decides a training: not the loader's processes, nor where it stopped, nor who looked on."""
+
+import csv
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from tests.faults.trainings import alike
+from vireid.cli import train
+from vireid.config import load_config
+from vireid.data.build import build_splits
+from vireid.engine.checkpoint import load_checkpoint, rng_state
+from vireid.engine.score import chosen_protocols, score, trained_model
+from vireid.engine.train import TIMING
+
+SHORT = (
+    "SOLVER.EPOCHS=3",
+    "SOLVER.STEPS=[2]",
+    "SOLVER.CHECKPOINT_EVERY=1",
+    "MODEL.SDM.TAPS=[conv3]",
+    "MODEL.MGIM.GRANULARITIES=[2]",
+    "DATA.SPLIT=train",
+)
+
+
+def table(folder) -> list[list[str]]:
+    """metrics.csv without its last three columns, which must be the timing."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        lines = list(csv.reader(file))
+    assert lines[0][-3:] == list(TIMING)
+    return [line[:-3] for line in lines]
+
+
+def state(folder) -> dict:
+    checkpoint = load_checkpoint(folder / "checkpoints/last.pth")
+    return {key: checkpoint[key] for key in ("model", "criterion", "optimizer", "rng")}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_command, tmp_path_factory):
+    """Three epochs in one process, with a checkpoint of each (test_train.py: of other seeds)."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert train.main(tiny_command(folder, *SHORT)) == 0
+    return folder
+
+
+@pytest.mark.parametrize(("epoch", "workers"), [(1, 2), (2, 1)])
+def test_a_resume_at_any_epoch_with_any_number_of_processes_changes_nothing(
+    tiny_command, whole, tmp_path, epoch, workers
+):
+    words = tiny_command(tmp_path / "run", *SHORT, f"DATA.WORKERS={workers}")
+    words += ["--resume", str(whole / f"checkpoints/epoch_{epoch:03d}.pth")]
+    assert train.main(words) == 0
+    assert table(tmp_path / "run") == table(whole)
+    assert alike(state(tmp_path / "run"), state(whole))
+
+
+def test_validation_between_epochs_changes_no_training(tiny_command, whole, tmp_path):
+    folder = tmp_path / "validated"
+    assert train.main(tiny_command(folder, *SHORT, "SOLVER.VAL_EVERY=1")) == 0
+    plain, validated = table(whole), table(folder)
+    added = [k for k, name in enumerate(validated[0]) if name.startswith("val_")]
+    assert len(added) == 4
+    assert [[c for k, c in enumerate(row) if k not in added] for row in validated] == plain
+    assert alike(state(folder), state(whole))
+
+
+def test_scoring_draws_nothing_from_the_generators_of_training(whole):
+    cfg = load_config(whole / "config.yaml", environment={})
+    path = whole / "checkpoints/last.pth"
+    model = trained_model(cfg, load_checkpoint(path), path).train()
+    for seeded in (random.seed, np.random.seed, torch.manual_seed):
+        seeded(7)
+    before = rng_state()
+    device = torch.device("cpu")
+    score(cfg, model, build_splits(cfg), chosen_protocols(cfg), device=device, rerank=True)
+    assert alike(rng_state(), before)
+    assert model.training
