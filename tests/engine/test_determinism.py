@@ -1,4 +1,4 @@
-"""A seed decides a training: not the loader's processes, nor where it stopped, nor who looked on."""
+"""A seed decides a training: not the loaders, nor where it stopped, nor who looked on."""
 
 import csv
 import random

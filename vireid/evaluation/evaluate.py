@@ -128,6 +128,7 @@ def require_answerable(
     for rows in _galleries(protocol, images, candidates, permutations):
         asked = _identities_and_cameras(images, queries[searching(protocol, queries, rows)])
         held = _identities_and_cameras(images, rows)
+        asked = asked[np.isin(asked[:, 0], held[:, 0])]  # no pair is worth a look without
         pairs = ((q, g) for q in asked for g in held[np.flatnonzero(held[:, 0] == q[0])])
         if not any(_may_match(protocol, query[1], found[1]) for query, found in pairs):
             raise _unanswerable(protocol)

@@ -57,8 +57,7 @@ class _View:
         counters: (W, C) uint64, each of several trials' counters side by side: 1 where the trial
             holds the candidate.
         word, shift, mask: (T,) where a trial's counter is, and its bits when shifted down.
-        columns: for each trial (L, I) every identity's columns, those of shorter ones repeated.
-        pids: for each trial its I identities, ascending.
+        identities: for each trial its columns by identity; none where images are counted.
     """
 
     candidates: FeatureSet
@@ -68,8 +67,22 @@ class _View:
     word: np.ndarray
     shift: np.ndarray
     mask: np.ndarray
-    columns: list[np.ndarray]
-    pids: list[np.ndarray]
+    identities: list[_Identities]
+
+
+@dataclass(frozen=True, slots=True)
+class _Identities:
+    """A gallery's images by identity.
+
+    Args:
+        columns: (G,) sorted by identity.
+        starts: (I,) where each identity's columns begin.
+        pids: (I,) ascending.
+    """
+
+    columns: np.ndarray
+    starts: np.ndarray
+    pids: np.ndarray
 
 
 def rank_matches(
@@ -132,7 +145,9 @@ class _Job:
             kept = np.flatnonzero(~np.isin(self.candidates.camids, ignored))
             if len(rows) and len(kept):
                 seen = self.members[:, kept]
-                view = _view(self.candidates.subset(kept), seen, self.sorting(kept))
+                by_identity = self.protocol.cmc_unit == "identity"
+                kept_ones, orders = self.candidates.subset(kept), self.sorting(kept)
+                view = _view(kept_ones, seen, orders, by_identity=by_identity)
                 most = max(1, min(CHUNK, ENTRIES // len(kept)))
                 for part in np.array_split(rows, -(-len(rows) // most)):
                     yield part, view
@@ -194,16 +209,14 @@ class _Job:
     ) -> None:
         """Counts the identities whose best image stands before the first match."""
         by_candidate, pids = np.ascontiguousarray(place.T), self.queries.pids[rows]
-        for trial, columns in enumerate(view.columns):
+        for trial, gallery in enumerate(view.identities):
             answered = self.ranks.first[trial, rows] > 0
             if not answered.any():
                 continue
-            best = by_candidate[columns[0]]
-            for others in columns[1:]:
-                np.minimum(best, by_candidate[others], out=best)
+            best = np.minimum.reduceat(by_candidate[gallery.columns], gallery.starts, axis=0)
             before = np.asarray(best < first_place[trial])
             # Its own identity's best image may be one that is removed from this query's list.
-            own = np.searchsorted(view.pids[trial], pids) % len(best)
+            own = np.searchsorted(gallery.pids, pids) % len(best)
             rank = before.sum(axis=0) - before[own, np.arange(len(rows))] + 1
             self.ranks.first[trial, rows] = np.where(answered, rank, 0)
             self.ranks.length[trial, rows] = np.where(answered, len(best), 0)
@@ -227,7 +240,9 @@ def groups(*keys: np.ndarray) -> Iterator[slice]:
         yield slice(start, end)
 
 
-def _view(candidates: FeatureSet, members: np.ndarray, orders: Orders) -> _View:
+def _view(
+    candidates: FeatureSet, members: np.ndarray, orders: Orders, *, by_identity: bool
+) -> _View:
     # Counters as wide as the trials are long, as many in a word as there is room for.
     words: list[int] = []
     shifts: list[int] = []
@@ -246,18 +261,15 @@ def _view(candidates: FeatureSet, members: np.ndarray, orders: Orders) -> _View:
     counters = np.zeros((words[-1] + 1, len(candidates)), dtype=np.uint64)
     for word, bits, held in zip(words, shift, members, strict=True):
         counters[word] |= held.astype(np.uint64) << bits
-    tables = [_by_identity(candidates.pids, held) for held in members]
-    columns, pids = ([table[part] for table in tables] for part in (0, 1))
-    return _View(candidates, members, orders, counters, np.array(words), shift, mask, columns, pids)
+    identities = [_identities(candidates.pids, held) for held in members if by_identity]
+    return _View(candidates, members, orders, counters, np.array(words), shift, mask, identities)
 
 
-def _by_identity(pids: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(L, I) columns of each identity in a gallery, the first of them repeated; (I,) identities."""
+def _identities(pids: np.ndarray, held: np.ndarray) -> _Identities:
     columns = np.flatnonzero(held)
     columns = columns[np.argsort(pids[columns], kind="stable")]
-    unique, starts, numbers = np.unique(pids[columns], return_index=True, return_counts=True)
-    steps = np.arange(max(numbers, default=0))[:, None]
-    return columns[starts + np.where(steps < numbers, steps, 0)], unique
+    unique, starts = np.unique(pids[columns], return_index=True)
+    return _Identities(columns, starts, unique)
 
 
 def _counts(counters: np.ndarray, order: np.ndarray, places: np.ndarray) -> np.ndarray:
