@@ -135,7 +135,9 @@ def table(found: Mapping[int, Figures]) -> str:
 
 
 def draw(found: Mapping[int, Figures], path: Path) -> None:
-    """Seconds and memory over the number of images, both logarithmic."""
+    """Seconds and memory over the number of images."""
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
     units: dict[str, tuple[str, Callable[[dict[str, float]], float]]] = {
         "processor seconds": ("seconds", lambda f: f["seconds"]),
         "peak of memory (GiB)": ("peak_mib", lambda f: f["peak_mib"] / 2**10),
@@ -154,7 +156,16 @@ def draw(found: Mapping[int, Figures], path: Path) -> None:
                 for number, step in enumerate(STEPS)
             ]
             axes.set_xscale("log")
-            axes.set_yscale("log")
+            axes.xaxis.set_major_locator(FixedLocator(list(found)))
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.xaxis.set_minor_locator(NullLocator())
+            if label.endswith("seconds"):
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(numticks=9))
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_locator(NullLocator())
+            else:
+                axes.set_ylim(bottom=0)
             axes.set_xlabel("images in the data set")
             axes.set_ylabel(label)
             tidy(axes)

@@ -234,3 +234,24 @@ def test_ctrl_c_while_a_tool_is_being_imported_ends_without_a_traceback(monkeypa
     monkeypatch.setattr(cli.importlib, "import_module", interrupted)
     assert cli.launch("train") == 130
     assert capsys.readouterr().err == "\nstopped\n"
+
+
+def test_what_the_machine_refuses_is_one_line_too(tmp_path, capsys):
+    assert evaluate.main(["--run", "a" * 300]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: File name too long (") and error.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(finished_run, tmp_path):
+    command = [sys.executable, "tools/table.py", str(finished_run)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_names_in_a_message_cannot_steer_the_terminal(tmp_path, capsys):
+    assert train.main(["--cfg", str(tmp_path / "a\x1b[31m.yaml")]) == 2
+    error = capsys.readouterr().err
+    assert "\x1b" not in error and r"a\x1b[31m.yaml" in error

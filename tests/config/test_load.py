@@ -238,3 +238,15 @@ def test_one_option_written_in_two_ways_in_one_file_is_refused(tmp_path):
     path.write_text("SOLVER: {EPOCHS: 5}\nSOLVER.EPOCHS: 6\n")
     with pytest.raises(UsageError, match="SOLVER.EPOCHS is given twice"):
         load_config(path, environment={})
+
+
+def test_a_file_too_long_for_a_configuration_is_not_read_to_its_end(tmp_path):
+    (tmp_path / "a.yaml").write_text("SEED: 1\n" + "#" * 2**20)
+    with pytest.raises(UsageError, match="more than 1,048,576 bytes: it is no config file"):
+        load_config(tmp_path / "a.yaml", environment={})
+
+
+@pytest.mark.parametrize("value", ["~nobody_of_this_name/x", "a" * 300])
+def test_a_path_that_cannot_be_is_a_problem_like_others(value):
+    with pytest.raises(UsageError, match="DATA.ROOT (begins with ~|is longer)"):
+        load_config(None, ["DATA.ROOT", value], environment={})

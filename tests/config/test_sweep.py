@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.helpers import problems_of, write_text
 from vireid.config.sweep import read_sweep
@@ -201,3 +202,13 @@ def test_options_that_sbatch_must_not_get_are_listed_with_the_rest(tmp_path):
     assert found[2] == "SLURM: array is set by the executor: every run is a job of its own"
     (found,) = problems(tmp_path, "GRID: {MODEL.SHARED_DEPTH: [5]}\nSLURM: [gpu]")
     assert found == "SLURM must hold options of sbatch, got ['gpu']"
+
+
+def test_more_cells_than_anybody_means_are_refused(tmp_path):
+    base = tmp_path / "base.yaml"
+    base.write_text("SEED: 1")
+    values = list(range(1, 50))
+    grid = {"SOLVER.EPOCHS": values, "SAMPLER.IMAGES": values, "TEST.BATCH": values}
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump({"BASE": str(base), "GRID": grid}))
+    with pytest.raises(ConfigError, match="GRID has 117,649 combinations, 10,000 are allowed"):
+        read_sweep(tmp_path / "s.yaml")

@@ -145,3 +145,26 @@ def test_whole_files_are_not_decoded_and_odd_ones_get_the_benefit_of_the_doubt(
     monkeypatch.setattr(images, "read_image", record)
     require_readable(tmp_path, ["a.jpg", "b.png", "padded.jpg"])
     assert decoded == ["padded.jpg"]
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"
+
+
+def test_a_program_for_a_printer_is_no_image_whatever_it_is_called(tmp_path):
+    """Pillow would start Ghostscript to run it."""
+    (tmp_path / "a.jpg").write_bytes(EPS)
+    with pytest.raises(DataError, match="no image of the kinds JPEG, PNG, BMP"):
+        read_image(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="no image of the kinds"):
+        require_readable(tmp_path, ["a.jpg"])
+
+
+def test_more_pixels_than_any_camera_takes_are_not_decoded(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", (10, 11))
+    monkeypatch.setattr(images, "MOST_PIXELS", 110)
+    assert read_image(tmp_path / "a.png").size == (11, 10)
+    monkeypatch.setattr(images, "MOST_PIXELS", 109)
+    with pytest.raises(DataError, match="11 × 10 pixels, where 1 to 109 are allowed"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(DataError, match="11 × 10 pixels"):
+        require_readable(tmp_path, ["a.png"])

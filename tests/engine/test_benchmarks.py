@@ -1,10 +1,13 @@
 """The benchmarks' own mistakes and figures; what they call is tested elsewhere."""
 
 import pytest
+from PIL import Image
 
-from benchmarks import exits, training
+from benchmarks import exits, scale, training
 from vireid.analysis.latency import Latency
+from vireid.data import csv_set
 from vireid.engine.train import Trainer
+from vireid.structures import Modality
 
 
 @pytest.fixture
@@ -59,3 +62,26 @@ def test_exits_are_compared_by_the_ratios_of_their_rounds(finished_run, monkeypa
 def test_exits_need_a_run_folder(tmp_path, capsys):
     assert exits.main(["--run", str(tmp_path)]) == 4
     assert "config.yaml" in capsys.readouterr().err
+
+
+def test_a_set_of_links_is_read_sampled_and_scored(tmp_path):
+    assert scale.write_set(tmp_path, 40) == 400
+    splits = csv_set.load(tmp_path)
+    assert len(splits.train_pids) == 20 and len(splits.train) == len(splits.test) == 200
+    infrared = [r for r in splits.test if r.modality is Modality.INFRARED]
+    assert len(infrared) == 20  # one of each test identity
+    assert (tmp_path / splits.train[0].path).stat().st_nlink == 401  # all and their source
+    figures = scale.measure(tmp_path, dim=4)
+    assert tuple(figures) == scale.STEPS
+    assert all(f["seconds"] >= 0 and f["peak_mib"] > 1 for f in figures.values())
+    found = {400: figures, 4000: figures}
+    scale.draw(found, tmp_path / "scale.png")
+    with Image.open(tmp_path / "scale.png") as image:
+        assert image.width == 1400
+    assert scale.table(found).splitlines()[3].startswith("| 4,000 | ")
+
+
+def test_of_many_identities_a_thousand_ask(tmp_path):
+    scale.write_set(tmp_path, 4004)
+    lines = (tmp_path / "dataset.csv").read_text().splitlines()[1:]
+    assert sum("infrared,test" in line for line in lines) == 668  # every third of 2,002

@@ -1,11 +1,13 @@
 """The run folder: claimed by one process, replaced as a whole."""
 
 import fcntl
+import logging
 import os
+from pathlib import Path
 
 import pytest
 
-from vireid.engine.run import claim_folder
+from vireid.engine.run import claim_folder, start_log
 from vireid.errors import UsageError
 
 
@@ -48,3 +50,26 @@ def test_a_folder_in_which_another_process_works_is_refused(tmp_path):
     os.close(other)
     with claim_folder(tmp_path, resume=True, overwrite=False):
         assert (tmp_path / "figures").is_dir()
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    for name in ("checkpoints/.last.pth.12.tmp", "figures/cmc.png.3.tmp", "results.json.45.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "mine.tmp").touch()
+    with claim_folder(tmp_path, resume=True, overwrite=False):
+        assert [path.name for path in tmp_path.rglob("*.tmp")] == ["mine.tmp"]
+
+
+def test_a_log_that_cannot_be_written_does_not_end_a_run(tmp_path, capsys):
+    start_log(tmp_path)
+    logger = logging.getLogger("vireid")
+    (file,) = [one for one in logger.handlers if isinstance(one, logging.FileHandler)]
+    logger.info("before \udcff")
+    file.stream.close()
+    file.stream = Path("/dev/full").open("w")  # noqa: SIM115 (as on a full disk)
+    logger.info("during")
+    start_log(None)
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    assert (tmp_path / "log.txt").read_text() == "before \\udcff\n"

@@ -6,6 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from vireid.errors import DataError, UsageError
+from vireid.evaluation import files
 from vireid.evaluation.files import read_features, read_test_ids, write_features
 from vireid.structures import FeatureSet
 
@@ -253,3 +254,24 @@ def test_whole_numbers_of_other_widths_hold_the_same_numbers(tmp_path: Path):
     features = read_features(save(tmp_path / "f.npz", **narrow))
     assert features.pids.tolist() == [7, 8, 9] and features.pids.dtype == np.int64
     assert features.modality.tolist() == [0, 1, 1] and features.modality.dtype == np.uint8
+
+
+def test_an_archive_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(files, "SMALL", 1000)
+    np.savez_compressed(tmp_path / "bomb.npz", **good() | {"features": np.zeros((3, 100_000))})
+    with pytest.raises(DataError, match="would unpack to 0.0 GB, .* times its size"):
+        read_features(tmp_path / "bomb.npz")
+    np.savez_compressed(tmp_path / "f.npz", **good())  # small ones may shrink as they like
+    assert len(read_features(tmp_path / "f.npz")) == 3
+
+
+def test_a_damaged_packed_array_is_named(tmp_path: Path):
+    """zlib's error is none of Python's own types."""
+    path = tmp_path / "f.npz"
+    np.savez_compressed(path, **good())
+    content = bytearray(path.read_bytes())
+    at = content.index(b"features.npy") + len("features.npy") + 25
+    content[at : at + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as features.npz"):
+        read_features(path)

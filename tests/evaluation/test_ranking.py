@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -223,3 +224,24 @@ def test_chunks_change_no_own_camera_score(monkeypatch: pytest.MonkeyPatch, chun
     monkeypatch.setattr(ranking, "CHUNK", chunk)
     for one, other in zip(whole, evaluate(V2N, images), strict=True):
         assert one.metrics == other.metrics
+
+
+def test_an_identity_of_very_many_images_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch):
+    """As where all distractors bear one number: a table of its length for every identity would."""
+    count = 3000
+    pids = np.concatenate([np.arange(count), np.zeros(count, int), [5]])
+    images = FeatureSet(
+        np.random.default_rng(0).standard_normal((len(pids), 4)).astype(np.float32),
+        pids,
+        np.ones(len(pids), int),
+        np.array([0] * (2 * count) + [1], dtype=np.uint8),
+        np.array([f"{k}.jpg" for k in range(len(pids))]),
+    )
+    for name in ("csv_i2v", "llcm_n2v"):
+        protocol = dataclasses.replace(PROTOCOLS[name], draw="all", shots=0, gallery_trials=1)
+        images = dataclasses.replace(images, camids=images.camids + (images.modality == 1))
+        tracemalloc.start()
+        evaluate(protocol, images)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8e6  # the table would have 3,000 × 3,001 places of eight bytes

@@ -34,7 +34,7 @@ def _explanation(text: str) -> str:
     """Empty where the error is about something else."""
     loader = LOADER.search(text)
     if loader:
-        by = f" (killed by the signal {loader[1].strip().lower()})" if loader[1] else ""
+        by = f" (signal: {loader[1].strip()})" if loader[1] else ""
         return (
             f"a process that loads data died{by}: memory, or shared memory (/dev/shm), may be too "
             "small for DATA.WORKERS; the last checkpoint is whole: continue with --resume, and "

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +223,8 @@ def start_log(folder: Path | None) -> None:
     logger = logging.getLogger("vireid")
     for old in list(logger.handlers):
         logger.removeHandler(old)
-        old.close()
+        with suppress(OSError):  # what a full disk would not take
+            old.close()
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
