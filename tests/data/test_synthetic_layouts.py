@@ -186,7 +186,7 @@ def test_without_lists_identities_of_both_modalities_are_shared_out(tmp_path: Pa
 
 def test_a_file_of_another_kind_is_named(tmp_path: Path):
     (tmp_path / "x.mat").write_text("nothing")
-    with pytest.raises(DataError, match=r"x\.mat is not SYSU-MM01's"):
+    with pytest.raises(DataError, match=r"x\.mat is no MATLAB file"):
         write_sysu_counts(tmp_path / "set", counts=tmp_path / "x.mat", size=(32, 16), seed=0)
     with pytest.raises(DataError, match=r"y\.mat cannot be read"):
         write_sysu_counts(tmp_path / "set", counts=tmp_path / "y.mat", size=(32, 16), seed=0)
@@ -253,9 +253,9 @@ def test_tool_explains_what_does_not_go_together(
     ("name", "content", "phrase"),
     [
         ("rand_perm_cam.mat", None, "rand_perm_cam.mat cannot be read (No such file"),
-        ("rand_perm_cam.mat", b"nothing", "rand_perm_cam.mat is not SYSU-MM01's"),
+        ("rand_perm_cam.mat", b"nothing", "rand_perm_cam.mat is no MATLAB file of level 5"),
         ("test_id.txt", b"one,two", "test_id.txt must hold one comma-separated line"),
-        ("test_id.mat", b"nothing", "test_id.mat must hold identities in a variable 'id'"),
+        ("test_id.mat", b"nothing", "test_id.mat is no MATLAB file of level 5"),
     ],
 )
 def test_counts_that_cannot_be_read_are_data_that_are_missing(

@@ -40,11 +40,13 @@ class Bench:
         root: of the data set.
         folder: for runs; empty at first.
         whole: by options, the run that nobody disturbed and the seconds that it took.
+        kills: processes that were at work when SIGKILL came.
     """
 
     root: Path
     folder: Path
     whole: dict[tuple[str, ...], tuple[Path, float]] = field(default_factory=dict)
+    kills: int = 0
 
     def undisturbed(self, *extra: str) -> tuple[Path, float]:
         if extra not in self.whole:
@@ -85,7 +87,7 @@ def killed(bench: Bench, random: Random, name: str, *extra: str, kills: int = 3)
         code = process.wait(random.uniform(0, seconds))
         if code not in (None, 0):
             faults.append(f"ended by itself with {code}: {process.said()[-300:]}")
-        process.kill(alone=bool(random.randint(0, 1)))
+        bench.kills += process.kill(alone=bool(random.randint(0, 1)))
         faults += _broken(folder)
     return faults + bench.finish(folder, *extra)
 
@@ -99,7 +101,7 @@ def cache_killed(bench: Bench, random: Random, name: str) -> list[str]:
         built = Path(cache.split("=")[1])
         wait_until(lambda built=built: list(built.glob("*.tmp")), process)
         time.sleep(random.uniform(0, 0.3))
-        process.kill()
+        bench.kills += process.kill()
         faults += _broken(folder)
     return faults + bench.finish(folder, cache)
 
@@ -302,7 +304,7 @@ def sweep_killed(bench: Bench, random: Random, name: str, kills: int = 2) -> lis
         if process.wait(random.uniform(1, 3 * seconds)) not in (None, 0):
             faults.append(f"sweep ended by itself: {process.said()[-300:]}")
         children = descendants(process.pid)
-        process.kill(alone=bool(random.randint(0, 1)))
+        bench.kills += process.kill(alone=bool(random.randint(0, 1)))
         _wait_for(children)
     process = start()
     if process.wait():

@@ -28,6 +28,7 @@ def bench(tiny_sysu, tmp_path_factory):
 
 def test_killed_twice_at_random_moments(bench):
     assert scenarios.killed(bench, Random(0), "killed", kills=2) == []
+    assert bench.kills >= 1  # a process may end before its moment
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

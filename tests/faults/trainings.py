@@ -76,13 +76,18 @@ class Process:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
-    def kill(self, *, alone: bool = False) -> None:
-        """SIGKILL: to the process alone, or to all that it started too, as a power cut would."""
+    def kill(self, *, alone: bool = False) -> bool:
+        """SIGKILL: to the process alone, or to all that it started too, as a power cut would.
+
+        Returns:
+            whether it was still at work.
+        """
         members = [] if alone else descendants(self.pid)
         for pid in (self.pid, *members):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.join()
+        return self._process.exitcode == -signal.SIGKILL
 
     def said(self) -> str:
         return self.output.read_text(errors="replace")

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UsageError(f"--out {args.out}: name a .html file")
     require_target(args.out)
     folders = finished_runs(args.runs)
-    text = page([read_run(folder) for folder in folders])
-    replace_file(args.out, lambda file: file.write(text.encode()))
+    # Half of a character, which a damaged file may hold, has no bytes of its own.
+    content = page([read_run(folder) for folder in folders]).encode("utf-8", "backslashreplace")
+    replace_file(args.out, lambda file: file.write(content))
     kind = "run" if len(folders) == 1 else "runs"
-    print(f"wrote {args.out}: {len(folders)} {kind}, {len(text.encode()) / 1e6:.1f} MB")
+    print(f"wrote {args.out}: {len(folders)} {kind}, {len(content) / 1e6:.1f} MB")
