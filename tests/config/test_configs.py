@@ -119,7 +119,7 @@ COUNTS = {
     "vrkd_directions": (10, 3),
     "vrkd_students": (8, 3),
     "vrkd_teachers": (3, 3),
-    "vrkd_temperature": (10, 3),
+    "vrkd_temperature": (6, 3),
     "vrkd_weight": (8, 3),
     "widths": (4, 3),
 }
