@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: a built package holds ``configs/``, which stand beside it here."""
+"""What pyproject.toml cannot say: a built package holds ``configs/``, which stand beside it."""
 
 import shutil
 from pathlib import Path
