@@ -19,7 +19,7 @@ def find_config(path: Path) -> Path:
         path: as the user named it; ``configs/demo.yaml`` may be a shipped one, other folders and
             absolute paths are only themselves.
     """
-    if path.exists() or path.parts[:1] != (FOLDER,):
+    if path.exists() or path.parts[:1] != (FOLDER,) or ".." in path.parts:
         return path
     shipped = shipped_folder().joinpath(*path.parts[1:])
     return shipped if shipped.is_file() else path
