@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "datasets/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 PROGRAMS = (
     "apt-get",
     "conda",
@@ -54,7 +58,8 @@ def blocks_of(page: Path) -> Iterator[Block]:
         language, _, rest = match["info"].partition(" ")
         title = re.fullmatch(r'title="([^"]+)"', rest)
         line = text.count("\n", 0, match.start()) + 1
-        yield Block(name_of(page), line, language, title[1] if title else "", match["text"])
+        body = textwrap.dedent(match["text"]) if match["indent"] else match["text"]
+        yield Block(name_of(page), line, language, title[1] if title else "", body)
 
 
 def prose_of(page: Path) -> str:
@@ -67,3 +72,35 @@ def inline_commands(page: Path) -> Iterator[str]:
     """Commands in running text and tables: code that begins with a program's name."""
     for match in INLINE.finditer(prose_of(page)):
         yield " ".join(match["text"].split()).replace("\\|", "|")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a page, without variables of the environment before it."""
+
+    page: str
+    text: str
+
+    @property
+    def words(self) -> list[str]:
+        return shlex.split(self.text)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it names a tool rather than something to type."""
+        return re.search(r"…|NAME", self.text) is not None or " " not in self.text
+
+
+def commands_of(page: Path) -> Iterator[Command]:
+    """Commands of a page's shell blocks and of its running text, each once."""
+    lines = list(inline_commands(page))
+    for block in blocks_of(page):
+        if block.language == "bash":
+            lines += block.text.replace("\\\n", " ").splitlines()
+    single = [part for line in lines for part in _without_comment(line).split(" && ")]
+    texts = [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", " ".join(text.split())) for text in single]
+    yield from (Command(name_of(page), text) for text in dict.fromkeys(texts) if text)
+
+
+def _without_comment(line: str) -> str:
+    return re.sub(r"(^|\s)#.*", "", line)
