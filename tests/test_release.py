@@ -14,12 +14,22 @@ import pytest
 import yaml
 
 import vireid
+from vireid.cli import cost, sweep, train
 from vireid.config.shipped import find_config, shipped_folder
+from vireid.config.sweep import read_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".*_cache", "__pycache__", "*.egg-info", "build", "dist", "runs", "synthetic*_*"
+    ".git",
+    ".venv*",
+    ".*_cache",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+    "runs",
+    "synthetic*_*",
 )
 TINY = """MODEL.MGIM.GRANULARITIES [1,2] MODEL.MGIM.DIM 8 INPUT.SIZE [64,32] SOLVER.EPOCHS 1
 SOLVER.WARMUP_EPOCHS 0 SAMPLER.IDENTITIES 8 DATA.SYNTHETIC.TRAIN_IDS 10 DATA.SYNTHETIC.TEST_IDS 3
@@ -124,19 +134,27 @@ def test_the_demo_trains_outside_the_repository(installed, tmp_path):
     assert "SOLVER.EPOCHS 1" in (run / "command.txt").read_text()
 
 
-def test_sweeps_and_their_bases_are_found_outside_the_repository(installed, tmp_path):
+def test_sweeps_and_their_bases_are_found_outside_the_repository(installed, tmp_path, monkeypatch):
     words = ("sweep", "--cfg", "configs/sweeps/demo_depth.yaml", "--dry-run")
     done = call(installed, tmp_path, *words)
     assert done.returncode == 0, done.stderr
     assert "6 cells × 3 seeds = 18 runs in runs/sweeps/demo_depth" in done.stdout
-    own = "BASE: configs/demo.yaml\nGRID: {MODEL.SHARED_DEPTH: [0, 5]}\n"
-    (tmp_path / "own.yaml").write_text(own)
-    done = call(installed, tmp_path, "sweep", "--cfg", "own.yaml", "--dry-run")
-    assert "2 cells × 1 seeds = 2 runs" in done.stdout, done.stderr
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own.yaml"
+    own.write_text("BASE: configs/demo.yaml\nGRID: {MODEL.SHARED_DEPTH: [0, 5]}\n")
+    assert read_sweep(own).base == shipped_folder() / "demo.yaml"
 
 
-def test_help_says_where_configs_are_looked_for(installed, tmp_path):
-    text = " ".join(call(installed, tmp_path, "train", "--help").stdout.split())
+def test_a_config_that_is_nowhere_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--cfg", "configs/none.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert error == "error: cannot read config file configs/none.yaml: No such file or directory\n"
+
+
+@pytest.mark.parametrize("tool", [train, sweep, cost])
+def test_help_says_where_configs_are_looked_for(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
     assert "where there is no configs/… in this folder, that of the installed project" in text
-    failed = call(installed, tmp_path, "train", "--cfg", "configs/none.yaml")
-    assert failed.returncode == 2 and "configs/none.yaml" in failed.stderr

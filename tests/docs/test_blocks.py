@@ -90,7 +90,7 @@ def test_yaml_is_a_configuration_or_a_sweep(block, tmp_path, monkeypatch):
     file.write_text(block.text, encoding="utf-8")
     sections = read_yaml(file)
     if sections.keys() & {"BASE", "GRID", "SLURM"}:
-        missing = {"BASE": "configs/sysu.yaml", "GRID": {"SEED": [0, 1]}}
+        missing = {"BASE": "configs/sysu.yaml", "GRID": {"MODEL.SHARED_DEPTH": [0, 1]}}
         text = block.text.replace("../sysu.yaml", "configs/sysu.yaml")
         text += "".join(f"{k}: {v}\n" for k, v in missing.items() if k not in sections)
         file.write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 import html
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,6 +84,14 @@ def test_the_site_and_its_first_page_list_every_page():
     assert {link.partition("#")[0] for link in links_of(ROOT / "docs/index.md")} == pages - {
         "index.md"
     }
+
+
+def test_the_site_builds(tmp_path):
+    words = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "site/extending/index.html").read_text(encoding="utf-8")
+    assert "vireid/data/night.py" in text and not list((tmp_path / "site").rglob("*.py*"))
 
 
 def test_every_recipe_is_listed():
