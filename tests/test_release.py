@@ -152,6 +152,17 @@ def test_a_config_that_is_nowhere_is_named(monkeypatch, tmp_path, capsys):
     assert error == "error: cannot read config file configs/none.yaml: No such file or directory\n"
 
 
+@pytest.mark.parametrize("tool", [train, sweep])
+@pytest.mark.parametrize("name", ["configs/" + "a" * 5000, "configs"])
+def test_a_name_that_no_file_can_have_is_one_line(tool, name, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert tool.main(["--cfg", name]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "own.yaml").write_text(f"_BASE_: {json.dumps(name)}\n")
+    assert train.main(["--cfg", "own.yaml"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize("tool", [train, sweep, cost])
 def test_help_says_where_configs_are_looked_for(tool, capsys):
     with pytest.raises(SystemExit):

@@ -17,7 +17,7 @@ from yacs.config import CfgNode
 
 from vireid.config.coerce import coerce, parse_override
 from vireid.config.defaults import default_config
-from vireid.config.shipped import find_config
+from vireid.config.shipped import exists, find_config
 from vireid.config.validate import find_problems
 from vireid.errors import ConfigError, UsageError
 
@@ -164,8 +164,8 @@ def _file_chain(path: Path) -> list[tuple[Path, dict]]:
 
 def _base_file(path: Path, base: Path) -> Path:
     """Relative to the file that names it, or else one that came with the project."""
-    beside = path.parent / base
-    return beside if beside.exists() or not find_config(base).exists() else find_config(base)
+    beside, shipped = path.parent / base, find_config(base)
+    return beside if shipped == base or exists(beside) else shipped
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -19,7 +19,15 @@ def find_config(path: Path) -> Path:
         path: as the user named it; ``configs/demo.yaml`` may be a shipped one, other folders and
             absolute paths are only themselves.
     """
-    if path.exists() or path.parts[:1] != (FOLDER,) or ".." in path.parts:
+    if path.parts[:1] != (FOLDER,) or ".." in path.parts or exists(path):
         return path
     shipped = shipped_folder().joinpath(*path.parts[1:])
-    return shipped if shipped.is_file() else path
+    return shipped if exists(shipped) else path
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there, or may be: whoever reads it is told why it cannot be read."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+        return True
