@@ -21,6 +21,7 @@ from vireid.errors import VireidError
 from vireid.evaluation.protocols import GROUPS, PROTOCOLS
 
 OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
+SHIPPED_HELP = "where there is no configs/… in this folder, that of the installed project is used"
 
 
 def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:

@@ -31,7 +31,14 @@ from vireid.analysis.cost_bars import draw_bars
 from vireid.analysis.cost_plot import AXES, draw_scatter
 from vireid.analysis.cost_scores import Point, points, scored_protocols
 from vireid.analysis.style import require_figure
-from vireid.cli.common import add_options, device_override, is_key, parser, tool
+from vireid.cli.common import (
+    SHIPPED_HELP,
+    add_options,
+    device_override,
+    is_key,
+    parser,
+    tool,
+)
 from vireid.cli.cost_subjects import Measured, of_configs, of_runs
 from vireid.deploy.export import OneStream, require_packages, write_onnx
 from vireid.deploy.runtimes import RUNTIMES
@@ -80,7 +87,12 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         "         python tools/cost.py --run runs/sysu/seed* --exits all --scatter cost.pdf",
     )
     source = line.add_mutually_exclusive_group(required=True)
-    source.add_argument("--cfg", nargs="+", metavar="FILE", help="config files; random weights")
+    source.add_argument(
+        "--cfg",
+        nargs="+",
+        metavar="FILE",
+        help=f"config files, random weights; {SHIPPED_HELP}",
+    )
     source.add_argument(
         "--run",
         nargs="+",
