@@ -123,6 +123,19 @@ def gallery_exit(cfg: CfgNode) -> str:
     return cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
 
 
+def require_one_exit(cfg: CfgNode) -> None:
+    """A file of features, or of a network, is of one exit.
+
+    Raises:
+        UsageError: another exit for the gallery.
+    """
+    if gallery_exit(cfg) != cfg.TEST.EXIT:
+        raise UsageError(
+            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
+            f"TEST.EXIT {cfg.TEST.EXIT}; set TEST.GALLERY_EXIT '' and extract each exit by itself"
+        )
+
+
 def untrained_features(cfg: CfgNode) -> list[str]:
     """What is scored although no loss term trains it: exits, or the ``parts``."""
     kinds, trained = embedding_name(cfg).split("+"), trained_exits(cfg)

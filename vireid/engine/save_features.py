@@ -15,7 +15,7 @@ from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.device import resolve_device, use_threads
-from vireid.engine.features import features_of, gallery_exit
+from vireid.engine.features import features_of, require_one_exit
 from vireid.engine.score import (
     check_unseen,
     differences,
@@ -62,7 +62,7 @@ def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
         DataError: the split holds no image, or the network was trained on another one.
         UsageError: ``out`` cannot be written, or features of two exits were asked for.
     """
-    _require_one_exit(cfg)
+    require_one_exit(cfg)
     require_target(out)
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is no file of features: name another one with --out")
@@ -91,7 +91,7 @@ def run_features(
     Raises:
         CheckpointError, DataError, UsageError: see :func:`save_features`.
     """
-    _require_one_exit(cfg)
+    require_one_exit(cfg)
     wanted = _Wanted.of(cfg, run, split, protocols)
     path = run / wanted.name
     source = read_source(path)
@@ -174,12 +174,4 @@ def _require_no_features(path: Path) -> None:
         raise UsageError(
             f"{path} does not tell what its features were made of, so they may not be this run's: "
             "move it elsewhere, or name it in place of the run"
-        )
-
-
-def _require_one_exit(cfg: CfgNode) -> None:
-    if gallery_exit(cfg) != cfg.TEST.EXIT:
-        raise UsageError(
-            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
-            f"TEST.EXIT {cfg.TEST.EXIT}; set TEST.GALLERY_EXIT '' and extract each exit by itself"
         )

@@ -1,0 +1,23 @@
+"""Packages of the extras: asked for where they are needed, named when they are missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from vireid.errors import UsageError
+
+EXTRAS = {"nncf": "int8"}  # others are of `deploy`
+
+
+def require_packages(*names: str) -> None:
+    """
+    Raises:
+        UsageError: one is missing; names the command that installs it.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        extras = ",".join(dict.fromkeys(EXTRAS.get(name, "deploy") for name in missing))
+        raise UsageError(
+            f"{', '.join(missing)} is not installed; install it with: "
+            f"pip install 'vireid[{extras}]'"
+        )
