@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _parse(sys.argv[1:] if arguments is None else arguments)
     int8 = _int8(args)
     require_packages("onnx", "onnxscript", RUNNERS[args.format])
-    if int8 and args.format == "openvino":
-        require_packages("nncf")
+    if int8:
+        require_packages("onnxruntime")  # it quantises for both
     trained = trained_network(args.run, args.overrides + device_override(args.device))
     targets = targets_of(trained, args.format, args.out, args.modality)
     export_network(trained, targets, args.format, int8)

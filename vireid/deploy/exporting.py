@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vireid.deploy.card import NetworkCard
 from vireid.deploy.extractor import Extractor
 from vireid.deploy.files import convert_to_openvino, export_onnx, publish, streams
 from vireid.deploy.images import load_resized, normalized
-from vireid.deploy.int8 import quantize_onnx, quantize_openvino
+from vireid.deploy.int8 import quantize
 from vireid.deploy.parity import compare
 from vireid.deploy.samples import Sample, check_sample, spread
 from vireid.deploy.torch_runtime import open_torch
@@ -23,7 +23,6 @@ from vireid.evaluation.output import require_target
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 RUNNERS = {"onnx": "onnxruntime", "openvino": "openvino"}  # what the files are checked with
-QUANTIZERS = {"onnx": quantize_onnx, "openvino": quantize_openvino}
 SAMPLE = 64  # images of each modality whose features are compared
 
 
@@ -95,7 +94,7 @@ def export_network(
         groups = list(targets) + _missing(trained, targets) * bool(int8)
         found = {g: _exported(trained, folder, file_format, g, samples) for g in groups}
         if int8 is not None:
-            found |= _quantised(trained, folder, file_format, targets, int8)
+            found |= _quantised(trained, found, targets, file_format, int8)
         for group, target in targets.items():
             _publish(found[group], target)
 
@@ -139,32 +138,31 @@ def _exported(
 
 def _quantised(
     trained: TrainedNetwork,
-    folder: Path,
+    exported: Mapping[tuple[str, ...], Path],
+    targets: Iterable[tuple[str, ...]],
     file_format: str,
-    targets: Mapping[tuple[str, ...], Path],
     int8: Int8,
 ) -> dict[tuple[str, ...], Path]:
-    """The targets' files in eight bits, beside those in float32 in ``folder``."""
+    """The targets' files in eight bits, beside those in float32.
+
+    Args:
+        exported: by modalities; all that the protocols need.
+    """
     prepare_data(trained.cfg)
-    splits = build_splits(trained.cfg)
-    suffix, runner, files = SUFFIXES[file_format], RUNNERS[file_format], {}
+    splits, files = build_splits(trained.cfg), {}
     for group in targets:
-        source = folder / f"{'+'.join(group)}.onnx"
-        files[group] = folder / f"{source.stem}_int8{suffix}"
-        card = trained.card_for(group, "int8")
-        paths = [
-            splits.root / record.path
-            for name in group
-            for record in spread(splits.train, name, int8.calibration)
-        ]
-        images = [
-            normalized([load_resized(path, card.size)], card.mean, card.std) for path in paths
-        ]
-        print(f"int8: {len(images)} training images for calibration ({' and '.join(group)})")
-        QUANTIZERS[file_format](source, files[group], card, images)
-    before = {name: Extractor(path, runner) for path in folder.glob(f"*{suffix}")
-              if "int8" not in path.stem for name in path.stem.split("+")}  # fmt: skip
-    after = before | {name: Extractor(files[g], runner) for g in files for name in g}
+        source = exported[group].with_suffix(".onnx")
+        target, card = source.with_stem(f"{source.stem}_int8"), trained.card_for(group, "int8")
+        records = [r for name in group for r in spread(splits.train, name, int8.calibration)]
+        print(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
+        images = (load_resized(splits.root / record.path, card.size) for record in records)
+        quantize(source, target, card, (normalized([one], card.mean, card.std) for one in images))
+        if file_format == "openvino":
+            convert_to_openvino(target, target.with_suffix(".xml"), card)
+        files[group] = target.with_suffix(SUFFIXES[file_format])
+    runner = RUNNERS[file_format]
+    before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
+    after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
     comparison = compare_scores(trained.cfg, splits, before, after)
     print(
         f"\n{comparison}\n\nrank-1 falls by {comparison.drop:.2f} points, mean over the protocols "

@@ -1,4 +1,4 @@
-"""Packages of the extras: asked for where they are needed, named when they are missing."""
+"""Packages of the extra `deploy`: asked for where they are needed, named when they are missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from vireid.errors import UsageError
 
-EXTRAS = {"nncf": "int8"}  # others are of `deploy`
+INSTALL = "pip install 'vireid[deploy]'"
 
 
 def require_packages(*names: str) -> None:
@@ -16,8 +16,4 @@ def require_packages(*names: str) -> None:
     """
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        extras = ",".join(dict.fromkeys(EXTRAS.get(name, "deploy") for name in missing))
-        raise UsageError(
-            f"{', '.join(missing)} is not installed; install it with: "
-            f"pip install 'vireid[{extras}]'"
-        )
+        raise UsageError(f"{', '.join(missing)} is not installed; install it with: {INSTALL}")

@@ -114,7 +114,8 @@ def _xml_entries(model: Any) -> dict[str, str]:
     group = PREFIX.removesuffix(".")
     if not model.has_rt_info([group]):
         return {}
-    return {PREFIX + name: value.astype(str) for name, value in model.get_rt_info([group]).items()}
+    found = model.get_rt_info([group]).value
+    return {PREFIX + name: str(value) for name, value in found.items()}
 
 
 def _require_weights(path: Path, entries: Mapping[str, str]) -> None:
