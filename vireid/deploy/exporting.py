@@ -87,7 +87,7 @@ def export_network(
         DataError: int8 needs the run's data set, which is not there.
         UsageError: a package is missing, or a file cannot be written.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         samples = _samples(trained)
         # Scores need both sides: what is not asked for is exported for the comparison alone.

@@ -184,7 +184,7 @@ class Extractor:
 
         trained = trained_network(path, options)
         self.card, runs = trained.card, {}
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             for card, file in export_streams(trained, Path(folder)):
                 opened = _open(file, self.backend, self._threads, self.precision)
                 runs.update(dict.fromkeys(card.modalities, opened.run))
