@@ -84,10 +84,15 @@ def compare_scores(
     Raises:
         DataError: the data cannot answer a protocol.
     """
-    return Comparison(_scores(cfg, splits, before), _scores(cfg, splits, after))
+    return Comparison(scores_of(cfg, splits, before), scores_of(cfg, splits, after))
 
 
-def _scores(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor]) -> Entries:
+def scores_of(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor]) -> Entries:
+    """Entries of results.json, by protocol, of features that each modality's extractor makes.
+
+    Raises:
+        DataError: the data cannot answer a protocol.
+    """
     protocols = chosen_protocols(cfg)
     permutations = check_answerable(protocols, splits)
     entries: dict[str, Any] = {}

@@ -9,7 +9,7 @@ follows the last map (powers and roots of the pooling, part relations, normalisa
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,23 @@ from vireid.deploy.packages import require_packages
 from vireid.deploy.runtimes import INPUT
 
 GATE = ".gate."  # in the names of a channel gate's weights
+KEPT = ("gates", "first")  # convolutions that stay in float32
 
 
-def quantize(source: Path, target: Path, card: NetworkCard, images: Iterable[np.ndarray]) -> None:
+def quantize(
+    source: Path,
+    target: Path,
+    card: NetworkCard,
+    images: Iterable[np.ndarray],
+    *,
+    kept: Collection[str] = KEPT,
+) -> None:
     """An ONNX file in eight bits, by ONNX Runtime's static quantisation (QDQ).
 
     Args:
         card: of the new file.
         images: for calibration, (B, 3, H, W) float32 each, normalised.
+        kept: of :data:`KEPT`.
     Raises:
         UsageError: a package is missing.
     """
@@ -38,9 +47,9 @@ def quantize(source: Path, target: Path, card: NetworkCard, images: Iterable[np.
 
     from vireid.deploy.files import put_card
 
-    nodes = onnx.load(source).graph.node
-    convolutions = [node for node in nodes if node.op_type == "Conv"]
-    kept = [node.name for node in convolutions if GATE in node.input[1] or INPUT in node.input]
+    nodes = [node for node in onnx.load(source).graph.node if node.op_type == "Conv"]
+    named = {"gates": [node.name for node in nodes if GATE in node.input[1]]}
+    named["first"] = [node.name for node in nodes if INPUT in node.input]
     with _quiet():
         quantization.quantize_static(
             source,
@@ -48,7 +57,7 @@ def quantize(source: Path, target: Path, card: NetworkCard, images: Iterable[np.
             _reader(quantization.CalibrationDataReader, images),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=kept,
+            nodes_to_exclude=[name for kind in kept for name in named[kind]],
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
