@@ -15,7 +15,13 @@ from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.device import resolve_device, use_threads
-from vireid.engine.features import features_of, require_one_exit
+from vireid.engine.features import (
+    TORCH,
+    Runtime,
+    backend_name,
+    features_of,
+    require_one_exit,
+)
 from vireid.engine.score import (
     check_unseen,
     differences,
@@ -51,12 +57,15 @@ class RunFeatures:
     path: Path | None
 
 
-def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
+def save_features(
+    cfg: CfgNode, *, run: Path, split: str, out: Path, runtime: Runtime | None = None
+) -> None:
     """Writes features.npz of one split's images, in the order in which the data set is read.
 
     Args:
         cfg: the run's configuration, with what the user changed.
         split: ``test``, ``val`` or ``train``.
+        runtime: what computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: the split holds no image, or the network was trained on another one.
@@ -67,10 +76,12 @@ def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is no file of features: name another one with --out")
     wanted = _Wanted.of(cfg, run, split)
-    features = wanted.extract(cfg)
-    write_features(out, features, source=wanted.source)
+    features = wanted.extract(cfg, runtime)
+    backend = backend_name(runtime)
+    source = wanted.source | ({} if backend == TORCH else {"backend": backend})
+    write_features(out, features, source=source)
     count, length = features.features.shape
-    print(f"wrote {out}: {count} images, {length} numbers each")
+    print(f"wrote {out}: {count} images, {length} numbers each, by {backend}")
 
 
 def run_features(
@@ -146,13 +157,13 @@ class _Wanted:
         }
         return _Wanted(path, checkpoint, splits, split, name, source)
 
-    def extract(self, cfg: CfgNode) -> FeatureSet:
+    def extract(self, cfg: CfgNode, runtime: Runtime | None = None) -> FeatureSet:
         records = self._records()
         use_threads(cfg.THREADS)
         device = resolve_device(cfg.DEVICE)
         warn_of_untrained(cfg)
         model = trained_model(cfg, self.checkpoint, self.path).to(device)
-        return features_of(cfg, model, self.splits, records, device=device)
+        return features_of(cfg, model, self.splits, records, device=device, runtime=runtime)
 
     def _records(self) -> Sequence[ImageRecord]:
         splits = self.splits
