@@ -212,9 +212,8 @@ def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
     """Earlier results in the same file, if they are of the same features."""
     try:
         before = json.loads(out.read_text(encoding="utf-8"))
-        moved = {"backend": TORCH, **before["source"], "run": source["run"]}  # older ones lack it
-        same = moved == source
-        return before["protocols"] if same else {}
+        own = {"backend": TORCH, **before["source"], "run": source["run"]}  # older, or moved
+        return before["protocols"] if own == source else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
