@@ -23,6 +23,7 @@ from vireid.engine.features import (
     require_one_exit,
 )
 from vireid.engine.score import (
+    SHAPELESS,
     check_unseen,
     differences,
     read_trained,
@@ -37,7 +38,7 @@ from vireid.structures import FeatureSet, ImageRecord, Splits
 
 # Options whose change makes other features of the same network; they name the file.
 NAMING = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "SOLVER.SELECT", "TEST.FLIP", "TEST.EXIT")
-NAMING += ("TEST.EMBED",)
+NAMING += ("TEST.EMBED", *SHAPELESS)
 # And those that are the same for all files of a run, unless somebody asks for another network.
 OTHERS = ("DATA.DATASET", "DATA.SPLIT", "DATA.TRIAL")
 
