@@ -109,7 +109,10 @@ VEHICLES = {
     "options",
     [
         {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16"},
-        {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16", "MODEL.DIRECTIONAL.ENABLED": True},
+        pytest.param(
+            {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16", "MODEL.DIRECTIONAL.ENABLED": True},
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"MODEL.BACKBONE": "mobilenet_v2"}, marks=pytest.mark.slow),
         pytest.param({"MODEL.BACKBONE": "resnet18"}, marks=pytest.mark.slow),
     ],
