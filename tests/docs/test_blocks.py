@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.markdown import PAGES, ROOT, Block, blocks_of
 from tests.helpers import write_image
-from vireid.cli import evaluate
+from vireid.cli import evaluate, export
 from vireid.cli.common import choices
 from vireid.config import load_config
 from vireid.config.load import read_yaml
@@ -23,6 +23,10 @@ EXAMPLES = "docs/extending.md"  # tests/docs/test_extending.py executes them
 def blocks(language: str) -> list[Block]:
     found = [block for page in PAGES for block in blocks_of(page) if block.language == language]
     return [block for block in found if block.page != EXAMPLES]
+
+
+DEPLOYED = [block for block in blocks("python") if "vireid.deploy" in block.text]
+SCORED = [block for block in blocks("python") if block not in DEPLOYED]
 
 
 def name(block: Block) -> str:
@@ -69,7 +73,7 @@ def mpanet_style(records: list[ImageRecord], root: Path) -> dict:
 CONTEXTS = {"visible_images": agw_style, "gallery_loader": mpanet_style}
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=name)
+@pytest.mark.parametrize("block", SCORED, ids=name)
 def test_python_saves_features_that_score_as_they_must(block, tiny_sysu, tmp_path, monkeypatch):
     (context,) = (make for word, make in CONTEXTS.items() if word in block.text)
     records = list(sysu.load(tiny_sysu).test)
@@ -80,6 +84,24 @@ def test_python_saves_features_that_score_as_they_must(block, tiny_sysu, tmp_pat
     entry = read_results(tmp_path / "results.json")["protocols"]["sysu_all_single"]
     assert entry["num_query"] == sum(r.modality is Modality.INFRARED for r in records)
     assert entry["mean"]["rank1"] == entry["mean"]["mAP"] == 1
+
+
+@pytest.mark.parametrize("block", DEPLOYED, ids=name)
+def test_python_takes_a_network_into_use(block, finished_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, image in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+        write_image(tmp_path / image, color=(60 * number, 90, 200))
+    Path("runs/sysu").mkdir(parents=True)
+    Path("runs/sysu/seed0").symlink_to(finished_run)
+    if 'Extractor("network.onnx")' in block.text:
+        pytest.importorskip("onnxscript")
+        words = ["--run", "runs/sysu/seed0", "--format", "onnx", "--modality", "visible"]
+        assert export.main([*words, "--out", "network.onnx"]) == 0
+    made: dict = {}
+    exec(compile(block.text, name(block), "exec"), made)
+    rows = made["features"] if "features" in made else made["gallery"]
+    assert rows.shape == (2, made["extractor"].dim)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=name)
@@ -113,5 +135,5 @@ def test_csv_is_a_data_set_of_ones_own(tmp_path):
 
 def test_blocks_are_found():
     counts = {language: len(blocks(language)) for language in ("python", "yaml", "csv", "bash")}
-    assert counts["python"] == 2 and counts["yaml"] >= 5 and counts["csv"] == 1
+    assert counts["python"] == 4 and counts["yaml"] >= 5 and counts["csv"] == 1
     assert counts["bash"] > 40
