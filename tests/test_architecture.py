@@ -23,7 +23,7 @@ ALLOWED = {
     "engine": {"config", "data", "models", "losses", "evaluation"},
     "analysis": {"config", "engine", "data", "models", "losses", "evaluation"},
     "__main__": {"cli"},
-    "deploy": {"models"},
+    "deploy": {"data", "evaluation", "models"},
     "cli": {"config", "analysis", "deploy", "engine", "data", "models", "evaluation"},
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from vireid.deploy.exact import Found, search_exact
-from vireid.deploy.gallery_files import DTYPES, UNKNOWN, GalleryFiles, Job, Meta
-from vireid.deploy.gallery_images import BLOCK, Extracts, Listing, fill, list_images
+from vireid.deploy.gallery_files import DTYPES, UNKNOWN, GalleryFiles, Job, Meta, require_network
+from vireid.deploy.gallery_rows import rows_of
 from vireid.deploy.gallery_writer import Block, writing
-from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.errors import CheckpointError, UsageError
 from vireid.structures import Modality
 
 
@@ -150,7 +149,7 @@ class Gallery:
         """
         with writing(self.folder) as writer:
             _require_whole(writer.folder, writer.meta)
-            rows = _rows_of(writer.reopened(), names)
+            rows = rows_of(writer.reopened(), names)
             writer.remove(rows)
         self.files = GalleryFiles(self.folder)
         return len(rows)
@@ -205,97 +204,9 @@ class Gallery:
         self.files.check_vectors(range(self.files.meta.rows))
 
 
-def fill_gallery(
-    folder: str | Path,
-    images: str | Path | Listing,
-    extractor: Extracts,
-    modality: Modality,
-    *,
-    new: bool,
-    dtype: str = "float32",
-    network: str = "",
-    block: int = BLOCK,
-) -> Iterator[tuple[int, int]]:
-    """Builds a gallery of images, or adds some to it; continues where it was stopped.
-
-    Args:
-        images: folder or CSV file; see :func:`gallery_images.list_images`.
-        new: build, in a folder that holds no gallery yet or one that is not finished.
-        dtype, network: see :meth:`Gallery.create`.
-        block: images per block, after each of which the gallery is whole on the disk.
-    Yields:
-        images done and images in all.
-    Raises:
-        CheckpointError: the gallery is missing, damaged, or of another network.
-        DataError: there are no such images.
-        UsageError: it holds images already, others are being added, or another process is writing.
-    """
-    path = Path(folder).expanduser()
-    if modality.name.lower() not in extractor.modalities:
-        raise UsageError(
-            f"the network takes {' and '.join(extractor.modalities)} images, "
-            f"not {modality.name.lower()} ones"
-        )
-    listing = images if isinstance(images, Listing) else list_images(images, modality)
-    start = Meta(extractor.fingerprint, extractor.dim, dtype, network) if new else None
-    with writing(path, new=start) as writer:
-        require_network(path, writer.meta, extractor.fingerprint)
-        if new and writer.meta.rows and writer.meta.job is None:
-            raise UsageError(
-                f"{path} holds a gallery of {writer.meta.rows - writer.meta.dead:,} images "
-                "already: add to it, or name another folder"
-            )
-        yield from fill(writer, listing, extractor, modality, block=block)
-
-
-def require_network(folder: Path, meta: Meta, fingerprint: str) -> None:
-    """
-    Raises:
-        CheckpointError: the gallery was made by another network.
-    """
-    if meta.fingerprint != fingerprint:
-        made = f" ({meta.network})" if meta.network else ""
-        raise CheckpointError(
-            f"the gallery {folder} was made by another network{made}: its fingerprint is "
-            f"{meta.fingerprint:.16}, that of the given one {fingerprint:.16}; search it with its "
-            "own, or build it again"
-        )
-
-
 def _require_whole(folder: Path, meta: Meta) -> None:
     if meta.job is not None:
         raise UsageError(
             f"the gallery {folder} is not finished: {meta.job.images} is being added; continue "
             "that first"
         )
-
-
-def _rows_of(files: GalleryFiles, names: Sequence[str | Path]) -> np.ndarray:
-    """Rows of images by their paths or by folders above them."""
-    live = np.flatnonzero(~files.removed)
-    found: set[int] = set()
-    by_path: dict[str, list[int]] = {}
-    for row in live.tolist():
-        full, name = str(files.full_path(row)), files.path_of(row)
-        for text in {full, name}:
-            by_path.setdefault(text, []).append(row)
-    for given in names:
-        text = os.path.normpath(given)
-        full = str(Path(given).expanduser().absolute())
-        full = os.path.normpath(full)
-        rows = (
-            by_path.get(full)
-            or by_path.get(text)
-            or [
-                row
-                for path, some in by_path.items()
-                if path.startswith(full + os.sep)
-                for row in some
-            ]
-        )
-        if not rows:
-            raise DataError(
-                f"the gallery {files.folder} holds no image {given}: nothing is removed"
-            )
-        found.update(rows)
-    return np.array(sorted(found))

@@ -253,3 +253,17 @@ def meta_bytes(meta: Meta) -> bytes:
 
 def _damaged(path: Path, what: str) -> CheckpointError:
     return CheckpointError(f"gallery file {path} {what}: {RESTORE}")
+
+
+def require_network(folder: Path, meta: Meta, fingerprint: str) -> None:
+    """
+    Raises:
+        CheckpointError: the gallery was made by another network.
+    """
+    if meta.fingerprint != fingerprint:
+        made = f" ({meta.network})" if meta.network else ""
+        raise CheckpointError(
+            f"the gallery {folder} was made by another network{made}: its fingerprint is "
+            f"{meta.fingerprint:.16}, that of the given one {fingerprint:.16}; search it with its "
+            "own, or build it again"
+        )

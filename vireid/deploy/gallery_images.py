@@ -1,42 +1,26 @@
-"""Which images a folder or a CSV file holds, and how they come into a gallery, block by block."""
+"""Which images a folder or a CSV file holds, for a gallery or for a search."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 
 from vireid.data.csv_set import MODALITIES
-from vireid.data.images import read_image
 from vireid.data.layout import is_image
-from vireid.data.parallel import threaded_map
-from vireid.deploy.gallery_files import SKIPPED, UNKNOWN, Job
-from vireid.deploy.gallery_writer import Block, Skipped, Writer
-from vireid.errors import DataError, UsageError
+from vireid.deploy.gallery_files import UNKNOWN
+from vireid.deploy.gallery_writer import Skipped
+from vireid.errors import DataError
 from vireid.structures import Modality
 
-BLOCK = 256  # images that are lost at most by a stop
 LARGEST = 2**63 - 1
 COLUMNS = "path[,pid,camid]"
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
 IN_GALLERY, OTHER_MODALITY = "in the gallery already", "of another modality"
 AT_START = (TWICE, OTHER_FILE, IN_GALLERY, OTHER_MODALITY)  # known before an image is opened
-
-
-class Extracts(Protocol):
-    """What makes features of images; :class:`extractor.Extractor` is one."""
-
-    dim: int
-    fingerprint: str
-    modalities: tuple[str, ...]
-
-    def __call__(self, images: Sequence[Path], modality: str) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,90 +164,3 @@ def _number(where: str, values: dict[str, str], column: str) -> int:
             f"{where}, column {column}: must be a whole number from 0, or empty, got {text!r:.60}"
         )
     return int(text)
-
-
-def fill(
-    writer: Writer,
-    listing: Listing,
-    extractor: Extracts,
-    modality: Modality,
-    *,
-    block: int = BLOCK,
-) -> Iterator[tuple[int, int]]:
-    """Adds a listing's images, and continues where an earlier call was stopped, however it was.
-
-    Blocks of a continued call begin where those of an undisturbed one would, so that the network
-    sees the same batches and the gallery becomes the same bit for bit.
-
-    Yields:
-        images done and images in all, after each block, which is on the disk by then.
-    Raises:
-        DataError: the extractor's own about an image that can be read.
-        UsageError: other images are being added, and were not finished.
-    """
-    root, job = listing.root, writer.meta.job
-    wanted = str(listing.source)
-    if job is None:
-        before = _live_paths(writer, writer.meta.rows)
-        known = [image for image in listing.images if str(root / image.path) in before]
-        total = len(listing.images) - len(known)
-        job = Job(wanted, int(modality), writer.meta.rows, writer.meta.skipped_bytes, total)
-        writer.begin(job, (*listing.skipped, *((image.path, IN_GALLERY) for image in known)))
-    elif (job.images, job.modality) != (wanted, int(modality)):
-        raise UsageError(
-            f"the gallery {writer.folder} is not finished: {job.images} "
-            f"({Modality(job.modality).name.lower()}) is being added; continue that first"
-        )
-    done = _live_paths(writer, writer.meta.rows) | _skipped_paths(writer, job, root)
-    todo = [image for image in listing.images if str(root / image.path) not in done]
-    total = max(job.total, len(todo))
-    yield total - len(todo), total
-    for start in range(0, len(todo), block):
-        part = todo[start : start + block]
-        vectors, good, skipped = _extract(extractor, root, part, modality)
-        pids, camids = [image.pid for image in good], [image.camid for image in good]
-        paths = [image.path for image in good]
-        writer.append(Block(vectors, paths, root, int(modality), pids, camids), skipped)
-        yield total - len(todo) + start + len(part), total
-    writer.finish()
-
-
-def _extract(
-    extractor: Extracts, root: Path, images: Sequence[Listed], modality: Modality
-) -> tuple[np.ndarray, list[Listed], list[Skipped]]:
-    """Features of the images that can be read, these images, and the others."""
-    name, paths = modality.name.lower(), [root / image.path for image in images]
-    try:
-        return extractor(paths, name), list(images), []
-    except DataError:  # some cannot be read: rare, so that they are looked for only now
-        found = list(threaded_map(_why_unreadable, paths, doing="looking at images"))
-        good = [image for image, reason in zip(images, found, strict=True) if not reason]
-        if len(good) == len(images):
-            raise
-        skipped = [(i.path, reason) for i, reason in zip(images, found, strict=True) if reason]
-        empty = np.empty((0, extractor.dim), dtype=np.float32)
-        chosen = [root / image.path for image in good]
-        return (extractor(chosen, name) if good else empty), good, skipped
-
-
-def _why_unreadable(path: Path) -> str:
-    try:
-        read_image(path)
-    except DataError as error:
-        return str(error)
-    return ""
-
-
-def _live_paths(writer: Writer, rows: int) -> set[str]:
-    """Full paths of the first rows but for removed ones."""
-    files = writer.reopened()
-    return set(files.full_paths(np.flatnonzero(~files.removed[:rows])))
-
-
-def _skipped_paths(writer: Writer, job: Job, root: Path) -> set[str]:
-    """Full paths of the listed images that the job could not read."""
-    with (writer.folder / SKIPPED).open("rb") as file:
-        text = file.read(writer.meta.skipped_bytes)[job.skipped_from :]
-    lines = text.decode("utf-8", "surrogateescape").splitlines(keepends=True)
-    rows = (cells for cells in csv.reader(lines) if len(cells) == 3)
-    return {str(root / path) for _, path, reason in rows if reason not in AT_START}
