@@ -15,6 +15,7 @@ TOOLS = (
     "sweep",
     "cost",
     "report",
+    "search",
     "tsne",
     "visualize",
     "make_synthetic",

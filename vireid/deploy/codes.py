@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LARGEST = 127
+BLOCK = 1024  # rows at once: what they need fits a processor's cache
 SCALE, ERROR, LENGTH = range(3)  # columns of the bounds
 ROUNDING = 2.0**-21  # of the float32 operations that make a product of codes a similarity
 
@@ -26,14 +27,23 @@ def encode(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     The columns of the bounds: what a code is to be multiplied by; the length of the difference to
     the vector; the length of what the codes stand for. Lengths are rounded up.
     """
-    exact = vectors.astype(np.float64)
-    scale = (np.abs(exact).max(axis=1, initial=0) / LARGEST).astype(np.float32)
-    scale[scale < np.finfo(np.float32).tiny] = 1
-    codes = np.rint(exact / scale[:, None].astype(np.float64)).clip(-LARGEST, LARGEST)
-    coded = codes * scale[:, None].astype(np.float64)
-    lengths = np.linalg.norm(exact - coded, axis=1), np.linalg.norm(coded, axis=1)
-    upper = [np.nextafter(length.astype(np.float32), np.float32(np.inf)) for length in lengths]
-    return codes.astype(np.int8), np.column_stack([scale, *upper])
+    codes = np.empty(vectors.shape, dtype=np.int8)
+    bounds = np.empty((len(vectors), 3), dtype=np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        part = slice(start, start + BLOCK)
+        exact = vectors[part].astype(np.float64)
+        scale = (np.abs(exact).max(axis=1, initial=0) / LARGEST).astype(np.float32)
+        scale[scale < np.finfo(np.float32).tiny] = 1
+        coded = np.rint(exact / scale[:, None].astype(np.float64)).clip(-LARGEST, LARGEST)
+        codes[part], bounds[part, SCALE] = coded, scale
+        coded *= scale[:, None].astype(np.float64)
+        bounds[part, LENGTH] = _upper(np.linalg.norm(coded, axis=1))
+        bounds[part, ERROR] = _upper(np.linalg.norm(exact - coded, axis=1))
+    return codes, bounds
+
+
+def _upper(lengths: np.ndarray) -> np.ndarray:
+    return np.nextafter(lengths.astype(np.float32), np.float32(np.inf))
 
 
 @dataclass(frozen=True)

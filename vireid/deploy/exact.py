@@ -26,6 +26,7 @@ ENTRIES = 2**22  # of all results at a time
 CROWDED = 1 / 64  # a larger part of a block that may be near is looked at by a finer product
 PENDING = 2**13  # candidates that wait before the far ones among them are dropped
 HELD = 2**22  # candidates at most before they are compared exactly
+TIMED = 1024  # rows that tell which product is faster here
 CHUNK = 2048  # pairs compared at once by a thread
 
 Product = Callable[[Queries, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -249,7 +250,7 @@ def _products(rows: Rows, queries: Queries, by: str | None, block: int) -> list[
     """What sifts the rows: the cheapest first, finer ones where it excludes too little."""
     codes, vectors = _by_codes(rows), _by_vectors(rows)
     if by is None:
-        stop = min(block, len(rows.removed))
+        stop = min(block, TIMED, len(rows.removed))
         by = "codes" if _seconds(codes, queries, stop) < _seconds(vectors, queries, stop) else ""
     return [codes, vectors] if by == "codes" else [vectors]
 

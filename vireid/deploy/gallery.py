@@ -199,9 +199,9 @@ class Gallery:
         """Reads every vector.
 
         Raises:
-            CheckpointError: one is not as it was written.
+            CheckpointError: one, or what is derived from it, is not as it was written.
         """
-        self.files.check_vectors(range(self.files.meta.rows))
+        self.files.check_vectors(np.arange(self.files.meta.rows))
 
 
 def _require_whole(folder: Path, meta: Meta) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vireid.deploy.codes import encode
 from vireid.errors import CheckpointError
 
 FORMAT = 1
@@ -33,7 +34,7 @@ ROW = np.dtype(
         ("modality", "u1"),
     ]
 )
-CHECKED = 64  # vectors whose sums are checked when a gallery is opened
+CHECKED = 64  # vectors that are checked when a gallery is opened
 RESTORE = "restore the folder from a copy, or build the gallery again"
 
 
@@ -98,6 +99,11 @@ def file_of(folder: Path, meta: Meta, name: str) -> Path:
     return folder / f"{name}.{meta.generation}.bin"
 
 
+def removed_name(meta: Meta, numbers: np.ndarray) -> str:
+    """Of the file with the numbers of the removed rows; tells whether they are whole."""
+    return f"removed.{zlib.crc32(numbers.astype('<i8').tobytes()):08x}.{meta.generation}.bin"
+
+
 def sizes(meta: Meta) -> dict[str, int]:
     """Bytes that count of each file of a generation."""
     found = {name: meta.rows * dtype.itemsize * n for name, (dtype, n) in widths(meta).items()}
@@ -154,7 +160,8 @@ class GalleryFiles:
         numbers = np.fromfile(path, dtype="<i8")
         unique = np.unique(numbers)
         inside = not len(unique) or (unique[0] >= 0 and unique[-1] < self.meta.rows)
-        if len(unique) != self.meta.dead or len(numbers) != self.meta.dead or not inside:
+        whole = path.name == removed_name(self.meta, numbers) and len(numbers) == self.meta.dead
+        if len(unique) != self.meta.dead or not whole or not inside:
             raise _damaged(path, f"does not hold the numbers of {self.meta.dead:,} rows")
         removed[numbers] = True
         return removed
@@ -168,17 +175,29 @@ class GalleryFiles:
         sources = self.rows["source"]
         if len(ends) and not 0 <= sources.min() <= sources.max() < len(self.meta.sources):
             raise _damaged(file_of(self.folder, self.meta, "rows"), "names unknown folders")
-        self.check_vectors(np.unique(np.linspace(0, len(ends) - 1, CHECKED).astype(np.int64)))
+        if len(ends):
+            some = np.linspace(0, len(ends) - 1, CHECKED).astype(np.int64)
+            self.check_vectors(np.unique(some))
 
-    def check_vectors(self, rows: Iterable[int]) -> None:
+    def check_vectors(self, rows: np.ndarray) -> None:
         """
         Raises:
-            CheckpointError: a row's vector is not the one that was written.
+            CheckpointError: a row's vector or its codes are not what was written.
         """
-        for row in rows if self.meta.rows else ():
-            if zlib.crc32(self.vectors[row].tobytes()) != self.rows["crc"][row]:
-                path = file_of(self.folder, self.meta, "vectors")
-                raise _damaged(path, f"is not as it was written (row {row:,})")
+        for start in range(0, len(rows), CHECKED):
+            part = rows[start : start + CHECKED]
+            vectors = self.vectors[part]
+            sums = np.array([zlib.crc32(vector) for vector in vectors], dtype=np.uint32)
+            codes, bounds = encode(vectors)
+            good = {
+                "vectors": sums == self.rows["crc"][part],
+                "codes": (codes == self.codes[part]).all(axis=1),
+                "bounds": np.isclose(bounds, self.bounds[part], rtol=1e-5, atol=0).all(axis=1),
+            }
+            for name, same in good.items():
+                if not same.all():
+                    path, row = file_of(self.folder, self.meta, name), part[np.argmin(same)]
+                    raise _damaged(path, f"is not as it was written (row {row:,})")
 
     def path_bytes_of(self, row: int) -> bytes:
         start = int(self.rows["path_end"][row - 1]) if row else 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +20,19 @@ from vireid.errors import DataError, UsageError
 from vireid.structures import Modality
 
 BLOCK = 256  # images that are lost at most by a stop
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """
+    Args:
+        done, total: images, those among them that could not be read.
+        job: what is being added.
+    """
+
+    done: int
+    total: int
+    job: Job
 
 
 class Extracts(Protocol):
@@ -40,7 +55,7 @@ def fill_gallery(
     dtype: str = "float32",
     network: str = "",
     block: int = BLOCK,
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[Progress]:
     """Builds a gallery of images, or adds some to it; continues where it was stopped.
 
     Args:
@@ -49,7 +64,7 @@ def fill_gallery(
         dtype, network: see :meth:`gallery.Gallery.create`.
         block: images per block, after each of which the gallery is whole on the disk.
     Yields:
-        images done and images in all.
+        how far it came, after each block.
     Raises:
         CheckpointError: the gallery is missing, damaged, or of another network.
         DataError: there are no such images.
@@ -80,7 +95,7 @@ def _fill(
     modality: Modality,
     *,
     block: int = BLOCK,
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[Progress]:
     """Adds a listing's images, and continues where an earlier call was stopped, however it was.
 
     Blocks of a continued call begin where those of an undisturbed one would, so that the network
@@ -108,21 +123,25 @@ def _fill(
     done = _live_paths(writer, writer.meta.rows) | _skipped_paths(writer, job, root)
     todo = [image for image in listing.images if str(root / image.path) not in done]
     total = max(job.total, len(todo))
-    yield total - len(todo), total
+    yield Progress(total - len(todo), total, job)
     for start in range(0, len(todo), block):
         part = todo[start : start + block]
-        vectors, good, skipped = _extract(extractor, root, part, modality)
+        vectors, good, skipped = extract_readable(extractor, root, part, modality)
         pids, camids = [image.pid for image in good], [image.camid for image in good]
         paths = [image.path for image in good]
         writer.append(Block(vectors, paths, root, int(modality), pids, camids), skipped)
-        yield total - len(todo) + start + len(part), total
+        yield Progress(total - len(todo) + start + len(part), total, job)
     writer.finish()
 
 
-def _extract(
+def extract_readable(
     extractor: Extracts, root: Path, images: Sequence[Listed], modality: Modality
 ) -> tuple[np.ndarray, list[Listed], list[Skipped]]:
-    """Features of the images that can be read, these images, and the others."""
+    """Features of the images that can be read, these images, and the others.
+
+    Raises:
+        DataError: the extractor's own about images that can be read.
+    """
     name, paths = modality.name.lower(), [root / image.path for image in images]
     try:
         return extractor(paths, name), list(images), []
@@ -153,8 +172,13 @@ def _live_paths(writer: Writer, rows: int) -> set[str]:
 
 def _skipped_paths(writer: Writer, job: Job, root: Path) -> set[str]:
     """Full paths of the listed images that the job could not read."""
-    with (writer.folder / SKIPPED).open("rb") as file:
-        text = file.read(writer.meta.skipped_bytes)[job.skipped_from :]
-    lines = text.decode("utf-8", "surrogateescape").splitlines(keepends=True)
-    rows = (cells for cells in csv.reader(lines) if len(cells) == 3)
-    return {str(root / path) for _, path, reason in rows if reason not in AT_START}
+    found = read_skipped(writer.folder, job.skipped_from, writer.meta.skipped_bytes)
+    return {str(root / path) for path, reason in found if reason not in AT_START}
+
+
+def read_skipped(folder: Path, start: int, stop: int) -> list[Skipped]:
+    """Paths and reasons of a gallery's skipped.csv, from one byte to another."""
+    with (folder / SKIPPED).open("rb") as file:
+        text = file.read(stop)[start:].decode("utf-8", "surrogateescape")
+    rows = csv.reader(io.StringIO(text, newline=""))
+    return [(cells[1], cells[2]) for cells in rows if len(cells) == 3 and cells[0] != "images"]

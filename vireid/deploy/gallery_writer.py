@@ -25,6 +25,7 @@ from vireid.deploy.gallery_files import (
     file_of,
     meta_bytes,
     read_meta,
+    removed_name,
     sizes,
     widths,
 )
@@ -189,7 +190,7 @@ class Writer:
         if len(numbers) > rewrite_above * len(removed):
             self._rewrite(~removed)
             return
-        name = f"removed.{len(numbers)}.{self.meta.generation}.bin"
+        name = removed_name(self.meta, numbers)
         with (self.folder / name).open("wb") as file:
             file.write(numbers.astype("<i8").tobytes())
             sync(file)
