@@ -39,9 +39,13 @@ class Spread:
             pids = np.arange(start, min(start + CHUNK, count)) // per_identity
             yield self._images(pids, Modality.VISIBLE, (seed, 1, start))
 
-    def queries(self, pids: np.ndarray, seed: int) -> np.ndarray:
-        """(Q, D) float32 infrared unit vectors, one of each identity of a gallery of this seed."""
-        return self._images(pids, Modality.INFRARED, (seed, 2))
+    def queries(self, pids: np.ndarray, seed: int, *, draw: int = 0) -> np.ndarray:
+        """(Q, D) float32 infrared unit vectors of identities of a gallery of this seed.
+
+        Args:
+            draw: number of the draw; each gives other images.
+        """
+        return self._images(pids, Modality.INFRARED, (seed, 2, draw))
 
     def _images(self, pids: np.ndarray, modality: Modality, seed: tuple[int, ...]) -> np.ndarray:
         dim, centres = len(self.mean) // 2, np.empty((len(pids), len(self.mean) // 2))
