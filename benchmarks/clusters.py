@@ -63,14 +63,15 @@ class Spread:
 def measure(features: FeatureSet, dim: int) -> Spread:
     """The spreads of a run's features, in their ``dim`` directions of most variance.
 
+    These are mixed by a rotation, as a network's numbers are: none of them stands for a direction.
     Directions that the features do not have stay empty. Centres are means of few images, so that a
     part of the spread within identities counts as between them, too.
     """
     units = features.features.astype(np.float64)
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     basis = np.linalg.svd(units - units.mean(axis=0), full_matrices=False)[2][:dim]
-    found = np.zeros((len(units), dim))
-    found[:, : len(basis)] = units @ basis.T
+    mixed = np.linalg.qr(np.random.default_rng(0).standard_normal((dim, dim)))[0]
+    found = units @ basis.T @ mixed[: len(basis)]
     infrared = features.modality == int(Modality.INFRARED)
     pids = np.intersect1d(features.pids[infrared], features.pids[~infrared])
     centres, around = _centres(found[~infrared], features.pids[~infrared], pids)

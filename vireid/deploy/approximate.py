@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from vireid.deploy.codes import Queries
-from vireid.deploy.exact import Found, rank_exactly, use_threads
+from vireid.deploy.exact import Found, use_threads
+from vireid.deploy.sift import rank_exactly
 from vireid.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
