@@ -30,6 +30,9 @@ class Role(IntEnum):
     GALLERY = 2
 
 
+TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by their vehicles; each holds those before it
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image on disk.

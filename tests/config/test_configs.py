@@ -108,7 +108,7 @@ COUNTS = {
     "input_size": (5, 3),
     "losses": (6, 3),
     "relations": (7, 3),
-    "roadscene_agw": (3, 1),
+    "roadscene_agw": (2, 1),
     "roadscene_components": (4, 3),
     "roadscene_depth": (6, 3),
     "roadscene_sampler": (3, 1),

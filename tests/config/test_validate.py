@@ -214,10 +214,6 @@ def test_unknown_name_lists_the_choices(key):
             "MODEL.DIRECTIONAL.SPATIAL_NORM channel",
             "MODEL.DIRECTIONAL.SPATIAL_NORM channel makes every number",
         ),
-        *(
-            (f"DATA.DATASET {name} MODEL.SHARED_DEPTH 4", "MODEL.SHARED_DEPTH 4 keeps a stream for")
-            for name in ("veri", "vehicleid")
-        ),
         ("TEACHER.CONFIG a.yaml", "TEACHER.CONFIG='a.yaml' describes a teacher that is not there"),
         (
             f"{BRANCHES} LOSS.IDENTITY.WEIGHT 0 LOSS.TRIPLET.WEIGHT 0 "

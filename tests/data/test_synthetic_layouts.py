@@ -327,14 +327,14 @@ def test_a_stopped_tool_leaves_no_process_behind(tmp_path: Path, number: int, co
     command += ["--out", str(tmp_path / "set"), "--train-ids", "900", "--workers", "2"]
     tool = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not list(tmp_path.glob(".set.partial-*/cam*/*/*.jpg")):
             assert time.monotonic() < deadline and tool.poll() is None
             time.sleep(0.1)
         assert len(processes_of_group(tool.pid)) >= 3
         os.kill(tool.pid, number)
-        assert tool.wait(timeout=30) == code
-        deadline = time.monotonic() + 20
+        assert tool.wait(timeout=120) == code  # on a busy machine
+        deadline = time.monotonic() + 60
         while processes_of_group(tool.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert processes_of_group(tool.pid) == []

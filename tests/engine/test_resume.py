@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+import yaml
 
 from vireid.cli import make_synthetic, train
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -69,6 +70,20 @@ def test_losses_and_batches_are_fixed_within_an_epoch(tiny_command, halfway, cap
     assert train.main([*tiny_command(halfway, option), "--resume"]) == 2
     error = capsys.readouterr().err
     assert option.split("=")[0] in error and "within an epoch" in error
+
+
+def test_a_checkpoint_of_an_older_version_has_the_usual_values_of_newer_options(
+    tiny_command, halfway, capsys
+):
+    content = last(halfway)
+    config = yaml.safe_load(content["config"])
+    del config["DISTILL"], config["TEACHER"], config["LOSS"]["BRANCH_IDENTITY"]
+    save_checkpoint(
+        halfway / "checkpoints/last.pth",
+        {k: v for k, v in content.items() if k != "format"} | {"config": yaml.safe_dump(config)},
+    )
+    assert train.main([*tiny_command(halfway), "--resume"]) == 0
+    assert "changed since the checkpoint" not in capsys.readouterr().out
 
 
 def test_other_images_of_the_same_identities_are_refused(tiny_command, run, tmp_path, capsys):

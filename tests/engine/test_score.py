@@ -8,7 +8,10 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from vireid.cli import evaluate, train
+from vireid.cli.sources import run_config
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
+from vireid.engine.save_features import NAMING
+from vireid.engine.score import SCORING, differences
 
 ALL = ("--protocols", "sysu_all_single")
 
@@ -37,6 +40,13 @@ def test_other_options_are_scored_beside_the_runs_own(run, options, name):
     assert evaluate.main(["--run", str(run), *ALL, *options]) == 0
     assert (run / "results.json").read_bytes() == before
     assert (run / name).is_file()
+
+
+def test_options_without_parameters_make_another_network_of_the_same_weights(run):
+    cfg = run_config(run, ["MODEL.DIRECTIONAL.SPATIAL_NORM", "none"])
+    checkpoint = load_checkpoint(run / "checkpoints/last.pth")
+    for keys in (SCORING, NAMING):
+        assert differences(cfg, checkpoint, checkpoint["data"], keys) == ["spatial_norm-none"]
 
 
 def test_a_run_that_was_moved_keeps_its_scores(run):

@@ -115,6 +115,19 @@ def test_what_one_modality_cannot_answer_is_refused(run, capsys, options, code, 
     assert phrase in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "phrase"),
+    [
+        ("MODEL.SHARED_DEPTH", "3", "keeps a stream for infrared images, of which veri has none"),
+        ("LOSS.HETERO_CENTER.WEIGHT", "1", "LOSS.HETERO_CENTER compares modalities"),
+    ],
+)
+def test_what_needs_two_modalities_is_not_trained(roots, tmp_path, capsys, option, value, phrase):
+    words = arguments("veri", roots["veri"], tmp_path / "run", **{option: value})
+    assert train.main(words) == 2
+    assert phrase in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("dataset", "array"), [("veri", "'role'"), ("vehicleid", "'subset'")])
 def test_features_without_their_array_are_named_in_one_line(
     tmp_path, capsys, dataset: str, array: str

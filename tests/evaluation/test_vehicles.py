@@ -11,6 +11,7 @@ import pytest
 
 from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate, evaluate_all, evaluate_reranked, require_answerable
+from vireid.evaluation.gallery import require_complete
 from vireid.evaluation.lists import search
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand
 from vireid.evaluation.report import describe, summarise
@@ -240,6 +241,15 @@ def test_images_that_cannot_answer_are_refused(
     for score in (evaluate, require_answerable):
         with pytest.raises(DataError, match=phrase):
             score(protocol, images)
+
+
+def test_images_of_a_shorter_list_do_not_answer_a_longer_one():
+    images = vehicles(0)
+    short = images.subset(images.test_list == 800)
+    require_complete(PROTOCOLS["vehicleid_800"], short, None)
+    for size in (1600, 2400):
+        with pytest.raises(DataError, match=f"no image belongs to test list {size}"):
+            require_complete(PROTOCOLS[f"vehicleid_{size}"], short, None)
 
 
 def test_vehicles_of_one_image_each_have_no_query():

@@ -13,7 +13,7 @@ from vireid.analysis.style import COLORS, DOUBLE, SINGLE, drawn, tidy
 from vireid.errors import DataError
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import require_directions, require_finite
-from vireid.structures import FeatureSet, Modality
+from vireid.structures import FeatureSet, Modality, Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,8 @@ class Distances:
 def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "features") -> Distances:
     """Counts the distances of every visible image to every infrared one, some rows at a time.
 
-    Where all images are of one modality, every two of them are a pair.
+    Where all images are of one modality, every two of them are a pair; those that only search are
+    left out, since a gallery may hold copies of them.
 
     Args:
         metric: ``cosine`` (1 − similarity, 0 to 2) or ``euclidean``.
@@ -58,11 +59,13 @@ def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "feat
     Raises:
         DataError: no pair of one identity, or none of two; features without a distance.
     """
+    single = is_single(features)
+    if single and features.role is not None:
+        features = features.subset(features.role != Role.QUERY)
     everything = np.arange(len(features))
     require_finite(features, {name: everything})
     require_directions(features, {name: everything}, metric)
     visible, infrared = (np.flatnonzero(features.modality == modality) for modality in Modality)
-    single = not (len(visible) and len(infrared))
     if single:
         visible = infrared = everything
     _require_pairs(features, visible, infrared, name)
@@ -86,6 +89,11 @@ def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "feat
         {kind: one.mean for kind, one in sums.items()},
         {kind: one.std for kind, one in sums.items()},
     )
+
+
+def is_single(features: FeatureSet) -> bool:
+    """Whether all images are of one modality."""
+    return len(set(features.modality.tolist())) < 2
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Draws histograms of distances between visible and infrared images of one and of two identities.
 
-All pairs across the modalities count, whatever their cameras; the means are those of the distances
-themselves.
+All pairs across the modalities count, whatever their cameras (of a data set with one modality, all
+pairs); the means are those of the distances themselves.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.analysis.distances import distances, draw_distances
+from vireid.analysis.distances import distances, draw_distances, is_single
 from vireid.analysis.style import require_figure
 from vireid.cli.common import add_figure, device_override, is_key, parser, tool
 from vireid.cli.sources import read_sets, titles_of
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for title, path, features in zip(titles, paths, sets, strict=True):
         found[title] = distances(features, metric=args.metric, name=str(path))
         one = found[title]
+        if is_single(features):
+            print(f"{title}: all images are of one modality, so every two of them are a pair")
         print(
             f"{title}: one identity {one.mean['intra']:.4f} ± {one.std['intra']:.4f}, two "
             f"identities {one.mean['inter']:.4f} ± {one.std['inter']:.4f}, gap {one.gap:.4f} "

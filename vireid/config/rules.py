@@ -41,7 +41,6 @@ CHOICES = {
     "TEST.GALLERY_DRAW": ("auto", "official", "seeded"),
     "PRECISION": ("auto", "fp32", "bf16", "fp16"),
 }
-ONE_SPECTRUM = ("veri", "vehicleid")
 POSITIVE = "must be greater than 0"
 NOT_NEGATIVE = "must not be negative"
 SHARE = "must lie between 0 and 1"

@@ -6,7 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, ONE_SPECTRUM, RULES
+from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, RULES
 
 
 def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[str]:
@@ -162,11 +162,6 @@ def _relations(cfg: CfgNode) -> Iterator[str]:
         yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
         yield f"DATA.CACHE must be a folder of its own, not DATA.ROOT, got {cfg.DATA.CACHE!r}"
-    if cfg.DATA.DATASET in ONE_SPECTRUM and cfg.MODEL.SHARED_DEPTH < 5:
-        yield (
-            f"MODEL.SHARED_DEPTH {cfg.MODEL.SHARED_DEPTH} keeps a stream for infrared images, of "
-            f"which {cfg.DATA.DATASET} has none: set MODEL.SHARED_DEPTH 5"
-        )
     if cfg.TEACHER.CONFIG and not cfg.TEACHER.WEIGHTS:
         yield (
             f"TEACHER.CONFIG={cfg.TEACHER.CONFIG!r} describes a teacher that is not there: name "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vireid.data.layout import check_apart, hold_out, read_list, require_root
 from vireid.errors import DataError
-from vireid.structures import ImageRecord, Modality, Splits
+from vireid.structures import TEST_LISTS, ImageRecord, Modality, Splits
 
 TREE = """\
   ROOT/image/<number>.jpg                     0000001.jpg
@@ -20,7 +20,7 @@ WHERE = (
 )
 LISTS = "train_test_split"
 TRAIN_LIST = f"{LISTS}/train_list.txt"
-TEST_LISTS = {size: f"{LISTS}/test_list_{size}.txt" for size in (800, 1600, 2400)}
+LIST_FILES = {size: f"{LISTS}/test_list_{size}.txt" for size in TEST_LISTS}
 MODALITIES = (Modality.VISIBLE,)
 # Of the files that the authors give out, which decide. Their paper has other numbers: 13,134
 # vehicles in 110,178 images train; 7,332, 12,995 and 20,038 images test.
@@ -54,10 +54,10 @@ def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
         DataError: a list or an image is missing or malformed, training and test identities overlap,
             or a test list does not hold the smaller ones.
     """
-    root = require_root(root, TREE, WHERE, ["image", TRAIN_LIST, *TEST_LISTS.values()])
+    root = require_root(root, TREE, WHERE, ["image", TRAIN_LIST, *LIST_FILES.values()])
     listed = read_list(root, TRAIN_LIST, Modality.VISIBLE, _parse)
     lists = {
-        size: read_list(root, name, Modality.VISIBLE, _parse) for size, name in TEST_LISTS.items()
+        size: read_list(root, name, Modality.VISIBLE, _parse) for size, name in LIST_FILES.items()
     }
     test = _smallest_lists(root, lists)
     pids = {"training": {r.pid for r in listed}, "test": {r.pid for r in test}}
@@ -88,13 +88,13 @@ def _smallest_lists(
             known = found.setdefault(record.path, _listed(record, size))
             if known.pid != record.pid:
                 raise DataError(
-                    f"{root / TEST_LISTS[size]} says that {record.path} shows vehicle {record.pid},"
-                    f" but {TEST_LISTS[known.test_list]} says {known.pid}"
+                    f"{root / LIST_FILES[size]} says that {record.path} shows vehicle {record.pid},"
+                    f" but {LIST_FILES[known.test_list]} says {known.pid}"
                 )
         for pid, paths in smaller.items():
             if images.get(pid) != paths:
                 raise DataError(
-                    f"{root / TEST_LISTS[size]} must hold all of the smaller lists, but vehicle "
+                    f"{root / LIST_FILES[size]} must hold all of the smaller lists, but vehicle "
                     f"{pid} has {len(images.get(pid, ()))} images in it, {len(paths)} in a smaller "
                     "one: copy the lists anew"
                 )

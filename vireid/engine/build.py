@@ -8,12 +8,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
-from vireid.data.build import build_train_loader
+from vireid.data.build import build_train_loader, modalities_of
 from vireid.engine.device import compile_stages, resolve_precision
 from vireid.engine.distributed import World
 from vireid.engine.schedule import Schedule
 from vireid.engine.teacher import Teacher
 from vireid.engine.train import Trainer
+from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel, parameter_groups
@@ -75,6 +76,7 @@ def build_trainer(
         DataError: fewer identities than a batch needs.
         UsageError: options that this machine or this number of processes cannot serve.
     """
+    _require_modalities(cfg)
     loader, sampler = build_train_loader(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
@@ -110,6 +112,23 @@ def _stages(model: ReidModel) -> list[nn.Module]:
     return [*backbone.visible, *backbone.infrared, *backbone.shared]
 
 
+def _require_modalities(cfg: CfgNode) -> None:
+    """What is meant for two modalities cannot be trained on one."""
+    name = cfg.DATA.DATASET
+    if len(modalities_of(name)) > 1:
+        return
+    if cfg.MODEL.SHARED_DEPTH < 5:
+        raise UsageError(
+            f"MODEL.SHARED_DEPTH {cfg.MODEL.SHARED_DEPTH} keeps a stream for infrared images, of "
+            f"which {name} has none: set MODEL.SHARED_DEPTH 5"
+        )
+    if cfg.LOSS.HETERO_CENTER.WEIGHT:
+        raise UsageError(
+            f"LOSS.HETERO_CENTER compares modalities, of which {name} has one: set "
+            "LOSS.HETERO_CENTER.WEIGHT 0"
+        )
+
+
 def _wrap(
     cfg: CfgNode, model: ReidModel, splits: Splits, device: torch.device, world: World
 ) -> nn.Module:
@@ -117,13 +136,12 @@ def _wrap(
         return model
     if cfg.MODEL.SYNC_BN and device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    both = {r.pid for r in splits.train if not r.modality} & {
-        r.pid for r in splits.train if r.modality
-    }
+    shown = {(record.pid, record.modality) for record in splits.train}
+    whole = len(splits.train_pids) * len({modality for _, modality in shown})
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
         # A share of a batch may lack a modality only where an identity does. Heads without a loss
         # are the trainer's business: to this wrapper all that the network returns is in use.
-        find_unused_parameters=len(both) < len(splits.train_pids),
+        find_unused_parameters=len(shown) < whole,
     )

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
+from vireid.config.defaults import default_config
 from vireid.config.load import flatten, load_config, to_dict
 from vireid.engine.checkpoint import load_checkpoint
 from vireid.engine.run import BEST, LAST, run_folder
@@ -41,6 +42,7 @@ FIXED_WITHIN_EPOCH = (
     "SAMPLER.",
     "SEED",
     "DISTILL.",
+    "TEACHER.CONFIG",
     "TEACHER.POSTERIOR",
 )
 
@@ -168,11 +170,12 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
-    before, now = flatten(yaml.safe_load(checkpoint["config"])), flatten(to_dict(cfg))
+    usual, now = flatten(to_dict(default_config())), flatten(to_dict(cfg))
+    before = usual | flatten(yaml.safe_load(checkpoint["config"]))  # older ones lack newer options
     changed = {
-        key: f"{key} {before.get(key)} → {value}"
+        key: f"{key} {before[key]} → {value}"
         for key, value in now.items()
-        if before.get(key) != value and key not in HARMLESS
+        if before[key] != value and key not in HARMLESS
     }
     if "SOLVER.OPTIMIZER" in changed:
         raise UsageError(

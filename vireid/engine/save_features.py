@@ -17,6 +17,7 @@ from vireid.data.layout import fingerprint
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.features import features_of, gallery_exit
 from vireid.engine.score import (
+    SHAPELESS,
     check_unseen,
     differences,
     read_trained,
@@ -31,7 +32,7 @@ from vireid.structures import FeatureSet, ImageRecord, Splits
 
 # Options whose change makes other features of the same network; they name the file.
 NAMING = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "SOLVER.SELECT", "TEST.FLIP", "TEST.EXIT")
-NAMING += ("TEST.EMBED",)
+NAMING += ("TEST.EMBED", *SHAPELESS)
 # And those that are the same for all files of a run, unless somebody asks for another network.
 OTHERS = ("DATA.DATASET", "DATA.SPLIT", "DATA.TRIAL")
 

@@ -41,11 +41,14 @@ from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
 
+# Options that make another network of the same weights.
+SHAPELESS = ("MODEL.POOL", "MODEL.DIRECTIONAL.DIRECTIONS", "MODEL.DIRECTIONAL.SPATIAL_NORM")
 # Options whose change makes other scores of the same network on the same data.
 SCORING = (
     "INPUT.SIZE",
     "INPUT.MEAN",
     "INPUT.STD",
+    *SHAPELESS,
     "SOLVER.SELECT",
     "TEST.METRIC",
     "TEST.GALLERY_DRAW",

@@ -13,8 +13,8 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.output import replace_file
-from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED, TEST_LISTS
-from vireid.structures import FeatureSet, Role
+from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
+from vireid.structures import TEST_LISTS, FeatureSet, Role
 
 DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
 LARGEST = 2**63 - 1

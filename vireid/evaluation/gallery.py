@@ -179,6 +179,12 @@ def require_complete(
         DataError: names the first camera or folder that differs.
     """
     require_columns(protocol, images)
+    listed = protocol.test_list
+    if listed and images.test_list is not None and not np.any(images.test_list == listed):
+        raise DataError(
+            f"{protocol.name}: no image belongs to test list {listed} and to no shorter one: are "
+            "all test images there?"
+        )
     absent: set[int] = set()
     for modality, needed in (
         (protocol.query_modality, protocol.query_cameras),

@@ -6,10 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from vireid.errors import UsageError
-from vireid.structures import Modality
+from vireid.structures import TEST_LISTS, Modality
 
 SYSU_CAMERAS, SYSU_INFRARED = (1, 2, 3, 4, 5, 6), (3, 6)
-TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by their vehicles; each holds those before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
         if needed and column is None:
             raise DataError(
                 f"{protocol.name} needs an array {text} beside the features: save it with them "
-                "(docs/scoring_features.md)"
+                "(docs/scoring_features.md), or score a data set that tells it"
             )
 
 

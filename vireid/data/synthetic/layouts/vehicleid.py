@@ -20,10 +20,10 @@ from vireid.data.synthetic.layouts.vehicles import (
     write_viewpoints,
 )
 from vireid.data.synthetic.layouts.work import take
+from vireid.structures import TEST_LISTS
 
 CAMERAS = 12  # which the set does not tell
 SEEN_BY = (4, 4)
-TEST_LISTS = (800, 1600, 2400)
 
 
 def _all_shots(n_ids: int, images: int, seed: int) -> list[Shot]:
