@@ -59,7 +59,7 @@ def test_the_network_itself_stays_as_it_was():
 
 
 def test_missing_packages_are_named_with_what_installs_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("vireid.deploy.export.find_spec", lambda name: None)
+    monkeypatch.setattr("vireid.deploy.packages.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"onnx, onnxscript .*pip install 'vireid\[deploy\]'"):
         write_onnx(nn.Identity(), tmp_path / "x.onnx", size=SIZE)
     for name, load in RUNTIMES.items():

@@ -11,6 +11,7 @@ TOOLS = (
     "train",
     "evaluate",
     "extract",
+    "export",
     "table",
     "sweep",
     "cost",

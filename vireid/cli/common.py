@@ -9,16 +9,14 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
-from yacs.config import CfgNode
-
-from vireid.config import load_config
+from vireid.engine.options import choices as choices
+from vireid.engine.options import read_config as read_config
 from vireid.errors import VireidError
-from vireid.evaluation.protocols import GROUPS, PROTOCOLS
 
 OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
 
@@ -104,31 +102,3 @@ def is_key(word: str) -> bool:
 def device_override(device: str | None) -> list[str]:
     """``--device X`` as the option that it is short for."""
     return ["DEVICE", device] if device else []
-
-
-def choices() -> dict[str, Collection[str]]:
-    """Names whose tables live outside the config package, by option."""
-    from vireid.data.build import DATASETS  # these two import torch, which not every tool needs
-    from vireid.models.build import BACKBONES
-
-    return {
-        "DATA.DATASET": tuple(DATASETS),
-        "MODEL.BACKBONE": tuple(BACKBONES),
-        "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
-    }
-
-
-def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
-    """A checked configuration; a synthetic set without a folder of its own gets one.
-
-    Raises:
-        UsageError: one message with all the problems.
-    """
-    from vireid.data.build import synthetic_root
-
-    cfg = load_config(path, overrides, choices=choices())
-    if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:
-        cfg.defrost()
-        cfg.DATA.ROOT = str(synthetic_root(cfg))
-        cfg.freeze()
-    return cfg

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from vireid.analysis.complexity import COUNTER
 from vireid.analysis.cost import (
     Cost,
-    Mirrored,
     Runtimes,
     as_json,
     count,
@@ -32,11 +31,13 @@ from vireid.analysis.cost_scores import Point, points, scored_protocols
 from vireid.analysis.style import require_figure
 from vireid.cli.common import add_options, device_override, is_key, parser, tool
 from vireid.cli.cost_subjects import Measured, of_configs, of_runs
-from vireid.deploy.export import OneStream, require_packages, write_onnx
+from vireid.deploy.export import OneStream, write_onnx
+from vireid.deploy.packages import require_packages
 from vireid.deploy.runtimes import RUNTIMES
 from vireid.engine.device import resolve_device, use_threads
 from vireid.errors import CheckpointError, UsageError
 from vireid.evaluation.output import replace_file, require_target
+from vireid.models.retrieval import Mirrored
 
 BACKENDS = ("torch", *RUNTIMES)
 LISTS = ("cfg", "run", "exits", "backbones", "batch", "backends")  # arguments of several words

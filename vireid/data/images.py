@@ -27,13 +27,22 @@ def read_image(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # convert() would clip them to white or black
-                return Image.fromarray(grey_of_eight_bits(np.asarray(image))).convert("RGB")
-            return image.convert("RGB")
+            return as_rgb(image)
     except FileNotFoundError as error:
         raise DataError(f"image {path} does not exist") from error
     except UNREADABLE as error:
         raise DataError(f"image {path} cannot be decoded ({error}): replace it") from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB.
+
+    Raises:
+        ValueError: see :func:`grey_of_eight_bits`.
+    """
+    if image.mode.startswith(("I", "F")):  # convert() would clip them to white or black
+        return Image.fromarray(grey_of_eight_bits(np.asarray(image))).convert("RGB")
+    return image.convert("RGB")
 
 
 def grey_of_eight_bits(values: np.ndarray) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -18,7 +18,7 @@ from vireid.structures import FeatureSet, ImageRecord
 
 @torch.inference_mode()
 def extract_features(
-    model: nn.Module,
+    model: Callable[[Tensor, Tensor], Tensor],
     loader: DataLoader,
     records: Sequence[ImageRecord],
     *,
