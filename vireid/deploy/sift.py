@@ -50,36 +50,12 @@ class Search:
         list(pool.map(lambda part: part[0].run(*part[1:]), work))
         left = [one.likely() for one in self.sifters]
         query, row = (np.concatenate([part[k] for part in left]) for k in (0, 1))
-        _, rows, scores = self.settle(query, row, pool)
+        _, rows, scores = _rank(self.rows.vectors, self.queries, query, row, self.top, pool)
         return rows.reshape(-1, self.top), scores.reshape(-1, self.top)
 
     def floor(self) -> np.ndarray:
         """(Q,) what the k-th best reaches at least; rows below are of no interest."""
         return np.maximum.reduce([one.floor for one in self.sifters])
-
-    def settle(
-        self, query: np.ndarray, row: np.ndarray, pool: ThreadPoolExecutor | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The best of (M,) pairs by float64, after float32 products excluded most of them."""
-        order = np.lexsort((row, query))
-        query, row = query[order], row[order]
-        vectors, bounds = self.rows.vectors, self.rows.bounds
-        values, error = np.empty(len(row)), np.empty(len(row))
-
-        def fill(part: slice) -> None:
-            one = query[part.start]
-            chosen = vectors[row[part]].astype(np.float32, copy=False)
-            values[part] = chosen @ self.queries.single[one]
-            error[part] = self.queries.single_error(bounds[row[part]])[one]
-
-        list((pool.map if pool else map)(fill, _groups(query)))
-        least = values - error
-        order = np.lexsort((-least, query))
-        kth = order[_place(query[order]) == self.top - 1]
-        floor = np.full(len(self.queries.single), -np.inf)
-        floor[query[kth]] = least[kth]
-        near = values + error >= floor[query]
-        return _rank(vectors, self.queries, query[near], row[near], self.top, pool)
 
 
 class _Sifter:
@@ -171,8 +147,9 @@ class _Sifter:
         """Of very many that are about as near, only the k best are kept."""
         query, row, most = self.likely()
         if len(query) > HELD / 2:
-            query, row, most = self.search.settle(query, row)
-            self._best[:], self.floor = -np.inf, self.floor.copy()
+            search = self.search
+            query, row, most = _rank(search.rows.vectors, search.queries, query, row, search.top)
+            self._best[:] = -np.inf  # the same rows come in again
             self._kept, self._held = [], 0
             self._keep(query, row, most, most)
         else:
@@ -206,7 +183,7 @@ def _rank(
     asking: np.ndarray,
     rows: np.ndarray,
     top: int,
-    pool: ThreadPoolExecutor | None,
+    pool: ThreadPoolExecutor | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     order = np.argsort(rows)  # as they stand on the disk
     scores = np.empty(len(rows))
@@ -225,12 +202,6 @@ def _rank(
 def _dot(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """(n,) float64. Not a matrix product: a row's sum must not depend on its place."""
     return np.einsum("nd,nd->n", vectors.astype(np.float64), queries)
-
-
-def _groups(numbers: np.ndarray) -> list[slice]:
-    """Where equal numbers stand, of numbers that ascend."""
-    ends = np.append(np.flatnonzero(np.diff(numbers)) + 1, len(numbers)).tolist()
-    return [slice(*ends_) for ends_ in zip([0, *ends], ends, strict=False)]
 
 
 def _place(groups: np.ndarray) -> np.ndarray:
