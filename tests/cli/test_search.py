@@ -202,7 +202,7 @@ def test_a_network_of_one_modality_says_so(place, monkeypatch, capsys):
 
     monkeypatch.setattr(ColourExtractor, "__init__", visible_only)
     assert query(place) == 2
-    assert "--modality infrared: this network takes visible images" in capsys.readouterr().err
+    assert "--modality infrared: the network" in capsys.readouterr().err
 
 
 def test_approximate_search_makes_its_index_and_says_what_it_finds(place, capsys):

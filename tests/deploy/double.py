@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from vireid.data.images import read_image
+from vireid.errors import CheckpointError
 from vireid.structures import Modality
 
 DIM = 12
@@ -25,6 +26,8 @@ class ColourExtractor:
     """
 
     def __init__(self, path=None, backend=None, threads=None, *, watch: Callable | None = None):
+        if path and not Path(path).exists():
+            raise CheckpointError(f"there is no network {path}: name another")
         self.fingerprint = Path(path).read_text() if path else "colours"
         self.dim, self.modalities = DIM, ("visible", "infrared")
         self.watch, self.seen = watch, []

@@ -14,7 +14,7 @@ from vireid.cli.search_network import open_network
 from vireid.deploy.gallery import Gallery
 from vireid.deploy.gallery_files import SKIPPED, GalleryFiles, read_meta
 from vireid.deploy.gallery_fill import Progress, fill_gallery, read_skipped
-from vireid.deploy.gallery_images import AT_START, list_images
+from vireid.deploy.gallery_images import AT_START, IN_GALLERY, list_images
 from vireid.deploy.gallery_writer import Skipped
 from vireid.engine.signals import StopFlag
 from vireid.errors import DataError, StoppedError
@@ -65,14 +65,15 @@ def _report(folder: Path, progress: Progress) -> None:
     """What came in and what did not.
 
     Raises:
-        DataError: none of the images could be read.
+        DataError: none of the images could be read, and none was there already.
     """
     meta, job = read_meta(folder), progress.job
     added = meta.rows - job.first_row
     skipped = read_skipped(folder, job.skipped_from, meta.skipped_bytes)
     if skipped:
         print("\n".join(_of_skipped(skipped, folder)), file=sys.stderr)
-    if job.total and not added:
+    known = any(reason == IN_GALLERY for _, reason in skipped)
+    if job.total and not added and not known:
         raise DataError(f"none of the {job.total:,} images of {job.images} can be read")
     name = Modality(job.modality).name.lower()
     print(

@@ -16,7 +16,7 @@ from vireid.structures import Modality
 
 FORMAT = 1
 SHOWN = 10  # queries in the table
-DRAWN = 8  # and in the picture
+DRAWN, NEAREST = 8, 10  # and in the picture, of each its nearest images
 LONGEST = 12  # letters below a picture
 
 
@@ -111,7 +111,7 @@ def _as_json(answer: Answer) -> dict[str, Any]:
 
 
 def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
-    """Draws the first queries and what they found; says what was drawn.
+    """Draws the first queries and the nearest that they found; says what was drawn.
 
     Frames tell right from wrong where the identities of a query and of an image are known.
 
@@ -124,7 +124,8 @@ def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
     rows, judged = [], False
     for answer in answers[:DRAWN]:
         cells = [Cell(answer.path, ("query", modality.name.lower()))]
-        for rank, (one, score) in enumerate(zip(answer.found, answer.scores, strict=True), start=1):
+        pairs = zip(answer.found[:NEAREST], answer.scores, strict=False)
+        for rank, (one, score) in enumerate(pairs, start=1):
             known = one.pid is not None and answer.query.pid != UNKNOWN
             mark = (RIGHT if one.pid == answer.query.pid else WRONG) if known else None
             judged |= known
@@ -135,4 +136,6 @@ def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
     meanings = {"same identity": RIGHT, "another identity": WRONG} if judged else {}
     draw_rows(rows, path, title="nearest images by cosine", meanings=meanings)
     more = f", the first {DRAWN} of {len(answers):,} queries" if len(answers) > DRAWN else ""
+    longest = max(len(answer.found) for answer in answers)
+    more += f", the nearest {NEAREST} of {longest:,} images" if longest > NEAREST else ""
     return f"wrote {path}{more}"

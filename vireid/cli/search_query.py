@@ -44,12 +44,13 @@ def query(args: argparse.Namespace) -> None:
         )
         for image, rows, scores in zip(images, found.rows, found.scores, strict=True)
     ]
-    print("\n".join(lines_of(answers)))
+    written = []
     if args.json:
         write_json(args.json, answers, gallery, modality=args.modality, top=args.top, recall=recall)
-        print(f"wrote {args.json}")
+        written.append(f"wrote {args.json}")
     if args.figure:
-        print(draw(args.figure, answers, modality=args.modality))
+        written.append(draw(args.figure, answers, modality=args.modality))
+    print("\n".join([*lines_of(answers), *written]))
     for path, reason in skipped:
         print(f"skipped {path}: {reason}", file=sys.stderr)
 
@@ -91,13 +92,7 @@ def _features(
 
     Raises:
         DataError: none can be read.
-        UsageError: the network does not take this modality.
     """
-    if modality.name.lower() not in network.modalities:
-        raise UsageError(
-            f"--modality {modality.name.lower()}: this network takes "
-            f"{' and '.join(network.modalities)} images"
-        )
     vectors, images, skipped = [], [], []
     for start in range(0, len(listing.images), BLOCK):
         part = listing.images[start : start + BLOCK]

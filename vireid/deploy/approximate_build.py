@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from vireid.deploy.gallery import Gallery
 
 FEWEST = 1000  # images: below, exact search is as fast
-VARIANCE = 0.9  # of the vectors that the directions kept hold together
+VARIANCE = 0.85  # of the vectors that the directions kept hold together
 STEP = 32  # numbers of directions are multiples of this
 PER_LIST, ROUNDS = 64, 10  # vectors that learn a list's centre, and how often
 CHUNK = 65_536  # rows added at once
 SAMPLE = 256  # queries at most that measure the recall
-FACTORS = (1, 2, 5, 10, 20, 50, 100)  # candidates per result
+FACTORS = (1, 2, 5, 10, 15, 20, 30, 50, 100)  # candidates per result
 RANDOM_READ = 4  # a candidate's vector costs as much as so many times its bytes in a row
 
 
@@ -129,8 +129,8 @@ def _measure(
     fine, extra = index.fine, int(len(own) > 0)
     exact = _without(search_exact(files, queries, top + extra).rows, own, top)
     lists = fine.nlist
-    grid = [(2**n, f) for n in range(int(math.log2(lists)) + 1) for f in FACTORS]
-    grid = sorted({(min(p, lists), f) for p, f in [*grid, (lists, FACTORS[-1])]})
+    tried = {round(2 ** (n / 2)) for n in range(int(2 * math.log2(lists)) + 1)} | {lists}
+    grid = [(probes, factor) for probes in sorted(tried) for factor in FACTORS]
     cost = {pair: _cost(gallery, fine, top, *pair) for pair in grid}
     digest, found = gallery.digest(), []
     trial = Index(gallery, index, Setting(digest, lists, 1, 1, fine.d, top, 0, recall, 0, asked))
