@@ -14,14 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
@@ -32,6 +28,7 @@ from torch import nn
 
 from vireid.analysis.complexity import count_macs, example_batch
 from vireid.analysis.latency import Latency, measure_latency, median_ratio
+from vireid.analysis.machine import describe, machine
 from vireid.cli.common import is_key, read_config, tool
 from vireid.deploy.card import NetworkCard
 from vireid.deploy.export import OneStream, write_onnx
@@ -48,7 +45,6 @@ from vireid.models.retrieval import retrieval_model
 YARDSTICK, AGW = "torch fp32, eager", "AGW ResNet-50, torch fp32, eager"
 AGW_CONFIG = Path("configs/baselines/agw.yaml")
 SIDE = 2048  # of the matrices whose product gives the peak
-PACKAGES = ("torch", "onnxruntime", "openvino")
 Compute = Callable[[np.ndarray], np.ndarray]
 
 
@@ -197,32 +193,6 @@ def table(found: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> dict[str, object]:
-    """What the numbers were measured on."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    name = re.search(r"model name\s*: (.*)", text)
-    flags = set(re.search(r"flags\s*: (.*)", text)[1].split()) if "flags" in text else set()
-    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-    return {
-        "processor": name[1] if name else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "instructions": [flag for flag in wanted if flag in flags],
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        **{package: _version(package) for package in PACKAGES},
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the machine and one table."""
@@ -244,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             images = example_batch(size, count=batch)[0].numpy()
             times = measure(rows, images, args.rounds, args.warmup)
             found += results(rows, times, cosines(rows, images))
-    print(", ".join(f"{key}: {value}" for key, value in machine().items()))
+    print(describe(machine()))
     print(
         f"{args.cfg}: {size[0]} × {size[1]}, {macs[0] / 1e6:.0f} M multiply-accumulates (AGW "
         f"{macs[1] / 1e6:.0f} M); {args.rounds} rounds\n\n{table(found)}"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from vireid.deploy.card import read_card
 from vireid.deploy.extractor import Extractor
+from vireid.deploy.files import put_card
 from vireid.deploy.runtimes import onnx_entries
 from vireid.engine.options import run_config
 from vireid.engine.save_features import run_features
@@ -256,3 +258,53 @@ def test_an_exported_file_needs_no_torch(exported, converted, images):
 def test_the_metadata_of_onnx_files_are_read_without_a_runtime(exported):
     path = exported["visible"]
     assert read_card(onnx_entries(path), path) == Extractor(path).card
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_name_given_to_the_export_stands_for_both_streams(
+    exported, images, expected, small_run, tmp_path, backend
+):
+    for name, path in exported.items():
+        shutil.copy(path, tmp_path / f"n.{name}.onnx")
+    both = Extractor(tmp_path / "n.onnx", backend)
+    assert both.modalities == ("visible", "infrared")
+    np.testing.assert_allclose(both(images, "infrared"), expected, **FLOAT)
+    other = Extractor(small_run)(images, "visible")
+    np.testing.assert_allclose(both(images, "visible"), other, **FLOAT)
+    (tmp_path / "n.visible.onnx").unlink()
+    assert Extractor(tmp_path / "n.onnx", backend).modalities == ("infrared",)
+
+
+@pytest.mark.parametrize(
+    ("change", "phrase"),
+    [
+        ({"fingerprint": "ab" * 32}, "not the streams of one"),
+        ({"modalities": ("infrared",)}, "not"),
+    ],
+)
+def test_streams_of_two_networks_are_refused(exported, tmp_path, change, phrase):
+    for name, path in exported.items():
+        shutil.copy(path, tmp_path / f"n.{name}.onnx")
+    path = tmp_path / "n.visible.onnx"
+    put_card(path, replace(read_card(onnx_entries(path), path), **change))
+    with pytest.raises(CheckpointError, match=phrase):
+        Extractor(tmp_path / "n.onnx")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("change", [{"size": (96, 48)}, {"dim": 47}])
+def test_metadata_of_another_network_are_refused(exported, tmp_path, backend, change):
+    path = shutil.copy(exported["infrared"], tmp_path / "n.onnx")
+    put_card(path, replace(read_card(onnx_entries(path), path), **change))
+    with pytest.raises(CheckpointError, match=r"takes images of \(64, 32\) and makes 48 numbers"):
+        Extractor(path, backend)
+
+
+def test_what_is_no_sequence_of_images_and_no_device_is_refused(exported):
+    with pytest.raises(UsageError, match="device 'cuda': onnxruntime runs on the processor"):
+        Extractor(exported["infrared"], device="cuda")
+    extractor = Extractor(exported["infrared"])
+    with pytest.raises(UsageError, match="put a single one into a list"):
+        extractor(np.zeros((8, 4, 3), np.uint8), "infrared")
+    with pytest.raises(UsageError, match="must be a sequence of images, got generator"):
+        extractor((path for path in ()), "infrared")

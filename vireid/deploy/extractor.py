@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,9 @@ class Extractor:
     (2, 704)
 
     Args:
-        path: a run folder, an ONNX file, or OpenVINO's .xml; what the export tool writes.
+        path: a run folder, an ONNX file, or OpenVINO's .xml; what the export tool writes. Where
+            it wrote ``<stem>.visible.onnx`` and ``<stem>.infrared.onnx``, ``<stem>.onnx`` names
+            both together.
         backend: torch (run folders only), onnxruntime (not for .xml) or openvino. None: torch for
             a run, what is installed for a file.
         threads: of the runtime and of decoding; None: their own choice. Torch's are the whole
@@ -66,14 +69,14 @@ class Extractor:
                 f"precision {precision!r} is nothing that {self.backend} has here; choose fp32, or "
                 "bf16 with torch or openvino"
             )
+        if self.backend != "torch" and device not in ("auto", "cpu"):
+            raise UsageError(f"device {device!r}: {self.backend} runs on the processor here")
         if options and kind != "run":
             raise UsageError(f"{' '.join(options)}: {path} was exported with its own options")
         self.card: NetworkCard
         self._runs: Mapping[str, Run]
         if kind != "run":
-            opened = _open(path, self.backend, self._threads, precision)
-            self.card = read_card(opened.entries, path)
-            self._runs = dict.fromkeys(self.card.modalities, opened.run)
+            self._open_files(path, kind)
         elif self.backend == "torch":
             self._open_torch(path, device, options)
         else:
@@ -120,8 +123,11 @@ class Extractor:
             UsageError: a modality that the network has not, or no sequence of images.
         """
         run = self._run_for(modality)
-        if isinstance(images, (str, os.PathLike, Image.Image)):
+        lone = isinstance(images, np.ndarray) and images.ndim == 3
+        if lone or isinstance(images, (str, os.PathLike, Image.Image)):
             raise UsageError("images must be a sequence of images: put a single one into a list")
+        if not hasattr(images, "__getitem__") or not hasattr(images, "__len__"):
+            raise UsageError(f"images must be a sequence of images, got {type(images).__name__}")
         if batch < 1:
             raise UsageError(f"batch must be at least 1, got {batch}")
         rows = [np.empty((0, self.dim), np.float32)]
@@ -170,6 +176,22 @@ class Extractor:
             )
         return features / lengths
 
+    def _open_files(self, path: Path, kind: str) -> None:
+        """The file itself, or those of all modalities that were exported under its name."""
+        files = [path] if path.exists() else list(streams_beside(path, kind))
+        self._runs, cards = {}, []
+        for file in files:
+            opened = _open(file, self.backend, self._threads, self.precision)
+            cards.append(read_card(opened.entries, file))
+            _require_shapes(file, opened, cards[-1])
+            self._runs |= dict.fromkeys(cards[-1].modalities, opened.run)
+        if len({card.fingerprint for card in cards}) > 1 or len(self._runs) < len(cards):
+            raise CheckpointError(
+                f"{' and '.join(map(str, files))} are not the streams of one network: export "
+                "both again"
+            )
+        self.card = replace(cards[0], modalities=tuple(m for m in MODALITIES if m in self._runs))
+
     def _open_torch(self, path: Path, device: str, options: Sequence[str]) -> None:
         from vireid.deploy.torch_runtime import open_torch  # torch, which files do without
         from vireid.deploy.trained import trained_network
@@ -199,11 +221,27 @@ def _kind(path: Path) -> str:
     """
     if path.is_dir():
         return "run"
-    if not path.exists():
+    if not path.exists() and not streams_beside(path, path.suffix):
         raise CheckpointError(f"there is no network {path}: name a run folder or an exported file")
     if path.suffix not in (".onnx", ".xml"):
         raise CheckpointError(f"{path} is neither a run folder nor an exported .onnx or .xml file")
     return path.suffix
+
+
+def streams_beside(path: Path, suffix: str) -> list[Path]:
+    """What the export tool writes under a name for a network whose streams differ."""
+    files = [path.with_suffix(f".{name}{suffix}") for name in MODALITIES]
+    return [file for file in files if suffix in (".onnx", ".xml") and file.is_file()]
+
+
+def _require_shapes(path: Path, opened: Opened, card: NetworkCard) -> None:
+    """What a file says of itself is what its network takes and makes."""
+    known = [one for one in (*opened.size, opened.dim) if isinstance(one, int)]
+    if len(opened.size) != 2 or (known and known != [*card.size, card.dim]):
+        raise CheckpointError(
+            f"{path}: its network takes images of {opened.size} and makes {opened.dim} numbers, "
+            f"but its metadata say {card.size} and {card.dim}: export it again"
+        )
 
 
 def _chosen_backend(path: Path, kind: str, backend: str | None) -> str:

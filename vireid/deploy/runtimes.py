@@ -28,10 +28,14 @@ class Opened:
 
     Args:
         entries: the file's metadata.
+        size: (height, width) of the images that it takes; what is no number may be any.
+        dim: numbers per image that it makes; what is no number may be any.
     """
 
     run: Run
     entries: Mapping[str, str]
+    size: tuple[object, ...]
+    dim: object
 
 
 def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
@@ -59,6 +63,8 @@ def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
     return Opened(
         lambda images: session.run(None, {INPUT: images})[0],
         session.get_modelmeta().custom_metadata_map,
+        tuple(session.get_inputs()[0].shape[2:]),
+        (session.get_outputs()[0].shape or [None])[-1],
     )
 
 
@@ -90,7 +96,20 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         compiled = openvino.Core().compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise _cannot_open(path, error) from error
-    return Opened(lambda images: compiled(images)[0], entries)
+    made = model.outputs[0].partial_shape
+    return Opened(
+        lambda images: compiled(images)[0],
+        entries,
+        _lengths(model.inputs[0].partial_shape)[2:],
+        (_lengths(made) or (None,))[-1],
+    )
+
+
+def _lengths(shape: Any) -> tuple[object, ...]:
+    """Of OpenVINO's shape; None stands for any."""
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(None if one.is_dynamic else one.get_length() for one in shape)
 
 
 def onnx_entries(path: Path) -> dict[str, str]:
@@ -122,7 +141,7 @@ def _require_weights(path: Path, entries: Mapping[str, str]) -> None:
     """Two files make one network: those of different exports must not meet."""
     if WEIGHTS in entries:
         weights = path.with_suffix(".bin")
-        if hashlib.sha256(weights.read_bytes()).hexdigest() != json.loads(entries[WEIGHTS]):
+        if json.dumps(hashlib.sha256(weights.read_bytes()).hexdigest()) != entries[WEIGHTS]:
             raise CheckpointError(
                 f"{weights} does not belong to {path.name} or is damaged: export both again"
             )

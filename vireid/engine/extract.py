@@ -39,11 +39,11 @@ def extract_features(
     for batch in tqdm(
         batches(loader), total=len(loader), desc="features", disable=None, leave=False
     ):
-        batch = batch.to(device)
-        images = normalize(batch.images, mean, std)
-        features = model(images, batch.is_infrared).float()
+        flags = batch.is_infrared  # stay on the processor, where the network asks for them
+        images = normalize(batch.images.to(device, non_blocking=True), mean, std)
+        features = model(images, flags).float()
         if flip:
-            features = (features + model(images.flip(3), batch.is_infrared).float()) / 2
+            features = (features + model(images.flip(3), flags).float()) / 2
         rows.append(features.cpu())
     return replace(labels_of(records), features=torch.cat(rows).numpy())
 

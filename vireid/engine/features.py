@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,8 @@ from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.reid_model import ReidModel
 from vireid.models.retrieval import RetrievalModel, retrieval_model
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
+
+log = logging.getLogger(__name__)
 
 TORCH = "torch"
 
@@ -172,3 +175,9 @@ def untrained_features(cfg: CfgNode) -> list[str]:
     kinds, trained = embedding_name(cfg).split("+"), trained_exits(cfg)
     exits = dict.fromkeys((cfg.TEST.EXIT, gallery_exit(cfg))) if "global" in kinds else ()
     return [name for name in (*exits, *kinds) if not trained.get(name, True)]
+
+
+def warn_of_untrained(cfg: CfgNode) -> None:
+    """Says which of the scored features no loss of their own has trained."""
+    for name in untrained_features(cfg):
+        log.warning("%s is scored (TEST.*), but the weights of all its losses are 0", name)

@@ -21,6 +21,7 @@ from vireid.engine.features import (
     backend_name,
     features_of,
     require_one_exit,
+    warn_of_untrained,
 )
 from vireid.engine.score import (
     SHAPELESS,
@@ -28,7 +29,6 @@ from vireid.engine.score import (
     differences,
     read_trained,
     trained_model,
-    warn_of_untrained,
 )
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import read_features, read_source, write_features

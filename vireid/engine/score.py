@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from vireid.engine.features import (
     features_by_query,
     records_of,
     require_two_sides,
-    untrained_features,
+    warn_of_untrained,
 )
 from vireid.engine.run import BEST, LAST
 from vireid.errors import DataError, UsageError
@@ -41,8 +40,6 @@ from vireid.evaluation.scoring import result_entries
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Splits
-
-log = logging.getLogger(__name__)
 
 # Options that make another network of the same weights.
 SHAPELESS = ("MODEL.POOL", "MODEL.DIRECTIONAL.DIRECTIONS", "MODEL.DIRECTIONAL.SPATIAL_NORM")
@@ -123,12 +120,6 @@ def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> Re
     model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False, check_parts=parts_used)
     load_model(model, checkpoint["model"], path)
     return model
-
-
-def warn_of_untrained(cfg: CfgNode) -> None:
-    """Says which of the scored features no loss of their own has trained."""
-    for name in untrained_features(cfg):
-        log.warning("%s is scored (TEST.*), but the weights of all its losses are 0", name)
 
 
 def source_of(

@@ -46,7 +46,7 @@ class RetrievalModel(nn.Module):
         """
         Args:
             images: (B, 3, H, W) normalised.
-            is_infrared: (B,) bool.
+            is_infrared: (B,) bool; best on the processor (see :class:`TwoStream`).
         Returns:
             (B, D) float32. A single block is the BNNeck's feature, or a granularity's vector, as it
             is; several blocks (global, each granularity) are each brought to unit length, put side
