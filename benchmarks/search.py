@@ -10,8 +10,6 @@ slows the machine for a while slows all. The folder is kept; a call that was sto
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import resource
 import threading
 import time
@@ -24,6 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.clusters import Spread, measure
+from vireid.analysis.machine import machine
 from vireid.deploy.approximate import Index
 from vireid.deploy.approximate_build import build_index
 from vireid.deploy.exact import search_exact
@@ -130,21 +129,6 @@ def shared(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in both]))
 
 
-def describe_machine() -> str:
-    names = [line for line in _cpu_lines() if line.startswith("model name")]
-    name = names[0].split(":")[1].strip() if names else platform.processor()
-    return (
-        f"{name}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, "
-        f"{torch.backends.cpu.get_cpu_capability()}, numpy {np.__version__}, torch "
-        f"{torch.__version__}"
-    )
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
 def make_index(gallery: Gallery, spread: Spread, args: argparse.Namespace) -> Index:
     """The index, measured with other queries than the timed ones."""
     rng = np.random.default_rng((args.seed, 7))
@@ -160,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = _arguments(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(describe_machine())
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
     spread = measure(read_features(args.features), args.dim)
     print(f"spread of {spread.identities} identities in {args.features}")
     gallery = open_gallery(args, spread)

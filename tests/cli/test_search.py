@@ -2,9 +2,7 @@ import json
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from PIL import Image
@@ -19,9 +17,7 @@ from vireid.deploy.gallery import Gallery
 @pytest.fixture(autouse=True)
 def _colours(monkeypatch):
     """The tool's networks are files whose text is the fingerprint."""
-    module = ModuleType("vireid.deploy.extractor")
-    module.Extractor = ColourExtractor
-    monkeypatch.setitem(sys.modules, "vireid.deploy.extractor", module)
+    monkeypatch.setattr("vireid.cli.search_network.Extractor", ColourExtractor)
 
 
 @pytest.fixture
