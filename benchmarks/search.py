@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.clusters import Spread, measure
-from vireid.analysis.machine import machine
+from vireid.analysis.machine import describe, machine
 from vireid.deploy.approximate import Index
 from vireid.deploy.approximate_build import build_index
 from vireid.deploy.exact import search_exact
@@ -144,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = _arguments(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    print(describe(machine()))
     spread = measure(read_features(args.features), args.dim)
     print(f"spread of {spread.identities} identities in {args.features}")
     gallery = open_gallery(args, spread)
