@@ -16,6 +16,7 @@ TOOLS = (
     "sweep",
     "cost",
     "report",
+    "search",
     "tsne",
     "visualize",
     "make_synthetic",
