@@ -19,6 +19,7 @@ from vireid.engine.options import read_config as read_config
 from vireid.errors import VireidError
 
 OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
+SHIPPED_HELP = "where there is no configs/… in this folder, that of the installed project is used"
 
 
 def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
