@@ -46,7 +46,7 @@ from vireid.engine.run import seed_everything
 from vireid.engine.teacher import Teacher, load_teacher
 from vireid.engine.train import Trainer, peak_mib
 from vireid.errors import UsageError
-from vireid.models.backbones.osnet import torchreid_osnet
+from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
 from vireid.models.build import build_model
 from vireid.structures import Batch, Splits
 
@@ -97,7 +97,8 @@ def step_ways(
 def plain_osnet(cfg: CfgNode, splits: Splits, device: torch.device) -> tuple[nn.Module, Adam]:
     """torchreid's whole network with a classifier, and the optimiser that its examples name."""
     torch.manual_seed(cfg.SEED)
-    network = torchreid_osnet("osnet_x1_0", len(splits.train_pids)).to(device).train()
+    variant = cfg.MODEL.BACKBONE if cfg.MODEL.BACKBONE in VARIANTS else VARIANTS[0]
+    network = torchreid_osnet(variant, len(splits.train_pids)).to(device).train()
     return network, Adam(network.parameters(), lr=cfg.SOLVER.BASE_LR, weight_decay=5e-4)
 
 

@@ -319,7 +319,7 @@ def test_mistakes_about_runs_are_one_message(finished_run, capsys, words, code, 
 
 
 def test_missing_runtimes_are_named_before_anything_is_built(monkeypatch, capsys):
-    monkeypatch.setattr("vireid.deploy.export.find_spec", lambda name: None)
+    monkeypatch.setattr("vireid.deploy.packages.find_spec", lambda name: None)
     with pytest.raises(UsageError):
         require_packages("onnx")
     assert cost.main([*CFG, "--backends", "torch", "openvino", *QUICK]) == 2

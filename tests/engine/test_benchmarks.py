@@ -1,7 +1,5 @@
 """The benchmarks' own mistakes and figures; what they call is tested elsewhere."""
 
-from functools import partial
-
 import pytest
 import torch
 from torch.optim import Adam
@@ -71,8 +69,6 @@ def test_exits_need_a_run_folder(tmp_path, capsys):
 def test_ways_to_take_a_step_are_compared_on_one_batch(benchmark, monkeypatch, capsys):
     compiled = []
     monkeypatch.setattr("vireid.engine.build.compile_stages", lambda s, device: compiled.append(s))
-    small = partial(torchreid_osnet, "osnet_x0_25")
-    monkeypatch.setattr(training, "torchreid_osnet", lambda name, count: small(count))
     options = ("--compare", "--steps", "3", "--warmup", "0", "PRECISION", "bf16")
     assert training.main(benchmark(*options)) == 0
     lines = capsys.readouterr().out.splitlines()

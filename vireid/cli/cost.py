@@ -30,14 +30,7 @@ from vireid.analysis.cost_bars import draw_bars
 from vireid.analysis.cost_plot import AXES, draw_scatter
 from vireid.analysis.cost_scores import Point, points, scored_protocols
 from vireid.analysis.style import require_figure
-from vireid.cli.common import (
-    SHIPPED_HELP,
-    add_options,
-    device_override,
-    is_key,
-    parser,
-    tool,
-)
+from vireid.cli.common import SHIPPED_HELP, add_options, device_override, is_key, parser, tool
 from vireid.cli.cost_subjects import Measured, of_configs, of_runs
 from vireid.deploy.export import OneStream, write_onnx
 from vireid.deploy.packages import require_packages
