@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.markdown import PAGES, ROOT, Block, blocks_of
 from tests.helpers import write_image
-from vireid.cli import evaluate, export
+from vireid.cli import evaluate, export, search
 from vireid.cli.common import choices
 from vireid.config import load_config
 from vireid.config.load import read_yaml
@@ -89,16 +89,24 @@ def test_python_saves_features_that_score_as_they_must(block, tiny_sysu, tmp_pat
 @pytest.mark.parametrize("block", DEPLOYED, ids=name)
 def test_python_takes_a_network_into_use(block, finished_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for number, image in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+    for number, image in enumerate(("photos/a.jpg", "photos/b.jpg", "night.png")):
         write_image(tmp_path / image, color=(60 * number, 90, 200))
+    for image in ("a.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / image)
     Path("runs/sysu").mkdir(parents=True)
     Path("runs/sysu/seed0").symlink_to(finished_run)
+    run = ["--run", "runs/sysu/seed0"]
     if 'Extractor("network.onnx")' in block.text:
         pytest.importorskip("onnxscript")
-        words = ["--run", "runs/sysu/seed0", "--format", "onnx", "--modality", "visible"]
-        assert export.main([*words, "--out", "network.onnx"]) == 0
+        assert export.main([*run, "--format", "onnx", "--out", "network.onnx"]) == 0
+    if "Gallery(" in block.text:
+        words = ["--images", "photos", "--modality", "visible", "--gallery", "people"]
+        assert search.main(["build", *run, *words]) == 0
     made: dict = {}
     exec(compile(block.text, name(block), "exec"), made)
+    if "found" in made:
+        assert set(made["found"].rows[0]) == {0, 1}
+        return
     rows = made["features"] if "features" in made else made["gallery"]
     assert rows.shape == (2, made["extractor"].dim)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
@@ -135,5 +143,5 @@ def test_csv_is_a_data_set_of_ones_own(tmp_path):
 
 def test_blocks_are_found():
     counts = {language: len(blocks(language)) for language in ("python", "yaml", "csv", "bash")}
-    assert counts["python"] == 4 and counts["yaml"] >= 5 and counts["csv"] == 1
+    assert counts["python"] == 5 and counts["yaml"] >= 5 and counts["csv"] == 1
     assert counts["bash"] > 40

@@ -49,9 +49,11 @@ REASONS = (
     (r"make_synthetic", "minutes of rendering"),
     (r"benchmarks/", "minutes of measuring, or a set that was rendered"),
     (
-        r"runs/(sweeps|a|regdb|demo)|a\.npz|tsne\.pdf|sysu/seed0 --worst",
+        r"runs/(sweeps|a|regdb|demo|roadscene)|a\.npz|tsne\.pdf|sysu/seed0 --worst",
         "other runs, or another figure of the same run",
     ),
+    (r"tools/export\.py", "tests/deploy/test_exporting.py"),
+    (r"tools/search\.py", "tests/cli/test_search.py; needs images of one's own"),
     (r"tools/cost\.py", "networks of full size; tests/cli/test_cost.py"),
     (r"^(pip|conda|apt-get)\b", "installs something"),
     (r"^(mkdocs|pytest|python -m build)", "what .ci/run and tests/test_release.py do"),
