@@ -5,7 +5,8 @@
 A synthetic set is worth training on only if these yardsticks stay far below a trained network:
 grey pixels and colour histograms near chance, gradient histograms (HOG) not far above it. Vehicles
 have few colours and shapes, which tell a model from others for free, but not its vehicles. Of
-rendered ones the sides are known, and matches are told apart by the turn between the two images.
+rendered ones the sides are known, and matches are told apart by the turn between the two images;
+``--features`` does the same with what the extract tool has saved of trained networks.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from vireid.data import regdb, sysu, vehicleid, veri
 from vireid.data.synthetic.layouts.vehicles import VIEWPOINT_LIST, read_viewpoints
 from vireid.data.synthetic.vehicles.render import VIEWPOINTS
 from vireid.engine.extract import labels_of
+from vireid.errors import DataError
 from vireid.evaluation.distance import cosine_distance
 from vireid.evaluation.evaluate import evaluate
+from vireid.evaluation.files import read_features
 from vireid.evaluation.gallery import read_permutations
 from vireid.evaluation.protocols import PROTOCOLS
 from vireid.structures import FeatureSet, ImageRecord, Role, Splits
@@ -136,30 +139,47 @@ def yardsticks(
     return found
 
 
-def by_turn(splits: Splits, size: tuple[int, int]) -> dict[str, list[tuple[float, float, int]]]:
-    """(rank-1, mAP, queries) by the turn between a query and its matches, in eighths, by feature.
+def records_by_turn(splits: Splits) -> list[ImageRecord]:
+    """The test images that :func:`by_turn` compares: VeRi's queries stand among them, too."""
+    return [record for record in splits.test if record.role is not Role.QUERY]
+
+
+def by_turn(splits: Splits, features: np.ndarray) -> list[tuple[float, float, int]]:
+    """(rank-1, mAP, queries) by the turn between a query and its matches, in eighths.
 
     Every query searches all images of other identities, and its own identity's in other cameras
     that see it from a side so many eighths of a turn away.
+
+    Args:
+        features: (N, D), a row for each of :func:`records_by_turn`.
     """
     sides = {path: VIEWPOINTS.index(side) for path, side in read_viewpoints(splits.root).items()}
-    records = [record for record in splits.test if record.role is not Role.QUERY]
-    images = [read_image(splits.root, record, size) for record in records]
+    records = records_by_turn(splits)
     side = np.array([sides[record.path] for record in records])
     pids, cameras = (np.array([getattr(r, key) for r in records]) for key in ("pid", "camid"))
     turn = np.abs(side[:, None] - side) % 8
     turn = np.minimum(turn, 8 - turn)
     same = pids[:, None] == pids
     matches = same & (cameras[:, None] != cameras)
-    found = {}
-    for name, describe in FEATURES.items():
-        features = feature_set(images, records, describe).features
-        order = np.argsort(cosine_distance(features, features), axis=1, kind="stable")
-        found[name] = [
-            _scores(*(np.take_along_axis(mask, order, axis=1) for mask in (hits, hits | ~same)))
-            for hits in (matches & (turn == eighths) for eighths in range(5))
-        ]
-    return found
+    order = np.argsort(cosine_distance(features, features), axis=1, kind="stable")
+    return [
+        _scores(*(np.take_along_axis(mask, order, axis=1) for mask in (hits, hits | ~same)))
+        for hits in (matches & (turn == eighths) for eighths in range(5))
+    ]
+
+
+def saved_features(path: Path, records: Sequence[ImageRecord]) -> np.ndarray:
+    """(N, D) rows of a ``features.npz``, one for each record.
+
+    Raises:
+        DataError: it holds none of an image.
+    """
+    saved = read_features(path)
+    rows = {name: row for row, name in enumerate(saved.paths)}
+    missing = [record.path for record in records if record.path not in rows]
+    if missing:
+        raise DataError(f"{path} has no features of {missing[0]}: extract those of this data set")
+    return saved.features[[rows[record.path] for record in records]]
 
 
 def _scores(hits: np.ndarray, kept: np.ndarray) -> tuple[float, float, int]:
@@ -172,6 +192,19 @@ def _scores(hits: np.ndarray, kept: np.ndarray) -> tuple[float, float, int]:
     return float(np.mean([hit[0] for hit in lists])), float(np.mean(precision)), len(lists)
 
 
+def _print_by_turn(splits: Splits, size: tuple[int, int], saved: Sequence[Path]) -> None:
+    records = records_by_turn(splits)
+    images = [read_image(splits.root, record, size) for record in records]
+    shown = {name: feature_set(images, records, f).features for name, f in FEATURES.items()}
+    shown |= {path.stem: saved_features(path, records) for path in saved}
+    for name, features in shown.items():
+        for eighths, (rank1, mean, queries) in enumerate(by_turn(splits, features)):
+            print(
+                f"{45 * eighths:3d}° apart       {name:17} rank-1 {rank1:.3f}  mAP {mean:.3f}  "
+                f"({queries} queries)"
+            )
+
+
 def main() -> None:
     """Prints one line per protocol and feature."""
     line = argparse.ArgumentParser(
@@ -179,6 +212,7 @@ def main() -> None:
     )
     line.add_argument("--layout", choices=sorted(READERS), required=True)
     line.add_argument("--root", type=Path, required=True, metavar="DIR")
+    line.add_argument("--features", type=Path, nargs="*", default=[], metavar="FILE")
     args = line.parse_args()
     splits, size = READERS[args.layout](args.root), SIZES.get(args.layout, SIZE)
     for protocol in PROTOCOLS_OF[args.layout]:
@@ -187,12 +221,7 @@ def main() -> None:
                 f"{protocol:16} {name:17} rank-1 {metrics['rank1']:.3f}  mAP {metrics['mAP']:.3f}"
             )
     if (args.root / VIEWPOINT_LIST).is_file():
-        for name, turns in by_turn(splits, size).items():
-            for eighths, (rank1, mean, queries) in enumerate(turns):
-                print(
-                    f"{45 * eighths:3d}° apart       {name:17} rank-1 {rank1:.3f}  mAP {mean:.3f}  "
-                    f"({queries} queries)"
-                )
+        _print_by_turn(splits, size, args.features)
 
 
 if __name__ == "__main__":

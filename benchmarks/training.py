@@ -5,29 +5,52 @@
 Runs optimiser steps of the first epoch exactly as a training would, but saves nothing, and prints
 images per second, the share of time that was spent waiting for data, peak memory, and the projected
 hours of all epochs. The first steps, in which kernels are chosen, are left out; so are validations.
+
+    python benchmarks/training.py --cfg configs/sysu.yaml --compare --steps 20 [KEY VALUE ...]
+
+compares ways to compute one step instead: the configuration in float32 and eager (the yardstick),
+in its own PRECISION where that is another, compiled, and a plain loop around torchreid's whole
+OSNet with cross-entropy alone. All take turns in every round on one batch of the configuration's
+sampler; loading is left out. "Faster" is the median over the rounds of the yardstick's time over
+the row's.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.optim import Adam
+from yacs.config import CfgNode
 
+from vireid.analysis.latency import measure_latency, median_ratio
+from vireid.analysis.machine import describe, machine
 from vireid.cli.common import read_config, tool
+from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.dataset import batches, end_processes
 from vireid.data.layout import fingerprint
+from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
-from vireid.engine.device import resolve_device, use_threads
+from vireid.engine.device import resolve_device, resolve_precision, use_threads
 from vireid.engine.distributed import World
 from vireid.engine.run import seed_everything
-from vireid.engine.teacher import load_teacher
+from vireid.engine.teacher import Teacher, load_teacher
 from vireid.engine.train import Trainer, peak_mib
 from vireid.errors import UsageError
+from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
 from vireid.models.build import build_model
+from vireid.structures import Batch, Splits
+
+YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
 
 
 def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float, int]:
@@ -47,6 +70,73 @@ def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float
     return time.perf_counter() - started, waited, images
 
 
+def step_ways(
+    cfg: CfgNode, splits: Splits, teacher: Teacher | None, device: torch.device
+) -> dict[str, Callable[[], object]]:
+    """Ways to take one optimiser step on the same batch, the yardstick first."""
+    eager = ["PRECISION", "fp32", "COMPILE", "false"]
+    own = resolve_precision(cfg.PRECISION, device).name
+    options = {YARDSTICK: eager}
+    if own != "fp32":
+        options[f"{own}, eager"] = ["COMPILE", "false"]
+    options[f"{own}, compiled"] = ["COMPILE", "true"]
+    trainers = {}
+    for name, changes in options.items():
+        seed_everything(cfg.SEED)
+        changed = apply_overrides(cfg, [*changes, "DATA.WORKERS", "0", "DATA.CACHE", ""])
+        model, _ = build_model(changed, len(splits.train_pids))
+        trainers[name] = build_trainer(
+            changed, model, splits, device=device, world=World(), teacher=copy.deepcopy(teacher)
+        )
+        trainers[name].network.train()
+    batch = next(batches(trainers[YARDSTICK].loader))
+    ways = {name: partial(trainer.step, batch) for name, trainer in trainers.items()}
+    return {**ways, PLAIN: partial(plain_step, *plain_osnet(cfg, splits, device), batch, cfg)}
+
+
+def plain_osnet(cfg: CfgNode, splits: Splits, device: torch.device) -> tuple[nn.Module, Adam]:
+    """torchreid's whole network with a classifier, and the optimiser that its examples name."""
+    torch.manual_seed(cfg.SEED)
+    variant = cfg.MODEL.BACKBONE if cfg.MODEL.BACKBONE in VARIANTS else VARIANTS[0]
+    network = torchreid_osnet(variant, len(splits.train_pids)).to(device).train()
+    return network, Adam(network.parameters(), lr=cfg.SOLVER.BASE_LR, weight_decay=5e-4)
+
+
+def plain_step(network: nn.Module, optimizer: Adam, batch: Batch, cfg: CfgNode) -> float:
+    """As anyone would write it: float32, cross-entropy, the loss read at every step."""
+    there = batch.to(next(network.parameters()).device)
+    images = normalize(there.images, cfg.INPUT.MEAN, cfg.INPUT.STD)
+    optimizer.zero_grad()
+    loss = F.cross_entropy(network(images), there.labels)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def compare(ways: Mapping[str, Callable[[], object]], **options: Any) -> str:
+    """Markdown.
+
+    Args:
+        options: of :func:`measure_latency`.
+    """
+    times = measure_latency(
+        {name: partial(_training, way) for name, way in ways.items()}, **options
+    )
+    lines = ["| step | images/s | ms per step | IQR | faster |", "|---|---|---|---|---|"]
+    for name, time_ in times.items():
+        ratio = median_ratio(times[YARDSTICK], time_)
+        lines.append(
+            f"| {name} | {1000 / time_.median_ms:.1f} | {time_.batch * time_.median_ms:.1f} | "
+            f"{time_.batch * time_.iqr_ms:.1f} | {ratio:.2f} × |"
+        )
+    return "\n".join(lines)
+
+
+def _training(step: Callable[[], object]) -> None:
+    with torch.inference_mode(False), torch.enable_grad():  # what times it, turns them off
+        step()
+
+
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one line per figure."""
@@ -57,6 +147,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_data(cfg)
     splits = build_splits(cfg)
     teacher = load_teacher(cfg, splits, fingerprint(splits))
+    if args.compare:
+        ways = step_ways(cfg, splits, teacher, device)
+        size = 2 * cfg.SAMPLER.IDENTITIES * cfg.SAMPLER.IMAGES
+        print(f"{describe(machine(device))}\n{args.cfg}: {' × '.join(map(str, cfg.INPUT.SIZE))}")
+        print(compare(ways, batch=size, runs=args.steps, warmup=args.warmup, device=device))
+        return
     seed_everything(cfg.SEED)
     model, origin = build_model(cfg, len(splits.train_pids))
     world = World()
@@ -91,6 +187,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     line.add_argument("--cfg", type=Path, required=True, metavar="FILE")
     line.add_argument("--steps", type=int, default=40)
     line.add_argument("--warmup", type=int, default=5, help="steps before the clock starts")
+    line.add_argument(
+        "--compare", action="store_true", help="ways to compute a step; --steps are rounds"
+    )
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     return line.parse_intermixed_args(arguments)
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "engine": {"config", "data", "models", "losses", "evaluation"},
     "analysis": {"config", "engine", "data", "models", "losses", "evaluation"},
     "__main__": {"cli"},
-    "deploy": {"models"},
+    "deploy": {"config", "engine", "data", "models", "evaluation"},
     "cli": {"config", "analysis", "deploy", "engine", "data", "models", "evaluation"},
 }
 

@@ -1,3 +1,3 @@
 """Visible–infrared person re-identification with a lightweight two-stream OSNet."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

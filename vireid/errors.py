@@ -59,6 +59,12 @@ class ProcessError(VireidError):
     exit_code = 1
 
 
+class AccuracyError(VireidError):
+    """A quantised network loses more than it may."""
+
+    exit_code = 5
+
+
 class SweepError(VireidError):
     """Some runs of a sweep failed; the others are finished."""
 

@@ -183,10 +183,10 @@ class LossReport:
     total: Tensor
     terms: Mapping[str, Tensor]
 
-    def as_floats(self) -> dict[str, float]:
+    def named(self) -> dict[str, Tensor]:
         """``loss`` first, then ``loss_<term>``, detached."""
         named = {"loss": self.total} | {f"loss_{name}": term for name, term in self.terms.items()}
-        return {name: float(value.detach()) for name, value in named.items()}
+        return {name: value.detach() for name, value in named.items()}
 
 
 @dataclass(frozen=True, slots=True)

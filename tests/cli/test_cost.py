@@ -206,6 +206,25 @@ def test_the_picture_shows_the_points_where_they_belong(scored, tmp_path, monkey
     assert texts == ["a: deep, global+parts", "b: deep, global"]
 
 
+def test_bars_are_the_medians_of_each_batch(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    figures = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: figures.append(f) or save(f, *a, **k))
+    file, picture = tmp_path / "cost.json", tmp_path / "bars.png"
+    command = ["--cfg", "configs/demo.yaml", "--exits", "shallow1", "deep", *QUICK]
+    assert cost.main([*command, "--bars", str(picture), "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["networks"]
+    for place, axes in enumerate(figures[0].axes):
+        (bars,) = [c for c in axes.containers if hasattr(c, "patches")]
+        expected = [row["latency"][place]["median_ms"] for row in rows]
+        assert [bar.get_width() for bar in bars.patches] == pytest.approx(expected)
+        assert axes.get_xlabel() == f"ms per image, batch {place + 1}"
+    names = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
+    assert names == ["demo, shallow1", "demo, deep"]
+
+
 def test_each_exits_own_scores_are_drawn(finished_run, tmp_path, monkeypatch, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     command = ["--run", str(run), *NO_TIMING, "--exits", "shallow1", "deep"]
@@ -260,6 +279,8 @@ CFG = ("--cfg", "configs/sysu.yaml")
         ((*CFG, "--identities", "0"), 2, "--identities"),
         ((*CFG, "--backbones", "osnet_x9"), 2, "osnet_x9"),
         ((*CFG, "--scatter", "cost.png"), 2, "--scatter needs scores"),
+        ((*CFG, "--bars", "cost.png"), 2, "--bars needs --rounds"),
+        ((*CFG, "--bars", "cost.gif"), 2, "ends in .png, .pdf, .svg"),
         ((*CFG, "--json", "cost.txt"), 2, "name a .json file"),
         ((*CFG, "--json", "no/such/cost.json"), 2, "cannot write"),
         ((*CFG, "MODEL.SHARE_DEPTH", "3"), 2, "MODEL.SHARED_DEPTH"),
@@ -298,7 +319,7 @@ def test_mistakes_about_runs_are_one_message(finished_run, capsys, words, code, 
 
 
 def test_missing_runtimes_are_named_before_anything_is_built(monkeypatch, capsys):
-    monkeypatch.setattr("vireid.deploy.export.find_spec", lambda name: None)
+    monkeypatch.setattr("vireid.deploy.packages.find_spec", lambda name: None)
     with pytest.raises(UsageError):
         require_packages("onnx")
     assert cost.main([*CFG, "--backends", "torch", "openvino", *QUICK]) == 2

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from benchmarks.honesty import (
     FEATURES,
@@ -6,12 +9,16 @@ from benchmarks.honesty import (
     colour_histogram,
     grey_pixels,
     hog,
+    saved_features,
     yardsticks,
 )
 from vireid.data import regdb, sysu, veri
 from vireid.data.synthetic.layouts import write_regdb, write_veri
 from vireid.data.synthetic.layouts.vehicles import read_viewpoints
 from vireid.data.synthetic.vehicles.render import VIEWPOINTS
+from vireid.engine.extract import labels_of
+from vireid.errors import DataError
+from vireid.evaluation.files import write_features
 from vireid.structures import Role
 
 
@@ -49,11 +56,25 @@ def test_matches_are_told_apart_by_the_turn_between_them(tmp_path):
         }
         for turn in turns:
             queries[turn] += 1
-    found = by_turn(splits, (64, 64))
-    assert set(found) == set(FEATURES)
-    for turns in found.values():
-        assert [number for _, _, number in turns] == list(queries.values())
-        assert all(0 <= rank1 <= 1 and 0 < mean <= 1 for rank1, mean, _ in turns)
+    turns = by_turn(splits, np.random.default_rng(0).standard_normal((len(images), 8)))
+    assert [number for _, _, number in turns] == list(queries.values())
+    assert all(0 <= rank1 <= 1 and 0 < mean <= 1 for rank1, mean, _ in turns)
+    # Features that know the vehicle find every match at once, whatever the turn.
+    knowing = by_turn(splits, np.eye(1000)[[record.pid for record in images]])
+    assert all(turn[:2] == (1.0, 1.0) for turn in knowing if turn[2])
+
+
+def test_saved_features_are_joined_by_path(tmp_path):
+    write_veri(tmp_path, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 32), seed=0)
+    records = veri.load(tmp_path).test
+    labels = labels_of(records)
+    values = np.arange(len(records), dtype=np.float32)[:, None]
+    backwards = replace(labels, features=values).subset(np.arange(len(records))[::-1])
+    write_features(tmp_path / "f.npz", backwards)
+    np.testing.assert_array_equal(saved_features(tmp_path / "f.npz", records), values)
+    write_features(tmp_path / "f.npz", backwards.subset(np.arange(1)))
+    with pytest.raises(DataError, match="has no features of"):
+        saved_features(tmp_path / "f.npz", records)
 
 
 def test_scores_of_rendered_sets(tmp_path, tiny_sysu):

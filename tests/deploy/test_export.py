@@ -1,6 +1,7 @@
 """Exported networks compute what the trained one does, for either modality and any batch."""
 
 import importlib.util
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from vireid.config.defaults import default_config
 from vireid.deploy.export import OneStream, write_onnx
+from vireid.deploy.files import is_shared
 from vireid.deploy.runtimes import RUNTIMES
 from vireid.errors import UsageError
 from vireid.models.build import build_model
@@ -30,8 +32,8 @@ def deployed(exit_name: str = "deep", **options: object) -> RetrievalModel:
     return retrieval_model(network, exit_name=exit_name).eval()
 
 
-def images(count: int = 3) -> torch.Tensor:
-    return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+def images(count: int = 3, size: Sequence[int] = SIZE) -> torch.Tensor:
+    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("statistics", ["joint", "dual"])
@@ -59,7 +61,7 @@ def test_the_network_itself_stays_as_it_was():
 
 
 def test_missing_packages_are_named_with_what_installs_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("vireid.deploy.export.find_spec", lambda name: None)
+    monkeypatch.setattr("vireid.deploy.packages.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"onnx, onnxscript .*pip install 'vireid\[deploy\]'"):
         write_onnx(nn.Identity(), tmp_path / "x.onnx", size=SIZE)
     for name, load in RUNTIMES.items():
@@ -89,4 +91,42 @@ def test_files_compute_torchs_features_for_any_number_of_images(exit_name, optio
             with torch.inference_mode():
                 expected = network(images(count), torch.ones(count, dtype=torch.bool))
             features = torch.from_numpy(run(images(count).numpy()).copy())
+            torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-5)
+
+
+# One stream, square images, a global feature alone, as configs/vrkd has them
+VEHICLES = {
+    "INPUT.SIZE": [64, 64],
+    "MODEL.SHARED_DEPTH": 5,
+    "MODEL.SDM.ENABLED": False,
+    "MODEL.MGIM.ENABLED": False,
+    "MODEL.POOL": "avg",
+}
+
+
+@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra 'deploy': onnx, onnxscript")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16"},
+        pytest.param(
+            {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16", "MODEL.DIRECTIONAL.ENABLED": True},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"MODEL.BACKBONE": "mobilenet_v2"}, marks=pytest.mark.slow),
+        pytest.param({"MODEL.BACKBONE": "resnet18"}, marks=pytest.mark.slow),
+    ],
+    ids=["sdc_cnn", "directional", "mobilenet_v2", "resnet18"],
+)
+def test_vehicle_networks_compute_torchs_features(options, tmp_path):
+    network, path = deployed(**VEHICLES, **options), tmp_path / "network.onnx"
+    assert is_shared(network)
+    write_onnx(OneStream(network, infrared=False), path, size=VEHICLES["INPUT.SIZE"])
+    for name in (name for name in RUNTIMES if importlib.util.find_spec(name)):
+        run = RUNTIMES[name](path, 1)
+        for count in (1, 3):
+            shown = images(count, VEHICLES["INPUT.SIZE"])
+            with torch.inference_mode():
+                expected = network(shown, torch.zeros(count, dtype=torch.bool))
+            features = torch.from_numpy(run(shown.numpy()).copy())
             torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-5)

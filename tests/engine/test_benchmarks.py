@@ -1,13 +1,17 @@
 """The benchmarks' own mistakes and figures; what they call is tested elsewhere."""
 
 import pytest
+import torch
 from PIL import Image
+from torch.optim import Adam
 
 from benchmarks import exits, scale, training
 from vireid.analysis.latency import Latency
+from vireid.config.defaults import default_config
 from vireid.data import csv_set
 from vireid.engine.train import Trainer
-from vireid.structures import Modality
+from vireid.models.backbones.osnet import torchreid_osnet
+from vireid.structures import Batch, Modality
 
 
 @pytest.fixture
@@ -85,3 +89,27 @@ def test_of_many_identities_a_thousand_ask(tmp_path):
     scale.write_set(tmp_path, 4004)
     lines = (tmp_path / "dataset.csv").read_text().splitlines()[1:]
     assert sum("infrared,test" in line for line in lines) == 668  # every third of 2,002
+
+
+def test_ways_to_take_a_step_are_compared_on_one_batch(benchmark, monkeypatch, capsys):
+    compiled = []
+    monkeypatch.setattr("vireid.engine.build.compile_stages", lambda s, device: compiled.append(s))
+    options = ("--compare", "--steps", "3", "--warmup", "0", "PRECISION", "bf16")
+    assert training.main(benchmark(*options)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("processor: ") and "torch: " in lines[0]
+    names = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")]
+    assert names == ["step", "fp32, eager", "bf16, eager", "bf16, compiled", training.PLAIN]
+    (own,) = (line for line in lines if line.startswith("| fp32, eager"))
+    assert own.endswith("| 1.00 × |") and len(compiled) == 1
+
+
+def test_the_plain_loop_learns_a_batch():
+    network = torchreid_osnet("osnet_x0_25", 2)
+    optimizer = Adam(network.parameters(), lr=1e-3)
+    cfg = default_config()
+    images = torch.randint(0, 256, (4, 3, 64, 32), dtype=torch.uint8)
+    labels = torch.tensor([0, 1, 0, 1])
+    batch = Batch(images, labels, labels.bool(), torch.arange(4))
+    losses = [training.plain_step(network.train(), optimizer, batch, cfg) for _ in range(8)]
+    assert losses[-1] < losses[0] / 2

@@ -8,8 +8,7 @@ import pytest
 
 from vireid.cli import evaluate, extract
 from vireid.config import load_config
-from vireid.engine.features import mixed
-from vireid.engine.score import warn_of_untrained
+from vireid.engine.features import mixed, warn_of_untrained
 from vireid.evaluation.evaluate import evaluate as scores_of
 from vireid.evaluation.files import read_features
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
@@ -114,7 +113,7 @@ SILENT = {
 )
 def test_scores_of_what_no_loss_trains_come_with_a_warning(off, options, warned, monkeypatch):
     found = []
-    monkeypatch.setattr("vireid.engine.score.log.warning", lambda text, name: found.append(name))
+    monkeypatch.setattr("vireid.engine.features.log.warning", lambda text, name: found.append(name))
     zeros = [word for name in off for key in SILENT[name] for word in (key, "0")]
     warn_of_untrained(load_config(None, [*zeros, *options.split()], environment={}))
     assert found == warned

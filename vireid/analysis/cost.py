@@ -66,18 +66,6 @@ class Cost:
         return BYTES * self.numbers
 
 
-class Mirrored(nn.Module):
-    """Mean of the features of images and of their mirror images, as ``TEST.FLIP`` has it."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, *flags: Tensor) -> Tensor:
-        """What the network takes → (B, D)."""
-        return (self.network(images, *flags) + self.network(images.flip(3), *flags)) / 2
-
-
 def count(subject: Subject, device: torch.device) -> Cost:
     """Everything but times; both streams cost the same."""
     batch = example_batch(subject.size, device=str(device))

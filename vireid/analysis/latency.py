@@ -34,10 +34,16 @@ class Latency:
         return float(np.median(self.times_ms))
 
     @property
+    def quartiles_ms(self) -> tuple[float, float]:
+        """First and third quartile of the milliseconds per image."""
+        low, high = np.percentile(self.times_ms, [25, 75])
+        return float(low), float(high)
+
+    @property
     def iqr_ms(self) -> float:
         """Third quartile minus first quartile of the milliseconds per image."""
-        low, high = np.percentile(self.times_ms, [25, 75])
-        return float(high - low)
+        low, high = self.quartiles_ms
+        return high - low
 
     def __str__(self) -> str:
         return (

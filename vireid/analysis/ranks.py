@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WORST = ("ap", "first")
+Mark = tuple[str, str, str]
 # Colour, dashes and sign of a frame: the last two tell the first in grey print.
 RIGHT = (COLORS[0], "-", "✓")
 WRONG = (COLORS[1], "--", "✗")
@@ -116,30 +118,65 @@ def draw_lists(
     if not 1 <= top <= len(search.gallery):
         raise UsageError(f"--top {top}: this gallery holds {len(search.gallery)} images")
     images = search.features
-    rows = [[found.query, *found.gallery[:top].tolist()] for found in lists]
-    pictures = {row: _picture(root / str(images.paths[row])) for line in rows for row in line}
+    rows = []
+    for found in lists:
+        chosen = [found.query, *found.gallery[:top].tolist()]
+        cells = [
+            Cell(root / str(images.paths[row]), _words(found, images, k), _mark(found, images, k))
+            for k, row in enumerate(chosen)
+        ]
+        rows.append(Row(describe(found, search), cells))
+    draw_rows(rows, path, title=title, meanings=MEANINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An image, two lines of words below it, and the frame around it."""
+
+    path: Path
+    words: tuple[str, str]
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A query, which is the first cell, and what it found."""
+
+    heading: str
+    cells: Sequence[Cell]
+
+
+def draw_rows(rows: Sequence[Row], path: Path, *, title: str, meanings: Mapping[str, Mark]) -> None:
+    """Rows of images, all in cells of one size.
+
+    Args:
+        meanings: what the frames tell, for the legend.
+    Raises:
+        DataError: an image is missing or cannot be read.
+        UsageError: the picture would be too large.
+    """
+    pictures = {cell.path: _picture(cell.path) for row in rows for cell in row.cells}
     slope = max(picture.height / picture.width for picture in pictures.values())
-    width = max(DOUBLE, (CELL + GAP) * (top + 1) + 3 * GAP)
-    cell = (width - 3 * GAP) / (top + 1) - GAP
+    columns = max(len(row.cells) for row in rows)
+    width = max(DOUBLE, (CELL + GAP) * columns + 3 * GAP)
+    cell = (width - 3 * GAP) / columns - GAP
     step = min(slope, 3.0) * cell + 4 * LINE + 2 * GAP
-    height = 2.2 * LINE + step * len(lists) + GAP
+    height = 2.2 * LINE + step * len(rows) + GAP
     if max(height, width) > TALLEST:
-        raise UsageError(f"{len(lists)} queries of {top} images are too many for one picture")
+        raise UsageError(f"{len(rows)} queries of {columns - 1} images are too many for a picture")
     with drawn(path, width, height, layout="none") as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set(xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
-        _draw_legend(axes, width, title)
-        for k, (found, line) in enumerate(zip(lists, rows, strict=True)):
+        _draw_legend(axes, width, title, meanings)
+        for k, row in enumerate(rows):
             upper = 2.2 * LINE + k * step
-            style: dict[str, Any] = {"fontsize": 7, "va": "top"}
-            axes.text(GAP, upper, describe(found, search), **style)
+            axes.text(GAP, upper, row.heading, fontsize=7, va="top")
             box = (cell, step - 4 * LINE - 2 * GAP)
-            for column, row in enumerate(line):
+            for column, one in enumerate(row.cells):
                 left = GAP + column * (cell + GAP) + (GAP if column else 0)
-                _draw_image(axes, pictures[row], (left, upper + 1.4 * LINE), box)
-                mark = _mark(found, images, column)
-                _draw_mark(axes, mark, _words(found, images, column), (left, upper), box)
+                _draw_image(axes, pictures[one.path], (left, upper + 1.4 * LINE), box)
+                _draw_mark(axes, one.mark, one.words, (left, upper), box)
 
 
 def _picture(path: Path) -> Image.Image:
@@ -150,7 +187,7 @@ def _picture(path: Path) -> Image.Image:
     return picture
 
 
-def _mark(found: RankedList, images: FeatureSet, column: int) -> tuple[str, str, str] | None:
+def _mark(found: RankedList, images: FeatureSet, column: int) -> Mark | None:
     """Of the query, in column 0, there is none."""
     if column == 0:
         return None
@@ -187,7 +224,7 @@ def _draw_image(
 
 def _draw_mark(
     axes: Axes,
-    mark: tuple[str, str, str] | None,
+    mark: Mark | None,
     words: tuple[str, str],
     corner: tuple[float, float],
     box: tuple[float, float],
@@ -214,11 +251,11 @@ def _draw_frame(
     axes.add_patch(Rectangle(corner, *box, linewidth=1.8, **style))
 
 
-def _draw_legend(axes: Axes, width: float, title: str) -> None:
+def _draw_legend(axes: Axes, width: float, title: str, meanings: Mapping[str, Mark]) -> None:
     """The heading, and what the frames mean, from right to left."""
     axes.text(GAP, GAP, title, fontsize=7, va="top", weight="bold")
     right = width - GAP
-    for meaning, (color, dashes, sign) in reversed(MEANINGS.items()):
+    for meaning, (color, dashes, sign) in reversed(meanings.items()):
         text = axes.text(right, GAP, f"{sign} {meaning}", fontsize=6.5, va="top", ha="right")
         right -= text.get_window_extent().width / axes.figure.dpi + 0.22  # data are inches
         _draw_frame(axes, (right, GAP), (0.16, 0.09), color, dashes)

@@ -10,16 +10,14 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 
-from yacs.config import CfgNode
-
-from vireid.config import load_config
+from vireid.engine.options import choices as choices
+from vireid.engine.options import read_config as read_config
 from vireid.errors import UsageError, VireidError
-from vireid.evaluation.protocols import GROUPS, PROTOCOLS
 
 # What the machine refuses wherever a tool asks for it, and the remedy.
 SYSTEMS_FAULTS = {
@@ -36,6 +34,7 @@ SYSTEMS_FAULTS = {
     "DATA.WORKERS",
 }
 OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
+SHIPPED_HELP = "where there is no configs/… in this folder, that of the installed project is used"
 
 
 def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
@@ -59,6 +58,9 @@ def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
             except KeyboardInterrupt:
                 print("\nstopped", file=sys.stderr)
                 return 128 + signal.SIGINT
+            except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 128 + 13  # SIGPIPE, which Windows has not
         return 0
 
     return main
@@ -137,31 +139,3 @@ def is_key(word: str) -> bool:
 def device_override(device: str | None) -> list[str]:
     """``--device X`` as the option that it is short for."""
     return ["DEVICE", device] if device else []
-
-
-def choices() -> dict[str, Collection[str]]:
-    """Names whose tables live outside the config package, by option."""
-    from vireid.data.build import DATASETS  # these two import torch, which not every tool needs
-    from vireid.models.build import BACKBONES
-
-    return {
-        "DATA.DATASET": tuple(DATASETS),
-        "MODEL.BACKBONE": tuple(BACKBONES),
-        "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
-    }
-
-
-def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
-    """A checked configuration; a synthetic set without a folder of its own gets one.
-
-    Raises:
-        UsageError: one message with all the problems.
-    """
-    from vireid.data.build import synthetic_root
-
-    cfg = load_config(path, overrides, choices=choices())
-    if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:
-        cfg.defrost()
-        cfg.DATA.ROOT = str(synthetic_root(cfg))
-        cfg.freeze()
-    return cfg

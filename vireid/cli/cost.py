@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from vireid.analysis.complexity import COUNTER
 from vireid.analysis.cost import (
     Cost,
-    Mirrored,
     Runtimes,
     as_json,
     count,
@@ -27,16 +26,19 @@ from vireid.analysis.cost import (
     times_table,
     torch_call,
 )
+from vireid.analysis.cost_bars import draw_bars
 from vireid.analysis.cost_plot import AXES, draw_scatter
 from vireid.analysis.cost_scores import Point, points, scored_protocols
 from vireid.analysis.style import require_figure
-from vireid.cli.common import add_options, device_override, is_key, parser, tool
+from vireid.cli.common import SHIPPED_HELP, add_options, device_override, is_key, parser, tool
 from vireid.cli.cost_subjects import Measured, of_configs, of_runs
-from vireid.deploy.export import OneStream, require_packages, write_onnx
+from vireid.deploy.export import OneStream, write_onnx
+from vireid.deploy.packages import require_packages
 from vireid.deploy.runtimes import RUNTIMES
 from vireid.engine.device import resolve_device, use_threads
 from vireid.errors import CheckpointError, UsageError
 from vireid.evaluation.output import replace_file, require_target
+from vireid.models.retrieval import Mirrored
 
 BACKENDS = ("torch", *RUNTIMES)
 LISTS = ("cfg", "run", "exits", "backbones", "batch", "backends")  # arguments of several words
@@ -67,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.scatter:
         draw_scatter(scores, args.scatter, protocol=protocol, over=args.over)
         print(f"\nwrote {args.scatter}")
+    if args.bars:
+        draw_bars(costs, args.bars)
+        print(f"\nwrote {args.bars}")
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
@@ -76,7 +81,12 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         "         python tools/cost.py --run runs/sysu/seed* --exits all --scatter cost.pdf",
     )
     source = line.add_mutually_exclusive_group(required=True)
-    source.add_argument("--cfg", nargs="+", metavar="FILE", help="config files; random weights")
+    source.add_argument(
+        "--cfg",
+        nargs="+",
+        metavar="FILE",
+        help=f"config files, random weights; {SHIPPED_HELP}",
+    )
     source.add_argument(
         "--run",
         nargs="+",
@@ -123,6 +133,7 @@ def _add_measures(line: argparse.ArgumentParser) -> None:
     )
     line.add_argument("--rounds", type=int, default=100, help="timed (100); 0: no timing")
     line.add_argument("--warmup", type=int, default=20, help="rounds before those (20)")
+    line.add_argument("--bars", type=Path, metavar="FILE", help="draw the times: PNG, PDF or SVG")
     line.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
 
 
@@ -155,10 +166,11 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--backbones and --identities go with --cfg: a run has its own")
     if args.scatter and not args.run:
         raise UsageError("--scatter needs scores: give runs with --run instead of --cfg")
-    if args.scatter:
-        require_figure(args.scatter)
-    if args.scatter and args.over == "latency" and not args.rounds:
-        raise UsageError("--over latency needs --rounds of at least 1")
+    for figure in filter(None, (args.scatter, args.bars)):
+        require_figure(figure)
+    if not args.rounds and (args.bars or (args.scatter and args.over == "latency")):
+        name = "--bars" if args.bars else "--over latency"
+        raise UsageError(f"{name} needs --rounds of at least 1")
     if args.json and args.json.suffix != ".json":
         raise UsageError(f"--json {args.json}: name a .json file")
     if args.json:

@@ -11,7 +11,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from vireid.analysis.complexity import unique_parameters
-from vireid.analysis.cost import Mirrored, Subject
+from vireid.analysis.cost import Subject
 from vireid.analysis.cost_scores import group
 from vireid.cli.common import read_config
 from vireid.cli.sources import finished_runs, run_config
@@ -20,7 +20,7 @@ from vireid.engine.features import gallery_exit
 from vireid.engine.score import read_trained, trained_model
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
-from vireid.models.retrieval import retrieval_model
+from vireid.models.retrieval import Mirrored, retrieval_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,8 @@ def _score_features(args: argparse.Namespace, names: list[str], overrides: list[
 
 
 def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
-    from vireid.engine.score import score_run  # torch, which scoring features does without
+    from vireid.deploy.substitute import runtime_of  # torch, which scoring features does without
+    from vireid.engine.score import score_run
 
     for given, option in ((args.permutations, "--permutations"), (args.test_ids, "--test-ids")):
         if given:
@@ -133,4 +134,5 @@ def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str])
     }
     overrides = overrides + device_override(args.device)
     overrides += [word for key, value in chosen.items() if value for word in (key, value)]
-    score_run(run_config(args.run, overrides), run=args.run, out=args.out)
+    cfg = run_config(args.run, overrides)
+    score_run(cfg, run=args.run, out=args.out, runtime=runtime_of(cfg))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vireid.cli.common import add_options, device_override, parser, tool
 from vireid.cli.sources import run_config
+from vireid.deploy.substitute import runtime_of
 from vireid.engine.save_features import save_features
 from vireid.structures import SPLITS
 
@@ -22,4 +23,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_options(line)
     args = line.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
     cfg = run_config(args.run, args.overrides + device_override(args.device))
-    save_features(cfg, run=args.run, split=args.split, out=args.out)
+    save_features(cfg, run=args.run, split=args.split, out=args.out, runtime=runtime_of(cfg))

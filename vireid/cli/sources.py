@@ -7,16 +7,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vireid.analysis.table import find_runs
-from vireid.cli.common import read_config
-from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.engine.options import require_run as require_run
+from vireid.engine.options import run_config as run_config
+from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import read_features
 from vireid.structures import FeatureSet
-
-if TYPE_CHECKING:
-    from yacs.config import CfgNode
 
 
 def is_run(path: Path) -> bool:
@@ -41,24 +38,6 @@ def finished_runs(folders: Sequence[Path]) -> list[Path]:
     if unfinished:
         print(f"left out, without results yet: {', '.join(map(str, unfinished))}", file=sys.stderr)
     return runs
-
-
-def require_run(run: Path) -> None:
-    """Raises :class:`CheckpointError` unless the folder holds a run."""
-    if not run.is_dir():
-        raise CheckpointError(f"there is no run folder {run}: train one, or name another")
-    if not (run / "config.yaml").is_file():
-        raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
-
-
-def run_config(run: Path, overrides: Sequence[str] = ()) -> CfgNode:
-    """A run's configuration, with what the user changed.
-
-    Raises:
-        CheckpointError: the folder holds no run.
-    """
-    require_run(run)
-    return read_config(run / "config.yaml", overrides)
 
 
 def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") -> FeatureSet:

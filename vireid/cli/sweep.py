@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vireid.cli.common import device_override, parser, read_config, tool
+from vireid.cli.common import SHIPPED_HELP, device_override, parser, read_config, tool
 from vireid.cli.sweep_progress import Progress, reason
 from vireid.cli.sweep_results import write_results
 from vireid.config.slurm import slurm_option
@@ -85,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     line = parser(__doc__, "python tools/sweep.py --cfg configs/sweeps/shared_depth.yaml --dry-run")
-    line.add_argument("--cfg", type=Path, required=True, metavar="FILE", help="sweep file")
+    line.add_argument(
+        "--cfg", type=Path, required=True, metavar="FILE", help=f"sweep file; {SHIPPED_HELP}"
+    )
     line.add_argument(
         "--dry-run", action="store_true", help="print the runs and the time they take, no more"
     )

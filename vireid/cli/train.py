@@ -11,7 +11,15 @@ from yacs.config import CfgNode
 
 from vireid.analysis.curves import draw_run
 from vireid.analysis.table import as_markdown, table_rows
-from vireid.cli.common import add_options, device_override, is_key, parser, read_config, tool
+from vireid.cli.common import (
+    SHIPPED_HELP,
+    add_options,
+    device_override,
+    is_key,
+    parser,
+    read_config,
+    tool,
+)
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
 from vireid.engine.experiment import train_and_score
@@ -27,7 +35,9 @@ TRIALS = 10
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/train.py --help``."""
     line = parser(__doc__, "python tools/train.py --cfg configs/demo.yaml SOLVER.EPOCHS 5 SEED 1")
-    line.add_argument("--cfg", type=Path, required=True, metavar="FILE", help="YAML config file")
+    line.add_argument(
+        "--cfg", type=Path, required=True, metavar="FILE", help=f"YAML config file; {SHIPPED_HELP}"
+    )
     line.add_argument(
         "--resume",
         nargs="?",

@@ -19,6 +19,7 @@ from vireid.config.coerce import coerce, parse_override
 from vireid.config.defaults import default_config
 from vireid.config.reading import parse_yaml, read_yaml
 from vireid.config.rules import path_problem
+from vireid.config.shipped import exists, find_config
 from vireid.config.validate import find_problems
 from vireid.errors import ConfigError, UsageError
 
@@ -35,7 +36,7 @@ def load_config(
     """Resolves a configuration and freezes it.
 
     Args:
-        path: YAML file, or ``None`` for the defaults alone.
+        path: YAML file, or ``None`` for the defaults alone; see :func:`find_config`.
         overrides: ``[KEY, VALUE, KEY, VALUE, ...]`` from the command line.
         choices: allowed names of options whose tables live in other packages, by key.
         environment: where ``VIREID_DATA`` is looked up; the process's own by default.
@@ -44,7 +45,7 @@ def load_config(
     """
     environment = os.environ if environment is None else environment
     cfg, problems = default_config(), []
-    for file, values in _file_chain(Path(path)) if path else []:
+    for file, values in _file_chain(find_config(Path(path))) if path else []:
         problems += _merge_file(cfg, values, file)
     if environment.get("VIREID_DATA"):
         cfg.DATA.ROOT = environment["VIREID_DATA"]
@@ -143,7 +144,13 @@ def _file_chain(path: Path) -> list[tuple[Path, dict]]:
             raise UsageError(f"{path}: {BASE_KEY} must be a file name, got {base!r:.60}")
         if problem := path_problem(base):
             raise UsageError(f"{path}: {BASE_KEY} {problem}, got {base!r:.60}")
-        path = path.parent / Path(base).expanduser()
+        path = _base_file(path, Path(base).expanduser())
+
+
+def _base_file(path: Path, base: Path) -> Path:
+    """Relative to the file that names it, or else one that came with the project."""
+    beside, shipped = path.parent / base, find_config(base)
+    return beside if shipped == base or exists(beside) else shipped
 
 
 def _merge_file(cfg: CfgNode, values: Mapping[str, Any], file: Path) -> list[str]:

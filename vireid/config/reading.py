@@ -11,7 +11,7 @@ from vireid.errors import UsageError
 
 MOST_BYTES = 2**20  # of a file; the longest configuration has a hundredth of that
 MOST_VALUES = 100_000  # of a file, where what an alias (*name) stands for counts every time
-MOST_BITS = 256  # of a whole number; Python prints no more than some thousand digits
+MOST_BITS = 10_000  # of a whole number; Python prints some more digits than that
 
 
 class _CarefulLoader(yaml.SafeLoader):

@@ -37,6 +37,7 @@ CHOICES = {
     "SOLVER.SELECT": ("last", "best"),
     "TEACHER.POSTERIOR": ("joint_fc", "mean_branch_logits", "mean_branch_prob"),
     "TEST.METRIC": ("auto", "cosine", "euclidean"),
+    "TEST.BACKEND": ("torch", "onnxruntime", "openvino", "auto"),
     "TEST.EMBED": ("global", "parts", "global+parts"),
     "TEST.EXIT": EXITS,
     "TEST.GALLERY_EXIT": ("", *EXITS),

@@ -32,6 +32,7 @@ from vireid.config.grid import Axis, Cell, cells_of, name_problems
 from vireid.config.load import flatten, leaves, to_dict, unknown_key
 from vireid.config.reading import read_yaml
 from vireid.config.rules import path_problem
+from vireid.config.shipped import find_config
 from vireid.config.slurm import slurm_option
 from vireid.errors import ConfigError
 
@@ -71,11 +72,13 @@ class Sweep:
 def read_sweep(path: Path) -> Sweep:
     """Reads a sweep file; whether its configurations can be used shows when they are resolved.
 
+    Args:
+        path: of the file; see :func:`find_config`.
     Raises:
         UsageError: it cannot be read.
         ConfigError: one message with all its problems.
     """
-    reader = _Reader()
+    reader, path = _Reader(), find_config(path)
     values = read_yaml(path)
     reader.sections(values)
     base = reader.base(path, values.get("BASE"))
@@ -122,7 +125,8 @@ class _Reader:
             self.problems.append(f"BASE {problem}, got {value!r:.60}")
             return path
         given = Path(value).expanduser()
-        found = [file for file in (path.parent / given, given) if file.is_file()]
+        places = (path.parent / given, given, find_config(given))
+        found = [file for file in places if file.is_file()]
         if not found:
             self.problems.append(f"BASE: there is neither {path.parent / given} nor {given}")
             return path

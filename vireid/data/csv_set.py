@@ -18,7 +18,7 @@ TREE = """\
   ROOT/dataset.csv (or ROOT is a .csv file itself) with the columns
   path,pid,camid,modality,split
   images/a.jpg,7,1,visible,train      path relative to the file, camid may be left out"""
-WHERE = "a CSV set is your own: datasets/README.md describes its columns"
+WHERE = "a CSV set is your own: docs/datasets.md describes its columns"
 REQUIRED = ("path", "pid", "modality", "split")
 COLUMNS = (*REQUIRED, "camid")
 # What people also call a column: names near to these are taken for a mistake where it is absent.

@@ -30,9 +30,7 @@ def read_image(path: Path) -> Image.Image:
     """
     try:
         with opened(path) as image:
-            if image.mode.startswith(("I", "F")):  # convert() would clip them to white or black
-                return Image.fromarray(grey_of_eight_bits(np.asarray(image))).convert("RGB")
-            return image.convert("RGB")
+            return as_rgb(image)
     except FileNotFoundError as error:
         raise DataError(f"image {path} does not exist") from error
     except UnidentifiedImageError as error:
@@ -63,6 +61,17 @@ def _formats() -> list[str]:
     """Those that this Pillow was built with; naming another one is an error."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB.
+
+    Raises:
+        ValueError: see :func:`grey_of_eight_bits`.
+    """
+    if image.mode.startswith(("I", "F")):  # convert() would clip them to white or black
+        return Image.fromarray(grey_of_eight_bits(np.asarray(image))).convert("RGB")
+    return image.convert("RGB")
 
 
 def grey_of_eight_bits(values: np.ndarray) -> np.ndarray:

@@ -17,19 +17,27 @@ AHEAD = 64  # results that may wait to be taken: a slow disk must not fill the m
 
 
 def threaded_map(
-    function: Callable[[Item], Result], items: Sequence[Item], *, doing: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    doing: str,
+    threads: int = THREADS,
+    progress: bool | None = None,
 ) -> Iterator[Result]:
-    """``function`` of every item, in order; a progress bar where there is a terminal.
+    """``function`` of every item, in order.
 
     An error or a signal ends it at once: what was not begun is not begun any more.
 
     Args:
         doing: the progress bar's title.
+        threads: at most; never more than processors.
+        progress: a bar or none; None: where there is a terminal.
     """
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(threads, os.cpu_count() or 1))
     try:
-        with tqdm(total=len(items), desc=doing, unit="image", disable=None) as bar:
+        hidden = None if progress is None else not progress
+        with tqdm(total=len(items), desc=doing, unit="image", disable=hidden) as bar:
             for position, item in enumerate(items, 1):
                 waiting.append(pool.submit(function, item))
                 while len(waiting) >= AHEAD or (waiting and position == len(items)):

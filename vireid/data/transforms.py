@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -90,10 +90,15 @@ def eval_transforms(size: tuple[int, int]) -> dict[Modality, v2.Transform]:
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(B, 3, H, W) uint8 → float32, ``(x / 255 - mean) / std`` per channel, on its device."""
-    shape = (1, 3, 1, 1)
-    means = torch.tensor(mean, device=images.device).view(shape)
-    stds = torch.tensor(std, device=images.device).view(shape)
+    means, stds = (_per_channel(tuple(values), images.device) for values in (mean, std))
     return (images.float() / 255 - means) / stds
+
+
+@cache
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(1, C, 1, 1). Kept, for a copy to a GPU waits for all that the GPU has still to do."""
+    with torch.inference_mode(False):  # so that it serves training, too
+        return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 def resize(size: tuple[int, int]) -> v2.Transform:

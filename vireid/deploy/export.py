@@ -7,19 +7,16 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from vireid.errors import UsageError
+from vireid.deploy.packages import require_packages
+from vireid.deploy.runtimes import INPUT, OUTPUT
 from vireid.models.dual_norm import DualNorm
 from vireid.models.retrieval import RetrievalModel
 from vireid.models.two_stream import TwoStream
-
-INSTALL = "pip install 'vireid[deploy]'"
-INPUT, OUTPUT = "images", "features"  # names in the file
 
 
 class OneStream(nn.Module):
@@ -84,16 +81,6 @@ def write_onnx(network: nn.Module, path: Path, *, size: Sequence[int]) -> None:
             verbose=False,
         )
     program.save(path)
-
-
-def require_packages(*names: str) -> None:
-    """
-    Raises:
-        UsageError: one is missing; names the command that installs it.
-    """
-    missing = [name for name in names if find_spec(name) is None]
-    if missing:
-        raise UsageError(f"{', '.join(missing)} is not installed; install it with: {INSTALL}")
 
 
 @contextmanager

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vireid.deploy.export import INPUT, require_packages
+from vireid.deploy.card import PREFIX
+from vireid.deploy.packages import require_packages
+from vireid.errors import CheckpointError
 
+INPUT, OUTPUT = "images", "features"  # names in the file
+WEIGHTS = PREFIX + "weights"  # entry of an .xml file: SHA-256 of the .bin file beside it
 Run = Callable[[np.ndarray], np.ndarray]  # (B, 3, H, W) float32 → (B, D) float32
+HINTS = {"fp32": "f32", "bf16": "bf16"}  # of OpenVINO, by our names
 
 
-def load_onnxruntime(path: Path, threads: int) -> Run:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An exported network, ready to run.
+
+    Args:
+        entries: the file's metadata.
+        size: (height, width) of the images that it takes; what is no number may be any.
+        dim: numbers per image that it makes; what is no number may be any.
+    """
+
+    run: Run
+    entries: Mapping[str, str]
+    size: tuple[object, ...]
+    dim: object
+
+
+def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
     """An ONNX file in ONNX Runtime, float32.
 
     Args:
-        threads: of one operation.
+        threads: of one operation; 0: the library's choice.
     Raises:
+        CheckpointError: the file is missing, damaged or has other inputs.
         UsageError: the package is missing.
     """
     require_packages("onnxruntime")
@@ -25,35 +52,121 @@ def load_onnxruntime(path: Path, threads: int) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(
-        path, sess_options=options, providers=["CPUExecutionProvider"]
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    try:
+        session = onnxruntime.InferenceSession(
+            path, sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # a dozen types, of no common base
+        raise _cannot_open(path, error) from error
+    _require_names(path, [one.name for one in session.get_inputs()])
+    return Opened(
+        lambda images: session.run(None, {INPUT: images})[0],
+        session.get_modelmeta().custom_metadata_map,
+        tuple(session.get_inputs()[0].shape[2:]),
+        (session.get_outputs()[0].shape or [None])[-1],
     )
-    return lambda images: session.run(None, {INPUT: images})[0]
 
 
-def load_openvino(path: Path, threads: int) -> Run:
-    """An ONNX file in OpenVINO, float32: by itself it would take bfloat16 where there is any.
+def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Opened:
+    """An ONNX or OpenVINO file in OpenVINO.
 
     Args:
-        threads: of one request.
+        threads: of one request; 0: the library's choice.
+        precision: fp32, or bf16, which the library would take by itself where there is any.
     Raises:
+        CheckpointError: the file is missing, damaged or has other inputs.
         UsageError: the package is missing.
     """
     require_packages("openvino")
     import openvino
 
-    options = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": threads,
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = openvino.Core().compile_model(path, "CPU", options)
-    return lambda images: compiled(images)[0]
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    try:
+        model = openvino.Core().read_model(path)
+        _require_names(path, [name for one in model.inputs for name in one.get_names()])
+        entries = onnx_entries(path) if path.suffix == ".onnx" else _xml_entries(model)
+        _require_weights(path, entries)
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+    except RuntimeError as error:
+        raise _cannot_open(path, error) from error
+    made = model.outputs[0].partial_shape
+    return Opened(
+        lambda images: compiled(images)[0],
+        entries,
+        _lengths(model.inputs[0].partial_shape)[2:],
+        (_lengths(made) or (None,))[-1],
+    )
 
 
-# name → (ONNX file, threads) → what computes features
+def _lengths(shape: Any) -> tuple[object, ...]:
+    """Of OpenVINO's shape; None stands for any."""
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(None if one.is_dynamic else one.get_length() for one in shape)
+
+
+def onnx_entries(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+        UsageError: the package that reads it is missing.
+    """
+    require_packages("onnx")
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's types differ from version to version
+        raise _cannot_open(path, error) from error
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _xml_entries(model: Any) -> dict[str, str]:
+    group = PREFIX.removesuffix(".")
+    if not model.has_rt_info([group]):
+        return {}
+    found = model.get_rt_info([group]).value
+    return {PREFIX + name: str(value) for name, value in found.items()}
+
+
+def _require_weights(path: Path, entries: Mapping[str, str]) -> None:
+    """Two files make one network: those of different exports must not meet."""
+    if WEIGHTS in entries:
+        weights = path.with_suffix(".bin")
+        if json.dumps(hashlib.sha256(weights.read_bytes()).hexdigest()) != entries[WEIGHTS]:
+            raise CheckpointError(
+                f"{weights} does not belong to {path.name} or is damaged: export both again"
+            )
+
+
+def _require_names(path: Path, names: list[str]) -> None:
+    if names != [INPUT]:
+        raise CheckpointError(
+            f"{path} is no network exported by vireid: it takes {', '.join(names) or 'nothing'} "
+            f"instead of {INPUT}; export a run with the export tool"
+        )
+
+
+def _cannot_open(path: Path, error: Exception) -> CheckpointError:
+    if not path.is_file():
+        return CheckpointError(f"exported network {path} does not exist")
+    reason = re.sub(r"\s+", " ", str(error)).strip()[:120]
+    return CheckpointError(
+        f"{path} is damaged or no exported network ({type(error).__name__}: {reason}): export it "
+        "again"
+    )
+
+
+# name → (ONNX file, threads) → what computes features in float32
 RUNTIMES: Mapping[str, Callable[[Path, int], Run]] = {
-    "onnxruntime": load_onnxruntime,
-    "openvino": load_openvino,
+    "onnxruntime": lambda path, threads: open_onnxruntime(path, threads).run,
+    "openvino": lambda path, threads: open_openvino(path, threads).run,
 }

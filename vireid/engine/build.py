@@ -40,9 +40,10 @@ def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Opt
             momentum=options.MOMENTUM,
             weight_decay=options.WEIGHT_DECAY,
             nesterov=nesterov,
+            fused=True,
         )
     rule = {"adam": Adam, "adamw": AdamW}[options.OPTIMIZER]
-    return rule(groups, weight_decay=options.WEIGHT_DECAY)
+    return rule(groups, weight_decay=options.WEIGHT_DECAY, fused=True)
 
 
 def build_schedule(cfg: CfgNode) -> Schedule:

@@ -31,6 +31,7 @@ from vireid.engine.deaths import deaths_explained
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.distributed import World, join_world
 from vireid.engine.events import write_events
+from vireid.engine.features import warn_of_untrained
 from vireid.engine.resume import (
     Start,
     check_same_data,
@@ -55,7 +56,6 @@ from vireid.engine.score import (
     chosen_protocols,
     score,
     source_of,
-    warn_of_untrained,
 )
 from vireid.engine.signals import StopFlag
 from vireid.engine.teacher import load_teacher

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -18,7 +18,7 @@ from vireid.structures import FeatureSet, ImageRecord
 
 @torch.inference_mode()
 def extract_features(
-    model: nn.Module,
+    model: Callable[[Tensor, Tensor], Tensor],
     loader: DataLoader,
     records: Sequence[ImageRecord],
     *,
@@ -39,11 +39,11 @@ def extract_features(
     for batch in tqdm(
         batches(loader), total=len(loader), desc="features", disable=None, leave=False
     ):
-        batch = batch.to(device)
-        images = normalize(batch.images, mean, std)
-        features = model(images, batch.is_infrared).float()
+        flags = batch.is_infrared  # stay on the processor, where the network asks for them
+        images = normalize(batch.images.to(device, non_blocking=True), mean, std)
+        features = model(images, flags).float()
         if flip:
-            features = (features + model(images.flip(3), batch.is_infrared).float()) / 2
+            features = (features + model(images.flip(3), flags).float()) / 2
         rows.append(features.cpu())
     return replace(labels_of(records), features=torch.cat(rows).numpy())
 

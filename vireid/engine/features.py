@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from yacs.config import CfgNode
 
 from vireid.config.validate import trained_exits
@@ -15,8 +19,33 @@ from vireid.engine.extract import extract_features
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.reid_model import ReidModel
-from vireid.models.retrieval import retrieval_model
+from vireid.models.retrieval import RetrievalModel, retrieval_model
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
+
+log = logging.getLogger(__name__)
+
+TORCH = "torch"
+
+
+class Runtime(Protocol):
+    """Another library than torch that computes a network's features (``TEST.BACKEND``).
+
+    Attributes:
+        used: its name; ``torch`` once a network had to be left to torch.
+    """
+
+    used: str
+
+    def __call__(
+        self, network: RetrievalModel, size: Sequence[int]
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """What takes the network's place, for images of [height, width]."""
+        ...
+
+
+def backend_name(runtime: Runtime | None) -> str:
+    """What computed the features."""
+    return TORCH if runtime is None else runtime.used
 
 
 def features_of(
@@ -27,19 +56,22 @@ def features_of(
     *,
     device: torch.device,
     exit_name: str = "",
+    runtime: Runtime | None = None,
 ) -> FeatureSet:
     """One exit's features of the records; the network is left in the mode that it was in.
 
     Args:
         exit_name: instead of ``TEST.EXIT``.
+        runtime: instead of torch.
     Raises:
         UsageError: the network has no such exit or embedding.
     """
     chosen = retrieval_model(model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
     was_training = model.training
     model.eval()
+    chosen.eval()
     features = extract_features(
-        chosen.eval(),
+        chosen if runtime is None else runtime(chosen, cfg.INPUT.SIZE),
         build_eval_loader(cfg, splits.root, records, device=device),
         records,
         device=device,
@@ -59,16 +91,18 @@ def features_by_query(
     *,
     device: torch.device,
     query_modalities: Sequence[Modality],
+    runtime: Runtime | None = None,
 ) -> dict[Modality, FeatureSet]:
     """Features for the protocols whose queries are of each modality.
 
     Queries leave the network at ``TEST.EXIT``; images of the other modality, which are these
     protocols' galleries, at ``TEST.GALLERY_EXIT``.
     """
-    features = features_of(cfg, model, splits, records, device=device)
+    extract = partial(features_of, cfg, model, splits, records, device=device, runtime=runtime)
+    features = extract()
     if gallery_exit(cfg) == cfg.TEST.EXIT:
         return dict.fromkeys(query_modalities, features)
-    other = features_of(cfg, model, splits, records, device=device, exit_name=gallery_exit(cfg))
+    other = extract(exit_name=gallery_exit(cfg))
     return {modality: mixed(features, other, modality) for modality in query_modalities}
 
 
@@ -123,8 +157,27 @@ def gallery_exit(cfg: CfgNode) -> str:
     return cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
 
 
+def require_one_exit(cfg: CfgNode) -> None:
+    """A file of features, or of a network, is of one exit.
+
+    Raises:
+        UsageError: another exit for the gallery.
+    """
+    if gallery_exit(cfg) != cfg.TEST.EXIT:
+        raise UsageError(
+            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
+            f"TEST.EXIT {cfg.TEST.EXIT}; set TEST.GALLERY_EXIT '' and extract each exit by itself"
+        )
+
+
 def untrained_features(cfg: CfgNode) -> list[str]:
     """What is scored although no loss term trains it: exits, or the ``parts``."""
     kinds, trained = embedding_name(cfg).split("+"), trained_exits(cfg)
     exits = dict.fromkeys((cfg.TEST.EXIT, gallery_exit(cfg))) if "global" in kinds else ()
     return [name for name in (*exits, *kinds) if not trained.get(name, True)]
+
+
+def warn_of_untrained(cfg: CfgNode) -> None:
+    """Says which of the scored features no loss of their own has trained."""
+    for name in untrained_features(cfg):
+        log.warning("%s is scored (TEST.*), but the weights of all its losses are 0", name)

@@ -15,14 +15,20 @@ from vireid.config.load import flatten, to_dict
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.layout import fingerprint
 from vireid.engine.device import resolve_device, use_threads
-from vireid.engine.features import features_of, gallery_exit
+from vireid.engine.features import (
+    TORCH,
+    Runtime,
+    backend_name,
+    features_of,
+    require_one_exit,
+    warn_of_untrained,
+)
 from vireid.engine.score import (
     SHAPELESS,
     check_unseen,
     differences,
     read_trained,
     trained_model,
-    warn_of_untrained,
 )
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.files import read_features, read_source, write_features
@@ -52,26 +58,31 @@ class RunFeatures:
     path: Path | None
 
 
-def save_features(cfg: CfgNode, *, run: Path, split: str, out: Path) -> None:
+def save_features(
+    cfg: CfgNode, *, run: Path, split: str, out: Path, runtime: Runtime | None = None
+) -> None:
     """Writes features.npz of one split's images, in the order in which the data set is read.
 
     Args:
         cfg: the run's configuration, with what the user changed.
         split: ``test``, ``val`` or ``train``.
+        runtime: what computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: the split holds no image, or the network was trained on another one.
         UsageError: ``out`` cannot be written, or features of two exits were asked for.
     """
-    _require_one_exit(cfg)
+    require_one_exit(cfg)
     require_target(out)
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is no file of features: name another one with --out")
     wanted = _Wanted.of(cfg, run, split)
-    features = wanted.extract(cfg)
-    write_features(out, features, source=wanted.source)
+    features = wanted.extract(cfg, runtime)
+    backend = backend_name(runtime)
+    source = wanted.source | ({} if backend == TORCH else {"backend": backend})
+    write_features(out, features, source=source)
     count, length = features.features.shape
-    print(f"wrote {out}: {count} images, {length} numbers each")
+    print(f"wrote {out}: {count} images, {length} numbers each, by {backend}")
 
 
 def run_features(
@@ -92,7 +103,7 @@ def run_features(
     Raises:
         CheckpointError, DataError, UsageError: see :func:`save_features`.
     """
-    _require_one_exit(cfg)
+    require_one_exit(cfg)
     wanted = _Wanted.of(cfg, run, split, protocols)
     path = run / wanted.name
     source = read_source(path)
@@ -147,13 +158,13 @@ class _Wanted:
         }
         return _Wanted(path, checkpoint, splits, split, name, source)
 
-    def extract(self, cfg: CfgNode) -> FeatureSet:
+    def extract(self, cfg: CfgNode, runtime: Runtime | None = None) -> FeatureSet:
         records = self._records()
         use_threads(cfg.THREADS)
         device = resolve_device(cfg.DEVICE)
         warn_of_untrained(cfg)
         model = trained_model(cfg, self.checkpoint, self.path).to(device)
-        return features_of(cfg, model, self.splits, records, device=device)
+        return features_of(cfg, model, self.splits, records, device=device, runtime=runtime)
 
     def _records(self) -> Sequence[ImageRecord]:
         splits = self.splits
@@ -175,12 +186,4 @@ def _require_no_features(path: Path) -> None:
         raise UsageError(
             f"{path} does not tell what its features were made of, so they may not be this run's: "
             "move it elsewhere, or name it in place of the run"
-        )
-
-
-def _require_one_exit(cfg: CfgNode) -> None:
-    if gallery_exit(cfg) != cfg.TEST.EXIT:
-        raise UsageError(
-            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
-            f"TEST.EXIT {cfg.TEST.EXIT}; set TEST.GALLERY_EXIT '' and extract each exit by itself"
         )

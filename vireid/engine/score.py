@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,15 @@ from vireid.engine.checkpoint import load_model, load_trained
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.extract import labels_of
 from vireid.engine.features import (
+    TORCH,
+    Runtime,
+    backend_name,
     embedding_name,
     exit_names,
     features_by_query,
     records_of,
     require_two_sides,
-    untrained_features,
+    warn_of_untrained,
 )
 from vireid.engine.run import BEST, LAST
 from vireid.errors import DataError, UsageError
@@ -38,8 +40,6 @@ from vireid.evaluation.scoring import result_entries
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Splits
-
-log = logging.getLogger(__name__)
 
 # Options that make another network of the same weights.
 SHAPELESS = ("MODEL.POOL", "MODEL.DIRECTIONAL.DIRECTIONS", "MODEL.DIRECTIONAL.SPATIAL_NORM")
@@ -56,10 +56,13 @@ SCORING = (
     "TEST.EXIT",
     "TEST.GALLERY_EXIT",
     "TEST.EMBED",
+    "TEST.BACKEND",
 )
 
 
-def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
+def score_run(
+    cfg: CfgNode, *, run: Path, out: Path | None = None, runtime: Runtime | None = None
+) -> None:
     """Scores a finished run and writes its results; protocols scored before are kept.
 
     Args:
@@ -67,6 +70,7 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
         run: its folder.
         out: file to write; by default ``results.json`` in the run folder for what the run itself
             scores, and a file beside it, named by the difference, for anything else.
+        runtime: what computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: the data cannot answer a protocol, or the network was trained on them.
@@ -86,11 +90,14 @@ def score_run(cfg: CfgNode, *, run: Path, out: Path | None = None) -> None:
         raise UsageError(f"{out} exists and is no file of results: name another one with --out")
     warn_of_untrained(cfg)
     model = trained_model(cfg, checkpoint, path).to(device)
-    results = score(cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK)
-    source = source_of(cfg, run=run, epoch=epoch, data=data)
+    results = score(
+        cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, runtime=runtime
+    )
+    backend = backend_name(runtime)
+    source = source_of(cfg, run=run, epoch=epoch, data=data, backend=backend)
     write_results(out, {**_kept(out, source), **results}, source)
     print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
-    print(f"\n{results_table(results)}\n\nwrote {out}")
+    print(f"\n{results_table(results)}\n\nfeatures by {backend}; wrote {out}")
 
 
 def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
@@ -115,17 +122,14 @@ def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> Re
     return model
 
 
-def warn_of_untrained(cfg: CfgNode) -> None:
-    """Says which of the scored features no loss of their own has trained."""
-    for name in untrained_features(cfg):
-        log.warning("%s is scored (TEST.*), but the weights of all its losses are 0", name)
-
-
-def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, Any]:
+def source_of(
+    cfg: CfgNode, *, run: Path, epoch: int, data: str, backend: str = TORCH
+) -> dict[str, Any]:
     """The ``source`` entry of results.json: which network's features of which images were scored.
 
     Args:
         data: fingerprint of the data set.
+        backend: what computed the features.
     """
     return {
         "features": None,
@@ -137,6 +141,7 @@ def source_of(cfg: CfgNode, *, run: Path, epoch: int, data: str) -> dict[str, An
         "embedding": embedding_name(cfg),
         "flip": cfg.TEST.FLIP,
         "input_size": list(cfg.INPUT.SIZE),
+        "backend": backend,
     }
 
 
@@ -201,8 +206,8 @@ def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
     """Earlier results in the same file, if they are of the same features."""
     try:
         before = json.loads(out.read_text(encoding="utf-8"))
-        same = {**before["source"], "run": None} == {**source, "run": None}  # a run can be moved
-        return before["protocols"] if same else {}
+        own = {"backend": TORCH, **before["source"], "run": source["run"]}  # older, or moved
+        return before["protocols"] if own == source else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -252,11 +257,13 @@ def score(
     *,
     device: torch.device,
     rerank: bool = False,
+    runtime: Runtime | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Entries of results.json, by protocol; every image is put through the network once per exit.
 
     Args:
         rerank: add entries after k-reciprocal re-ranking.
+        runtime: what computes the features instead of torch.
     Raises:
         DataError: the data cannot answer a protocol.
     """
@@ -273,6 +280,7 @@ def score(
             records_of(group[0], splits),
             device=device,
             query_modalities=[protocol.query_modality for protocol in group],
+            runtime=runtime,
         )
         # Protocols of equal features are scored together: they share what is costly.
         for same in {id(found): found for found in features.values()}.values():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,38 +103,41 @@ class Trainer:
         Raises:
             DivergedError: the loss is not finite; the weights stay as they were.
         """
+        flags = batch.is_infrared  # the network asks for them: a GPU would have to be waited for
         batch = batch.to(self.device)
         images = normalize(batch.images, self.mean, self.std)
         with torch.autocast(
             self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
         ):
-            own = self.network(images, batch.is_infrared)
+            own = self.network(images, flags)
             if self.teacher is not None:
-                taught = self.teacher(batch.images, batch.is_infrared)
+                taught = self.teacher(batch.images, flags)
                 own = replace(own, teacher=taught)
         output, batch = self.world.gather(own, batch)
         report = self.criterion(output, batch)
-        terms = report.as_floats()
-        if not torch.isfinite(report.total):
-            raise DivergedError(
-                f"the loss is not finite in epoch {self.progress.epoch + 1}, step "
-                f"{self.progress.step + 1}: {terms}; lower SOLVER.BASE_LR or use PRECISION fp32"
-            )
+        numbers = Numbers(report.named() | accuracies(output, batch.labels))
         if self.gradient_norms and self.progress.step == 0:
             backbone = list(self.model.backbone.parameters())
             weights = self.criterion.weights
             norms = gradient_norms(report.terms, weights, backbone, world=self.world)
             self.progress.gradients = norms
-        self._descend(report.total, own)
-        return terms | accuracies(output, batch.labels)
+        members = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._backward(report.total, own, members)
+        found = numbers.read()  # while a GPU is busy with what was just asked for
+        if not math.isfinite(found["loss"]):
+            raise DivergedError(
+                f"the loss is not finite in epoch {self.progress.epoch + 1}, step "
+                f"{self.progress.step + 1}: {found}; lower SOLVER.BASE_LR or use PRECISION fp32"
+            )
+        self._update(members)
+        return found
 
-    def _descend(self, loss: Tensor, own: ModelOutput) -> None:
-        """One step of the optimiser.
+    def _backward(self, loss: Tensor, own: ModelOutput, members: list[nn.Parameter]) -> None:
+        """Gradients of the members.
 
         Args:
             own: this process's outputs.
         """
-        members = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.optimizer.zero_grad(set_to_none=True)
         if self.world.size > 1:
             idle = untrained(loss, members, self.world)
@@ -142,6 +146,8 @@ class Trainer:
                 parameter.grad = None
         else:
             self.scaler.scale(loss).backward()
+
+    def _update(self, members: list[nn.Parameter]) -> None:
         if self.clip_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(members, self.clip_norm)
@@ -231,11 +237,33 @@ class Trainer:
         self.progress = Progress(**state["progress"])
 
 
-def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, float]:
+class Numbers:
+    """Single numbers on their way from a device to the processor, all in one copy.
+
+    Args:
+        values: () each, on one device.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        self._names = tuple(values)
+        stacked = torch.stack(list(values.values()))
+        self._copy = stacked.to("cpu", non_blocking=True)
+        self._arrived = torch.cuda.Event() if stacked.is_cuda else None
+        if self._arrived is not None:
+            self._arrived.record(torch.cuda.current_stream(stacked.device))
+
+    def read(self) -> dict[str, float]:
+        """Waits for what had been asked of the device before them, and for nothing after."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return dict(zip(self._names, self._copy.tolist(), strict=True))
+
+
+def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
     """Share of a batch that the deepest classifier, and the teacher if there is one, tell right."""
     said = {"accuracy": output} | ({"teacher_accuracy": output.teacher} if output.teacher else {})
     return {
-        name: float((one.deep.logits.detach().argmax(dim=1) == labels).float().mean())
+        name: (one.deep.logits.detach().argmax(dim=1) == labels).float().mean()
         for name, one in said.items()
     }
 

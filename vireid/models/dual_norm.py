@@ -25,7 +25,10 @@ class ModalityRows:
         """Images and flags with visible rows first, and the rows that restore their order."""
         order = is_infrared.to(torch.uint8).argsort(stable=True)
         self.visible, self.total = int((~is_infrared).sum()), len(is_infrared)
-        return images[order], is_infrared[order], order.argsort()
+        there, back = (
+            rows.to(images.device, non_blocking=True) for rows in (order, order.argsort())
+        )
+        return images[there], is_infrared[order], back
 
 
 class DualNorm(nn.Module):

@@ -54,7 +54,7 @@ class ReidModel(nn.Module):
         """
         Args:
             images: (B, 3, H, W) normalised.
-            is_infrared: (B,) bool.
+            is_infrared: (B,) bool; best on the processor (see :class:`TwoStream`).
         Returns:
             every head's output, rows in the order of ``images``; the same in every mode.
         """

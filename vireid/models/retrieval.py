@@ -37,11 +37,16 @@ class RetrievalModel(nn.Module):
         self.aggregate, self.bnneck, self.parts = aggregate, bnneck, parts
         self._rows = rows
 
+    @property
+    def has_two_statistics(self) -> bool:
+        """Whether layers normalise each modality by its own statistics."""
+        return self._rows is not None
+
     def forward(self, images: Tensor, is_infrared: Tensor) -> Tensor:
         """
         Args:
             images: (B, 3, H, W) normalised.
-            is_infrared: (B,) bool.
+            is_infrared: (B,) bool; best on the processor (see :class:`TwoStream`).
         Returns:
             (B, D) float32. A single block is the BNNeck's feature, or a granularity's vector, as it
             is; several blocks (global, each granularity) are each brought to unit length, put side
@@ -62,6 +67,18 @@ class RetrievalModel(nn.Module):
         if len(blocks) == 1:
             return blocks[0]
         return F.normalize(torch.cat([F.normalize(block, dim=1) for block in blocks], dim=1), dim=1)
+
+
+class Mirrored(nn.Module):
+    """Mean of the features of images and of their mirror images, as ``TEST.FLIP`` has it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, *flags: Tensor) -> Tensor:
+        """What the network takes → (B, D)."""
+        return (self.network(images, *flags) + self.network(images.flip(3), *flags)) / 2
 
 
 def retrieval_model(

@@ -33,7 +33,8 @@ class TwoStream(nn.Module):
 
         Args:
             images: (B, 3, H, W).
-            is_infrared: (B,) bool.
+            is_infrared: (B,) bool; on the processor even where the images are on a GPU, which then
+                need not be waited for.
         Returns:
             per stage (B, C_i, H_i, W_i).
         """
@@ -51,14 +52,14 @@ class TwoStream(nn.Module):
 
     def _specific_maps(self, images: Tensor, is_infrared: Tensor) -> list[Tensor]:
         rows = (~is_infrared).nonzero().flatten(), is_infrared.nonzero().flatten()
+        back = torch.cat(rows).argsort().to(images.device, non_blocking=True)
         streams = [
-            _run(stages, images[index])
+            _run(stages, images[index.to(images.device, non_blocking=True)])
             for stages, index in zip((self.visible, self.infrared), rows, strict=True)
             if len(index)  # BatchNorm cannot train on no rows
         ]
         if len(streams) == 1:
             return streams[0]
-        back = torch.cat(rows).argsort()
         return [torch.cat(maps)[back] for maps in zip(*streams, strict=True)]
 
 

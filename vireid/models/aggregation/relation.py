@@ -54,18 +54,26 @@ class OneVsRest(nn.Module):
         super().__init__()
         self.rest = PartLinear(channels, dim)
         self.join = PartLinear(2 * dim, dim)
+        self._accompanied: Tensor | None = None
 
     def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
         others = related & ~torch.eye(len(related), dtype=torch.bool, device=related.device)
         if not self.training:  # an exported network may have no shape that depends on values
             return self._masked(pooled, reduced, others)
-        accompanied = others.any(dim=1).nonzero().flatten()
+        accompanied = self._rows(others)
         if not len(accompanied):
             return reduced
         share = others / others.sum(dim=1, keepdim=True)
         rest = self.rest(share[accompanied].to(pooled.dtype) @ pooled)
         joined = self.join(torch.cat([reduced[:, accompanied], rest], dim=2))
         return reduced.index_add(1, accompanied, joined)
+
+    def _rows(self, others: Tensor) -> Tensor:
+        """Parts that have others. A network's mask never changes, and the number of these rows
+        would make the processor wait for the GPU in every step: they are looked up once."""
+        if self._accompanied is None or self._accompanied.device != others.device:
+            self._accompanied = others.any(dim=1).nonzero().flatten()
+        return self._accompanied
 
     def _masked(self, pooled: Tensor, reduced: Tensor, others: Tensor) -> Tensor:
         """The same where BatchNorm takes no statistics: parts without others are computed, too."""

@@ -51,8 +51,7 @@ class OSNetBackbone(nn.Module):
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"unknown OSNet variant {variant!r}; choose one of {VARIANTS}")
-        file_name = "osnet.py" if variant in PLAIN else "osnet_ain.py"
-        network = getattr(_torchreid_file(file_name), variant)(num_classes=1, pretrained=False)
+        network, file_name = torchreid_osnet(variant, 1), _file_of(variant)
         self.stages = nn.ModuleList(
             nn.Sequential(OrderedDict((name, getattr(network, name)) for name in names))
             for names in MODULES[file_name]
@@ -65,6 +64,20 @@ class OSNetBackbone(nn.Module):
         for stage in self.stages:
             images = stage(images)
         return images
+
+
+def torchreid_osnet(variant: str, num_classes: int) -> nn.Module:
+    """torchreid's own network, whole, with random weights: (B, 3, H, W) → logits in training mode.
+
+    Args:
+        variant: one of :data:`VARIANTS`.
+    """
+    build = getattr(_torchreid_file(_file_of(variant)), variant)
+    return build(num_classes=num_classes, pretrained=False)
+
+
+def _file_of(variant: str) -> str:
+    return "osnet.py" if variant in PLAIN else "osnet_ain.py"
 
 
 def _out_channels(stage: nn.Module) -> int:

@@ -1,0 +1,225 @@
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.deploy.double import ColourExtractor, write_images
+from tests.deploy.test_gallery import folder_bytes
+from tests.helpers import write_image, write_text
+from vireid.cli import search, search_fill
+from vireid.deploy.gallery import Gallery
+
+
+@pytest.fixture(autouse=True)
+def _colours(monkeypatch):
+    """The tool's networks are files whose text is the fingerprint."""
+    monkeypatch.setattr("vireid.cli.search_network.Extractor", ColourExtractor)
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    """A network, 22 images (one of them broken), queries of three of them."""
+    write_text(tmp_path / "net.onnx", "a" * 40)
+    images = write_images(tmp_path / "images", 22)
+    (images / "a/06.png").write_bytes(b"no image")
+    (tmp_path / "asked").mkdir()
+    for name in ("a/04.png", "b/07.png", "b/19.png"):
+        shutil.copy(images / name, tmp_path / "asked")
+    return tmp_path
+
+
+def build(place: Path, *words: str) -> int:
+    return search.main(
+        ["build", "--model", f"{place}/net.onnx", "--images", f"{place}/images"]
+        + ["--modality", "visible", "--gallery", f"{place}/g", *words]
+    )
+
+
+def query(place: Path, *words: str, image: str = "asked") -> int:
+    command = ["query", "--gallery", f"{place}/g", "--image", f"{place}/{image}"]
+    return search.main([*command, "--modality", "infrared", *words])
+
+
+def test_build_query_add_remove(place, capsys):
+    assert build(place) == 0
+    told = capsys.readouterr()
+    assert f"added 21 visible images to {place}/g, which holds 21; skipped 1" in told.out
+    assert "skipped 1 that cannot be read:" in told.err and "a/06.png" in told.err
+    file = place / "found.json"
+    assert query(place, "--top", "3", "--json", str(file)) == 0
+    out = capsys.readouterr().out
+    assert out.count("rank  cosine  identity  camera  image") == 3
+    assert f"1  1.0000         -       -  {place}/images/a/04.png" in out
+    content = json.loads(file.read_text())
+    assert content["search"] == "exact" and content["recall"] is None and content["top"] == 3
+    assert [Path(one["image"]).name for one in content["queries"]] == ["04.png", "07.png", "19.png"]
+    firsts = [one["found"][0] for one in content["queries"]]
+    assert [Path(one["image"]).name for one in firsts] == ["04.png", "07.png", "19.png"]
+    assert firsts[0]["cosine"] == pytest.approx(1, abs=1e-6) and firsts[0]["modality"] == "visible"
+    remove = ["remove", "--gallery", f"{place}/g", "--images"]
+    assert search.main([*remove, f"{place}/images/b", "a/04.png"]) == 0
+    assert f"removed 12 images from {place}/g, which holds 9" in capsys.readouterr().out
+    again = ["--gallery", f"{place}/g", "--images", f"{place}/images", "--modality", "infrared"]
+    assert search.main(["add", *again]) == 0  # by the network that built it
+    told = capsys.readouterr()
+    assert "added 12 infrared images" in told.out and "which holds 21; skipped 10" in told.out
+    assert "skipped 9: in the gallery already" in told.err
+    entries = {entry.name: entry.modality.name for entry in Gallery(place / "g").entries()}
+    assert (entries["a/04.png"], entries["a/02.png"]) == ("INFRARED", "VISIBLE")
+
+
+def test_a_csv_file_of_queries_is_marked_and_drawn(place, capsys):
+    rows = "".join(f"{'ab'[k % 2]}/{k:02d}.png,{k % 3},{1 + k % 2}\n" for k in range(22) if k != 6)
+    listed = write_text(place / "images/list.csv", "path,pid,camid\n" + rows)
+    asked = write_text(place / "asked/list.csv", "path,pid\n04.png,1\n07.png,\n")
+    command = ["build", "--model", f"{place}/net.onnx", "--images", str(listed)]
+    assert search.main([*command, "--modality", "visible", "--gallery", f"{place}/g"]) == 0
+    for suffix in ("svg", "png"):
+        figure = place / f"found.{suffix}"
+        words = ("--top", "4", "--figure", str(figure), "--json", f"{place}/found.json")
+        assert query(place, *words, image="asked/list.csv") == 0
+    assert f"wrote {figure}" in capsys.readouterr().out
+    text = (place / "found.svg").read_text()
+    for words in ("query", "infrared", "1: 1.000", "✓ 1: 1.000", "id 1", "same identity"):
+        assert f"<!-- {words} -->" in text or words in text
+    with Image.open(figure) as image:
+        assert image.width == 1400
+    first, second = json.loads((place / "found.json").read_text())["queries"]
+    assert (first["pid"], second["pid"], first["camid"]) == (1, None, None)
+    assert first["found"][0]["pid"] == 1 and first["found"][0]["camid"] == 1
+    assert asked.exists()
+
+
+# Beside some of tests/deploy the signal takes the whole worker down: run with -n 0 for these
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="signals to its own process: -n 0")
+def test_a_stop_leaves_a_gallery_that_the_same_command_continues(place, monkeypatch, capsys):
+    assert build(place) == 0
+    whole = folder_bytes(place / "g")
+    fill = search_fill.fill_gallery
+    monkeypatch.setattr(search_fill, "fill_gallery", lambda *a, **k: fill(*a, block=4, **k))
+    for number, name in ((signal.SIGINT, "a"), (signal.SIGTERM, "b")):
+        shutil.rmtree(place / "g")
+        once = [True]
+
+        def press(number=number, once=once):
+            if once:
+                once.clear()
+                os.kill(os.getpid(), number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ColourExtractor, "__call__", pressed(press))
+            assert build(place) == 128 + number, name
+        told = capsys.readouterr().err
+        assert f"stopped after 4 of 22 images, which are in {place}/g; the same command" in told
+        assert query(place) == 0
+        assert "the gallery is not finished: 3 images so far" in capsys.readouterr().err
+        assert build(place) == 0
+        assert folder_bytes(place / "g") == whole
+
+
+def pressed(press):
+    call = ColourExtractor.__call__
+
+    def calls(self, images, modality, **options):
+        press()
+        return call(self, images, modality, **options)
+
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "phrase"),
+    [
+        (("--top", "0"), 2, "--top must be at least 1, got 0"),
+        (("--batch", "0"), 2, "--batch must be at least 1, got 0"),
+        (("--threads", "-2"), 2, "--threads must be at least 1"),
+        (("--figure", "found.gif"), 2, "ends in .png, .pdf, .svg"),
+        (("--json", "no/such/found.json"), 2, "cannot write"),
+        (("--gallery", "none"), 4, "there is no gallery in none"),
+        (("--image", "none"), 3, "must be a folder, an image or a .csv file; there is nothing"),
+        (("--image", "PLACE/images/a/06.png"), 3, "06.png cannot be decoded"),
+        (("--model", "none.onnx"), 4, "there is no network none.onnx"),
+        (("--run", "configs"), 4, "configs is not a run folder"),
+        (("--model", "PLACE/other.onnx"), 4, "made by another network"),
+        (("--approximate",), 2, "needs 1,000"),
+    ],
+)
+def test_mistakes_of_a_query_are_one_line(place, capsys, words, code, phrase):
+    pytest.importorskip("faiss")
+    write_text(place / "other.onnx", "b" * 40)
+    assert build(place) == 0
+    capsys.readouterr()
+    assert query(place, *(word.replace("PLACE", str(place)) for word in words)) == code
+    error = capsys.readouterr().err
+    assert phrase in error and "Traceback" not in error
+    assert len([line for line in error.splitlines() if line.startswith("error")]) == 1
+
+
+def test_mistakes_of_building_are_one_line(place, capsys):
+    assert build(place, "--images", f"{place}/none") == 3
+    assert build(place, "--model", f"{place}/none.onnx") == 4
+    assert build(place, "--gallery", f"{place}/images") == 2
+    assert "images is no gallery, but holds a" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as error:
+        build(place, "--modality", "sonar")
+    assert error.value.code == 2
+    broken = place / "broken"
+    broken.mkdir()
+    (broken / "x.png").write_bytes(b"")
+    assert build(place, "--images", str(broken)) == 3
+    assert "none of the 1 images" in capsys.readouterr().err
+    assert build(place) == 0  # an empty gallery is in nobody's way
+    assert build(place) == 2
+    assert "holds a gallery of 21 images already" in capsys.readouterr().err
+    assert search.main(["remove", "--gallery", f"{place}/g", "--images", "who.png"]) == 3
+    assert (
+        search.main(["add", "--gallery", f"{place}/no", "--images", "x", "--modality", "visible"])
+        == 4
+    )
+
+
+def test_a_network_that_moved_must_be_named(place, capsys):
+    assert build(place) == 0
+    shutil.move(place / "net.onnx", place / "moved.onnx")
+    assert query(place) == 4
+    assert "is not there any more: name it by --model" in capsys.readouterr().err
+    assert query(place, "--model", f"{place}/moved.onnx") == 0
+
+
+def test_a_network_of_one_modality_says_so(place, monkeypatch, capsys):
+    assert build(place) == 0
+    init = ColourExtractor.__init__
+
+    def visible_only(self, *args, **options):
+        init(self, *args, **options)
+        self.modalities = ("visible",)
+
+    monkeypatch.setattr(ColourExtractor, "__init__", visible_only)
+    assert query(place) == 2
+    assert "--modality infrared: the network" in capsys.readouterr().err
+
+
+def test_approximate_search_makes_its_index_and_says_what_it_finds(place, capsys):
+    pytest.importorskip("faiss")
+    for k in range(1000):
+        color = (k * 7 % 256, k * 31 % 256, k * 101 % 256)
+        write_image(place / f"images/many/{k:04d}.png", (4, 2), color)
+    assert build(place) == 0
+    file = place / "found.json"
+    assert query(place, "--approximate", "--json", str(file)) == 0
+    told = capsys.readouterr().err
+    assert "making the index" in told and "approximate: recall@10" in told
+    content = json.loads(file.read_text())
+    assert content["search"] == "approximate" and content["recall"] >= 0.95
+    assert content["queries"][0]["found"][0]["image"].endswith("a/04.png")
+    assert query(place, "--approximate") == 0
+    assert "making the index" not in capsys.readouterr().err
+    index = ["index", "--gallery", f"{place}/g", "--recall", "0.99"]
+    assert search.main([*index, "--image", f"{place}/images/many"]) == 2
+    assert search.main([*index, "--image", f"{place}/images/many", "--modality", "visible"]) == 0
+    assert "256 queries" in capsys.readouterr().out
+    assert search.main([*index, "--recall", "7"]) == 2

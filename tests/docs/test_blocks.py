@@ -1,0 +1,147 @@
+"""The documentation's Python, YAML and CSV blocks, executed or read by what they are for."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.docs.markdown import PAGES, ROOT, Block, blocks_of
+from tests.helpers import write_image
+from vireid.cli import evaluate, export, search
+from vireid.cli.common import choices
+from vireid.config import load_config
+from vireid.config.load import read_yaml
+from vireid.config.sweep import read_sweep
+from vireid.data import csv_set, sysu
+from vireid.evaluation.report import read_results
+from vireid.structures import ImageRecord, Modality
+
+EXAMPLES = "docs/extending.md"  # tests/docs/test_extending.py executes them
+
+
+def blocks(language: str) -> list[Block]:
+    found = [block for page in PAGES for block in blocks_of(page) if block.language == language]
+    return [block for block in found if block.page != EXAMPLES]
+
+
+DEPLOYED = [block for block in blocks("python") if "vireid.deploy" in block.text]
+SCORED = [block for block in blocks("python") if block not in DEPLOYED]
+
+
+def name(block: Block) -> str:
+    return f"{block.page}:{block.line}"
+
+
+def features_of(records: list[ImageRecord]) -> np.ndarray:
+    """Unit vectors that tell identities: whoever reads pids or order wrongly finds nobody."""
+    pids = np.array([record.pid for record in records])
+    return np.eye(500, dtype=np.float32)[pids]
+
+
+def agw_style(records: list[ImageRecord], root: Path) -> dict:
+    """What code in the manner of AGW has at hand."""
+    lists = {m: [(r.path, r.pid, r.camid) for r in records if r.modality is m] for m in Modality}
+
+    def extract(images, mode):
+        assert images == lists[Modality(mode - 1)]
+        return features_of([r for r in records if r.modality == mode - 1])
+
+    return {
+        "extract": extract,
+        "visible_images": lists[Modality.VISIBLE],
+        "infrared_images": lists[Modality.INFRARED],
+    }
+
+
+def mpanet_style(records: list[ImageRecord], root: Path) -> dict:
+    """What code in the manner of MPANet has at hand."""
+    loaders = []
+    for modality in Modality:
+        own = [r for r in records if r.modality is modality]
+        paths = [str(root / r.path) for r in own]
+        data = SimpleNamespace(img_paths=paths, features=features_of(own))
+        loaders.append(SimpleNamespace(dataset=data))
+    return {
+        "extract": lambda loader: loader.dataset.features,
+        "gallery_loader": loaders[0],
+        "query_loader": loaders[1],
+        "root": root,
+    }
+
+
+CONTEXTS = {"visible_images": agw_style, "gallery_loader": mpanet_style}
+
+
+@pytest.mark.parametrize("block", SCORED, ids=name)
+def test_python_saves_features_that_score_as_they_must(block, tiny_sysu, tmp_path, monkeypatch):
+    (context,) = (make for word, make in CONTEXTS.items() if word in block.text)
+    records = list(sysu.load(tiny_sysu).test)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.text, name(block), "exec"), context(records, tiny_sysu))
+    words = ["--features", "features.npz", "--protocols", "sysu_all_single"]
+    assert evaluate.main([*words, "--gallery-draw", "seeded"]) == 0
+    entry = read_results(tmp_path / "results.json")["protocols"]["sysu_all_single"]
+    assert entry["num_query"] == sum(r.modality is Modality.INFRARED for r in records)
+    assert entry["mean"]["rank1"] == entry["mean"]["mAP"] == 1
+
+
+@pytest.mark.parametrize("block", DEPLOYED, ids=name)
+def test_python_takes_a_network_into_use(block, finished_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, image in enumerate(("photos/a.jpg", "photos/b.jpg", "night.png")):
+        write_image(tmp_path / image, color=(60 * number, 90, 200))
+    for image in ("a.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / image)
+    Path("runs/sysu").mkdir(parents=True)
+    Path("runs/sysu/seed0").symlink_to(finished_run)
+    run = ["--run", "runs/sysu/seed0"]
+    if 'Extractor("network.onnx")' in block.text:
+        pytest.importorskip("onnxscript")
+        assert export.main([*run, "--format", "onnx", "--out", "network.onnx"]) == 0
+    if "Gallery(" in block.text:
+        words = ["--images", "photos", "--modality", "visible", "--gallery", "people"]
+        assert search.main(["build", *run, *words]) == 0
+    made: dict = {}
+    exec(compile(block.text, name(block), "exec"), made)
+    if "found" in made:
+        assert set(made["found"].rows[0]) == {0, 1}
+        return
+    rows = made["features"] if "features" in made else made["gallery"]
+    assert rows.shape == (2, made["extractor"].dim)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=name)
+def test_yaml_is_a_configuration_or_a_sweep(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    file = tmp_path / "block.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    sections = read_yaml(file)
+    if sections.keys() & {"BASE", "GRID", "SLURM"}:
+        missing = {"BASE": "configs/sysu.yaml", "GRID": {"MODEL.SHARED_DEPTH": [0, 1]}}
+        text = block.text.replace("../sysu.yaml", "configs/sysu.yaml")
+        text += "".join(f"{k}: {v}\n" for k, v in missing.items() if k not in sections)
+        file.write_text(text, encoding="utf-8")
+        assert len(read_sweep(file).cells) > 1
+    else:
+        assert load_config(file, choices=choices(), environment={})
+
+
+def test_csv_is_a_data_set_of_ones_own(tmp_path):
+    (block,) = blocks("csv")
+    (tmp_path / "dataset.csv").write_text(block.text, encoding="utf-8")
+    for row in block.text.splitlines()[1:]:
+        write_image(tmp_path / row.split(",")[0])
+    splits = csv_set.load(tmp_path)
+    assert splits.train == (
+        ImageRecord("images/a.jpg", 7, 1, Modality.VISIBLE),
+        ImageRecord("images/b.png", 7, 2, Modality.INFRARED),
+    )
+
+
+def test_blocks_are_found():
+    counts = {language: len(blocks(language)) for language in ("python", "yaml", "csv", "bash")}
+    assert counts["python"] == 5 and counts["yaml"] >= 5 and counts["csv"] == 1
+    assert counts["bash"] > 40

@@ -1,0 +1,219 @@
+"""Every command of the documentation: run, or parsed by its own tool with a reason why not run."""
+
+import argparse
+import importlib
+import importlib.util
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from yacs.config import CfgNode
+
+from tests.docs.markdown import PAGES, PROGRAMS, ROOT, Command, blocks_of, commands_of
+from vireid.cli import TOOLS
+from vireid.cli.common import choices, is_key, read_config
+from vireid.config import load_config
+from vireid.config.sweep import read_sweep
+from vireid.engine.sweep import plan_runs
+from vireid.evaluation.protocols import expand
+
+COMMANDS = list({c.text: c for page in PAGES for c in commands_of(page)}.values())
+# Run as they stand, in this order, where runs/demo/seed0 and runs/sysu/seed0 are finished runs
+RUN = (
+    "python tools/extract.py --run runs/sysu/seed0 --out features.npz",
+    "python tools/evaluate.py --run runs/sysu/seed0 --protocols sysu_all_single TEST.FLIP true",
+    "python tools/evaluate.py --run runs/sysu/seed0 TEST.EMBED global TEST.EXIT shallow1 "
+    "TEST.GALLERY_EXIT deep",
+    "python tools/evaluate.py --features features.npz --protocols sysu_all_single "
+    "--gallery-draw seeded",
+    "python tools/tsne.py --run runs/demo/seed0 --out tsne.png",
+    "python tools/visualize.py ranks --run runs/demo/seed0 --worst --out failures.png",
+    "python tools/visualize.py activations --run runs/demo/seed0 --out activations.png",
+    "python tools/visualize.py distances runs/demo/seed0 --out distances.png",
+    "python tools/visualize.py curves runs/demo/seed0 --out curves.png",
+    "python tools/report.py runs/demo/seed0 --out report.html",
+    "python tools/table.py runs/sysu --format latex",
+    "python tools/cost.py --cfg configs/sysu.yaml --exits all --rounds 0",
+    "python tools/sweep.py --cfg configs/sweeps/shared_depth.yaml --dry-run",
+    "vireid --help",
+)
+# Why the others are parsed, with their configurations resolved, and not run
+REASONS = (
+    (r"/data/|rand_perm_cam|(veri|vehicleid)\.npz|--protocols llcm", "data that one must have"),
+    (r"train\.py --cfg configs/(sysu|regdb|vrkd/veri)", "data under an agreement"),
+    (r"train --?cfg configs/demo|train\.py --cfg configs/(vrkd/)?demo", "minutes of training"),
+    (r"tools/sweep\.py", "hours of training"),
+    (r"make_synthetic", "minutes of rendering"),
+    (r"benchmarks/", "minutes of measuring, or a set that was rendered"),
+    (
+        r"runs/(sweeps|a|regdb|demo|roadscene)|a\.npz|tsne\.pdf|sysu/seed0 --worst",
+        "other runs, or another figure of the same run",
+    ),
+    (r"tools/export\.py", "tests/deploy/test_exporting.py"),
+    (r"tools/search\.py", "tests/cli/test_search.py; needs images of one's own"),
+    (r"tools/cost\.py", "networks of full size; tests/cli/test_cost.py"),
+    (r"^(pip|conda|apt-get)\b", "installs something"),
+    (r"^(mkdocs|pytest|python -m build)", "what .ci/run and tests/test_release.py do"),
+    (r"docs/make_configuration", "writes the page; tests/docs/test_pages.py compares it"),
+    (r"python -c", "tells what machine this is"),
+    (r"\bnight\b", "tests/docs/test_extending.py"),
+    (r"^torchrun", "several processes; tests/engine/test_distributed.py"),
+)
+PARSED = [command for command in COMMANDS if command.text not in RUN and not command.is_pattern]
+
+
+class Parsed(BaseException):
+    """Leaves a tool once its own parser has accepted the words."""
+
+
+def parse(command: Command, monkeypatch) -> argparse.Namespace:
+    """What the command's tool makes of its words."""
+    for name in ("parse_args", "parse_intermixed_args"):
+        original = getattr(argparse.ArgumentParser, name)
+
+        def leave(line, *given, original=original):
+            raise Parsed(original(line, *given))
+
+        monkeypatch.setattr(argparse.ArgumentParser, name, leave)
+    main, words = tool_of(command)
+    monkeypatch.setattr(sys, "argv", ["tool", *words])
+    with pytest.raises(Parsed) as left:
+        main()
+    return left.value.args[0]
+
+
+def tool_of(command: Command):
+    """The function that a command calls, and the words that it gets."""
+    program, *words = command.words
+    if program == "torchrun":
+        from torch.distributed.run import get_args_parser
+
+        given = [re.sub(r"^N$", "2", word) for word in words]
+        known = argparse.ArgumentParser.parse_known_args(get_args_parser(), given)[0]
+        program, words = "python", [known.training_script, *known.training_script_args]
+    if program == "vireid":
+        return importlib.import_module(f"vireid.cli.{words[0]}").main, words[1:]
+    path = ROOT / words[0]
+    assert path.is_file(), f"{command.page}: there is no {words[0]}"
+    if path.parent.name == "tools":
+        assert path.stem in TOOLS
+        return importlib.import_module(f"vireid.cli.{path.stem}").main, words[1:]
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module.main, words[1:]
+
+
+def overrides_of(args: argparse.Namespace) -> list[str]:
+    """``KEY VALUE`` words, also those that an argument of several words took."""
+    found = []
+    for value in vars(args).values():
+        if isinstance(value, list):
+            keys = [k for k, word in enumerate(value) if isinstance(word, str) and is_key(word)]
+            found += value[keys[0] :] if keys else []
+    return found
+
+
+def resolve(args: argparse.Namespace, command: Command) -> list[CfgNode]:
+    """The configurations that a command would use, all of them checked."""
+    overrides, cfg = overrides_of(args), getattr(args, "cfg", None)
+    if "sweep.py" in command.text:
+        sweep = read_sweep(args.cfg)
+        runs = plan_runs(sweep, overrides, lambda words: read_config(sweep.base, words),
+                         environment={})  # fmt: skip
+        return [run.cfg for run in runs]
+    paths = [path for path in (cfg if isinstance(cfg, list) else [cfg]) if path]
+    configs = [path for path in paths if str(path).endswith(".yaml")]
+    if not configs:
+        return [load_config(None, overrides, choices=choices(), environment={})]
+    return [read_config(Path(path), overrides) for path in configs]
+
+
+@pytest.mark.parametrize("command", PARSED, ids=lambda command: command.text)
+def test_what_is_not_run_is_parsed_and_has_a_reason(command, monkeypatch):
+    reasons = [reason for pattern, reason in REASONS if re.search(pattern, command.text)]
+    assert reasons, f"{command.page}: run this in a test, or say in REASONS why not"
+    if command.words[0] in ("pip", "conda", "apt-get", "mkdocs", "pytest") or re.search(
+        r"python -(c|m build)|night|make_configuration", command.text
+    ):
+        return
+    args = parse(command, monkeypatch)
+    assert resolve(args, command)
+    names = [name for name in getattr(args, "protocols", None) or [] if not is_key(name)]
+    assert len(expand(names)) >= len(names)
+
+
+def test_every_reason_is_needed():
+    for pattern, reason in REASONS:
+        assert any(re.search(pattern, command.text) for command in PARSED), (pattern, reason)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.is_pattern], ids=lambda c: c.text)
+def test_a_tool_that_is_only_named_exists(command):
+    words = command.text.split()
+    if words[0] == "vireid":
+        assert words[1:2] == [] or words[1] in (*TOOLS, "NAME")
+    elif len(words) > 1 and words[1].startswith(("tools/", "benchmarks/")):
+        assert (ROOT / words[1]).is_file() or words[1] == "tools/NAME.py"
+
+
+def test_what_pip_installs_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [extra for c in COMMANDS for extra in re.findall(r"^pip.*\[(\w+)\]", c.text)]
+    assert {"dev", "docs", "deploy", "slurm"} <= set(extras)
+    assert set(extras) <= project["optional-dependencies"].keys()
+
+
+def test_a_wrong_command_is_noticed(monkeypatch):
+    for words, wrong in (
+        ("--cfg configs/sysu.yaml --resum", SystemExit),
+        ("--cfg configs/sysu.yaml SOLVER.EPOCH 3", Exception),
+    ):
+        command = Command("a page", f"python tools/train.py {words}")
+        with monkeypatch.context() as patch, pytest.raises(wrong):
+            if wrong is SystemExit:
+                main, given = tool_of(command)
+                patch.setattr(sys, "argv", ["tool", *given])
+                main()
+            resolve(parse(command, patch), command)
+
+
+def test_blocks_without_a_language_hold_no_commands():
+    for page in PAGES:
+        for block in blocks_of(page):
+            assert block.language in ("", "bash", "csv", "diff", "python", "yaml")
+            first = block.text.split(maxsplit=1)[0]
+            assert block.language or first not in PROGRAMS, f"{block.page}:{block.line}"
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, finished_run) -> Path:
+    """A folder in which the documentation's runs have been trained."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    for name in ("demo", "sysu"):
+        shutil.copytree(finished_run, folder / f"runs/{name}/seed0")
+    return folder
+
+
+def test_every_command_that_runs_is_in_the_documentation():
+    assert set(RUN) <= {command.text for command in COMMANDS}
+
+
+@pytest.mark.parametrize("text", RUN)
+def test_the_command_runs(text, workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    if text == "vireid --help":
+        monkeypatch.setattr(sys, "argv", text.split())
+        assert importlib.import_module("vireid.cli").main() == 0
+    else:
+        main, words = tool_of(Command("", text))
+        monkeypatch.setattr(sys, "argv", ["tool", *words])
+        assert main() == 0, capsys.readouterr().err
+    out = re.search(r"--out (\S+)", text)
+    assert capsys.readouterr().out
+    assert out is None or (workplace / out[1]).stat().st_size > 500

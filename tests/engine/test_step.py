@@ -1,0 +1,99 @@
+"""A training step: what it asks of the device, and compiled what it does eagerly."""
+
+import copy
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vireid.cli.common import read_config
+from vireid.data.build import build_splits
+from vireid.data.dataset import batches
+from vireid.engine.build import build_trainer
+from vireid.engine.device import compile_stages
+from vireid.engine.distributed import World
+from vireid.engine.train import Numbers
+from vireid.models.build import build_model
+from vireid.models.two_stream import share_stages
+
+# What makes the processor wait for a GPU: single numbers read, and shapes that depend on values
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")
+
+
+class Watch(TorchDispatchMode):
+    """Counts the operations that a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name == "index" and any(
+            one.dtype == torch.bool for one in args[1] if one is not None
+        )
+        if by_mask or name in WAITS:
+            self.seen[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def trainer_of(tiny_command, folder, *options):
+    words = tiny_command(folder, *options)
+    cfg = read_config(words[1], words[2:])
+    splits = build_splits(cfg)
+    model = build_model(cfg, len(splits.train_pids))[0]
+    trainer = build_trainer(cfg, model, splits, device=torch.device("cpu"), world=World())
+    trainer.network.train()
+    return trainer, next(batches(trainer.loader))
+
+
+@pytest.mark.parametrize("rule", ["adam", "adamw", "sgd"])
+def test_a_step_waits_for_nothing_but_its_one_copy_of_numbers(tiny_command, tmp_path, rule):
+    trainer, batch = trainer_of(tiny_command, tmp_path, f"SOLVER.OPTIMIZER={rule}")
+    trainer.step(batch)  # constants are looked up once
+    with Watch() as watch:
+        trainer.step(batch)
+    assert watch.seen == {"nonzero": 2}  # of the flags, which stay on the processor
+    kind = {"adam": Adam, "adamw": AdamW, "sgd": SGD}[rule]
+    assert type(trainer.optimizer) is kind and trainer.optimizer.defaults["fused"]
+
+
+def test_the_watch_sees_what_waits():
+    flags = torch.tensor([True, False])
+    with Watch() as watch:
+        float(flags.sum())
+        flags[flags]
+        flags.nonzero()
+    assert watch.seen == {"_local_scalar_dense": 1, "index": 1, "nonzero": 1}
+
+
+def test_numbers_arrive_under_their_names():
+    numbers = Numbers({"loss": torch.tensor(2.5), "accuracy": torch.tensor(0.25)})
+    assert numbers.read() == {"loss": 2.5, "accuracy": 0.25}
+
+
+def stage(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+    )
+
+
+@pytest.mark.slow
+def test_compiled_streams_compute_what_eager_ones_do(caplog):
+    torch.manual_seed(0)
+    eager = share_stages([stage(3, 4), stage(4, 4)], 1)
+    compiled = copy.deepcopy(eager)
+    compile_stages([*compiled.visible, *compiled.infrared, *compiled.shared], torch.device("cpu"))
+    assert "no working compiler" not in caplog.text, caplog.text
+    images, flags = torch.randn(6, 3, 12, 8), torch.tensor([0, 1, 0, 1, 1, 1]).bool()
+    for network in (eager, compiled):
+        for mask in (flags, ~flags):  # shares of the streams change
+            network(images, mask)[-1].square().mean().backward()
+    for (name, one), other in zip(eager.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, msg=name)
+    with torch.inference_mode():
+        both = [one.eval()(images[:5], flags[:5])[-1] for one in (eager, compiled)]
+    torch.testing.assert_close(*both)

@@ -1,0 +1,110 @@
+"""Builds a gallery of one's own images, changes it, and searches it by image across modalities."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vireid.cli.common import parser, tool
+from vireid.cli.search_fill import add, build, remove
+from vireid.cli.search_query import index, query
+from vireid.structures import Modality
+
+MODALITIES = {modality.name.lower(): modality for modality in Modality}
+STEPS = {"build": build, "add": add, "remove": remove, "query": query, "index": index}
+EXAMPLES = {
+    "build": "--run runs/demo/seed0 --images photos --modality visible --gallery people",
+    "add": "--gallery people --images more.csv --modality visible",
+    "remove": "--gallery people --images photos/a.jpg photos/monday",
+    "query": "--gallery people --image night.png --modality infrared --top 10 --figure found.png",
+    "index": "--gallery people --image nights --modality infrared --recall 0.95",
+}
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/search.py --help``."""
+    args = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    if getattr(args, "modality", None):
+        args.modality = MODALITIES[args.modality]
+    STEPS[args.step](args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    line = parser(__doc__, f"python tools/search.py build {EXAMPLES['build']}")
+    steps = line.add_subparsers(dest="step", required=True, metavar="{" + ",".join(STEPS) + "}")
+    made = {
+        name: steps.add_parser(
+            name,
+            help=about,
+            description=about,
+            epilog=f"example: {line.prog} {name} {EXAMPLES[name]}",
+            allow_abbrev=False,
+        )
+        for name, about in (
+            ("build", "a gallery of a folder or a CSV file; called again, it continues"),
+            ("add", "more images; called again, it continues"),
+            ("remove", "images, or all that a folder or a CSV file names"),
+            ("query", "what the gallery holds that is nearest to an image, or to each of a folder"),
+            ("index", "make the index of approximate search, and measure what it finds"),
+        )
+    }
+    for one in made.values():
+        one.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="its folder")
+    for name in ("build", "add"):
+        _add_images(made[name])
+        _add_network(made[name], required=name == "build")
+    made["build"].add_argument(
+        "--store",
+        choices=("float32", "float16"),
+        default="float32",
+        help="float16 takes half of the disk space (float32)",
+    )
+    made["remove"].add_argument(
+        "--images", nargs="+", required=True, metavar="PATH", help="images, folders, CSV files"
+    )
+    _add_query(made["query"])
+    _add_index(made["index"])
+    return line
+
+
+def _add_images(line: argparse.ArgumentParser) -> None:
+    line.add_argument(
+        "--images", required=True, metavar="FOLDER|CSV", help="CSV: path, and if known pid,camid"
+    )
+    line.add_argument("--modality", choices=tuple(MODALITIES), required=True, help="of the images")
+
+
+def _add_network(line: argparse.ArgumentParser, *, required: bool) -> None:
+    source = line.add_mutually_exclusive_group(required=required)
+    source.add_argument("--model", type=Path, metavar="FILE", help="exported network")
+    source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
+    if not required:
+        source.description = "default: the network that built the gallery"
+    line.add_argument("--backend", help="what runs the network (chosen by its file)")
+    line.add_argument("--threads", type=int, metavar="N", help="of the processor (all)")
+    line.add_argument("--batch", type=int, default=32, metavar="N", help="images at once (32)")
+
+
+def _add_query(line: argparse.ArgumentParser) -> None:
+    line.add_argument("--image", required=True, metavar="FILE|FOLDER", help="what to search for")
+    line.add_argument("--modality", choices=tuple(MODALITIES), required=True, help="of the queries")
+    line.add_argument("--top", type=int, default=10, metavar="K", help="images to find (10)")
+    line.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
+    line.add_argument("--figure", type=Path, metavar="FILE", help="draw it: .png, .pdf or .svg")
+    line.add_argument(
+        "--approximate", action="store_true", help="by an index, which is made if need be (faiss)"
+    )
+    _add_network(line, required=False)
+
+
+def _add_index(line: argparse.ArgumentParser) -> None:
+    line.add_argument("--recall", type=float, default=0.95, help="of exact search's results (0.95)")
+    line.add_argument("--top", type=int, default=10, metavar="K", help="results that count (10)")
+    line.add_argument(
+        "--image", metavar="FOLDER", help="queries to measure with (the gallery's own images)"
+    )
+    line.add_argument("--modality", choices=tuple(MODALITIES), help="of --image")
+    _add_network(line, required=False)

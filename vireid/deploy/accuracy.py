@@ -1,0 +1,123 @@
+"""What a network loses in eight bits: scores of a run's own protocols, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from yacs.config import CfgNode
+
+from vireid.deploy.extractor import Extractor
+from vireid.engine.extract import labels_of
+from vireid.engine.features import records_of
+from vireid.engine.score import check_answerable, chosen_protocols
+from vireid.errors import AccuracyError
+from vireid.evaluation.scoring import result_entries
+from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
+
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Entries of results.json before and after, by protocol."""
+
+    float_scores: Entries
+    int8_scores: Entries
+
+    @property
+    def drop(self) -> float:
+        """Of rank-1, mean over the protocols, in points; negative where it rose.
+
+        Protocols share images, so that one that loses is soon outweighed by another that gains
+        where nothing but chance is at work.
+        """
+        drops = [
+            entry["mean"]["rank1"] - self.int8_scores[name]["mean"]["rank1"]
+            for name, entry in self.float_scores.items()
+        ]
+        return 100 * float(np.mean(drops))
+
+    @property
+    def queries(self) -> int:
+        """Of the protocol that has most."""
+        return max(entry["num_valid_query"] for entry in self.float_scores.values())
+
+    def __str__(self) -> str:
+        """Markdown, in per cent."""
+        lines = ["| protocol | queries | rank1 fp32 | int8 | mAP fp32 | int8 |"]
+        lines.append("|---|---|---|---|---|---|")
+        for name, entry in self.float_scores.items():
+            both = entry["mean"], self.int8_scores[name]["mean"]
+            cells = [f"{100 * m[k]:.2f}" for k in ("rank1", "mAP") for m in both]
+            lines.append(f"| {name} | {entry['num_valid_query']} | {' | '.join(cells)} |")
+        return "\n".join(lines)
+
+    def require(self, allowed: float) -> None:
+        """
+        Args:
+            allowed: points of rank-1.
+        Raises:
+            AccuracyError: it loses more.
+        """
+        if not self.drop <= allowed:
+            raise AccuracyError(
+                f"rank-1 falls by {self.drop:.2f} points in int8 (mean over the protocols, "
+                f"{self.queries} queries), allowed are {allowed:g}: nothing was written; try more "
+                "images with --calibration, allow more with --max-drop, or write it anyway with "
+                "--force"
+            )
+
+
+def compare_scores(
+    cfg: CfgNode,
+    splits: Splits,
+    before: Mapping[str, Extractor],
+    after: Mapping[str, Extractor],
+) -> Comparison:
+    """Scores all protocols of a run's configuration twice.
+
+    Args:
+        before, after: by modality.
+    Raises:
+        DataError: the data cannot answer a protocol.
+    """
+    return Comparison(scores_of(cfg, splits, before), scores_of(cfg, splits, after))
+
+
+def scores_of(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor]) -> Entries:
+    """Entries of results.json, by protocol, of features that each modality's extractor makes.
+
+    Raises:
+        DataError: the data cannot answer a protocol.
+    """
+    protocols = chosen_protocols(cfg)
+    permutations = check_answerable(protocols, splits)
+    entries: dict[str, Any] = {}
+    for records in {id(r): r for r in (records_of(p, splits) for p in protocols)}.values():
+        features = features_of_records(splits, records, extractors, batch=cfg.TEST.BATCH)
+        asked = [p for p in protocols if records_of(p, splits) is records]
+        entries |= result_entries(
+            asked, features, permutations=permutations, metric=cfg.TEST.METRIC
+        )
+    return entries
+
+
+def features_of_records(
+    splits: Splits,
+    records: Sequence[ImageRecord],
+    extractors: Mapping[str, Extractor],
+    *,
+    batch: int,
+) -> FeatureSet:
+    """Unit features, one row per record, each by its modality's extractor."""
+    labels = labels_of(records)
+    dim = next(iter(extractors.values())).dim
+    features = np.empty((len(records), dim), np.float32)
+    for name, extractor in extractors.items():
+        rows = np.flatnonzero(labels.modality == Modality[name.upper()])
+        paths = [splits.root / records[row].path for row in rows]
+        features[rows] = extractor(paths, name, batch=batch)
+    return replace(labels, features=features)

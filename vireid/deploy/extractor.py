@@ -1,0 +1,272 @@
+"""Images → features of unit length, by a trained run or an exported file, in whichever runtime."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vireid.data.parallel import THREADS, threaded_map
+from vireid.deploy.card import MODALITIES, NetworkCard, read_card
+from vireid.deploy.images import ImageLike, load_resized, normalized
+from vireid.deploy.runtimes import HINTS, Opened, Run, open_onnxruntime, open_openvino
+from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.structures import Modality
+
+BACKENDS = ("torch", "onnxruntime", "openvino")
+PRECISIONS = tuple(HINTS)
+
+
+class Extractor:
+    """A deployed network: one API for a run folder and for exported files.
+
+    >>> extractor = Extractor("runs/demo/seed0")  # doctest: +SKIP
+    >>> extractor(["a.jpg", "b.jpg"], "infrared").shape  # doctest: +SKIP
+    (2, 704)
+
+    Args:
+        path: a run folder, an ONNX file, or OpenVINO's .xml; what the export tool writes. Where
+            it wrote ``<stem>.visible.onnx`` and ``<stem>.infrared.onnx``, ``<stem>.onnx`` names
+            both together.
+        backend: torch (run folders only), onnxruntime (not for .xml) or openvino. None: torch for
+            a run, what is installed for a file.
+        threads: of the runtime and of decoding; None: their own choice. Torch's are the whole
+            process's.
+        precision: fp32, or bf16 (not in ONNX Runtime), for which the processor should have
+            instructions. An INT8 file stays INT8.
+        device: of torch: auto, cpu, cuda or cuda:N.
+        options: ``KEY``, ``VALUE``, … for a run, such as ``("TEST.EXIT", "shallow2")``.
+    Raises:
+        CheckpointError: missing, damaged, or no network of this project.
+        UsageError: a backend, precision or option that does not go with the path, or a package
+            that is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        backend: str | None = None,
+        threads: int | None = None,
+        *,
+        precision: str = "fp32",
+        device: str = "auto",
+        options: Sequence[str] = (),
+    ) -> None:
+        path = Path(path).expanduser()
+        kind = _kind(path)
+        self.backend = _chosen_backend(path, kind, backend)
+        self.precision = precision
+        self._threads = _checked_threads(threads)
+        if precision not in PRECISIONS or (precision, self.backend) == ("bf16", "onnxruntime"):
+            raise UsageError(
+                f"precision {precision!r} is nothing that {self.backend} has here; choose fp32, or "
+                "bf16 with torch or openvino"
+            )
+        if self.backend != "torch" and device not in ("auto", "cpu"):
+            raise UsageError(f"device {device!r}: {self.backend} runs on the processor here")
+        if options and kind != "run":
+            raise UsageError(f"{' '.join(options)}: {path} was exported with its own options")
+        self.card: NetworkCard
+        self._runs: Mapping[str, Run]
+        if kind != "run":
+            self._open_files(path, kind)
+        elif self.backend == "torch":
+            self._open_torch(path, device, options)
+        else:
+            self._export_and_open(path, options)
+
+    @property
+    def dim(self) -> int:
+        """Numbers in an image's features."""
+        return self.card.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the network; features of different ones are not to be compared."""
+        return self.card.fingerprint
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of ``visible`` and ``infrared``, whose images it turns into features."""
+        return self.card.modalities
+
+    def __call__(
+        self,
+        images: Sequence[ImageLike],
+        modality: str | Modality,
+        *,
+        batch: int = 32,
+        progress: bool | None = None,
+    ) -> np.ndarray:
+        """Features of images of one modality.
+
+        Images are decoded and resized by several threads while others are computed; at most some
+        dozens are in memory at once.
+
+        Args:
+            images: paths, PIL images, or (h, w, 3) uint8 arrays in RGB, in any mixture and size.
+            modality: visible or infrared (near-infrared and thermal alike).
+            batch: images per call of the network.
+            progress: a bar or none; None: where there is a terminal.
+        Returns:
+            (N, dim) float32, rows of unit length, in the order of the images.
+        Raises:
+            CheckpointError: the network computes nothing sensible.
+            DataError: an image that cannot be read; names the path or the place.
+            UsageError: a modality that the network has not, or no sequence of images.
+        """
+        run = self._run_for(modality)
+        lone = isinstance(images, np.ndarray) and images.ndim == 3
+        if lone or isinstance(images, (str, os.PathLike, Image.Image)):
+            raise UsageError("images must be a sequence of images: put a single one into a list")
+        if not hasattr(images, "__getitem__") or not hasattr(images, "__len__"):
+            raise UsageError(f"images must be a sequence of images, got {type(images).__name__}")
+        if batch < 1:
+            raise UsageError(f"batch must be at least 1, got {batch}")
+        rows = [np.empty((0, self.dim), np.float32)]
+        for group in _groups(self._resized(images, progress), batch):
+            features = run(normalized(group, self.card.mean, self.card.std))
+            rows.append(self._of_unit_length(features, len(group)))
+        return np.concatenate(rows)
+
+    def _run_for(self, modality: str | Modality) -> Run:
+        name = modality.name.lower() if isinstance(modality, Modality) else modality
+        if name not in self._runs:
+            why = "this network's are" if name in MODALITIES else "there are"
+            known = self.modalities if name in MODALITIES else MODALITIES
+            raise UsageError(f"modality {name!r}: {why} {' and '.join(known)}")
+        return self._runs[name]
+
+    def _resized(self, images: Sequence[ImageLike], progress: bool | None) -> Iterable[np.ndarray]:
+        """(H, W, 3) uint8 each; a lone image is not worth starting threads for."""
+
+        def load(index: int) -> np.ndarray:
+            image = images[index]
+            try:
+                return load_resized(image, self.card.size)
+            except DataError as error:
+                if isinstance(image, (str, os.PathLike)):
+                    raise
+                raise DataError(f"image {index} of {len(images)}: {error}") from error
+
+        if len(images) == 1:
+            return [load(0)]
+        return threaded_map(
+            load,
+            range(len(images)),
+            doing="features",
+            threads=self._threads or THREADS,
+            progress=progress,
+        )
+
+    def _of_unit_length(self, features: np.ndarray, count: int) -> np.ndarray:
+        lengths = np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True)
+        if features.shape != (count, self.dim) or not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise CheckpointError(
+                f"the network made features of {features.shape}, lengths {lengths.min():.3g} to "
+                f"{lengths.max():.3g}, of {count} images, not {self.dim} finite numbers each: its "
+                "weights are damaged"
+            )
+        return features / lengths
+
+    def _open_files(self, path: Path, kind: str) -> None:
+        """The file itself, or those of all modalities that were exported under its name."""
+        files = [path] if path.exists() else list(streams_beside(path, kind))
+        self._runs, cards = {}, []
+        for file in files:
+            opened = _open(file, self.backend, self._threads, self.precision)
+            cards.append(read_card(opened.entries, file))
+            _require_shapes(file, opened, cards[-1])
+            self._runs |= dict.fromkeys(cards[-1].modalities, opened.run)
+        if len({card.fingerprint for card in cards}) > 1 or len(self._runs) < len(cards):
+            raise CheckpointError(
+                f"{' and '.join(map(str, files))} are not the streams of one network: export "
+                "both again"
+            )
+        self.card = replace(cards[0], modalities=tuple(m for m in MODALITIES if m in self._runs))
+
+    def _open_torch(self, path: Path, device: str, options: Sequence[str]) -> None:
+        from vireid.deploy.torch_runtime import open_torch  # torch, which files do without
+        from vireid.deploy.trained import trained_network
+
+        trained = trained_network(path, options)
+        self.card = trained.card
+        self._runs = open_torch(trained, self._threads, self.precision, device)
+
+    def _export_and_open(self, path: Path, options: Sequence[str]) -> None:
+        from vireid.deploy.files import export_streams
+        from vireid.deploy.trained import trained_network
+
+        trained = trained_network(path, options)
+        self.card, runs = trained.card, {}
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            for card, file in export_streams(trained, Path(folder)):
+                opened = _open(file, self.backend, self._threads, self.precision)
+                runs.update(dict.fromkeys(card.modalities, opened.run))
+        self._runs = runs
+
+
+def _kind(path: Path) -> str:
+    """run, .onnx or .xml.
+
+    Raises:
+        CheckpointError: it is none of them.
+    """
+    if path.is_dir():
+        return "run"
+    if not path.exists() and not streams_beside(path, path.suffix):
+        raise CheckpointError(f"there is no network {path}: name a run folder or an exported file")
+    if path.suffix not in (".onnx", ".xml"):
+        raise CheckpointError(f"{path} is neither a run folder nor an exported .onnx or .xml file")
+    return path.suffix
+
+
+def streams_beside(path: Path, suffix: str) -> list[Path]:
+    """What the export tool writes under a name for a network whose streams differ."""
+    files = [path.with_suffix(f".{name}{suffix}") for name in MODALITIES]
+    return [file for file in files if suffix in (".onnx", ".xml") and file.is_file()]
+
+
+def _require_shapes(path: Path, opened: Opened, card: NetworkCard) -> None:
+    """What a file says of itself is what its network takes and makes."""
+    known = [one for one in (*opened.size, opened.dim) if isinstance(one, int)]
+    if len(opened.size) != 2 or (known and known != [*card.size, card.dim]):
+        raise CheckpointError(
+            f"{path}: its network takes images of {opened.size} and makes {opened.dim} numbers, "
+            f"but its metadata say {card.size} and {card.dim}: export it again"
+        )
+
+
+def _chosen_backend(path: Path, kind: str, backend: str | None) -> str:
+    fitting = {"run": BACKENDS, ".onnx": BACKENDS[1:], ".xml": BACKENDS[2:]}[kind]
+    if backend is None:
+        installed = [name for name in fitting if find_spec(name) is not None]
+        return (installed or list(fitting))[0]
+    if backend not in fitting:
+        raise UsageError(f"backend {backend!r} does not run {path}; choose {' or '.join(fitting)}")
+    return backend
+
+
+def _checked_threads(threads: int | None) -> int:
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be at least 1, got {threads}")
+    return threads or 0
+
+
+def _open(path: Path, backend: str, threads: int, precision: str) -> Opened:
+    if backend == "openvino":
+        return open_openvino(path, threads, precision)
+    return open_onnxruntime(path, threads)
+
+
+def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    iterator = iter(images)
+    while group := list(islice(iterator, size)):
+        yield group

@@ -1,0 +1,114 @@
+"""Exported files, written: a network with its card, as ONNX or as OpenVINO's pair of files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from vireid.deploy.card import NetworkCard
+from vireid.deploy.export import OneStream, write_onnx
+from vireid.deploy.packages import require_packages
+from vireid.deploy.runtimes import WEIGHTS
+from vireid.deploy.trained import TrainedNetwork, UnitFeatures
+from vireid.evaluation.output import replace_file
+from vireid.models.retrieval import RetrievalModel
+
+
+def is_shared(network: RetrievalModel) -> bool:
+    """Whether images of both modalities take one way through the network."""
+    return not len(network.backbone.visible) and not network.has_two_statistics
+
+
+def streams(trained: TrainedNetwork) -> list[tuple[str, ...]]:
+    """The modalities of each file that it takes to export all of a network."""
+    known = trained.card.modalities
+    return [known] if is_shared(trained.network) else [(name,) for name in known]
+
+
+def export_streams(trained: TrainedNetwork, folder: Path) -> list[tuple[NetworkCard, Path]]:
+    """Writes all of a network as ONNX: one file, or one for each modality.
+
+    Raises:
+        UsageError: a package is missing.
+    """
+    files = []
+    for modalities in streams(trained):
+        path = folder / f"{'+'.join(modalities)}.onnx"
+        files.append((export_onnx(trained, path, modalities), path))
+    return files
+
+
+def export_onnx(trained: TrainedNetwork, path: Path, modalities: tuple[str, ...]) -> NetworkCard:
+    """Writes the stream of one modality, or of all of a network that does not tell them apart.
+
+    Args:
+        modalities: that the file is for.
+    Returns:
+        what the file says of itself.
+    Raises:
+        UsageError: a package is missing.
+    """
+    infrared = modalities == ("infrared",)
+    network = UnitFeatures(OneStream(trained.network, infrared=infrared), flip=trained.card.flip)
+    write_onnx(network.eval(), path, size=trained.card.size)
+    card = trained.card_for(modalities)
+    put_card(path, card)
+    return card
+
+
+def put_card(path: Path, card: NetworkCard) -> None:
+    """Writes a card into the metadata of an ONNX file."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, card.entries())
+    onnx.save(model, path)
+
+
+def convert_to_openvino(source: Path, target: Path, card: NetworkCard) -> None:
+    """Writes an ONNX file's network as .xml and .bin, in float32.
+
+    Raises:
+        UsageError: the package is missing.
+    """
+    require_packages("openvino")
+    import openvino
+
+    save_openvino(openvino.Core().read_model(source), target, card)
+
+
+def save_openvino(model: Any, target: Path, card: NetworkCard) -> None:
+    """Writes OpenVINO's model with its card, and in it a digest of the weights' file.
+
+    Args:
+        model: an openvino.Model.
+    """
+    import openvino
+
+    openvino.save_model(model, target, compress_to_fp16=False)
+    weights = hashlib.sha256(target.with_suffix(".bin").read_bytes()).hexdigest()
+    for name, value in {**card.entries(), WEIGHTS: json.dumps(weights)}.items():
+        model.set_rt_info(value, name.split(".", 1))
+    openvino.save_model(model, target, compress_to_fp16=False)
+
+
+def publish(source: Path, target: Path) -> list[Path]:
+    """Copies an exported file, and what belongs to it, to where it is wanted.
+
+    Each file appears whole or not at all; the .xml comes last, and names its weights' digest.
+
+    Returns:
+        the files written.
+    Raises:
+        UsageError: the disk is full, or the folder cannot be written.
+    """
+    written = []
+    for suffix in (".bin", source.suffix):
+        part, whole = source.with_suffix(suffix), target.with_suffix(suffix)
+        if part.exists():
+            content = part.read_bytes()
+            replace_file(whole, lambda file, content=content: file.write(content))
+            written.append(whole)
+    return written

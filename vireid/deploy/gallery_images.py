@@ -1,0 +1,166 @@
+"""Which images a folder or a CSV file holds, for a gallery or for a search."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vireid.data.csv_set import MODALITIES
+from vireid.data.layout import is_image
+from vireid.deploy.gallery_files import UNKNOWN
+from vireid.deploy.gallery_writer import Skipped
+from vireid.errors import DataError
+from vireid.structures import Modality
+
+LARGEST = 2**63 - 1
+COLUMNS = "path[,pid,camid]"
+TWICE, OTHER_FILE = "listed twice", "no image by its name"
+IN_GALLERY, OTHER_MODALITY = "in the gallery already", "of another modality"
+AT_START = (TWICE, OTHER_FILE, IN_GALLERY, OTHER_MODALITY)  # known before an image is opened
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An image that a folder or a CSV file names.
+
+    Args:
+        path: relative to the listing's root, or absolute.
+        pid, camid: -1 where they are not known.
+    """
+
+    path: str
+    pid: int = UNKNOWN
+    camid: int = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Images in their order.
+
+    Args:
+        source: folder or CSV file.
+        root: folder that paths begin in.
+        skipped: what was passed over, and why.
+    """
+
+    source: Path
+    root: Path
+    images: tuple[Listed, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    def full_paths(self) -> list[Path]:
+        return [self.root / image.path for image in self.images]
+
+
+def list_images(source: str | Path, modality: Modality) -> Listing:
+    """The images of a folder, at any depth by their paths, or of a CSV file in its order.
+
+    A CSV file has the column ``path``, relative to the file or absolute, and may have ``pid`` and
+    ``camid`` (empty where not known) and ``modality``, of which other rows are passed over.
+
+    Raises:
+        DataError: there is no such folder or file, it names no image, or a row is malformed.
+    """
+    path = Path(source).expanduser().resolve()
+    if path.is_dir():
+        listing = _of_folder(path)
+    elif path.is_file() and path.suffix.lower() == ".csv":
+        listing = _of_csv(path, modality)
+    elif path.is_file() and is_image(path):
+        listing = Listing(path, path.parent, (Listed(path.name),))
+    else:
+        there = "a file of another kind" if path.exists() else "nothing"
+        raise DataError(
+            f"images {source}: must be a folder, an image or a .csv file; there is {there}"
+        )
+    if not listing.images:
+        raise DataError(f"{source} holds no image ({len(listing.skipped)} other files or rows)")
+    return listing
+
+
+def _of_folder(folder: Path) -> Listing:
+    def fail(error: OSError) -> None:
+        raise DataError(f"folder {error.filename} cannot be read ({error.strerror})") from error
+
+    found = sorted(
+        (Path(parent, name).relative_to(folder).as_posix(), name)
+        for parent, _, names in os.walk(folder, onerror=fail)
+        for name in names
+    )
+    images = tuple(Listed(path) for path, name in found if is_image(Path(name)))
+    others = tuple((path, OTHER_FILE) for path, name in found if not is_image(Path(name)))
+    return Listing(folder, folder, images, others)
+
+
+def _of_csv(path: Path, modality: Modality) -> Listing:
+    images: dict[str, Listed] = {}
+    skipped: list[Skipped] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            columns = _columns(path, next(rows, []))
+            for cells in rows:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                where = f"{path}, line {rows.line_num}"
+                image, own = _row(where, columns, cells, modality)
+                full = os.path.normpath(path.parent / image.path)
+                if not own:
+                    skipped.append((image.path, OTHER_MODALITY))
+                elif full in images:
+                    skipped.append((image.path, TWICE))
+                else:
+                    images[full] = image
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
+    return Listing(path, path.parent, tuple(images.values()), tuple(skipped))
+
+
+def _columns(path: Path, header: Sequence[str]) -> list[str]:
+    names = [name.strip().lower() for name in header]
+    wrong = [name for name in ("path", "pid", "camid", "modality") if names.count(name) > 1]
+    if "path" not in names or wrong:
+        what = f"column {wrong[0]} is there twice" if wrong else "no column path"
+        raise DataError(
+            f"{path}, line 1: {what}; the first line must name {COLUMNS}, separated by commas, "
+            f"got {','.join(header)!r:.100}"
+        )
+    return names
+
+
+def _row(
+    where: str, columns: Sequence[str], cells: Sequence[str], modality: Modality
+) -> tuple[Listed, bool]:
+    """The image, and whether it is of this modality."""
+    if len(cells) != len(columns):
+        raise DataError(
+            f"{where}: {len(cells)} values for the {len(columns)} columns of line 1: quote a value "
+            "that holds a comma"
+        )
+    values = {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
+    path = values["path"].replace("\\", "/")
+    if not path or path.endswith("/") or "\0" in path:
+        raise DataError(f"{where}, column path: must name an image, got {values['path']!r:.100}")
+    name = values.get("modality", "").lower()
+    if name and name not in MODALITIES:
+        raise DataError(
+            f"{where}, column modality: {name!r:.60} is unknown; choose one of "
+            + ", ".join(MODALITIES)
+        )
+    numbers = [_number(where, values, column) for column in ("pid", "camid")]
+    return Listed(os.path.normpath(path), *numbers), not name or MODALITIES[name] == modality
+
+
+def _number(where: str, values: dict[str, str], column: str) -> int:
+    text = values.get(column, "")
+    if not text:
+        return UNKNOWN
+    if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > LARGEST:
+        raise DataError(
+            f"{where}, column {column}: must be a whole number from 0, or empty, got {text!r:.60}"
+        )
+    return int(text)

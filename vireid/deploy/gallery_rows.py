@@ -1,0 +1,45 @@
+"""Rows of a gallery by what users call its images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vireid.deploy.gallery_files import GalleryFiles
+from vireid.errors import DataError
+
+
+def rows_of(files: GalleryFiles, names: Sequence[str | Path]) -> np.ndarray:
+    """(n,) ascending rows of images, without removed ones.
+
+    Args:
+        names: files by their path, or as their folder or CSV file has them; folders stand for all
+            images in them.
+    Raises:
+        DataError: there is no such image, or several of one name.
+    """
+    by_path: dict[str, int] = {}
+    by_name: dict[str, list[int]] = {}
+    for row in np.flatnonzero(~files.removed).tolist():
+        by_path[str(files.full_path(row))] = row
+        by_name.setdefault(files.path_of(row), []).append(row)
+    found: set[int] = set()
+    for given in names:
+        full = os.path.normpath(Path(given).expanduser().absolute())
+        inside = full.rstrip(os.sep) + os.sep
+        rows = [by_path[full]] if full in by_path else by_name.get(os.path.normpath(given), [])
+        if len(rows) > 1:
+            raise DataError(
+                f"the gallery {files.folder} holds {len(rows)} images {given}, the first: "
+                f"{files.full_path(rows[0])}; name it by its whole path"
+            )
+        rows = rows or [row for path, row in by_path.items() if path.startswith(inside)]
+        if not rows:
+            raise DataError(
+                f"the gallery {files.folder} holds no image {given}: nothing was removed"
+            )
+        found.update(rows)
+    return np.array(sorted(found), dtype=np.int64)
