@@ -47,6 +47,7 @@ REASONS = (
     (r"train --?cfg configs/demo|train\.py --cfg configs/(vrkd/)?demo", "minutes of training"),
     (r"tools/sweep\.py", "hours of training"),
     (r"make_synthetic", "minutes of rendering"),
+    (r"-m tests\.", "minutes of attacks; tests/fuzz and tests/faults have a short version"),
     (r"benchmarks/", "minutes of measuring, or a set that was rendered"),
     (
         r"runs/(sweeps|a|regdb|demo|roadscene)|a\.npz|tsne\.pdf|sysu/seed0 --worst",
@@ -96,6 +97,8 @@ def tool_of(command: Command):
         program, words = "python", [known.training_script, *known.training_script_args]
     if program == "vireid":
         return importlib.import_module(f"vireid.cli.{words[0]}").main, words[1:]
+    if words[0] == "-m":
+        return importlib.import_module(words[1]).main, words[2:]
     path = ROOT / words[0]
     assert path.is_file(), f"{command.page}: there is no {words[0]}"
     if path.parent.name == "tools":
