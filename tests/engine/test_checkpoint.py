@@ -64,6 +64,7 @@ def content() -> dict[str, Any]:
         ("pids", ["1"]),
         ("split_trial", "1"),
         ("rng", None),
+        ("teacher", torch.ones(2)),
     ],
 )
 def test_an_entry_of_another_kind_is_named(tmp_path: Path, key: str, value: Any):

@@ -3,6 +3,8 @@
 import fcntl
 import logging
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,25 @@ def test_a_log_that_cannot_be_written_does_not_end_a_run(tmp_path, capsys):
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
     assert (tmp_path / "log.txt").read_text() == "before \\udcff\n"
+
+
+def test_a_process_that_outlives_a_killed_run_does_not_keep_its_lock(tmp_path):
+    """As a loader process does for some seconds, which has inherited whatever was open."""
+    reader, writer = os.pipe()
+    killed = os.fork()
+    if killed == 0:
+        with claim_folder(tmp_path, resume=True, overwrite=False):
+            outliving = os.fork()
+            if outliving == 0:
+                time.sleep(60)
+            os.write(writer, str(outliving).encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(killed, 0)
+    outliving = int(os.read(reader, 99))
+    try:
+        with claim_folder(tmp_path, resume=True, overwrite=False):
+            os.kill(outliving, 0)  # it is still there
+    finally:
+        os.kill(outliving, signal.SIGKILL)
+        os.close(reader)
+        os.close(writer)

@@ -14,7 +14,7 @@ from vireid.analysis.table import CONFIG, RESULTS, RULES
 from vireid.config.load import flatten
 from vireid.config.reading import read_yaml
 from vireid.errors import CheckpointError, DataError, UsageError
-from vireid.evaluation.report import read_results
+from vireid.evaluation.report import COLUMNS, is_score, read_results
 
 IN_ENTRY = (*RULES, "reranked", "num_valid_query", "trials", "cmc")  # of results.json
 ENVIRONMENT, METRICS = "environment.json", "metrics.csv"
@@ -73,6 +73,11 @@ def _read_whole(path: Path) -> dict[str, Any]:
         if lacking or not entry["trials"] or not entry["cmc"]:
             what = f"lacks {lacking[0]}" if lacking else "has no trial or no curve"
             raise DataError(f"{path}: {name} {what}: score the run again with the evaluate tool")
+        spread = entry.get("std") if len(entry["trials"]) > 1 else entry["mean"]
+        told = isinstance(spread, dict) and all(is_score(spread.get(c)) for c in COLUMNS)
+        if not told or not all(map(is_score, entry["cmc"])):
+            what = "curve" if told else "std"
+            raise DataError(f"{path}: the {what} of {name} holds something else than numbers")
     return content
 
 

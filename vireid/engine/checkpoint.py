@@ -102,7 +102,9 @@ def _malformed(content: Mapping[str, Any]) -> str:
         readable = isinstance(parse_yaml(content["config"]), dict)
     except ValueError:
         readable = False
-    return "" if readable else "config"
+    if not readable:
+        return "config"
+    return "" if isinstance(content.get("teacher", ""), str) else "teacher"
 
 
 def load_trained(path: Path) -> dict[str, Any]:

@@ -218,9 +218,9 @@ def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, sav
         if cfg.SOLVER.VAL_EVERY and progress.epoch % cfg.SOLVER.VAL_EVERY == 0:
             _validate(cfg, trainer, splits, save)
         _log_epoch(progress.history[-1], trainer.schedule.epochs)
-        save(LAST)
         if cfg.SOLVER.CHECKPOINT_EVERY and progress.epoch % cfg.SOLVER.CHECKPOINT_EVERY == 0:
             save(f"checkpoints/epoch_{progress.epoch:03d}.pth")
+        save(LAST)  # last: a run that is killed before continues with this epoch and all its files
         write_metrics(folder / "metrics.csv", progress.history)
         write_events(folder, progress.history[-1])
     world.barrier()

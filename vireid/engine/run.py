@@ -116,11 +116,13 @@ def _locked(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    held = [os.open(folder, os.O_RDONLY)]
+    # A loader process that outlives a killed run for some seconds must not keep its lock.
+    os.register_at_fork(after_in_child=lambda: _close(held))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(descriptor)
+        _close(held)
         raise UsageError(
             f"OUTPUT_DIR {folder}: another process is training in it; wait for it or stop it"
         ) from error
@@ -129,7 +131,12 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(descriptor)
+        _close(held)
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def describe_run(

@@ -70,7 +70,7 @@ def read_results(path: Path) -> dict[str, Any]:
         if content["format"] != FORMAT or not isinstance(content["protocols"], dict):
             raise ValueError(f"format {content['format']}, not {FORMAT}")
         for entry in content["protocols"].values():
-            if not all(_is_score(entry["mean"][column]) for column in COLUMNS):
+            if not all(is_score(entry["mean"][column]) for column in COLUMNS):
                 raise ValueError("scores that are no numbers from 0 to 1")
         return {**content, "source": dict(content["source"])}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -80,7 +80,7 @@ def read_results(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _is_score(value: object) -> bool:
+def is_score(value: object) -> bool:
     """JSON also knows NaN, and whole numbers that are too long for a float."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MOST
 
