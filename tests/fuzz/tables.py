@@ -142,7 +142,7 @@ def _spoilt(arrays: dict[str, Any], random: Random, folder: Path) -> dict[str, A
 def _placed(value: Any) -> Callable[[np.ndarray, Random, Path], np.ndarray]:
     def change(array: np.ndarray, random: Random, folder: Path) -> np.ndarray:
         changed = array.astype(object) if isinstance(value, str) else array.copy()
-        if changed.size:
+        if changed.size and changed.dtype.names is None:
             changed.flat[random.randint(0, changed.size - 1)] = value
         return changed.astype(str) if isinstance(value, str) else changed
 
