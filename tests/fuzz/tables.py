@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -142,8 +143,9 @@ def _spoilt(arrays: dict[str, Any], random: Random, folder: Path) -> dict[str, A
 def _placed(value: Any) -> Callable[[np.ndarray, Random, Path], np.ndarray]:
     def change(array: np.ndarray, random: Random, folder: Path) -> np.ndarray:
         changed = array.astype(object) if isinstance(value, str) else array.copy()
-        if changed.size and changed.dtype.names is None:
-            changed.flat[random.randint(0, changed.size - 1)] = value
+        if changed.size:
+            with suppress(ValueError, TypeError, OverflowError):  # no value of that type
+                changed.flat[random.randint(0, changed.size - 1)] = value
         return changed.astype(str) if isinstance(value, str) else changed
 
     return change

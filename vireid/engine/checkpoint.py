@@ -93,6 +93,10 @@ def _malformed(content: Mapping[str, Any]) -> str:
     counts = [progress.get(name) for name in ("epoch", "step")]
     if not all(type(count) is int and count >= 0 for count in counts):
         return "progress"
+    tables = [progress.get(name, {}) for name in ("sums", "gradients", "best")]
+    rows = progress.get("history", [])
+    if not isinstance(rows, list) or not all(map(_holds_numbers, [*tables, *rows])):
+        return "progress"
     if not pids or not all(type(pid) is int for pid in pids):
         return "pids"
     tensors = content["model"].values()
@@ -105,6 +109,12 @@ def _malformed(content: Mapping[str, Any]) -> str:
     if not readable:
         return "config"
     return "" if isinstance(content.get("teacher", ""), str) else "teacher"
+
+
+def _holds_numbers(table: object) -> bool:
+    return isinstance(table, dict) and all(
+        isinstance(name, str) and isinstance(value, (int, float)) for name, value in table.items()
+    )
 
 
 def load_trained(path: Path) -> dict[str, Any]:
