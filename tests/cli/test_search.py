@@ -94,8 +94,6 @@ def test_a_csv_file_of_queries_is_marked_and_drawn(place, capsys):
     assert asked.exists()
 
 
-# Beside some of tests/deploy the signal takes the whole worker down: run with -n 0 for these
-@pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="signals to its own process: -n 0")
 def test_a_stop_leaves_a_gallery_that_the_same_command_continues(place, monkeypatch, capsys):
     assert build(place) == 0
     whole = folder_bytes(place / "g")

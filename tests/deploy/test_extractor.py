@@ -308,3 +308,23 @@ def test_what_is_no_sequence_of_images_and_no_device_is_refused(exported):
         extractor(np.zeros((8, 4, 3), np.uint8), "infrared")
     with pytest.raises(UsageError, match="must be a sequence of images, got generator"):
         extractor((path for path in ()), "infrared")
+
+
+DROPPED = """
+import gc, os, signal, sys, threading
+from vireid.deploy import Extractor
+
+held = [Extractor(sys.argv[1], "openvino", threads=1)]
+held[0]([sys.argv[2]], "infrared", progress=False)
+dropping = threading.Thread(target=lambda: (held.clear(), gc.collect()))
+dropping.start()
+dropping.join()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_signals_are_handled_after_openvino_has_gone(exported, images):
+    command = [sys.executable, "-c", DROPPED, str(exported["infrared"]), str(images[0])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -75,8 +75,6 @@ def test_a_failure_is_the_jobs_own(job, tmp_path):
     assert error.value.code == 5 and exit_file(tmp_path, "7").read_text() == "5"
 
 
-# Beside some of tests/deploy the signal takes the whole worker down: run with -n 0 for these
-@pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="signals to its own process: -n 0")
 @pytest.mark.parametrize(("restarts", "requeued"), [("0", True), ("100", False)])
 def test_the_time_limit_saves_and_goes_back_into_the_queue(
     job, tmp_path, monkeypatch, restarts, requeued

@@ -9,8 +9,7 @@ from typing import Any
 
 from vireid.deploy.card import NetworkCard
 from vireid.deploy.export import OneStream, write_onnx
-from vireid.deploy.packages import require_packages
-from vireid.deploy.runtimes import WEIGHTS
+from vireid.deploy.runtimes import WEIGHTS, openvino_core
 from vireid.deploy.trained import TrainedNetwork, UnitFeatures
 from vireid.evaluation.output import replace_file
 from vireid.models.retrieval import RetrievalModel
@@ -73,10 +72,7 @@ def convert_to_openvino(source: Path, target: Path, card: NetworkCard) -> None:
     Raises:
         UsageError: the package is missing.
     """
-    require_packages("openvino")
-    import openvino
-
-    save_openvino(openvino.Core().read_model(source), target, card)
+    save_openvino(openvino_core().read_model(source), target, card)
 
 
 def save_openvino(model: Any, target: Path, card: NetworkCard) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,6 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         CheckpointError: the file is missing, damaged or has other inputs.
         UsageError: the package is missing.
     """
-    require_packages("openvino")
-    import openvino
-
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "NUM_STREAMS": 1,
@@ -89,11 +87,11 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
-        model = openvino.Core().read_model(path)
+        model = openvino_core().read_model(path)
         _require_names(path, [name for one in model.inputs for name in one.get_names()])
         entries = onnx_entries(path) if path.suffix == ".onnx" else _xml_entries(model)
         _require_weights(path, entries)
-        compiled = openvino.Core().compile_model(model, "CPU", options)
+        compiled = openvino_core().compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise _cannot_open(path, error) from error
     made = model.outputs[0].partial_shape
@@ -103,6 +101,22 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         _lengths(model.inputs[0].partial_shape)[2:],
         (_lengths(made) or (None,))[-1],
     )
+
+
+@cache
+def openvino_core() -> Any:
+    """The one core of this process, never let go.
+
+    A core brings a stack of its own for the thread's signal handlers and unmaps it when it goes,
+    still in use after that (OpenVINO 2026.4): the next Ctrl-C would end in a segmentation fault.
+
+    Raises:
+        UsageError: the package is missing.
+    """
+    require_packages("openvino")
+    import openvino
+
+    return openvino.Core()
 
 
 def _lengths(shape: Any) -> tuple[object, ...]:
