@@ -2,7 +2,7 @@
 
     python benchmarks/search.py --features features.npz --folder /data/gallery
 
-The gallery's vectors are drawn like a network's features (benchmarks/clusters.py), whose file
+The gallery's vectors are drawn like a network's features (vireid/analysis/clusters.py), whose file
 ``python tools/extract.py`` writes. Every round runs each way once, one after another, so that what
 slows the machine for a while slows all. The folder is kept; a call that was stopped continues it.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.clusters import Spread, measure
+from vireid.analysis.clusters import Spread, measure
 from vireid.analysis.machine import describe, machine
 from vireid.deploy.approximate import Index
 from vireid.deploy.approximate_build import build_index
