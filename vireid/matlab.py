@@ -76,6 +76,8 @@ def _unpacked(body: memoryview) -> memoryview:
     content = unpacker.decompress(body, most)
     if unpacker.unconsumed_tail:
         raise ValueError(f"{len(body)} bytes unpack to more than {most}")
+    if not unpacker.eof:  # nor was its checksum looked at
+        raise ValueError(f"{len(body)} packed bytes have no end")
     return memoryview(content)
 
 

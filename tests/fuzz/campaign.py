@@ -126,7 +126,9 @@ def main() -> int:
     args = line.parse_args()
     torch.set_num_threads(1)
     os.chdir(tempfile.mkdtemp(prefix="vireid_fuzz_"))  # an output without a folder of its own
-    tallies = {name: Tally() for name in args.kind or KINDS}
+    tallies = {name: Tally() for name in args.kind or KINDS if not KINDS[name].missing}
+    for name in sorted(set(args.kind or KINDS) - set(tallies)):
+        print(f"{name}: left out, it needs {', '.join(KINDS[name].missing)}")
     share = args.seconds / len(tallies)
     for name, tally in tallies.items():
         attack(KINDS[name], args.seed)  # imports and the corpus are nobody's time

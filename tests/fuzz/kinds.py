@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from tests.fuzz import configs, lists, pictures, results, states, tables
+from tests.fuzz import configs, galleries, lists, networks, pictures, results, states, tables
 
 Use = Callable[[], object]
 
@@ -19,13 +20,21 @@ class Kind:
     Args:
         make: (empty folder, generator) → writes an input there and returns what reads it.
         examples: inputs that the suite tries.
+        needs: packages that an installation may lack.
     """
 
     name: str
     make: Callable[[Path, random.Random], Use]
     examples: int = 20
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> list[str]:
+        """Packages that it needs and that are not there."""
+        return [name for name in self.needs if find_spec(name) is None]
 
 
+EXPORT = ("onnx", "onnxscript", "onnxruntime", "openvino")
 KINDS = {
     kind.name: kind
     for kind in (
@@ -48,5 +57,10 @@ KINDS = {
         Kind("weights", states.weights, examples=8),
         Kind("checkpoint", states.checkpoint, examples=8),
         Kind("resumed checkpoint", states.resumed, examples=3),
+        Kind("ONNX file", networks.onnx, needs=EXPORT),
+        Kind("OpenVINO files", networks.openvino, needs=EXPORT),
+        Kind("gallery", galleries.gallery, examples=30),
+        Kind("search index", galleries.index, needs=("faiss",)),
+        Kind("images of a gallery (.csv)", galleries.listing),
     )
 }

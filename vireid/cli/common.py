@@ -58,9 +58,6 @@ def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
             except KeyboardInterrupt:
                 print("\nstopped", file=sys.stderr)
                 return 128 + signal.SIGINT
-            except BrokenPipeError:  # whoever read the output, such as head, has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return 128 + 13  # SIGPIPE, which Windows has not
         return 0
 
     return main

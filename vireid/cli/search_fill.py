@@ -10,11 +10,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from vireid.cli.common import printable
 from vireid.cli.search_network import open_network
 from vireid.deploy.gallery import Gallery
-from vireid.deploy.gallery_files import SKIPPED, GalleryFiles, read_meta
+from vireid.deploy.gallery_files import SKIPPED, GalleryFiles
 from vireid.deploy.gallery_fill import Progress, fill_gallery, read_skipped
 from vireid.deploy.gallery_images import AT_START, IN_GALLERY, list_images
+from vireid.deploy.gallery_meta import read_meta
 from vireid.deploy.gallery_writer import Skipped
 from vireid.engine.signals import StopFlag
 from vireid.errors import DataError, StoppedError
@@ -71,7 +73,7 @@ def _report(folder: Path, progress: Progress) -> None:
     added = meta.rows - job.first_row
     skipped = read_skipped(folder, job.skipped_from, meta.skipped_bytes)
     if skipped:
-        print("\n".join(_of_skipped(skipped, folder)), file=sys.stderr)
+        print(printable("\n".join(_of_skipped(skipped, folder))), file=sys.stderr)
     known = any(reason == IN_GALLERY for _, reason in skipped)
     if job.total and not added and not known:
         raise DataError(f"none of the {job.total:,} images of {job.images} can be read")

@@ -10,7 +10,7 @@ import numpy as np
 
 from vireid.cli.sources import require_run
 from vireid.deploy.extractor import Extractor, streams_beside
-from vireid.deploy.gallery_files import META, read_meta, require_network
+from vireid.deploy.gallery_meta import META, read_meta, require_network
 from vireid.errors import CheckpointError, UsageError
 
 

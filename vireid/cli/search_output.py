@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vireid.cli.common import printable
 from vireid.deploy.gallery import Entry, Gallery
 from vireid.deploy.gallery_files import UNKNOWN
 from vireid.deploy.gallery_images import Listed
@@ -60,7 +61,7 @@ def _known(number: int | None) -> str:
 
 def _shown(path: Path | str) -> str:
     """A name that any terminal can print, whatever bytes the disk has."""
-    return str(path).encode("utf-8", "replace").decode("utf-8")
+    return printable(str(path)).replace("\n", "\\n")
 
 
 def write_json(

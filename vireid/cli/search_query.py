@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid.analysis.style import require_figure
+from vireid.cli.common import printable
 from vireid.cli.search_network import Network, open_network
 from vireid.cli.search_output import Answer, draw, lines_of, write_json
 from vireid.deploy.gallery import Gallery
@@ -35,6 +36,7 @@ def query(args: argparse.Namespace) -> None:
     vectors, images, skipped = _features(network, listing, args.modality)
     recall = _prepare(gallery, vectors, args) if args.approximate else None
     found = gallery.search(vectors, args.top, threads=args.threads, approximate=args.approximate)
+    gallery.files.check_rows(np.unique(found.rows[found.rows >= 0]))  # what is told must be true
     answers = [
         Answer(
             image,
@@ -52,7 +54,7 @@ def query(args: argparse.Namespace) -> None:
         written.append(draw(args.figure, answers, modality=args.modality))
     print("\n".join([*lines_of(answers), *written]))
     for path, reason in skipped:
-        print(f"skipped {path}: {reason}", file=sys.stderr)
+        print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
 
 
 def index(args: argparse.Namespace) -> None:

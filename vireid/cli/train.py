@@ -22,6 +22,7 @@ from vireid.cli.common import (
 )
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
+from vireid.deploy.places import place_of
 from vireid.engine.experiment import train_and_score
 from vireid.engine.resume import changed_options
 from vireid.engine.run import LAST, run_folder
@@ -81,7 +82,7 @@ def _train(args: argparse.Namespace, cfg: CfgNode, *, resume: bool) -> Path | No
         cfg,
         config_path=args.cfg,
         resume=resume,
-        resume_from=Path(args.resume).expanduser() if resume and args.resume != AUTO else None,
+        resume_from=place_of(args.resume) if resume and args.resume != AUTO else None,
         overwrite=args.overwrite,
     )
     if folder is not None:

@@ -7,6 +7,7 @@ vectors in the gallery. How many lists and candidates that takes is measured aga
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -34,6 +35,7 @@ class Setting:
 
     Args:
         digest: of the gallery that the index was made of.
+        file: SHA-256 of the index's file: faiss believes what it reads, and may die of it.
         lists, probes: lists in all, and looked into.
         factor: candidates per result.
         directions: of the vectors.
@@ -42,6 +44,7 @@ class Setting:
     """
 
     digest: str
+    file: str
     lists: int
     probes: int
     factor: int
@@ -51,6 +54,17 @@ class Setting:
     wanted: float
     queries: int
     asked: str
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether its values are such as are measured."""
+        counts = (self.probes, self.lists, self.factor, self.directions, self.top, self.queries)
+        words = (self.digest, self.file, self.asked)
+        return (
+            all(type(count) is int and 1 <= count < 2**31 for count in counts)
+            and all(type(word) is str for word in words)
+            and 0 <= self.recall <= 1
+        )
 
     def __str__(self) -> str:
         return (
@@ -137,7 +151,10 @@ def open_index(gallery: Gallery) -> Index:
         )
     path = gallery.folder / INDEX
     try:
-        index = faiss.deserialize_index(np.fromfile(path, dtype=np.uint8))
+        content = np.fromfile(path, dtype=np.uint8)
+        if hashlib.sha256(content).hexdigest() != setting.file:
+            raise ValueError("it is not as it was written")
+        index = faiss.deserialize_index(content)
         fine = faiss.downcast_index(index.index)
         if (index.d, fine.ntotal, fine.nlist) != (gallery.dim, len(gallery), setting.lists):
             raise ValueError(f"{fine.ntotal} vectors of {index.d} numbers")
@@ -154,9 +171,10 @@ def read_setting(gallery: Gallery) -> Setting | None:
     try:
         content = json.loads((gallery.folder / META).read_text(encoding="utf-8"))
         setting = Setting(**{field.name: content[field.name] for field in fields(Setting)})
-    except (OSError, ValueError, KeyError, TypeError):
+        usable = setting.is_possible
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return setting if setting.digest == gallery.digest() else None
+    return setting if usable and setting.digest == gallery.digest() else None
 
 
 def require_faiss() -> None:

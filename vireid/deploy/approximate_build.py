@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,8 +61,7 @@ def build_index(
     with use_threads(threads):
         index = _learn(gallery, seed)
         setting = _measure(gallery, index, queries, recall=recall, top=top, seed=seed)
-    _save(gallery, index, setting)
-    return Index(gallery, index, setting)
+    return Index(gallery, index, _save(gallery, index, setting))
 
 
 def _learn(gallery: Gallery, seed: int) -> Opened:
@@ -133,7 +133,8 @@ def _measure(
     grid = [(probes, factor) for probes in sorted(tried) for factor in FACTORS]
     cost = {pair: _cost(gallery, fine, top, *pair) for pair in grid}
     digest, found = gallery.digest(), []
-    trial = Index(gallery, index, Setting(digest, lists, 1, 1, fine.d, top, 0, recall, 0, asked))
+    unmeasured = Setting(digest, "", lists, 1, 1, fine.d, top, 0, recall, 0, asked)
+    trial = Index(gallery, index, unmeasured)
     for probes, factor in sorted(grid, key=cost.__getitem__):
         got = _without(trial.look(queries, top + extra, probes, factor).rows, own, top)
         each = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(got, exact, strict=True)]
@@ -143,8 +144,8 @@ def _measure(
             break
     else:
         mean, probes, factor = max(found, key=lambda one: one[0])
-    values = (lists, probes, factor, fine.d, top, mean, recall, len(queries), asked)
-    return Setting(digest, *values)
+    measured = {"probes": probes, "factor": factor, "recall": mean, "queries": len(queries)}
+    return replace(unmeasured, **measured)
 
 
 def _without(rows: np.ndarray, own: np.ndarray, top: int) -> np.ndarray:
@@ -162,14 +163,16 @@ def _cost(gallery: Gallery, fine: Any, top: int, probes: int, factor: int) -> fl
     return codes + top * factor * gallery.dim * item * RANDOM_READ
 
 
-def _save(gallery: Gallery, index: Opened, setting: Setting) -> None:
+def _save(gallery: Gallery, index: Opened, setting: Setting) -> Setting:
     import faiss
 
-    folder = gallery.folder
+    folder, content = gallery.folder, faiss.serialize_index(index.whole).tobytes()
+    setting = replace(setting, file=hashlib.sha256(content).hexdigest())
     try:
         with locked(folder):
             (folder / META).unlink(missing_ok=True)
-            commit(folder / INDEX, faiss.serialize_index(index.whole).tobytes())
+            commit(folder / INDEX, content)
             commit(folder / META, json.dumps(asdict(setting), indent=1).encode())
     except OSError as error:
         raise UsageError(f"cannot write {folder / INDEX}: {error.strerror}") from error
+    return setting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -13,6 +14,8 @@ from vireid.errors import CheckpointError
 from vireid.structures import Modality
 
 FORMAT = 1
+LARGEST = 2**20  # pixels of a side, or numbers of a feature
+TEXTS = ("exit", "embedding", "backbone", "precision", "version")
 PREFIX = "vireid."
 MODALITIES = tuple(modality.name.lower() for modality in Modality)
 # What no option changes; a file that says something else wants other images than are made here.
@@ -73,13 +76,15 @@ def read_card(entries: Mapping[str, str], path: Path) -> NetworkCard:
         known = {name: content[name] for name in FIXED}
         if content["format"] != FORMAT or known != FIXED:
             raise CheckpointError(
-                f"{path} was exported by vireid {content['version']} in another format "
-                f"({content['format']}: {known}); this version reads format {FORMAT}: export anew"
+                f"{path} was exported by vireid {content['version']!s:.20} in another format "
+                f"({content['format']!s:.20}: {known!s:.200}); this version reads format {FORMAT}: "
+                "export anew"
             )
         return _checked({f.name: content[f.name] for f in fields(NetworkCard)})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: its metadata are damaged ({type(error).__name__}: {error}): export it again"
+            f"{path}: its metadata are damaged ({type(error).__name__}: {error!s:.200}): export it "
+            "again"
         ) from error
 
 
@@ -95,8 +100,12 @@ def _checked(values: dict[str, Any]) -> NetworkCard:
         raise ValueError(f"fingerprint {card.fingerprint!r}")
     if not card.modalities or not set(card.modalities) <= set(MODALITIES):
         raise ValueError(f"modalities {card.modalities}")
-    if len(card.size) != 2 or min(*card.size, card.dim) < 1:
-        raise ValueError(f"size {card.size}, dim {card.dim}")
-    if len(card.mean) != 3 or len(card.std) != 3 or not min(card.std) > 0:
-        raise ValueError(f"mean {card.mean}, std {card.std}")
+    sizes, numbers = (*card.size, card.dim), (*card.mean, *card.std)
+    if len(card.size) != 2 or not all(type(n) is int and 1 <= n <= LARGEST for n in sizes):
+        raise ValueError(f"size {card.size!r:.60}, dim {card.dim!r:.60}")
+    finite = all(type(n) is float and math.isfinite(n) for n in numbers)
+    if not finite or len(card.mean) != 3 or len(card.std) != 3 or not min(card.std) > 0:
+        raise ValueError(f"mean {card.mean!r:.60}, std {card.std!r:.60}")
+    if any(type(getattr(card, name)) is not str for name in TEXTS) or type(card.flip) is not bool:
+        raise ValueError(f"{', '.join(TEXTS)} must be text, and flip true or false")
     return card

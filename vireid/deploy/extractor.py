@@ -16,7 +16,9 @@ from PIL import Image
 from vireid.data.parallel import THREADS, threaded_map
 from vireid.deploy.card import MODALITIES, NetworkCard, read_card
 from vireid.deploy.images import ImageLike, load_resized, normalized
+from vireid.deploy.places import place_of
 from vireid.deploy.runtimes import HINTS, Opened, Run, open_onnxruntime, open_openvino
+from vireid.deploy.seal import require_sealed
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.structures import Modality
 
@@ -59,7 +61,7 @@ class Extractor:
         device: str = "auto",
         options: Sequence[str] = (),
     ) -> None:
-        path = Path(path).expanduser()
+        path = place_of(path)
         kind = _kind(path)
         self.backend = _chosen_backend(path, kind, backend)
         self.precision = precision
@@ -181,6 +183,7 @@ class Extractor:
         files = [path] if path.exists() else list(streams_beside(path, kind))
         self._runs, cards = {}, []
         for file in files:
+            require_sealed(file)
             opened = _open(file, self.backend, self._threads, self.precision)
             cards.append(read_card(opened.entries, file))
             _require_shapes(file, opened, cards[-1])

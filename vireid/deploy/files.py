@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from vireid.deploy.card import NetworkCard
 from vireid.deploy.export import OneStream, write_onnx
-from vireid.deploy.runtimes import WEIGHTS, openvino_core
+from vireid.deploy.runtimes import openvino_core
+from vireid.deploy.seal import seal
 from vireid.deploy.trained import TrainedNetwork, UnitFeatures
 from vireid.evaluation.output import replace_file
 from vireid.models.retrieval import RetrievalModel
@@ -58,12 +57,13 @@ def export_onnx(trained: TrainedNetwork, path: Path, modalities: tuple[str, ...]
 
 
 def put_card(path: Path, card: NetworkCard) -> None:
-    """Writes a card into the metadata of an ONNX file."""
+    """Writes a card into the metadata of an ONNX file, and seals it."""
     import onnx
 
     model = onnx.load(path)
     onnx.helper.set_model_props(model, card.entries())
     onnx.save(model, path)
+    seal(path)
 
 
 def convert_to_openvino(source: Path, target: Path, card: NetworkCard) -> None:
@@ -76,24 +76,23 @@ def convert_to_openvino(source: Path, target: Path, card: NetworkCard) -> None:
 
 
 def save_openvino(model: Any, target: Path, card: NetworkCard) -> None:
-    """Writes OpenVINO's model with its card, and in it a digest of the weights' file.
+    """Writes OpenVINO's model with its card, sealed.
 
     Args:
         model: an openvino.Model.
     """
     import openvino
 
-    openvino.save_model(model, target, compress_to_fp16=False)
-    weights = hashlib.sha256(target.with_suffix(".bin").read_bytes()).hexdigest()
-    for name, value in {**card.entries(), WEIGHTS: json.dumps(weights)}.items():
+    for name, value in card.entries().items():
         model.set_rt_info(value, name.split(".", 1))
     openvino.save_model(model, target, compress_to_fp16=False)
+    seal(target)
 
 
 def publish(source: Path, target: Path) -> list[Path]:
     """Copies an exported file, and what belongs to it, to where it is wanted.
 
-    Each file appears whole or not at all; the .xml comes last, and names its weights' digest.
+    Each file appears whole or not at all; the .xml comes last, and is sealed with its weights.
 
     Returns:
         the files written.

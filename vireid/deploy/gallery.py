@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from vireid.deploy.exact import Found, search_exact
-from vireid.deploy.gallery_files import DTYPES, UNKNOWN, GalleryFiles, Job, Meta, require_network
+from vireid.deploy.gallery_files import UNKNOWN, GalleryFiles
+from vireid.deploy.gallery_meta import DTYPES, Job, Meta, require_network
 from vireid.deploy.gallery_rows import rows_of
 from vireid.deploy.gallery_writer import Block, writing
+from vireid.deploy.places import place_of
 from vireid.errors import CheckpointError, UsageError
 from vireid.structures import Modality
 
@@ -48,7 +50,7 @@ class Gallery:
     """
 
     def __init__(self, folder: str | Path, *, fingerprint: str | None = None) -> None:
-        self.folder = Path(folder).expanduser()
+        self.folder = place_of(folder)
         self.files = GalleryFiles(self.folder)
         if fingerprint is not None:
             require_network(self.folder, self.files.meta, fingerprint)
@@ -73,7 +75,7 @@ class Gallery:
         """
         if dtype not in DTYPES or dim < 1:
             raise UsageError(f"a gallery holds numbers of {' or '.join(DTYPES)}, got {dim} {dtype}")
-        path = Path(folder).expanduser()
+        path = place_of(folder)
         with writing(path, new=Meta(fingerprint, dim, dtype, network)) as writer:
             if writer.meta != Meta(fingerprint, dim, dtype, network):
                 raise UsageError(f"{path} holds a gallery already: name another folder")
@@ -201,7 +203,7 @@ class Gallery:
         Raises:
             CheckpointError: one, or what is derived from it, is not as it was written.
         """
-        self.files.check_vectors(np.arange(self.files.meta.rows))
+        self.files.check_rows(np.arange(self.files.meta.rows))
 
 
 def _require_whole(folder: Path, meta: Meta) -> None:

@@ -8,81 +8,31 @@ keeps its place until the files are rewritten under another number (``generation
 
 from __future__ import annotations
 
-import json
+import stat
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vireid.deploy.codes import encode
-from vireid.errors import CheckpointError
+from vireid.deploy.gallery_meta import Meta, damaged, read_meta
+from vireid.structures import Modality
 
-FORMAT = 1
-META, SKIPPED = "gallery.json", "skipped.csv"
-DTYPES = ("float32", "float16")
+SKIPPED = "skipped.csv"
 UNKNOWN = -1  # of identities and cameras
+LABELS = ("pid", "camid", "source", "modality")  # fields of a row that its checksum covers
 ROW = np.dtype(
     [
         ("path_end", "<i8"),  # bytes of all paths up to this row's end
         ("pid", "<i8"),
         ("camid", "<i8"),
         ("source", "<i4"),
-        ("crc", "<u4"),  # of the row's vector
+        ("crc", "<u4"),  # of the row's vector, path and other fields
         ("modality", "u1"),
     ]
 )
 CHECKED = 64  # vectors that are checked when a gallery is opened
-RESTORE = "restore the folder from a copy, or build the gallery again"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Images that are being added; a gallery without is whole.
-
-    Args:
-        images: folder or CSV file.
-        modality: value of :class:`Modality`.
-        first_row: rows before the job's own.
-        skipped_from: bytes of skipped.csv before the job's own lines.
-        total: images to add.
-    """
-
-    images: str
-    modality: int
-    first_row: int
-    skipped_from: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """gallery.json.
-
-    Args:
-        fingerprint: of the network; vectors of another one are refused.
-        network: exported file or run folder that made the vectors.
-        rows, path_bytes, skipped_bytes: what counts of the other files.
-        generation: number in the files' names.
-        removed, dead: file of the rows that were removed, empty for none, and their number.
-        sources: folders that the paths begin in.
-        job: what is being added.
-    """
-
-    fingerprint: str
-    dim: int
-    dtype: str = "float32"
-    network: str = ""
-    rows: int = 0
-    path_bytes: int = 0
-    skipped_bytes: int = 0
-    generation: int = 0
-    removed: str = ""
-    dead: int = 0
-    sources: tuple[str, ...] = ()
-    job: Job | None = None
 
 
 def widths(meta: Meta) -> dict[str, tuple[np.dtype, int]]:
@@ -97,6 +47,12 @@ def widths(meta: Meta) -> dict[str, tuple[np.dtype, int]]:
 
 def file_of(folder: Path, meta: Meta, name: str) -> Path:
     return folder / f"{name}.{meta.generation}.bin"
+
+
+def checksum(vector: np.ndarray, row: np.void, path: bytes) -> int:
+    """Of all that a gallery knows of an image."""
+    labels = " ".join(str(row[name]) for name in LABELS).encode()
+    return zlib.crc32(labels, zlib.crc32(path, zlib.crc32(vector.tobytes())))
 
 
 def removed_name(meta: Meta, numbers: np.ndarray) -> str:
@@ -131,16 +87,18 @@ class GalleryFiles:
                 break
             except FileNotFoundError as error:  # perhaps another process rewrote it just now
                 if attempt == 2 or read_meta(folder).generation == self.meta.generation:
-                    raise _damaged(Path(error.filename), "is missing") from error
-        self._check_rows()
+                    raise damaged(Path(error.filename), "is missing") from error
+        self._check_shape()
 
     def _map(self) -> None:
         meta, needed = self.meta, sizes(self.meta)
         files = {file_of(self.folder, meta, name): size for name, size in needed.items()}
         for path, size in (files | {self.folder / SKIPPED: meta.skipped_bytes}).items():
-            found = path.stat().st_size
-            if found < size:
-                raise _damaged(path, f"is truncated: {found:,} of {size:,} bytes")
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise damaged(path, "is no file")
+            if found.st_size < size:
+                raise damaged(path, f"is truncated: {found.st_size:,} of {size:,} bytes")
         found = {
             name: _mapped(file_of(self.folder, meta, name), dtype, (meta.rows, numbers))
             for name, (dtype, numbers) in widths(meta).items()
@@ -157,47 +115,56 @@ class GalleryFiles:
         if not self.meta.removed:
             return removed
         path = self.folder / self.meta.removed
+        if path.stat().st_size != 8 * self.meta.dead:
+            raise damaged(path, f"does not hold the numbers of {self.meta.dead:,} rows")
         numbers = np.fromfile(path, dtype="<i8")
         unique = np.unique(numbers)
         inside = not len(unique) or (unique[0] >= 0 and unique[-1] < self.meta.rows)
         whole = path.name == removed_name(self.meta, numbers) and len(numbers) == self.meta.dead
         if len(unique) != self.meta.dead or not whole or not inside:
-            raise _damaged(path, f"does not hold the numbers of {self.meta.dead:,} rows")
+            raise damaged(path, f"does not hold the numbers of {self.meta.dead:,} rows")
         removed[numbers] = True
         return removed
 
-    def _check_rows(self) -> None:
+    def _check_shape(self) -> None:
         ends = self.rows["path_end"]
-        if len(ends) and (
-            ends[-1] != self.meta.path_bytes or (np.diff(ends, prepend=0) <= 0).any()
-        ):
-            raise _damaged(file_of(self.folder, self.meta, "rows"), "does not fit its paths")
+        grow = not len(ends) or (ends[0] > 0 and (ends[1:] > ends[:-1]).all())
+        if not grow or (ends[-1:] != self.meta.path_bytes).any():
+            raise damaged(file_of(self.folder, self.meta, "rows"), "does not fit its paths")
         sources = self.rows["source"]
         if len(ends) and not 0 <= sources.min() <= sources.max() < len(self.meta.sources):
-            raise _damaged(file_of(self.folder, self.meta, "rows"), "names unknown folders")
+            raise damaged(file_of(self.folder, self.meta, "rows"), "names unknown folders")
+        if not np.isin(self.rows["modality"], list(Modality)).all():
+            raise damaged(file_of(self.folder, self.meta, "rows"), "names unknown modalities")
         if len(ends):
             some = np.linspace(0, len(ends) - 1, CHECKED).astype(np.int64)
-            self.check_vectors(np.unique(some))
+            self.check_rows(np.unique(some))
 
-    def check_vectors(self, rows: np.ndarray) -> None:
+    def check_rows(self, rows: np.ndarray) -> None:
         """
         Raises:
-            CheckpointError: a row's vector or its codes are not what was written.
+            CheckpointError: a row's vector, codes, labels or path are not what was written.
         """
         for start in range(0, len(rows), CHECKED):
             part = rows[start : start + CHECKED]
             vectors = self.vectors[part]
-            sums = np.array([zlib.crc32(vector) for vector in vectors], dtype=np.uint32)
+            known = [(self.rows[row], self.path_bytes_of(int(row))) for row in part]
+            sums = [checksum(v, *one) for v, one in zip(vectors, known, strict=True)]
             codes, bounds = encode(vectors)
             good = {
-                "vectors": sums == self.rows["crc"][part],
+                "rows": self.rows["crc"][part] == sums,
                 "codes": (codes == self.codes[part]).all(axis=1),
                 "bounds": np.isclose(bounds, self.bounds[part], rtol=1e-5, atol=0).all(axis=1),
             }
             for name, same in good.items():
                 if not same.all():
                     path, row = file_of(self.folder, self.meta, name), part[np.argmin(same)]
-                    raise _damaged(path, f"is not as it was written (row {row:,})")
+                    what = (
+                        "does not fit the vectors and paths beside it"
+                        if name == "rows"
+                        else ("is not as it was written")
+                    )
+                    raise damaged(path, f"{what} (row {row:,})")
 
     def path_bytes_of(self, row: int) -> bytes:
         start = int(self.rows["path_end"][row - 1]) if row else 0
@@ -219,70 +186,3 @@ def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     if 0 in shape:
         return np.empty(shape, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="c", shape=shape)
-
-
-def read_meta(folder: Path) -> Meta:
-    """
-    Raises:
-        CheckpointError: there is no gallery, or gallery.json is damaged or of another version.
-    """
-    path = folder / META
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointError(
-            f"there is no gallery in {folder} (no {META}): build one, or name another folder"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"cannot be read ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        version = content.get("format") if isinstance(content, dict) else None
-        raise CheckpointError(
-            f"{path} has format {version!r:.40}; this version reads format {FORMAT}: build the "
-            "gallery again"
-        )
-    try:
-        return _meta_of(content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"is damaged ({type(error).__name__}: {error})") from error
-
-
-def _meta_of(content: Mapping[str, Any]) -> Meta:
-    values = {field.name: content[field.name] for field in fields(Meta)}
-    job, sources = values["job"], values["sources"]
-    values["job"] = None if job is None else Job(**job)
-    values["sources"] = tuple(sources)
-    meta = Meta(**values)
-    for one in (meta, *((meta.job,) if meta.job else ())):
-        for field in fields(one):
-            value = getattr(one, field.name)
-            wanted = {"int": int, "str": str}.get(str(field.type), object)
-            if not isinstance(value, wanted) or (wanted is int and value < 0):
-                raise ValueError(f"{field.name} is {value!r}")
-    if meta.dim < 1 or meta.dtype not in DTYPES or not all(isinstance(s, str) for s in sources):
-        raise ValueError(f"{meta.dim} numbers of {meta.dtype}, from {sources}")
-    return meta
-
-
-def meta_bytes(meta: Meta) -> bytes:
-    """What gallery.json holds."""
-    content = {"format": FORMAT} | asdict(meta)
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _damaged(path: Path, what: str) -> CheckpointError:
-    return CheckpointError(f"gallery file {path} {what}: {RESTORE}")
-
-
-def require_network(folder: Path, meta: Meta, fingerprint: str) -> None:
-    """
-    Raises:
-        CheckpointError: the gallery was made by another network.
-    """
-    if meta.fingerprint != fingerprint:
-        made = f" ({meta.network})" if meta.network else ""
-        raise CheckpointError(
-            f"the gallery {folder} was made by another network{made}: its fingerprint is "
-            f"{meta.fingerprint:.16}, that of the given one {fingerprint:.16}; search it with its "
-            "own, or build it again"
-        )

@@ -13,9 +13,11 @@ import numpy as np
 
 from vireid.data.images import read_image
 from vireid.data.parallel import threaded_map
-from vireid.deploy.gallery_files import SKIPPED, Job, Meta, require_network
+from vireid.deploy.gallery_files import SKIPPED
 from vireid.deploy.gallery_images import AT_START, IN_GALLERY, Listed, Listing, list_images
+from vireid.deploy.gallery_meta import Job, Meta, damaged, require_network
 from vireid.deploy.gallery_writer import Block, Skipped, Writer, writing
+from vireid.deploy.places import place_of
 from vireid.errors import DataError, UsageError
 from vireid.structures import Modality
 
@@ -70,7 +72,7 @@ def fill_gallery(
         DataError: there are no such images.
         UsageError: it holds images already, others are being added, or another process is writing.
     """
-    path = Path(folder).expanduser()
+    path = place_of(folder)
     if modality.name.lower() not in extractor.modalities:
         raise UsageError(
             f"the network takes {' and '.join(extractor.modalities)} images, "
@@ -177,8 +179,15 @@ def _skipped_paths(writer: Writer, job: Job, root: Path) -> set[str]:
 
 
 def read_skipped(folder: Path, start: int, stop: int) -> list[Skipped]:
-    """Paths and reasons of a gallery's skipped.csv, from one byte to another."""
+    """Paths and reasons of a gallery's skipped.csv, from one byte to another.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     with (folder / SKIPPED).open("rb") as file:
         text = file.read(stop)[start:].decode("utf-8", "surrogateescape")
-    rows = csv.reader(io.StringIO(text, newline=""))
-    return [(cells[1], cells[2]) for cells in rows if len(cells) == 3 and cells[0] != "images"]
+    try:
+        rows = [cells for cells in csv.reader(io.StringIO(text, newline="")) if len(cells) == 3]
+    except csv.Error as error:
+        raise damaged(folder / SKIPPED, f"is damaged ({error})") from error
+    return [(path, reason) for images, path, reason in rows if images != "images"]

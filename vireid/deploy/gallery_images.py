@@ -13,6 +13,7 @@ from vireid.data.csv_set import MODALITIES
 from vireid.data.layout import is_image
 from vireid.deploy.gallery_files import UNKNOWN
 from vireid.deploy.gallery_writer import Skipped
+from vireid.deploy.places import place_of
 from vireid.errors import DataError
 from vireid.structures import Modality
 
@@ -65,7 +66,7 @@ def list_images(source: str | Path, modality: Modality) -> Listing:
     Raises:
         DataError: there is no such folder or file, it names no image, or a row is malformed.
     """
-    path = Path(source).expanduser().resolve()
+    path = place_of(source).resolve()
     if path.is_dir():
         listing = _of_folder(path)
     elif path.is_file() and path.suffix.lower() == ".csv":

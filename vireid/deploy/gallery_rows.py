@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid.deploy.gallery_files import GalleryFiles
+from vireid.deploy.places import place_of
 from vireid.errors import DataError
 
 
@@ -28,7 +29,7 @@ def rows_of(files: GalleryFiles, names: Sequence[str | Path]) -> np.ndarray:
         by_name.setdefault(files.path_of(row), []).append(row)
     found: set[int] = set()
     for given in names:
-        full = os.path.normpath(Path(given).expanduser().absolute())
+        full = os.path.normpath(place_of(given).absolute())
         inside = full.rstrip(os.sep) + os.sep
         rows = [by_path[full]] if full in by_path else by_name.get(os.path.normpath(given), [])
         if len(rows) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,20 +14,17 @@ import numpy as np
 from vireid.deploy.codes import encode
 from vireid.deploy.gallery_disk import LOCK, commit, locked, sync, write_behind
 from vireid.deploy.gallery_files import (
-    META,
     ROW,
     SKIPPED,
     UNKNOWN,
     GalleryFiles,
-    Job,
-    Meta,
+    checksum,
     file_of,
-    meta_bytes,
-    read_meta,
     removed_name,
     sizes,
     widths,
 )
+from vireid.deploy.gallery_meta import META, Job, Meta, meta_bytes, read_meta
 from vireid.errors import CheckpointError, UsageError
 
 COPIED = 65_536  # rows rewritten at once
@@ -149,7 +145,8 @@ class Writer:
         rows["source"], rows["modality"] = sources.index(root), block.modality
         for name, values in (("pid", block.pids), ("camid", block.camids)):
             rows[name] = UNKNOWN if values is None else values
-        rows["crc"] = [zlib.crc32(vector.tobytes()) for vector in vectors]
+        known = zip(vectors, rows, paths, strict=True)
+        rows["crc"] = [checksum(*one) for one in known]
         arrays = {"vectors": vectors, "codes": codes, "bounds": bounds, "rows": rows}
         columns = {
             name: arrays[name].astype(dtype, copy=False).tobytes()

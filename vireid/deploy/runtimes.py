@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ from vireid.deploy.packages import require_packages
 from vireid.errors import CheckpointError
 
 INPUT, OUTPUT = "images", "features"  # names in the file
-WEIGHTS = PREFIX + "weights"  # entry of an .xml file: SHA-256 of the .bin file beside it
 Run = Callable[[np.ndarray], np.ndarray]  # (B, 3, H, W) float32 → (B, D) float32
 HINTS = {"fp32": "f32", "bf16": "bf16"}  # of OpenVINO, by our names
 
@@ -90,7 +87,6 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         model = openvino_core().read_model(path)
         _require_names(path, [name for one in model.inputs for name in one.get_names()])
         entries = onnx_entries(path) if path.suffix == ".onnx" else _xml_entries(model)
-        _require_weights(path, entries)
         compiled = openvino_core().compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise _cannot_open(path, error) from error
@@ -149,16 +145,6 @@ def _xml_entries(model: Any) -> dict[str, str]:
         return {}
     found = model.get_rt_info([group]).value
     return {PREFIX + name: str(value) for name, value in found.items()}
-
-
-def _require_weights(path: Path, entries: Mapping[str, str]) -> None:
-    """Two files make one network: those of different exports must not meet."""
-    if WEIGHTS in entries:
-        weights = path.with_suffix(".bin")
-        if json.dumps(hashlib.sha256(weights.read_bytes()).hexdigest()) != entries[WEIGHTS]:
-            raise CheckpointError(
-                f"{weights} does not belong to {path.name} or is damaged: export both again"
-            )
 
 
 def _require_names(path: Path, names: list[str]) -> None:

@@ -41,9 +41,10 @@ def _explanation(text: str) -> str:
             "with fewer DATA.WORKERS if it happens again"
         )
     if PEER.search(text):
+        said = " ".join(text.split())
         return (
             "another process of this training died or cannot be reached, and says itself why, if "
-            "it can; the last checkpoint is whole: continue with the same torchrun command and "
-            "--resume"
+            f"it can (here: {said:.160}); the last checkpoint is whole: continue with the same "
+            "torchrun command and --resume"
         )
     return ""

@@ -1,0 +1,168 @@
+"""Exported networks: damaged files, and files whose words were changed and sealed again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from tests.fuzz.mutate import TEXTS, mutate_bytes, mutate_text, mutate_tree
+from vireid.deploy.card import PREFIX, NetworkCard
+from vireid.deploy.seal import seal
+
+Use = Callable[[], object]
+CARD = NetworkCard(
+    fingerprint="ab" * 32,
+    modalities=("infrared",),
+    exit="deep",
+    embedding="global",
+    flip=False,
+    dim=6,
+    size=(16, 8),
+    mean=(0.5, 0.4, 0.3),
+    std=(0.2, 0.3, 0.4),
+    backbone="none",
+    precision="fp32",
+    version="0.1.0",
+)
+IMAGE = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
+GRAPH = ("conv", "relu", "pool", "normalize", "f32", "i64", "16", "8", "6", "-1", "Loop", "../x")
+
+
+@cache
+def corpus() -> Path:
+    """A network of one convolution in both formats; removed when the process ends."""
+    from torch import nn
+
+    from vireid.deploy.export import write_onnx
+    from vireid.deploy.files import convert_to_openvino, put_card
+    from vireid.deploy.trained import UnitFeatures
+
+    holder = tempfile.TemporaryDirectory(prefix="vireid_fuzz_")
+    _HOLDERS.append(holder)
+    folder = Path(holder.name)
+    layers = nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    network = UnitFeatures(nn.Sequential(*layers), flip=False).eval()
+    write_onnx(network, folder / "net.onnx", size=CARD.size)
+    put_card(folder / "net.onnx", CARD)
+    convert_to_openvino(folder / "net.onnx", folder / "net.xml", CARD)
+    return folder
+
+
+_HOLDERS: list[tempfile.TemporaryDirectory] = []
+
+
+def onnx(folder: Path, random: Random) -> Use:
+    """An ONNX file, damaged, or with other metadata."""
+    path = Path(shutil.copy(corpus() / "net.onnx", folder))
+    damaged = bool(random.randint(0, 2))
+    if damaged:
+        path.write_bytes(mutate_bytes(path.read_bytes(), random, times=4))
+    else:
+        _change_card(path, random)
+    return _opened(path, random.choice(("onnxruntime", "openvino")), unchanged=damaged)
+
+
+def openvino(folder: Path, random: Random) -> Use:
+    """One file of OpenVINO's pair, damaged or gone, or with other metadata."""
+    paths = [Path(shutil.copy(corpus() / f"net.{suffix}", folder)) for suffix in ("xml", "bin")]
+    how, chosen = random.randint(0, 3), random.choice(paths)
+    if how <= 1:
+        chosen.write_bytes(mutate_bytes(chosen.read_bytes(), random, times=4))
+    elif how == 2:
+        chosen.unlink()
+    else:
+        text = _unsealed(paths[0])
+        card = re.search(r"<vireid>.*</vireid>", text, re.DOTALL)
+        assert card is not None
+        _seal_again(paths[0], text.replace(card[0], mutate_text(card[0], random)))
+    return _opened(paths[0], "openvino", unchanged=how <= 2)
+
+
+def crafted(folder: Path, random: Random) -> Use:
+    """A graph that was changed and sealed again: a file that somebody made to do harm."""
+    xml = bool(random.randint(0, 1))
+    for suffix in ("onnx", "xml", "bin"):
+        shutil.copy(corpus() / f"net.{suffix}", folder)
+    path = folder / ("net.xml" if xml else "net.onnx")
+    if xml and random.randint(0, 3):
+        _seal_again(path, _with_other_value(_unsealed(path), random))
+    elif xml:
+        weights = path.with_suffix(".bin")
+        weights.write_bytes(mutate_bytes(weights.read_bytes(), random))
+        _seal_again(path, _unsealed(path))
+    else:
+        path.write_bytes(mutate_bytes(path.read_bytes()[:-SEAL], random))
+        seal(path)
+    backend = "openvino" if xml else random.choice(("onnxruntime", "openvino"))
+    return _opened(path, backend, unchanged=False)
+
+
+SEAL = 83  # bytes that end an ONNX file
+
+
+def _opened(path: Path, backend: str, *, unchanged: bool) -> Use:
+    """Features of an image, which a damaged file that is accepted must not change."""
+    from vireid.deploy.extractor import Extractor
+
+    def use() -> None:
+        extractor = Extractor(path, backend, threads=1)
+        rows = extractor([IMAGE], extractor.modalities[0])
+        assert rows.shape == (1, extractor.dim) and abs(np.linalg.norm(rows) - 1) < 1e-3
+        if unchanged:
+            np.testing.assert_allclose(rows, _expected(), atol=1e-5)
+
+    return use
+
+
+@cache
+def _expected() -> np.ndarray:
+    from vireid.deploy.extractor import Extractor
+
+    return Extractor(corpus() / "net.onnx", "onnxruntime", threads=1)([IMAGE], "infrared")
+
+
+def _change_card(path: Path, random: Random) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    tree = mutate_tree({name: json.loads(v) for name, v in CARD.entries().items()}, random)
+    del model.metadata_props[:]
+    for name, value in (tree if isinstance(tree, dict) else {"x": tree}).items():
+        text = _as_json(value) if random.randint(0, 4) else random.choice(TEXTS)
+        entry = model.metadata_props.add()
+        entry.key, entry.value = (t.encode("utf-8", "replace").decode() for t in (name, text))
+    onnx.save(model, path)
+    seal(path)
+
+
+def _as_json(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except ValueError:  # a number of more digits than Python prints
+        return "9" * 5000
+
+
+def _unsealed(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return text[: text.index(f"<!-- {PREFIX}seal")]
+
+
+def _seal_again(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    seal(path)
+
+
+def _with_other_value(text: str, random: Random) -> str:
+    """An attribute of a layer, its type, a shape or an edge becomes something else."""
+    found = list(re.finditer(r'="([^"]*)"', text))
+    chosen = random.choice(found)
+    new = random.choice((*GRAPH, "0", "2147483648", "9" * 30, "", "1,2,3"))
+    return text[: chosen.start(1)] + new + text[chosen.end(1) :]
