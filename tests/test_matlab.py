@@ -102,6 +102,16 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
         read_mat(path, "x")
 
 
+def test_packed_numbers_without_their_checksum_are_damage(tmp_path):
+    """A stream that ends too late or not at all: whatever came of it, nobody checked it."""
+    path = tmp_path / "a.mat"
+    content = good(path, do_compression=True)
+    packed = content[136:-4]  # without the checksum at its end
+    path.write_bytes(content[:128] + struct.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(DataError, match="packed bytes have no end"):
+        read_mat(path, "x")
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read_mat(tmp_path / "no.mat", "x")

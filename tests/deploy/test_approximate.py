@@ -94,14 +94,19 @@ def test_more_results_than_candidates_are_marked(gallery, clusters):
 def test_a_damaged_index_is_refused(gallery):
     build_index(gallery, threads=1)
     path = gallery.folder / approximate.INDEX
-    for content in (path.read_bytes()[:-100], b"", b"x" * 1000):
+    whole = path.read_bytes()
+    flipped = whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]
+    for content in (whole[:-100], flipped, b"", b"x" * 1000):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"approximate\.faiss is damaged"):
             open_index(gallery)
     meta = gallery.folder / approximate.META
-    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"digest": "0"}))
-    with pytest.raises(UsageError, match="tools/search.py index"):
-        open_index(gallery)
+    good = json.loads(meta.read_text())
+    changes = {"digest": "0"}, {"probes": "x"}, {"factor": 0}, {"recall": 7}, {"top": 10**400}
+    for text in (*(json.dumps(good | change) for change in changes), "[" * 100_000):
+        meta.write_text(text)
+        with pytest.raises(UsageError, match="tools/search.py index"):
+            open_index(gallery)
 
 
 def test_what_cannot_be_is_refused(gallery, clusters, tmp_path, monkeypatch):

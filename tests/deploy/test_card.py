@@ -51,6 +51,15 @@ def test_files_of_others_are_told_so():
         ({"vireid.modalities": '["thermal"]'}, "thermal"),
         ({"vireid.modalities": "[]"}, "damaged"),
         ({"vireid.fingerprint": '"AB"'}, "fingerprint"),
+        ({"vireid.dim": "512.0"}, "damaged.*512.0"),
+        ({"vireid.dim": "true"}, "damaged"),
+        ({"vireid.size": "[288, 1e9]"}, "damaged"),
+        ({"vireid.size": f"[288, {10**400}]"}, "damaged"),
+        ({"vireid.mean": '["a", "b", "c"]'}, "damaged"),
+        ({"vireid.mean": "[0.1, NaN, 0.1]"}, "damaged"),
+        ({"vireid.std": f"[0.1, {10**400}, 0.1]"}, "damaged"),
+        ({"vireid.exit": "{}"}, "must be text"),
+        ({"vireid.version": "[" * 5000}, "damaged"),
     ],
 )
 def test_changed_entries_are_refused(change, phrase):

@@ -1,5 +1,6 @@
 """One API over torch, ONNX Runtime and OpenVINO; bad files and bad images are told apart."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from vireid.deploy.card import read_card
 from vireid.deploy.extractor import Extractor
 from vireid.deploy.files import put_card
 from vireid.deploy.runtimes import onnx_entries
+from vireid.deploy.seal import seal
 from vireid.engine.options import run_config
 from vireid.engine.save_features import run_features
 from vireid.errors import CheckpointError, DataError, UsageError
@@ -171,11 +173,14 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
     model = onnx.load(exported["infrared"])
     del model.metadata_props[:]
     onnx.save(model, bare)
+    sealed = Path(shutil.copy(bare, tmp_path / "sealed.onnx"))
+    seal(sealed)
     cases = {
         half: "half.onnx is damaged or no exported network",
         empty: "empty.onnx is",
-        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no network exported by vireid",
-        bare: "bare.onnx is no network exported by vireid",
+        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is damaged or no exported network",
+        bare: "bare.onnx is damaged or no exported network",
+        sealed: "sealed.onnx is no network exported by vireid",
         tmp_path / "none.onnx": "there is no network .*none.onnx",
         Path(__file__): "test_extractor.py is neither a run folder nor an exported",
     }
@@ -198,7 +203,7 @@ def test_openvinos_pair_of_files_is_checked(converted, tmp_path):
     cases = {
         copy("other", xml, changed): r"other\.bin does not belong to other\.xml or is damaged",
         copy("short", xml, weights[:1000]): r"short\.(xml|bin) ",
-        copy("alone", xml, None): r"alone\.(xml|bin) ",
+        copy("alone", xml, None): r"alone\.bin does not exist",
         copy("cut", xml[: len(xml) // 2], weights): r"cut\.xml is damaged",
     }
     for path, phrase in cases.items():
@@ -240,6 +245,7 @@ def test_damaged_weights_do_not_pass_for_features(exported, images, tmp_path):
         if values.ndim == 4:
             tensor.CopyFrom(onnx.numpy_helper.from_array(values * np.nan, tensor.name))
     onnx.save(model, path)
+    seal(path)
     with pytest.raises(CheckpointError, match="weights are damaged"):
         Extractor(path)(images, "infrared")
 
@@ -322,6 +328,21 @@ dropping.join()
 signal.signal(signal.SIGTERM, lambda *_: print("handled"))
 os.kill(os.getpid(), signal.SIGTERM)
 """
+
+
+def test_openvino_does_not_report_to_its_makers(exported, tmp_path):
+    """Its telemetry would keep a number in the user's home, and send it with every import."""
+    code = (
+        "import sys; from vireid.deploy import Extractor\n"
+        f"Extractor({str(exported['infrared'])!r}, 'openvino')\n"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry')])\n"
+        "import openvino_telemetry"
+    )
+    home = {name: value for name, value in os.environ.items() if name != "CI"}
+    home |= {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_signals_are_handled_after_openvino_has_gone(exported, images):

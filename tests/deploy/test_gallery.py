@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from tests.deploy.double import DIM, unit
 from vireid.deploy.gallery import Gallery
 from vireid.deploy.gallery_disk import LOCK, locked
+from vireid.deploy.gallery_files import ROW
 from vireid.deploy.gallery_writer import writing
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.structures import Modality
@@ -178,10 +180,13 @@ def test_damage_is_one_line(gallery, name, how):
         assert str(gallery.folder) in str(error.value)
 
 
+JOB = {"images": "x", "modality": 0, "first_row": 20, "skipped_from": 0, "total": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "phrase"),
     [
-        ({"format": 2}, "has format 2; this version reads format 1"),
+        ({"format": 1}, "has format 1; this version reads format 2"),
         ({"rows": -1}, "rows is -1"),
         ({"rows": "20"}, "rows is '20'"),
         ({"dim": 0}, "0 numbers"),
@@ -190,6 +195,12 @@ def test_damage_is_one_line(gallery, name, how):
         ({"sources": ["/one"]}, "unknown folders"),
         ({"job": {"images": "x"}}, "is damaged"),
         ({"path_bytes": 20}, "does not fit its paths"),
+        ({"rows": True}, "rows is True"),
+        ({"generation": 10**400}, "generation is 1000"),
+        ({"rows": 0, "path_bytes": 0, "dim": 2**62}, "numbers of float32"),
+        ({"removed": "../../../dev/zero", "dead": 1}, "removed is '../../../dev/zero'"),
+        ({"job": JOB | {"modality": 7}}, "modality is 7"),
+        ({"job": JOB | {"first_row": 21}}, "begins at row 21 of 20"),
     ],
 )
 def test_a_wrong_description_is_refused(gallery, change, phrase):
@@ -197,6 +208,41 @@ def test_a_wrong_description_is_refused(gallery, change, phrase):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=phrase):
         Gallery(gallery.folder)
+
+
+@pytest.mark.parametrize("name", ["pid", "camid", "modality", "path"])
+def test_no_label_and_no_path_can_become_another_one(gallery, name):
+    """The checksum of a row is of all that is told of its image."""
+    if name == "path":
+        path = gallery.folder / "paths.0.bin"
+        path.write_bytes(path.read_bytes().replace(b"2.png", b"7.png", 1))
+    else:
+        path = gallery.folder / "rows.0.bin"
+        rows = np.fromfile(path, dtype=ROW)
+        rows[name][2] ^= 1
+        rows.tofile(path)
+    with pytest.raises(CheckpointError, match=r"rows\.0\.bin does not fit .* \(row 2\)"):
+        Gallery(gallery.folder)
+
+
+@pytest.mark.parametrize("name", ["vectors.0.bin", "paths.0.bin", "skipped.csv", "gallery.json"])
+def test_a_folder_in_a_files_place_is_one_line(gallery, name):
+    (gallery.folder / name).unlink()
+    (gallery.folder / name).mkdir()
+    with pytest.raises(CheckpointError, match=f"{name} (is no file|cannot be read)"):
+        Gallery(gallery.folder)
+
+
+def test_folders_whose_names_are_no_text_are_kept(gallery):
+    root = Path(os.fsdecode(b"/photos\xff"))
+    gallery.add(VECTORS[:1], ["new.png"], root=root, modality=Modality.VISIBLE)
+    assert Gallery(gallery.folder).entry(20).path == root / "new.png"
+
+
+def test_a_user_whom_nobody_knows_has_no_gallery(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="no gallery in ~nobody_of_this_name/x"):
+        Gallery("~nobody_of_this_name/x")
 
 
 def test_what_stands_behind_the_rows_that_count_is_written_over(gallery, tmp_path):

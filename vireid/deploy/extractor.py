@@ -169,12 +169,13 @@ class Extractor:
         )
 
     def _of_unit_length(self, features: np.ndarray, count: int) -> np.ndarray:
-        lengths = np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True)
-        if features.shape != (count, self.dim) or not (np.isfinite(lengths) & (lengths > 0)).all():
+        fits = features.shape == (count, self.dim)
+        lengths = np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True) if fits else 0
+        if not fits or not (np.isfinite(lengths) & (lengths > 0)).all():
             raise CheckpointError(
-                f"the network made features of {features.shape}, lengths {lengths.min():.3g} to "
-                f"{lengths.max():.3g}, of {count} images, not {self.dim} finite numbers each: its "
-                "weights are damaged"
+                f"the network made features of {features.shape}, of lengths from "
+                f"{np.min(lengths):.3g} to {np.max(lengths):.3g}, of {count} images, not "
+                f"{self.dim} finite numbers each: its weights are damaged"
             )
         return features / lengths
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vireid.deploy.card import NetworkCard
 from vireid.deploy.export import OneStream, write_onnx
+from vireid.deploy.packages import import_openvino
 from vireid.deploy.runtimes import openvino_core
 from vireid.deploy.seal import seal
 from vireid.deploy.trained import TrainedNetwork, UnitFeatures
@@ -81,8 +82,7 @@ def save_openvino(model: Any, target: Path, card: NetworkCard) -> None:
     Args:
         model: an openvino.Model.
     """
-    import openvino
-
+    openvino = import_openvino()
     for name, value in card.entries().items():
         model.set_rt_info(value, name.split(".", 1))
     openvino.save_model(model, target, compress_to_fp16=False)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from vireid.deploy.card import PREFIX
-from vireid.deploy.packages import require_packages
-from vireid.errors import CheckpointError
+from vireid.deploy.packages import import_openvino, require_packages
+from vireid.errors import CheckpointError, VireidError
 
 INPUT, OUTPUT = "images", "features"  # names in the file
 Run = Callable[[np.ndarray], np.ndarray]  # (B, 3, H, W) float32 → (B, D) float32
@@ -55,14 +55,18 @@ def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
         session = onnxruntime.InferenceSession(
             path, sess_options=options, providers=["CPUExecutionProvider"]
         )
+        entries, inputs = session.get_modelmeta().custom_metadata_map, session.get_inputs()
+        _require_names(path, [one.name for one in inputs])
+        dim = (session.get_outputs()[0].shape or [None])[-1]
+    except VireidError:
+        raise
     except Exception as error:  # a dozen types, of no common base
         raise _cannot_open(path, error) from error
-    _require_names(path, [one.name for one in session.get_inputs()])
     return Opened(
         lambda images: session.run(None, {INPUT: images})[0],
-        session.get_modelmeta().custom_metadata_map,
-        tuple(session.get_inputs()[0].shape[2:]),
-        (session.get_outputs()[0].shape or [None])[-1],
+        entries,
+        tuple(inputs[0].shape[2:]),
+        dim,
     )
 
 
@@ -88,9 +92,11 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         _require_names(path, [name for one in model.inputs for name in one.get_names()])
         entries = onnx_entries(path) if path.suffix == ".onnx" else _xml_entries(model)
         compiled = openvino_core().compile_model(model, "CPU", options)
-    except RuntimeError as error:
+        made = model.outputs[0].partial_shape
+    except VireidError:
+        raise
+    except Exception as error:
         raise _cannot_open(path, error) from error
-    made = model.outputs[0].partial_shape
     return Opened(
         lambda images: compiled(images)[0],
         entries,
@@ -109,10 +115,7 @@ def openvino_core() -> Any:
     Raises:
         UsageError: the package is missing.
     """
-    require_packages("openvino")
-    import openvino
-
-    return openvino.Core()
+    return import_openvino().Core()
 
 
 def _lengths(shape: Any) -> tuple[object, ...]:
@@ -136,7 +139,7 @@ def onnx_entries(path: Path) -> dict[str, str]:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's types differ from version to version
         raise _cannot_open(path, error) from error
-    return {entry.key: entry.value for entry in model.metadata_props}
+    return {str(entry.key): str(entry.value) for entry in model.metadata_props}
 
 
 def _xml_entries(model: Any) -> dict[str, str]:
