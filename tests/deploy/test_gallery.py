@@ -252,6 +252,8 @@ def test_what_stands_behind_the_rows_that_count_is_written_over(gallery, tmp_pat
         with (copy / f"{name}.0.bin").open("ab") as file:
             file.write(b"half a block")
     (copy / "vectors.1.bin").write_bytes(b"half a rewriting")
+    for name in ("gallery.json.17.tmp", "approximate.faiss.4.tmp", "approximate.json.4.tmp"):
+        (copy / name).write_bytes(b"half a file")
     assert len(Gallery(copy)) == 20
     for folder in (copy, gallery.folder):
         one = Gallery(folder)

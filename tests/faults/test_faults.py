@@ -11,7 +11,7 @@ from random import Random
 import pytest
 import torch
 
-from tests.faults import scenarios
+from tests.faults import galleries, scenarios
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import alike, differences, left_behind, require_whole
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -29,6 +29,10 @@ def bench(tiny_sysu, tmp_path_factory):
 def test_killed_twice_at_random_moments(bench):
     assert scenarios.killed(bench, Random(0), "killed", kills=2) == []
     assert bench.kills >= 1  # a process may end before its moment
+
+
+def test_a_gallery_killed_at_random_moments(bench):
+    assert galleries.killed(bench, Random(0), "gallery") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

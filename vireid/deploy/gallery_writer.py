@@ -226,12 +226,16 @@ class Writer:
 
 
 def _remove_others(folder: Path, meta: Meta) -> None:
-    """Files of other generations: of a change that was cut off, or that this one replaced."""
+    """Files of other generations, and half-written ones: of a change that was cut off, or that
+    this one replaced."""
     current = {file_of(folder, meta, name).name for name in sizes(meta)} | {meta.removed}
     for name in (*sizes(meta), "removed"):
         for path in folder.glob(f"{name}.*.bin"):
             if path.name not in current:
                 path.unlink(missing_ok=True)
+    for name in (META, "approximate.*"):  # as output.replace_file() calls them
+        for path in folder.glob(f"{name}.[0-9]*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _lines(job: Job | None, skipped: Sequence[Skipped], *, heading: bool) -> bytes:
