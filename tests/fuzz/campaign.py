@@ -27,6 +27,7 @@ import torch
 from tests.fuzz.judge import Verdict, judge
 from tests.fuzz.kinds import KINDS, Kind
 
+SILENCE = 120  # seconds after which a process is given up
 FORK = multiprocessing.get_context("fork")  # imports and the corpus are made once
 
 
@@ -65,6 +66,15 @@ def attack(kind: Kind, seed: int) -> Verdict:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def prepare(kind: Kind, seed: int) -> None:
+    """Makes the corpus, once for all forks; threads of libraries do not survive a fork."""
+    if not kind.needs:
+        attack(kind, seed)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        kind.make(Path(folder), Random(f"{kind.name} {seed}"))
+
+
 def attacks(kind: Kind, first: int, end: float, most: int) -> Iterator[tuple[int, Verdict]]:
     """Inputs from a seed on, in a process of its own: one that takes it down is a crash, too.
 
@@ -79,6 +89,9 @@ def attacks(kind: Kind, first: int, end: float, most: int) -> Iterator[tuple[int
         theirs.close()
         while tried < most and (time.monotonic() < end or not tried):
             try:
+                if not mine.poll(SILENCE):
+                    yield seed, Verdict(None, "", f"no answer within {SILENCE} s")
+                    break
                 yield seed, mine.recv()
             except EOFError:
                 process.join()
@@ -131,7 +144,7 @@ def main() -> int:
         print(f"{name}: left out, it needs {', '.join(KINDS[name].missing)}")
     share = args.seconds / len(tallies)
     for name, tally in tallies.items():
-        attack(KINDS[name], args.seed)  # imports and the corpus are nobody's time
+        prepare(KINDS[name], args.seed)  # imports and the corpus are nobody's time
         end = time.monotonic() + share
         for seed, verdict in attacks(KINDS[name], args.seed, end, args.inputs):
             tally.add(verdict, seed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -36,24 +38,39 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
 GRAPH = ("conv", "relu", "pool", "normalize", "f32", "i64", "16", "8", "6", "-1", "Loop", "../x")
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
 @cache
 def corpus() -> Path:
-    """A network of one convolution in both formats; removed when the process ends."""
+    """A network of one convolution in both formats; removed when the process ends.
+
+    Made in a process of its own: what OpenVINO has begun in this one would not survive a fork.
+    """
+    holder = tempfile.TemporaryDirectory(prefix="vireid_fuzz_")
+    _HOLDERS.append(holder)
+    code = f"from tests.fuzz.networks import write; write({holder.name!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    return Path(holder.name)
+
+
+def write(name: str) -> None:
+    """Writes the corpus, and the features of an image by it, into a folder."""
     from torch import nn
 
     from vireid.deploy.export import write_onnx
+    from vireid.deploy.extractor import Extractor
     from vireid.deploy.files import convert_to_openvino, put_card
     from vireid.deploy.trained import UnitFeatures
 
-    holder = tempfile.TemporaryDirectory(prefix="vireid_fuzz_")
-    _HOLDERS.append(holder)
-    folder = Path(holder.name)
+    folder = Path(name)
     layers = nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     network = UnitFeatures(nn.Sequential(*layers), flip=False).eval()
     write_onnx(network, folder / "net.onnx", size=CARD.size)
     put_card(folder / "net.onnx", CARD)
     convert_to_openvino(folder / "net.onnx", folder / "net.xml", CARD)
-    return folder
+    extractor = Extractor(folder / "net.onnx", "onnxruntime", threads=1)
+    np.save(folder / "expected.npy", extractor([IMAGE], "infrared"))
 
 
 _HOLDERS: list[tempfile.TemporaryDirectory] = []
@@ -119,16 +136,9 @@ def _opened(path: Path, backend: str, *, unchanged: bool) -> Use:
         rows = extractor([IMAGE], extractor.modalities[0])
         assert rows.shape == (1, extractor.dim) and abs(np.linalg.norm(rows) - 1) < 1e-3
         if unchanged:
-            np.testing.assert_allclose(rows, _expected(), atol=1e-5)
+            np.testing.assert_allclose(rows, np.load(corpus() / "expected.npy"), atol=1e-5)
 
     return use
-
-
-@cache
-def _expected() -> np.ndarray:
-    from vireid.deploy.extractor import Extractor
-
-    return Extractor(corpus() / "net.onnx", "onnxruntime", threads=1)([IMAGE], "infrared")
 
 
 def _change_card(path: Path, random: Random) -> None:

@@ -57,17 +57,13 @@ def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
         )
         entries, inputs = session.get_modelmeta().custom_metadata_map, session.get_inputs()
         _require_names(path, [one.name for one in inputs])
+        size = tuple(inputs[0].shape[2:])
         dim = (session.get_outputs()[0].shape or [None])[-1]
     except VireidError:
         raise
     except Exception as error:  # a dozen types, of no common base
         raise _cannot_open(path, error) from error
-    return Opened(
-        lambda images: session.run(None, {INPUT: images})[0],
-        entries,
-        tuple(inputs[0].shape[2:]),
-        dim,
-    )
+    return Opened(lambda images: session.run(None, {INPUT: images})[0], entries, size, dim)
 
 
 def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Opened:
