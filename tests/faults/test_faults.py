@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.faults import scenarios
+from tests.faults.galleries import gallery_killed
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import alike, differences, left_behind, require_whole
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -47,7 +48,13 @@ def test_images_that_change_are_not_scored(bench):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario",
-    [scenarios.cache_killed, scenarios.image_gone, scenarios.worker_dies, scenarios.peer_dies],
+    [
+        scenarios.cache_killed,
+        gallery_killed,
+        scenarios.image_gone,
+        scenarios.worker_dies,
+        scenarios.peer_dies,
+    ],
     ids=lambda scenario: scenario.__name__,
 )
 def test_the_same_of_rarer_faults(bench, scenario):
