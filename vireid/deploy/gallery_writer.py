@@ -235,6 +235,8 @@ def _remove_others(folder: Path, meta: Meta) -> None:
         for path in folder.glob(f"{name}.*.bin"):
             if path.name not in current:
                 path.unlink(missing_ok=True)
+    for path in folder.glob(f"{META}.*.tmp"):  # of a process that was killed
+        path.unlink(missing_ok=True)
 
 
 def _lines(job: Job | None, skipped: Sequence[Skipped], *, heading: bool) -> bytes:
