@@ -173,6 +173,29 @@ def test_a_teacher_that_is_not_there(tiny_command, tmp_path, capsys, name):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("done", "phrase"),
+    [
+        ({"epoch": 3, "step": 2}, "saved within epoch 4: its training is not finished"),
+        ({"epoch": 1, "step": 0}, "saved after epoch 1 of 3: its training is not finished"),
+        ({"epoch": 3, "step": 0}, "epoch 3, weights"),
+    ],
+)
+def test_the_log_says_when_the_teachers_training_is_not_finished(
+    tiny_command, finished_run, tmp_path, done, phrase
+):
+    teacher = shutil.copytree(finished_run, tmp_path / "teacher")
+    content = last(teacher)
+    content["progress"] |= done
+    content["config"] = content["config"].replace("  EPOCHS: 2\n", "  EPOCHS: 3\n")
+    assert "  EPOCHS: 3\n" in content["config"]
+    del content["format"]
+    save_checkpoint(teacher / "checkpoints/last.pth", content)
+    options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={teacher}")
+    assert train.main(tiny_command(tmp_path / "run", *options)) == 0
+    assert phrase in (tmp_path / "run/log.txt").read_text()
+
+
 def test_a_folder_that_is_no_run(tiny_command, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     command = tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={tmp_path / 'empty'}")
@@ -278,7 +301,7 @@ def test_it_sees_the_batch_as_it_was_trained_to(tiny_command, finished_run, tmp_
     )
     with torch.no_grad():
         expected = teacher.network.model(inputs, flags).deep.logits
-    assert torch.equal(teacher(images, flags).deep.logits, expected)
+    assert torch.equal(teacher(images, flags), expected)
 
 
 def test_seed_and_split_stand_for_the_runs_own(tiny_command, finished_run, tmp_path):
@@ -320,7 +343,7 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
     def kept(self, batch):
         with torch.no_grad():
             own = self.network(normalize(batch.images, self.mean, self.std), batch.is_infrared)
-        seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared).deep.logits))
+        seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared)))
         return step(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -17,12 +17,12 @@ from yacs.config import CfgNode
 from vireid.config.load import load_config, parse_config
 from vireid.config.validate import is_taught
 from vireid.data.transforms import normalize
-from vireid.engine.checkpoint import load_model, load_trained
+from vireid.engine.checkpoint import load_model, load_trained, unfinished
 from vireid.engine.run import BEST, LAST
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import BACKBONES, build_model
 from vireid.models.teacher import FrozenTeacher
-from vireid.structures import ModelOutput, Splits
+from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ class Teacher:
     digest: str
     origin: str
 
-    def __call__(self, images: Tensor, is_infrared: Tensor) -> ModelOutput:
-        """What it says of a batch, as it was augmented for the student.
+    def __call__(self, images: Tensor, is_infrared: Tensor) -> Tensor:
+        """(B, C) logits of a batch, as it was augmented for the student.
 
         Args:
             images: (B, 3, H, W) uint8.
@@ -91,9 +91,13 @@ def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
         mean=tuple(own.INPUT.MEAN),
         std=tuple(own.INPUT.STD),
         digest=digest,
-        origin=f"taught by {path} ({own.MODEL.BACKBONE}, epoch {checkpoint['progress']['epoch']}, "
-        f"weights {digest[:12]}{resized})",
+        origin=f"taught by {path} ({own.MODEL.BACKBONE}, {_age(checkpoint, path)}, weights "
+        f"{digest[:12]}{resized})",
     )
+
+
+def _age(checkpoint: Mapping[str, Any], path: Path) -> str:
+    return unfinished(checkpoint, path) or f"epoch {checkpoint['progress']['epoch']}"
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
