@@ -267,6 +267,11 @@ def test_a_directional_network_trains_its_branches_and_is_scored(directional):
     assert "sysu_all_single" in (directional / "results.json").read_text()
 
 
+def test_a_directional_network_at_another_size_is_told_apart(directional, capsys):
+    assert evaluate.main(["--run", str(directional), "INPUT.SIZE", "[96, 96]"]) == 4
+    assert "for directional branches, INPUT.SIZE" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("posterior", ["joint_fc", "mean_branch_logits", "mean_branch_prob"])
 def test_it_teaches_a_two_stream_student_of_another_shape(
     tiny_command, directional, tmp_path, posterior

@@ -155,7 +155,8 @@ def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> 
     ]
     if problems:
         raise CheckpointError(
-            f"{path} is of another network (check MODEL.* and the training identities): it "
+            f"{path} is of another network (check MODEL.*, the training identities and, for "
+            "directional branches, INPUT.SIZE): it "
             f"{'; it '.join(problems[:3])}" + (f" … ({len(problems)})" if len(problems) > 3 else "")
         )
     try:
