@@ -242,7 +242,8 @@ def test_other_identities_other_sets_and_other_images(tiny_command, finished_run
 
 def test_a_description_of_another_network(tiny_command, finished_run, tmp_path, capsys):
     teacher = (f"TEACHER.WEIGHTS={finished_run}", "TEACHER.CONFIG=configs/sysu.yaml")
-    assert "is of another network" in refused(tiny_command(tmp_path / "run", *teacher), capsys, 4)
+    line = refused(tiny_command(tmp_path / "run", *teacher), capsys, 4)
+    assert "TEACHER.WEIGHTS with TEACHER.CONFIG: " in line and "is of another network" in line
 
 
 def test_posteriors_that_the_teacher_has_not(tiny_command, finished_run, tmp_path, capsys):

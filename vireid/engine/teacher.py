@@ -80,7 +80,8 @@ def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
         model, _ = build_model(own, classes, load_weights=False, check_parts=False)
         load_model(model, checkpoint["model"], path)
     except CheckpointError as error:
-        raise CheckpointError(f"TEACHER.WEIGHTS: {error}") from error
+        keys = "TEACHER.WEIGHTS" + (" with TEACHER.CONFIG" if cfg.TEACHER.CONFIG else "")
+        raise CheckpointError(f"{keys}: {error}") from error
     _require_posterior(cfg.TEACHER.POSTERIOR, own, path)
     digest = weights_digest(checkpoint["model"])
     size = (own.INPUT.SIZE[0], own.INPUT.SIZE[1])
