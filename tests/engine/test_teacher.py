@@ -222,6 +222,14 @@ def test_a_damaged_untrained_or_foreign_checkpoint(
     assert str(path) in line and phrases[damage] in line
 
 
+@pytest.mark.parametrize("how", ["--overwrite", "--resume"])
+def test_a_run_does_not_take_its_teachers_place(tiny_command, finished_run, tmp_path, capsys, how):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    command = [*tiny_command(run, f"TEACHER.WEIGHTS={run}", "SOLVER.EPOCHS=3"), how]
+    assert "lies in this run's own folder" in refused(command, capsys, 2)
+    assert last(run)["progress"] == last(finished_run)["progress"]
+
+
 def test_other_identities_other_sets_and_other_images(tiny_command, finished_run, tmp_path, capsys):
     teacher = f"TEACHER.WEIGHTS={finished_run}"
     command = tiny_command(tmp_path / "run", teacher, "DATA.SPLIT=train")

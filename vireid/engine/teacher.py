@@ -32,6 +32,7 @@ class Teacher:
     """A frozen network, and how it wants its images.
 
     Args:
+        path: of its checkpoint.
         size: [height, width] that it was trained with; batches of another size are resized for it.
         mean, std: normalisation that it was trained with.
         digest: of its weights.
@@ -39,6 +40,7 @@ class Teacher:
     """
 
     network: FrozenTeacher
+    path: Path
     size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -88,6 +90,7 @@ def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
     resized = "" if list(size) == list(cfg.INPUT.SIZE) else f", images resized to {size} for it"
     return Teacher(
         FrozenTeacher(model, posterior=cfg.TEACHER.POSTERIOR),
+        path=path,
         size=size,
         mean=tuple(own.INPUT.MEAN),
         std=tuple(own.INPUT.STD),
@@ -95,6 +98,19 @@ def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
         origin=f"taught by {path} ({own.MODEL.BACKBONE}, {_age(checkpoint, path)}, weights "
         f"{digest[:12]}{resized})",
     )
+
+
+def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
+    """A run must not write over the teacher that it needs to continue.
+
+    Raises:
+        UsageError: the teacher lies in the run's own folder.
+    """
+    if teacher and teacher.path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"TEACHER.WEIGHTS: {teacher.path} lies in this run's own folder, where its student "
+            "would take its place: name another OUTPUT_DIR"
+        )
 
 
 def _age(checkpoint: Mapping[str, Any], path: Path) -> str:
