@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.helpers import write_text
 from vireid.cli import export
 from vireid.deploy import exporting
 from vireid.deploy.accuracy import Comparison
@@ -175,6 +176,9 @@ def test_a_missing_or_damaged_run_is_refused(small_run, words, tmp_path, capsys)
 def test_networks_that_do_not_tell_modalities_apart_become_one_file(finished_run, tmp_path):
     two = trained_network(finished_run)
     assert not is_shared(two.network)
+    write_text(tmp_path / "old.onnx", "of another network")
+    with pytest.raises(UsageError, match=r"old\.visible.* and .*, but old\.onnx is there already"):
+        exporting.targets_of(two, "onnx", tmp_path / "old.onnx", None)
     targets = exporting.targets_of(two, "onnx", tmp_path / "a.b.onnx", None)
     assert {k: v.name for k, v in targets.items()} == {
         ("visible",): "a.b.visible.onnx",
