@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 WRITERS = ("onnx", "onnxscript")
 CHECKED = 8  # images of each stream that torch computes, too
 TIMED = 16  # images that tell which is fastest
-WORTH = 60  # seconds that torch would need; below, exporting takes longer than it saves
+WORTH = 120  # seconds that torch would need; below, exporting may take longer than it saves
 
 
 def runtime_of(cfg: CfgNode) -> Runtime | None:
@@ -55,7 +55,7 @@ class Substitute:
 
     Args:
         names: of :data:`~vireid.deploy.runtimes.RUNTIMES`, and ``torch``. Of several, the one that
-            is fastest for the first images computes all; torch, if it needs less than a minute.
+            is fastest for the first images computes all; torch, if it needs less than two minutes.
         threads: of one operation; 0: the library's choice.
     """
 
