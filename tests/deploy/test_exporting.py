@@ -48,6 +48,7 @@ def test_onnx_files_hold_the_card_a_current_opset_and_any_number_of_images(expor
         assert json.loads(entries["vireid.modalities"]) == [name]
         assert json.loads(entries["vireid.mean"]) == [0.485, 0.456, 0.406]
         assert entries["vireid.interpolation"] == '"bilinear, antialiased"'
+        assert str(Path(export.__file__).parents[2]).encode() not in path.read_bytes()
 
 
 def test_openvino_files_stand_in_pairs_beside_what_was_checked(
