@@ -9,6 +9,7 @@ keeps its place until the files are rewritten under another number (``generation
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -35,6 +36,7 @@ ROW = np.dtype(
     ]
 )
 CHECKED = 64  # vectors that are checked when a gallery is opened
+CODING = ("utf-8", "surrogateescape")  # of paths, which may hold any bytes
 RESTORE = "restore the folder from a copy, or build the gallery again"
 
 
@@ -130,7 +132,7 @@ class GalleryFiles:
                 self._map()
                 break
             except FileNotFoundError as error:  # perhaps another process rewrote it just now
-                if attempt == 2 or read_meta(folder).generation == self.meta.generation:
+                if attempt == 2 or read_meta(folder) == self.meta:
                     raise _damaged(Path(error.filename), "is missing") from error
         self._check_rows()
 
@@ -205,10 +207,11 @@ class GalleryFiles:
 
     def path_of(self, row: int) -> str:
         """As the source has it: relative to its folder, or absolute."""
-        return self.path_bytes_of(row).decode("utf-8", "surrogateescape")
+        return self.path_bytes_of(row).decode(*CODING)
 
     def full_path(self, row: int) -> Path:
-        return Path(self.meta.sources[int(self.rows["source"][row])]) / self.path_of(row)
+        source = self.meta.sources[int(self.rows["source"][row])]
+        return Path(os.path.normpath(Path(source, self.path_of(row))))
 
     def full_paths(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         return [str(self.full_path(int(row))) for row in rows]
@@ -228,7 +231,7 @@ def read_meta(folder: Path) -> Meta:
     """
     path = folder / META
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes().decode(*CODING))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(
             f"there is no gallery in {folder} (no {META}): build one, or name another folder"
@@ -267,7 +270,7 @@ def _meta_of(content: Mapping[str, Any]) -> Meta:
 def meta_bytes(meta: Meta) -> bytes:
     """What gallery.json holds."""
     content = {"format": FORMAT} | asdict(meta)
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(*CODING)
 
 
 def _damaged(path: Path, what: str) -> CheckpointError:

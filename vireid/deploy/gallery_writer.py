@@ -15,6 +15,7 @@ import numpy as np
 from vireid.deploy.codes import encode
 from vireid.deploy.gallery_disk import LOCK, commit, locked, sync, write_behind
 from vireid.deploy.gallery_files import (
+    CODING,
     META,
     ROW,
     SKIPPED,
@@ -32,6 +33,7 @@ from vireid.deploy.gallery_files import (
 from vireid.errors import CheckpointError, UsageError
 
 COPIED = 65_536  # rows rewritten at once
+TOLERANCE = 0.01  # of a vector's length, which is 1
 Skipped = tuple[str, str]  # path, reason
 
 
@@ -119,7 +121,8 @@ class Writer:
         """Adds rows, and lines of skipped.csv; when it returns they are on the disk.
 
         Raises:
-            CheckpointError: a vector is of another length than the gallery's, or not finite.
+            CheckpointError: a vector has other than the gallery's numbers, is not finite, or not of
+                length 1.
         """
         self._append(block, skipped, self.meta)
 
@@ -140,7 +143,7 @@ class Writer:
     def _columns(self, block: Block, meta: Meta) -> tuple[Meta, dict[str, bytes]]:
         vectors = self._checked(block)
         codes, bounds = encode(vectors)
-        paths = [path.encode("utf-8", "surrogateescape") for path in block.paths]
+        paths = [path.encode(*CODING) for path in block.paths]
         root, sources = str(block.root), meta.sources
         if root not in sources:
             sources = (*sources, root)
@@ -173,6 +176,13 @@ class Writer:
             raise CheckpointError(
                 f"the features of {block.paths[int(np.argmin(finite))]} are not finite numbers: "
                 "the network is damaged, or computes in too few bits"
+            )
+        lengths = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
+        worst = int(np.argmax(np.abs(lengths - 1)))
+        if np.abs(lengths[worst] - 1) > TOLERANCE:
+            raise CheckpointError(
+                f"the features of {block.paths[worst]} have the length {lengths[worst]:.4g}, not "
+                "1: divide all features by their lengths"
             )
         dtype, _ = widths(self.meta)["vectors"]
         return np.ascontiguousarray(vectors, dtype=dtype)
@@ -247,4 +257,4 @@ def _lines(job: Job | None, skipped: Sequence[Skipped], *, heading: bool) -> byt
     if heading:
         rows.writerow(["images", "path", "reason"])
     rows.writerows([job.images if job else "", *one] for one in skipped)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return text.getvalue().encode(*CODING)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,14 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         compiled = openvino_core().compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise _cannot_open(path, error) from error
-    made = model.outputs[0].partial_shape
+    made, one_at_a_time = model.outputs[0].partial_shape, Lock()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with one_at_a_time:  # calls share a request: another's result might be taken
+            return compiled(images)[0]
+
     return Opened(
-        lambda images: compiled(images)[0],
+        run,
         entries,
         _lengths(model.inputs[0].partial_shape)[2:],
         (_lengths(made) or (None,))[-1],
