@@ -109,7 +109,6 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
     )
 
 
-@cache
 def openvino_core() -> Any:
     """The one core of this process, never let go.
 
@@ -120,6 +119,11 @@ def openvino_core() -> Any:
         UsageError: the package is missing.
     """
     require_packages("openvino")
+    return _core()
+
+
+@cache
+def _core() -> Any:
     import openvino
 
     return openvino.Core()
