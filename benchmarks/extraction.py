@@ -39,6 +39,7 @@ from vireid.deploy.runtimes import open_onnxruntime, open_openvino
 from vireid.deploy.samples import patterns
 from vireid.engine.device import use_threads
 from vireid.errors import UsageError
+from vireid.evaluation.output import require_target
 from vireid.models.build import build_model
 from vireid.models.retrieval import retrieval_model
 
@@ -197,6 +198,8 @@ def table(found: Sequence[Mapping[str, object]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the machine and one table."""
     args = _parse(arguments)
+    if args.json:
+        require_target(args.json)
     cfg = read_config(args.cfg, args.overrides)
     use_threads(cfg.THREADS)
     network, size = deployed(args.cfg, args.overrides)

@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vireid.cli.common import tool
 from vireid.data import regdb, sysu, vehicleid, veri
 from vireid.data.synthetic.layouts.vehicles import VIEWPOINT_LIST, read_viewpoints
 from vireid.data.synthetic.vehicles.render import VIEWPOINTS
 from vireid.engine.extract import labels_of
-from vireid.errors import DataError
+from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import cosine_distance
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.files import read_features
@@ -205,7 +206,8 @@ def _print_by_turn(splits: Splits, size: tuple[int, int], saved: Sequence[Path])
             )
 
 
-def main() -> None:
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one line per protocol and feature."""
     line = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -213,16 +215,22 @@ def main() -> None:
     line.add_argument("--layout", choices=sorted(READERS), required=True)
     line.add_argument("--root", type=Path, required=True, metavar="DIR")
     line.add_argument("--features", type=Path, nargs="*", default=[], metavar="FILE")
-    args = line.parse_args()
+    args = line.parse_args(arguments)
     splits, size = READERS[args.layout](args.root), SIZES.get(args.layout, SIZE)
+    sides_known = (args.root / VIEWPOINT_LIST).is_file()
+    if args.features and not sides_known:
+        raise UsageError(
+            f"--features tells matches apart by {VIEWPOINT_LIST}, which {args.root} has not: score "
+            "saved features with the evaluate tool, or name a set of rendered vehicles"
+        )
     for protocol in PROTOCOLS_OF[args.layout]:
         for name, metrics in yardsticks(splits, protocol, size).items():
             print(
                 f"{protocol:16} {name:17} rank-1 {metrics['rank1']:.3f}  mAP {metrics['mAP']:.3f}"
             )
-    if (args.root / VIEWPOINT_LIST).is_file():
+    if sides_known:
         _print_by_turn(splits, size, args.features)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

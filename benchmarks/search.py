@@ -13,7 +13,7 @@ import argparse
 import resource
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,13 +21,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vireid.analysis.clusters import Spread, measure
+from vireid.analysis.clusters import CHUNK, Spread, measure
 from vireid.analysis.machine import describe, machine
+from vireid.cli.common import tool
 from vireid.deploy.approximate import Index
 from vireid.deploy.approximate_build import build_index
 from vireid.deploy.exact import search_exact
 from vireid.deploy.gallery import Gallery
 from vireid.deploy.gallery_files import META
+from vireid.errors import UsageError
 from vireid.evaluation.files import read_features
 from vireid.structures import Modality
 
@@ -72,11 +74,17 @@ def memory_now() -> int:
 def open_gallery(args: argparse.Namespace, spread: Spread) -> Gallery:
     """The gallery in the folder, filled up to the number asked for."""
     print(f"gallery {args.folder}: {args.count:,} × {args.dim}", flush=True)
+    name = f"drawn:{args.features}:{args.seed}:{args.per_identity}"
     if not (args.folder / META).exists():
-        name = f"drawn:{args.features}:{args.seed}:{args.per_identity}"
         Gallery.create(args.folder, fingerprint=name, dim=args.dim, network="")
     gallery, start, begun = Gallery(args.folder), 0, time.perf_counter()
     had = len(gallery)
+    same = (gallery.fingerprint, gallery.dim) == (name, args.dim)
+    if not same or had > args.count or (had < args.count and had % CHUNK):
+        raise UsageError(
+            f"{args.folder} holds {had:,} × {gallery.dim} numbers, drawn in another way than is "
+            "asked for: delete it, or name another folder"
+        )
     for block in spread.gallery(args.count, args.per_identity, args.seed):
         stop = start + len(block)
         if stop > had:
@@ -140,7 +148,9 @@ def make_index(gallery: Gallery, spread: Spread, args: argparse.Namespace) -> In
     return index
 
 
-def main(arguments: list[str] | None = None) -> None:
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the machine, one table, and what was found."""
     args = _arguments(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -186,7 +196,7 @@ def print_recall(gallery: Gallery, index: Index, spread: Spread, args: argparse.
     print(f"recall@{args.top} of approximate search, {RECALLED} other queries: {recall:.3f}")
 
 
-def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     line = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     line.add_argument("--features", type=Path, required=True, metavar="FILE", help="features.npz")
     line.add_argument("--folder", type=Path, required=True, metavar="DIR", help="of the gallery")
@@ -204,4 +214,4 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

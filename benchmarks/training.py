@@ -191,16 +191,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--compare", action="store_true", help="ways to compute a step; --steps are rounds"
     )
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
-    return line.parse_intermixed_args(arguments)
-
-
-def _measured_steps(args: argparse.Namespace, epoch: int) -> int:
-    """As many steps as were asked for, or as the first epoch has after the warm-up."""
+    args = line.parse_intermixed_args(arguments)
     if args.steps < 1 or args.warmup < 0:
         raise UsageError(
             f"--steps must be at least 1 and --warmup at least 0, got {args.steps} and "
             f"{args.warmup}"
         )
+    return args
+
+
+def _measured_steps(args: argparse.Namespace, epoch: int) -> int:
+    """As many steps as were asked for, or as the first epoch has after the warm-up."""
     if args.warmup >= epoch:
         raise UsageError(
             f"--warmup {args.warmup} leaves nothing of an epoch's {epoch} steps: choose fewer"

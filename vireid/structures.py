@@ -146,12 +146,12 @@ class ModelOutput:
     Args:
         heads: ``deep``, and the shallow students or the branches that the network has.
         parts: one per granularity; none without part features.
-        teacher: what a frozen teacher says of the same images, where there is one.
+        teacher: (B, C) logits of a frozen teacher of the same images, where there is one.
     """
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
     parts: tuple[PartOutput, ...] = ()
-    teacher: ModelOutput | None = None
+    teacher: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> ModelOutput:
         """The same outputs with ``change`` applied to every tensor."""
@@ -163,7 +163,7 @@ class ModelOutput:
             PartOutput(change(part.embedding), change(part.feature), change(part.logits))
             for part in self.parts
         )
-        return ModelOutput(heads, parts, self.teacher.map(change) if self.teacher else None)
+        return ModelOutput(heads, parts, None if self.teacher is None else change(self.teacher))
 
     @property
     def branches(self) -> list[HeadOutput]:

@@ -307,6 +307,7 @@ def test_networks_are_timed_on_equally_many_threads(tmp_path, capsys):
         (("--backbones", "resnet50"), 2, "a run has its own"),
         (("--scatter", "cost.gif"), 2, "ends in .png, .pdf, .svg"),
         (("--scatter", "cost.png", "--over", "latency"), 2, "--over latency needs --rounds"),
+        (("--scatter", "cost.png", "--bars", "cost.png"), 2, "both name cost.png"),
         (("--scatter", "cost.png", "--protocol", "regdb_v2t"), 3, "no scores by regdb_v2t"),
         (("MODEL.SHARED_DEPTH", "0"), 4, "another network"),
     ],

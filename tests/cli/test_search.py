@@ -55,7 +55,11 @@ def test_build_query_add_remove(place, capsys):
     assert out.count("rank  cosine  identity  camera  image") == 3
     assert f"1  1.0000         -       -  {place}/images/a/04.png" in out
     content = json.loads(file.read_text())
-    assert content["search"] == "exact" and content["recall"] is None and content["top"] == 3
+    assert (
+        content["search"] == "exact"
+        and content["recall"] is content["recall_top"] is None
+        and content["top"] == 3
+    )
     assert [Path(one["image"]).name for one in content["queries"]] == ["04.png", "07.png", "19.png"]
     firsts = [one["found"][0] for one in content["queries"]]
     assert [Path(one["image"]).name for one in firsts] == ["04.png", "07.png", "19.png"]
@@ -92,6 +96,15 @@ def test_a_csv_file_of_queries_is_marked_and_drawn(place, capsys):
     assert (first["pid"], second["pid"], first["camid"]) == (1, None, None)
     assert first["found"][0]["pid"] == 1 and first["found"][0]["camid"] == 1
     assert asked.exists()
+
+
+def test_what_was_found_is_told_where_it_cannot_be_drawn(place, capsys):
+    assert build(place) == 0
+    (place / "images/a/04.png").unlink()
+    assert query(place, "--figure", f"{place}/found.png") == 3
+    told = capsys.readouterr()
+    assert f"1  1.0000         -       -  {place}/images/a/04.png" in told.out
+    assert "a/04.png does not exist" in told.err
 
 
 def test_a_stop_leaves_a_gallery_that_the_same_command_continues(place, monkeypatch, capsys):
@@ -137,6 +150,7 @@ def pressed(press):
         (("--threads", "-2"), 2, "--threads must be at least 1"),
         (("--figure", "found.gif"), 2, "ends in .png, .pdf, .svg"),
         (("--json", "no/such/found.json"), 2, "cannot write"),
+        (("--json", "PLACE/g/gallery.json"), 2, "it is being read; name another file"),
         (("--gallery", "none"), 4, "there is no gallery in none"),
         (("--image", "none"), 3, "must be a folder, an image or a .csv file; there is nothing"),
         (("--image", "PLACE/images/a/06.png"), 3, "06.png cannot be decoded"),
@@ -208,11 +222,12 @@ def test_approximate_search_makes_its_index_and_says_what_it_finds(place, capsys
         write_image(place / f"images/many/{k:04d}.png", (4, 2), color)
     assert build(place) == 0
     file = place / "found.json"
-    assert query(place, "--approximate", "--json", str(file)) == 0
+    assert query(place, "--approximate", "--json", str(file), "--top", "3") == 0
     told = capsys.readouterr().err
     assert "making the index" in told and "approximate: recall@10" in told
     content = json.loads(file.read_text())
     assert content["search"] == "approximate" and content["recall"] >= 0.95
+    assert (content["top"], content["recall_top"]) == (3, 10)
     assert content["queries"][0]["found"][0]["image"].endswith("a/04.png")
     assert query(place, "--approximate") == 0
     assert "making the index" not in capsys.readouterr().err

@@ -9,6 +9,7 @@ from benchmarks.honesty import (
     colour_histogram,
     grey_pixels,
     hog,
+    main,
     saved_features,
     yardsticks,
 )
@@ -75,6 +76,16 @@ def test_saved_features_are_joined_by_path(tmp_path):
     write_features(tmp_path / "f.npz", backwards.subset(np.arange(1)))
     with pytest.raises(DataError, match="has no features of"):
         saved_features(tmp_path / "f.npz", records)
+
+
+def test_mistakes_are_one_line(tmp_path, tiny_sysu, capsys):
+    missing = ["--features", str(tmp_path / "gone.npz")]
+    assert main(["--layout", "sysu", "--root", str(tiny_sysu), *missing]) == 2
+    assert "--features tells matches apart by viewpoints.csv" in capsys.readouterr().err
+    write_veri(tmp_path, train_ids=1, test_ids=2, images_per_camera=1, size=(32, 32), seed=0)
+    assert main(["--layout", "veri", "--root", str(tmp_path), *missing]) == 3
+    assert "gone.npz" in capsys.readouterr().err
+    assert main(["--layout", "veri", "--root", str(tmp_path / "no")]) == 3
 
 
 def test_scores_of_rendered_sets(tmp_path, tiny_sysu):

@@ -280,7 +280,7 @@ def test_options_render_a_set_of_any_layout_that_has_a_reader(
 ):
     monkeypatch.chdir(tmp_path)
     for layout in sorted(set(LAYOUTS) & set(DATASETS)):
-        numbers = {"TRAIN_IDS": 3, "TEST_IDS": 2, "IMAGES_PER_CAMERA": 2, "SIZE": [32, 32]}
+        numbers = {"TRAIN_IDS": 3, "TEST_IDS": 3, "IMAGES_PER_CAMERA": 2, "SIZE": [32, 32]}
         options = [f"DATA.DATASET={layout}", "DATA.SYNTHETIC.ENABLED=true"]
         options += [f"DATA.SYNTHETIC.{name}={value}" for name, value in numbers.items()]
         words = [word for option in options for word in option.split("=")]
@@ -288,7 +288,7 @@ def test_options_render_a_set_of_any_layout_that_has_a_reader(
         cfg.merge_from_list(["DATA.ROOT", str(synthetic_root(cfg))])
         prepare_data(cfg)
         splits = build_splits(cfg)
-        assert len(splits.train_pids) == 3 and len({r.pid for r in splits.test}) == 2
+        assert len(splits.train_pids) == 3 and len({r.pid for r in splits.test}) == 3
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

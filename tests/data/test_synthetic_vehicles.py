@@ -174,6 +174,12 @@ def test_vehicleid_is_read_back_with_lists_that_hold_thirds(sets: dict[str, Path
     assert check("vehicleid", sets["vehicleid"], reduced=True).faults == 0
 
 
+def test_each_test_list_needs_a_vehicle_of_its_own(tmp_path: Path):
+    with pytest.raises(ValueError, match="test_ids=2 is out of range: give a whole number from 3"):
+        LAYOUTS["vehicleid"](tmp_path / "set", **{**SMALL, "test_ids": 2})
+    assert not (tmp_path / "set").exists()
+
+
 @pytest.mark.parametrize("layout", ["veri", "vehicleid"])
 def test_sides_of_all_images_are_written_beside_them(sets: dict[str, Path], layout: str):
     root = sets[layout]
@@ -192,7 +198,7 @@ def test_an_identity_does_not_depend_on_the_others(tmp_path: Path, sets: dict[st
 
 
 def test_tool_makes_squares_unless_told_otherwise(tmp_path: Path):
-    numbers = ["--train-ids", "1", "--test-ids", "1", "--images-per-camera", "1"]
+    numbers = ["--train-ids", "1", "--test-ids", "3", "--images-per-camera", "1"]
     for layout, folder in (("veri", "image_test"), ("vehicleid", "image")):
         arguments = ["--layout", layout, "--out", str(tmp_path / layout), *numbers]
         assert make_synthetic.main(arguments) == 0

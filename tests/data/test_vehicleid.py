@@ -95,6 +95,13 @@ def test_windows_files_and_other_blanks_are_read(root: Path):
     assert vehicleid.load(root) == before
 
 
+def test_check_finds_a_list_that_its_protocol_cannot_use(tmp_path: Path):
+    lists = {**VEHICLEID_LISTS, "test_list_1600": VEHICLEID_LISTS["test_list_800"]}
+    report = check("vehicleid", write_vehicleid(tmp_path / "v", lists), reduced=True)
+    (problem,) = report.problems
+    assert problem.startswith("test list 1600 holds no image that a shorter list has not")
+
+
 def test_check_counts_every_list(root: Path):
     write_image(root / "image/0000777.jpg")  # of no list, as many of the real set
     (root / "image/Thumbs.db").write_bytes(b"x")

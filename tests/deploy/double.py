@@ -25,7 +25,8 @@ class ColourExtractor:
         watch: called before every call.
     """
 
-    def __init__(self, path=None, backend=None, threads=None, *, watch: Callable | None = None):
+    def __init__(self, path=None, backend=None, threads=None, *, device="auto",
+                 watch: Callable | None = None):  # fmt: skip
         if path and not Path(path).exists():
             raise CheckpointError(f"there is no network {path}: name another")
         self.fingerprint = Path(path).read_text() if path else "colours"

@@ -82,6 +82,20 @@ def test_an_index_serves_one_content_only(gallery, clusters):
     assert read_setting(gallery) is None
 
 
+def test_an_index_is_opened_once_and_not_searched_after_a_change(gallery, clusters, monkeypatch):
+    made = build_index(gallery, threads=1)
+    again, opened = Gallery(gallery.folder), []
+    original = approximate.open_index
+    monkeypatch.setattr(approximate, "open_index", lambda one: opened.append(one) or original(one))
+    for _ in range(2):
+        again.search(clusters[1][:2], 10, approximate=True)
+        gallery.search(clusters[1][:2], 10, approximate=True)  # has it from making it
+    assert opened == [again]
+    gallery.remove([f"{k}.png" for k in range(2000)])  # rows have other numbers now
+    with pytest.raises(UsageError, match="was changed since this index"):
+        made.search(clusters[1][:2])
+
+
 def test_more_results_than_candidates_are_marked(gallery, clusters):
     made = build_index(gallery, threads=1)
     found = made.look(clusters[1][:3], 500, 1, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.helpers import write_text
 from vireid.cli import export
 from vireid.deploy import exporting
 from vireid.deploy.accuracy import Comparison
@@ -47,6 +48,7 @@ def test_onnx_files_hold_the_card_a_current_opset_and_any_number_of_images(expor
         assert json.loads(entries["vireid.modalities"]) == [name]
         assert json.loads(entries["vireid.mean"]) == [0.485, 0.456, 0.406]
         assert entries["vireid.interpolation"] == '"bilinear, antialiased"'
+        assert str(Path(export.__file__).parents[2]).encode() not in path.read_bytes()
 
 
 def test_openvino_files_stand_in_pairs_beside_what_was_checked(
@@ -173,6 +175,9 @@ def test_a_missing_or_damaged_run_is_refused(small_run, words, tmp_path, capsys)
 def test_networks_that_do_not_tell_modalities_apart_become_one_file(finished_run, tmp_path):
     two = trained_network(finished_run)
     assert not is_shared(two.network)
+    write_text(tmp_path / "old.onnx", "of another network")
+    with pytest.raises(UsageError, match=r"old\.visible.* and .*, but old\.onnx is there already"):
+        exporting.targets_of(two, "onnx", tmp_path / "old.onnx", None)
     targets = exporting.targets_of(two, "onnx", tmp_path / "a.b.onnx", None)
     assert {k: v.name for k, v in targets.items()} == {
         ("visible",): "a.b.visible.onnx",

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -304,6 +305,21 @@ def test_metadata_of_another_network_are_refused(exported, tmp_path, backend, ch
     put_card(path, replace(read_card(onnx_entries(path), path), **change))
     with pytest.raises(CheckpointError, match=r"takes images of \(64, 32\) and makes 48 numbers"):
         Extractor(path, backend)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_several_threads_get_the_features_of_their_own_images(exported, images, backend):
+    extractor = Extractor(exported["infrared"], backend, threads=1)
+    expected = [extractor([image], "infrared") for image in images]
+
+    def work(start: int) -> list[np.ndarray]:
+        turned = images[start:] + images[:start]
+        return [extractor([image], "infrared") for image in turned * 5]
+
+    with ThreadPoolExecutor(4) as pool:
+        for start, found in enumerate(pool.map(work, range(4))):
+            wanted = expected[start:] + expected[:start]
+            np.testing.assert_allclose(found, wanted * 5, atol=1e-5)
 
 
 def test_what_is_no_sequence_of_images_and_no_device_is_refused(exported):

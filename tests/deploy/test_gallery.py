@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from tests.deploy.double import DIM, unit
+from vireid.deploy import gallery_files
 from vireid.deploy.gallery import Gallery
 from vireid.deploy.gallery_disk import LOCK, locked
 from vireid.deploy.gallery_files import ROW
+from vireid.deploy.gallery_meta import read_meta
 from vireid.deploy.gallery_writer import writing
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.structures import Modality
@@ -73,6 +75,39 @@ def test_a_reader_keeps_what_it_opened(gallery):
     assert len(reader) == 20 and reader.search(VECTORS[:1], 1).rows.tolist() == [[0]]
 
 
+def test_a_reader_that_meets_a_removal_looks_again(gallery, monkeypatch):
+    """The file of removed rows that it has just read of is another one by now."""
+    gallery.remove([NAMES[3]])
+    before, found = read_meta(gallery.folder), []
+    gallery.remove([NAMES[4]])
+
+    def late(folder):
+        found.append(read_meta(folder) if found else before)
+        return found[-1]
+
+    monkeypatch.setattr(gallery_files, "read_meta", late)
+    assert len(Gallery(gallery.folder)) == 18 and len(found) == 3
+
+
+def test_folders_of_any_name_and_behind_links(gallery, tmp_path):
+    odd = os.fsdecode(b"caf\xe9")
+    gallery.add(VECTORS[:2], ["x/1.png", "2.png"], root=f"/ü/{odd}", modality=Modality.VISIBLE)
+    assert str(Gallery(gallery.folder).entry(20).path) == f"/ü/{odd}/x/1.png"
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    names = ["a.png", "b.png", "c/d.png", "../real/e.png"]
+    gallery.add(VECTORS[:4], names, root=tmp_path / "link", modality=Modality.VISIBLE)
+    assert gallery.entry(25).path == tmp_path / "real/e.png"
+    assert gallery.remove([tmp_path / "link/b.png", tmp_path / "real/e.png"]) == 2
+    assert gallery.remove([tmp_path / "link"]) == 2
+
+
+def test_rows_that_are_none_are_not_the_last_one(gallery):
+    for row in (-1, 20):
+        with pytest.raises(IndexError, match=f"row {row} of 20"):
+            gallery.entry(row)
+
+
 def test_removing_is_all_or_nothing_and_names_must_be_clear(gallery):
     for names, phrase in ((["a/ü0.png", "a/none.png"], "holds no image a/none.png"), ([""], "no")):
         with pytest.raises(DataError, match=phrase):
@@ -98,7 +133,11 @@ def test_vectors_and_queries_that_do_not_fit_are_refused(gallery):
     wrong = VECTORS[:2].copy()
     wrong[1, 3] = np.nan
     before = folder_bytes(gallery.folder)
-    for vectors, phrase in ((VECTORS[:2, :5], r"\(2, 5\), but the gallery"), (wrong, "n2 are not")):
+    for vectors, phrase in (
+        (VECTORS[:2, :5], r"\(2, 5\), but the gallery"),
+        (wrong, "n2 are not"),
+        (VECTORS[:2] * [[1], [2]], "n2 have the length 2, not 1: divide"),
+    ):
         with pytest.raises(CheckpointError, match=phrase):
             gallery.add(vectors, ["n1", "n2"], root="/x", modality=Modality.VISIBLE)
     assert folder_bytes(gallery.folder) == before

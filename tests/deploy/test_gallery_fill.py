@@ -24,11 +24,12 @@ VISIBLE, INFRARED = Modality
 
 @pytest.fixture
 def images(tmp_path) -> Path:
-    """22 images in a and b, of which two cannot be read, and a text."""
+    """22 images in a and b, of which two cannot be read, a text, and a link."""
     folder = write_images(tmp_path / "images", 22)
     (folder / "a/06.png").write_bytes(b"no image")
     (folder / "b/21.png").write_bytes((folder / "b/21.png").read_bytes()[:40])
     write_text(folder / "b/readme.txt", "hello")
+    (folder / "c").symlink_to(folder / "a")
     return folder
 
 
@@ -47,9 +48,10 @@ def test_a_folder_becomes_a_gallery_and_tells_what_it_skipped(images, tmp_path):
     assert (last.done, last.total, len(gallery)) == (22, 22, 20)
     paths = [images / name for name in names]
     np.testing.assert_array_equal(gallery.files.vectors, ColourExtractor()(paths, "visible"))
-    heading, text, first, second = skipped(tmp_path / "g")
+    heading, text, link, first, second = skipped(tmp_path / "g")
     assert heading == ["images", "path", "reason"]
     assert text == [str(images), "b/readme.txt", "no image by its name"]
+    assert link[1:] == ["c", "a link to a folder, which is not followed"]
     assert first[1] == "a/06.png" and "cannot be decoded" in first[2]
     assert second[1] == "b/21.png" and "cannot be decoded" in second[2]
     good = [call for call in extractor.seen if {"06.png", "21.png"}.isdisjoint(call)]
@@ -135,8 +137,9 @@ def test_images_in_the_gallery_are_not_added_twice_but_again_after_removal(image
 def test_a_finished_gallery_is_not_built_again(images, tmp_path):
     fill(tmp_path / "g", images)
     before = folder_bytes(tmp_path / "g")
-    with pytest.raises(UsageError, match="holds a gallery of 20 images already"):
-        fill(tmp_path / "g", images)
+    for dtype in ("float32", "float16"):
+        with pytest.raises(UsageError, match="holds a gallery of 20 images already"):
+            fill(tmp_path / "g", images, dtype=dtype)
     with pytest.raises(CheckpointError, match="there is no gallery"):
         fill(tmp_path / "none", images, new=False)
     other = ColourExtractor(write_text(tmp_path / "net", "other"))
@@ -151,6 +154,15 @@ def test_a_finished_gallery_is_not_built_again(images, tmp_path):
     ):
         fill(tmp_path / "g", images, new=False)
     assert folder_bytes(tmp_path / "g") == before and not (tmp_path / "new").exists()
+
+
+def test_a_gallery_is_continued_with_the_numbers_it_was_begun_with(images, tmp_path):
+    steps = fill_gallery(tmp_path / "g", images, ColourExtractor(), VISIBLE, new=True, block=4)
+    next(steps), next(steps)
+    steps.close()
+    with pytest.raises(UsageError, match="begun with numbers of float32, not float16"):
+        fill(tmp_path / "g", images, dtype="float16")
+    assert fill(tmp_path / "g", images).done == 22
 
 
 def test_mistakes_of_the_network_are_not_taken_for_bad_images(images, tmp_path):
@@ -194,7 +206,10 @@ def test_a_csv_file_brings_identities_and_cameras(tmp_path):
     ("text", "phrase"),
     [
         ("", "line 1: no column path"),
-        ("file,pid\na.png,1\n", "line 1: no column path; the first line must name path"),
+        ("file,pid\na.png,1\n", "line 1: no column path; is 'file' meant for path. Rename it"),
+        ("path;pid\na.png;1\n", "no column path; .*separated by commas, got 'path;pid'"),
+        ("path,person\na.png,1\n", "line 1: is 'person' meant for pid"),
+        ("path,spectrum\na.png,ir\n", "line 1: is 'spectrum' meant for modality"),
         ("path,pid,path\n", "line 1: column path is there twice"),
         (CSV, "holds no image"),
         (CSV + "a.png,1,1,thermal\n", "holds no image"),

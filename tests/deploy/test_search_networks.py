@@ -69,6 +69,10 @@ def test_the_wrong_stream_and_another_network_are_refused(place, small_run, caps
     error = capsys.readouterr().err
     assert "--modality infrared: the network" in error and "takes visible images; name" in error
     assert query(place, "g", "--run", str(small_run), "--backend", "tensorrt") == 2
+    assert query(place, "g", "--run", str(small_run), "--device", "cuda:99") == 2
+    assert "DEVICE='cuda:99' needs CUDA device 99" in capsys.readouterr().err
+    assert query(place, "g", "--model", f"{place}/net.onnx", "--device", "cuda") == 2
+    assert "device 'cuda': onnxruntime runs on the processor" in capsys.readouterr().err
     (place / "net.infrared.onnx").write_bytes(b"half a file")
     assert query(place, "g", "--model", f"{place}/net.onnx") == 4
     other = shutil.copytree(small_run, place / "other")

@@ -70,7 +70,7 @@ def test_torch_goes_on_where_the_features_are_others(run, exported, monkeypatch,
     monkeypatch.setattr(substitute, "write_onnx", swapped)
     assert evaluate.main(["--run", str(run), "TEST.BACKEND", "onnxruntime"]) == 0
     assert "features by torch; wrote" in capsys.readouterr().out
-    assert "features by torch, not by onnxruntime (its features differ by" in caplog.text
+    assert "features not by onnxruntime (its features differ by" in caplog.text
     other = json.loads((run / "results_backend-onnxruntime.json").read_text())
     own = json.loads((run / "results.json").read_text())
     assert other["source"]["backend"] == "torch"
@@ -81,14 +81,52 @@ def test_torch_goes_on_where_the_features_are_others(run, exported, monkeypatch,
 @pytest.mark.slow
 def test_raw_features_of_a_mixed_batch_keep_their_rows(small_run):
     trained = trained_network(small_run)
-    runtime = substitute.Substitute("onnxruntime", 1)
+    runtime = substitute.Substitute(("onnxruntime",), 1)
     images = torch.randn(5, 3, 64, 32, generator=torch.Generator().manual_seed(0))
     flags = torch.tensor([True, False, False, True, False])
     with torch.inference_mode():
-        found = runtime(trained.network, trained.card.size)(images, flags)
+        found = runtime(trained.network, trained.card.size, 5)(images, flags)
         expected = trained.network(images, flags)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert runtime.used == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "worth", "used"),
+    [
+        ((3, 2, 1), 0, "openvino"),
+        ((3, 1, 2), 0, "onnxruntime"),
+        ((1, 2, 3), 0, "torch"),
+        ((3, 2, 1), 1e9, "torch"),  # few images: nothing is exported
+    ],
+)
+def test_auto_takes_what_is_fastest_and_says_why(
+    run, exported, monkeypatch, capsys, seconds, worth, used
+):
+    made, left = [], list(seconds)
+
+    def copied(network, path, *, size):
+        made.append(bool(network.flag))
+        onnx.save(onnx.load(exported["infrared" if made[-1] else "visible"]), path)
+
+    def timed(compute, images):
+        assert compute(images).shape == (substitute.TIMED, 48)
+        return left.pop(0)
+
+    monkeypatch.setattr(substitute, "write_onnx", copied)
+    monkeypatch.setattr(substitute, "_seconds", timed)
+    monkeypatch.setattr(substitute, "WORTH", worth)
+    assert evaluate.main(["--run", str(run), "TEST.BACKEND", "auto"]) == 0
+    assert made == ([] if worth else [False] if used == "torch" else [False, True])
+    out = capsys.readouterr().out
+    assert f"features of 40 images by {used}; ms per image: torch " in out
+    assert out.count("; ms per image") == 1 and f"features by {used}; wrote" in out
+    own, other = (
+        json.loads((run / f"results{name}.json").read_text()) for name in ("", "_backend-auto")
+    )
+    assert other["source"]["backend"] == used
+    mean = [one["protocols"]["sysu_all_single"]["mean"]["mAP"] for one in (own, other)]
+    assert mean[0] == pytest.approx(mean[1], abs=1e-3)
 
 
 def test_what_is_chosen(small_run, monkeypatch):
@@ -98,7 +136,7 @@ def test_what_is_chosen(small_run, monkeypatch):
         return substitute.runtime_of(apply_overrides(cfg, ["TEST.BACKEND", name]))
 
     assert chosen("torch") is None
-    assert chosen("openvino").used == "openvino" and chosen("auto").used == "onnxruntime"
+    assert chosen("openvino").used == "openvino" and chosen("auto").used == "torch"
     monkeypatch.setattr(substitute, "find_spec", lambda name: None)
     monkeypatch.setattr("vireid.deploy.packages.find_spec", lambda name: None)
     assert chosen("auto") is None

@@ -173,6 +173,29 @@ def test_a_teacher_that_is_not_there(tiny_command, tmp_path, capsys, name):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("done", "phrase"),
+    [
+        ({"epoch": 3, "step": 2}, "saved within epoch 4: its training is not finished"),
+        ({"epoch": 1, "step": 0}, "saved after epoch 1 of 3: its training is not finished"),
+        ({"epoch": 3, "step": 0}, "epoch 3, weights"),
+    ],
+)
+def test_the_log_says_when_the_teachers_training_is_not_finished(
+    tiny_command, finished_run, tmp_path, done, phrase
+):
+    teacher = shutil.copytree(finished_run, tmp_path / "teacher")
+    content = last(teacher)
+    content["progress"] |= done
+    content["config"] = content["config"].replace("  EPOCHS: 2\n", "  EPOCHS: 3\n")
+    assert "  EPOCHS: 3\n" in content["config"]
+    del content["format"]
+    save_checkpoint(teacher / "checkpoints/last.pth", content)
+    options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={teacher}")
+    assert train.main(tiny_command(tmp_path / "run", *options)) == 0
+    assert phrase in (tmp_path / "run/log.txt").read_text()
+
+
 def test_a_folder_that_is_no_run(tiny_command, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     command = tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={tmp_path / 'empty'}")
@@ -199,6 +222,14 @@ def test_a_damaged_untrained_or_foreign_checkpoint(
     assert str(path) in line and phrases[damage] in line
 
 
+@pytest.mark.parametrize("how", ["--overwrite", "--resume"])
+def test_a_run_does_not_take_its_teachers_place(tiny_command, finished_run, tmp_path, capsys, how):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    command = [*tiny_command(run, f"TEACHER.WEIGHTS={run}", "SOLVER.EPOCHS=3"), how]
+    assert "lies in this run's own folder" in refused(command, capsys, 2)
+    assert last(run)["progress"] == last(finished_run)["progress"]
+
+
 def test_other_identities_other_sets_and_other_images(tiny_command, finished_run, tmp_path, capsys):
     teacher = f"TEACHER.WEIGHTS={finished_run}"
     command = tiny_command(tmp_path / "run", teacher, "DATA.SPLIT=train")
@@ -219,7 +250,8 @@ def test_other_identities_other_sets_and_other_images(tiny_command, finished_run
 
 def test_a_description_of_another_network(tiny_command, finished_run, tmp_path, capsys):
     teacher = (f"TEACHER.WEIGHTS={finished_run}", "TEACHER.CONFIG=configs/sysu.yaml")
-    assert "is of another network" in refused(tiny_command(tmp_path / "run", *teacher), capsys, 4)
+    line = refused(tiny_command(tmp_path / "run", *teacher), capsys, 4)
+    assert "TEACHER.WEIGHTS with TEACHER.CONFIG: " in line and "is of another network" in line
 
 
 def test_posteriors_that_the_teacher_has_not(tiny_command, finished_run, tmp_path, capsys):
@@ -242,6 +274,11 @@ def test_a_directional_network_trains_its_branches_and_is_scored(directional):
     assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
     assert float(row["loss_branch_identity"]) > 2 * float(row["loss_identity"])  # of four
     assert "sysu_all_single" in (directional / "results.json").read_text()
+
+
+def test_a_directional_network_at_another_size_is_told_apart(directional, capsys):
+    assert evaluate.main(["--run", str(directional), "INPUT.SIZE", "[96, 96]"]) == 4
+    assert "for directional branches, INPUT.SIZE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("posterior", ["joint_fc", "mean_branch_logits", "mean_branch_prob"])
@@ -278,7 +315,7 @@ def test_it_sees_the_batch_as_it_was_trained_to(tiny_command, finished_run, tmp_
     )
     with torch.no_grad():
         expected = teacher.network.model(inputs, flags).deep.logits
-    assert torch.equal(teacher(images, flags).deep.logits, expected)
+    assert torch.equal(teacher(images, flags), expected)
 
 
 def test_seed_and_split_stand_for_the_runs_own(tiny_command, finished_run, tmp_path):
@@ -320,7 +357,7 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
     def kept(self, batch):
         with torch.no_grad():
             own = self.network(normalize(batch.images, self.mean, self.std), batch.is_infrared)
-        seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared).deep.logits))
+        seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared)))
         return step(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -19,7 +19,8 @@ from random import Random
 
 import torch
 
-from tests.faults import galleries, scenarios
+from tests.faults import scenarios
+from tests.faults.galleries import gallery_killed
 from tests.faults.scenarios import Bench
 from vireid.data.synthetic.layouts import write_sysu
 
@@ -37,8 +38,8 @@ class Row:
 def plan(kills: int, rounds: int) -> Iterator[tuple[str, int, Scenario]]:
     """(fault, how many are injected, scenario)."""
     mounts = scenarios.can_mount()
-    sweeps, folders = -(-kills // 50), -(-kills // 25)
-    trainings = -(-max(0, kills - 2 * sweeps - 6 * folders) // 3)
+    sweeps, others = -(-kills // 50), -(-kills // 25)
+    trainings = -(-max(0, kills - 2 * sweeps - 6 * others) // 3)
     for number in range(trainings):
         extra = ("DATA.WORKERS=1",) if number % 4 == 3 else ()
         yield (
@@ -46,9 +47,9 @@ def plan(kills: int, rounds: int) -> Iterator[tuple[str, int, Scenario]]:
             3,
             lambda b, r, n, extra=extra: scenarios.killed(b, r, n, *extra),
         )
-    for _ in range(folders):
+    for _ in range(others):
         yield "SIGKILL, building a cache", 3, scenarios.cache_killed
-        yield "SIGKILL, building a gallery", 3, galleries.killed
+        yield "SIGKILL, building a gallery", 3, gallery_killed
     for _ in range(sweeps):
         yield "SIGKILL, sweep", 2, scenarios.sweep_killed
     for _ in range(rounds):

@@ -1,74 +1,58 @@
-"""A gallery is built while its process is killed again and again."""
+"""A gallery that is killed while it is built, in blocks of few images."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from functools import partial
 from pathlib import Path
 from random import Random
 
-from tests.deploy.double import ColourExtractor, write_images
 from tests.deploy.test_gallery import folder_bytes
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import Process
-from vireid.cli import search, search_fill, search_network
+from vireid.cli import search, search_fill
 from vireid.deploy.gallery import Gallery
-from vireid.deploy.gallery_fill import fill_gallery
+from vireid.deploy.gallery_meta import META
 
-IMAGES, BLOCK = 60, 4
-SLOWLY = 0.02  # seconds that a block takes longer than it must
-
-
-class _Slow(ColourExtractor):
-    """Lasts long enough to be hit."""
-
-    def __call__(self, *args, **options):
-        time.sleep(SLOWLY)
-        return super().__call__(*args, **options)
+BLOCK = 4  # images that count at once
 
 
-def _prepare() -> None:
-    search_network.Extractor = _Slow
-    search_fill.fill_gallery = partial(fill_gallery, block=BLOCK)
-
-
-def killed(bench: Bench, random: Random, name: str, kills: int = 3) -> list[str]:
-    """SIGKILL at random moments: what is there is whole, and the end as if undisturbed."""
-    place = bench.folder / name
-    images = write_images(place / "images", IMAGES)
-    (images / "a/06.png").write_bytes(b"no image")
-    (place / "network").write_text("f" * 40)
-
-    def build(folder: str) -> Process:
-        words = ["--model", str(place / "network"), "--images", str(images)]
-        words += ["--modality", "visible", "--gallery", str(place / folder)]
-        return Process(
-            ["build", *words], bench.folder / f"{name}.txt", main=search.main, prepare=_prepare
-        )
-
-    started, faults = time.monotonic(), []
-    if build("whole").wait():
-        return ["the undisturbed gallery was not built"]
-    seconds = time.monotonic() - started
+def gallery_killed(bench: Bench, random: Random, name: str, kills: int = 3) -> list[str]:
+    """SIGKILL at random moments; what counts is whole, and the same command ends the same."""
+    run, _ = bench.undisturbed()
+    whole = bench.folder / "whole_gallery"
+    if not whole.exists() and (code := _build(bench, run, whole).wait()):
+        return [f"a gallery that nobody disturbs ends with {code}"]
+    folder, faults = bench.folder / name, []
+    expected = len(Gallery(whole))
     for _ in range(kills):
-        process = build("killed")
-        if process.wait(random.uniform(0, seconds / kills)) == 0:  # it was faster
-            shutil.rmtree(place / "killed")
+        process = _build(bench, run, folder)
+        wanted = _count(folder) + random.randint(0, expected // (kills + 1))
+        while _count(folder) < wanted and process.wait(0.01) is None:
+            pass
+        time.sleep(random.uniform(0, 0.05))
         bench.kills += process.kill()
-        faults += _unreadable(place / "killed")
-    process = build("killed")
-    if process.wait():
-        return [*faults, f"it does not continue: {process.said()[-300:]}"]
-    found, expected = (folder_bytes(place / one) for one in ("killed", "whole"))
-    differing = [n for n in sorted(found | expected) if found.get(n) != expected.get(n)]
-    return faults + [f"differs: {name}" for name in differing]
-
-
-def _unreadable(folder: Path) -> list[str]:
-    try:
-        if (folder / "gallery.json").exists():
+        if (folder / META).exists():
             Gallery(folder).verify()
-    except Exception as error:
-        return [f"unreadable: {type(error).__name__}: {error}"]
-    return []
+    process = _build(bench, run, folder)
+    if process.wait():
+        faults.append(f"does not continue: {process.said()[-300:]}")
+    elif folder_bytes(folder) != folder_bytes(whole):
+        faults.append("is another gallery than one that nobody disturbed")
+    return faults
+
+
+def _build(bench: Bench, run: Path, folder: Path) -> Process:
+    words = ["build", "--run", str(run), "--images", str(bench.root), "--modality", "visible"]
+    output = bench.folder / f"{folder.name}.txt"
+    words += ["--gallery", str(folder), "--threads", "1"]
+    return Process(words, output, main=search.main, prepare=_small_blocks)
+
+
+def _small_blocks() -> None:
+    search_fill.fill_gallery = partial(search_fill.fill_gallery, block=BLOCK)
+
+
+def _count(folder: Path) -> int:
+    """Images that count by now."""
+    return len(Gallery(folder)) if (folder / META).exists() else 0

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 import torch
 
-from tests.faults import galleries, scenarios
+from tests.faults import scenarios
+from tests.faults.galleries import gallery_killed
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import alike, differences, left_behind, require_whole
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -31,10 +32,6 @@ def test_killed_twice_at_random_moments(bench):
     assert bench.kills >= 1  # a process may end before its moment
 
 
-def test_a_gallery_killed_at_random_moments(bench):
-    assert galleries.killed(bench, Random(0), "gallery") == []
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_at_a_random_moment(bench, number):
     assert scenarios.stopped(bench, Random(number), f"stopped{int(number)}", number) == []
@@ -51,7 +48,13 @@ def test_images_that_change_are_not_scored(bench):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario",
-    [scenarios.cache_killed, scenarios.image_gone, scenarios.worker_dies, scenarios.peer_dies],
+    [
+        scenarios.cache_killed,
+        gallery_killed,
+        scenarios.image_gone,
+        scenarios.worker_dies,
+        scenarios.peer_dies,
+    ],
     ids=lambda scenario: scenario.__name__,
 )
 def test_the_same_of_rarer_faults(bench, scenario):

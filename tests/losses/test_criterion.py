@@ -316,8 +316,7 @@ def taught_output(teacher_logits: torch.Tensor | None = None) -> ModelOutput:
     output = output_of()
     said = torch.randn(8, 4, generator=torch.Generator().manual_seed(7))
     said = (said if teacher_logits is None else teacher_logits).requires_grad_()
-    teacher = ModelOutput({"deep": HeadOutput(said, said, said)})
-    return ModelOutput(output.heads, teacher=teacher)
+    return ModelOutput(output.heads, teacher=said)
 
 
 def taught_config(**options: float | bool) -> CfgNode:
@@ -333,7 +332,7 @@ def test_a_teacher_adds_its_divergence_under_a_name_of_its_own():
     criterion = build_criterion(taught_config(WEIGHT=0.5, TEMPERATURE=2.0))
     assert criterion.weights == {"identity": 1.0, "triplet": 1.0, "distill_kl": 0.5}
     report = criterion(output, batch)
-    student, teacher = output.deep.logits, output.teacher.deep.logits
+    student, teacher = output.deep.logits, output.teacher
     p, q = (logits.div(2).softmax(dim=1) for logits in (teacher, student))
     by_hand = 4 * (p * (p / q).log()).sum(dim=1).mean()
     torch.testing.assert_close(report.terms["distill_kl"], by_hand)
@@ -368,7 +367,7 @@ def test_no_teacher_or_one_without_a_say_adds_no_term(options: dict[str, float])
 
 def test_a_teacher_is_gathered_with_its_students_output():
     doubled = taught_output().map(lambda tensor: 2 * tensor)
-    torch.testing.assert_close(doubled.teacher.deep.logits, 2 * taught_output().teacher.deep.logits)
+    torch.testing.assert_close(doubled.teacher, 2 * taught_output().teacher)
     assert output_of().map(lambda tensor: tensor).teacher is None
 
 

@@ -197,6 +197,15 @@ def test_images_that_are_not_square_are_refused_with_the_remedy():
     assert "such as [288, 288], or MODEL.DIRECTIONAL.ENABLED false" in message
 
 
+def test_a_map_of_one_position_has_no_directions():
+    cfg = config_of()
+    cfg.INPUT.SIZE, cfg.MODEL.BACKBONE = [32, 32], "sdc_cnn_x0_25"
+    with pytest.raises(UsageError, match=r"INPUT.SIZE=\[32, 32\]: the map has one position"):
+        build_model(cfg, 3)
+    cfg.MODEL.BACKBONE = "sdc_cnn_x0_25_s16"
+    build_model(cfg, 3)
+
+
 def test_weights_from_a_file_reach_every_branch(tmp_path):
     torch.manual_seed(5)
     entries = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vireid.errors import DataError
 from vireid.structures import FeatureSet, Modality
 
 CHUNK = 65_536  # rows drawn at once
@@ -66,6 +67,9 @@ def measure(features: FeatureSet, dim: int) -> Spread:
     These are mixed by a rotation, as a network's numbers are: none of them stands for a direction.
     Directions that the features do not have stay empty. Centres are means of few images, so that a
     part of the spread within identities counts as between them, too.
+
+    Raises:
+        DataError: no identity has images of both modalities, or none several of one.
     """
     units = features.features.astype(np.float64)
     units /= np.linalg.norm(units, axis=1, keepdims=True)
@@ -85,6 +89,8 @@ def _centres(
     rows: np.ndarray, pids: np.ndarray, wanted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(P, D) means, and (n, D) what images differ from them, made up for the degree of freedom."""
+    if not any(int((pids == pid).sum()) > 1 for pid in wanted):
+        raise DataError("features: no identity with images of both modalities, several of each")
     centres = np.stack([rows[pids == pid].mean(axis=0) for pid in wanted])
     around = [
         (rows[pids == pid] - centre) * np.sqrt(n / (n - 1))

@@ -168,6 +168,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--scatter needs scores: give runs with --run instead of --cfg")
     for figure in filter(None, (args.scatter, args.bars)):
         require_figure(figure)
+    if args.bars and args.bars == args.scatter:
+        raise UsageError(f"--bars and --scatter both name {args.bars}: give each its own file")
     if not args.rounds and (args.bars or (args.scatter and args.over == "latency")):
         name = "--bars" if args.bars else "--over latency"
         raise UsageError(f"{name} needs --rounds of at least 1")

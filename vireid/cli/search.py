@@ -84,6 +84,7 @@ def _add_network(line: argparse.ArgumentParser, *, required: bool) -> None:
     if not required:
         source.description = "default: the network that built the gallery"
     line.add_argument("--backend", help="what runs the network (chosen by its file)")
+    line.add_argument("--device", default="auto", help="of a run: auto, cpu, cuda or cuda:N (auto)")
     line.add_argument("--threads", type=int, metavar="N", help="of the processor (all)")
     line.add_argument("--batch", type=int, default=32, metavar="N", help="images at once (32)")
 

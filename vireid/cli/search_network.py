@@ -40,8 +40,8 @@ def open_network(args: argparse.Namespace) -> tuple[Network, str]:
             raise UsageError(f"--{option} must be at least 1, got {value}")
     if args.run is not None:
         require_run(args.run)
-    path = args.run or args.model or _own(args.gallery)
-    extractor = Extractor(path, backend=args.backend, threads=args.threads)
+    path = (args.run or args.model or _own(args.gallery)).expanduser()
+    extractor = Extractor(path, args.backend, args.threads, device=args.device)
     network = Network(extractor, args.batch)
     if (args.gallery / META).exists():
         require_network(args.gallery, read_meta(args.gallery), network.fingerprint)

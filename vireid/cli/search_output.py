@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid.cli.common import printable
+from vireid.deploy.approximate import Setting
 from vireid.deploy.gallery import Entry, Gallery
 from vireid.deploy.gallery_files import UNKNOWN
 from vireid.deploy.gallery_images import Listed
@@ -71,11 +72,11 @@ def write_json(
     *,
     modality: Modality,
     top: int,
-    recall: float | None,
+    setting: Setting | None,
 ) -> None:
     """
     Args:
-        recall: of approximate search; None if it was exact.
+        setting: of approximate search; None if it was exact.
     """
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -84,8 +85,9 @@ def write_json(
         "fingerprint": gallery.fingerprint,
         "modality": modality.name.lower(),
         "top": top,
-        "search": "exact" if recall is None else "approximate",
-        "recall": recall,
+        "search": "exact" if setting is None else "approximate",
+        "recall": setting and setting.recall,
+        "recall_top": setting and setting.top,
         "queries": [_as_json(answer) for answer in answers],
     }
     text = json.dumps(content, indent=1) + "\n"

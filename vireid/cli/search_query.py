@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from vireid.analysis.style import require_figure
 from vireid.cli.common import printable
 from vireid.cli.search_network import Network, open_network
 from vireid.cli.search_output import Answer, draw, lines_of, write_json
+from vireid.deploy.approximate import Setting, read_setting, require_faiss
 from vireid.deploy.gallery import Gallery
 from vireid.deploy.gallery_fill import BLOCK, extract_readable
 from vireid.deploy.gallery_images import Listed, Listing, list_images
+from vireid.deploy.gallery_meta import META
 from vireid.deploy.gallery_writer import Skipped
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.output import require_target
@@ -29,12 +32,12 @@ def query(args: argparse.Namespace) -> None:
     if args.figure:
         require_figure(args.figure, inputs=[Path(args.image)])
     if args.json:
-        require_target(args.json, inputs=[Path(args.image)])
+        require_target(args.json, inputs=[Path(args.image), args.gallery / META])
     gallery = _open(args)
     listing = list_images(args.image, args.modality)
     network, _ = open_network(args)
     vectors, images, skipped = _features(network, listing, args.modality)
-    recall = _prepare(gallery, vectors, args) if args.approximate else None
+    setting = _prepare(gallery, vectors, args) if args.approximate else None
     found = gallery.search(vectors, args.top, threads=args.threads, approximate=args.approximate)
     gallery.files.check_rows(np.unique(found.rows[found.rows >= 0]))  # what is told must be true
     answers = [
@@ -46,15 +49,15 @@ def query(args: argparse.Namespace) -> None:
         )
         for image, rows, scores in zip(images, found.rows, found.scores, strict=True)
     ]
-    written = []
-    if args.json:
-        write_json(args.json, answers, gallery, modality=args.modality, top=args.top, recall=recall)
-        written.append(f"wrote {args.json}")
-    if args.figure:
-        written.append(draw(args.figure, answers, modality=args.modality))
-    print("\n".join([*lines_of(answers), *written]))
+    print("\n".join(lines_of(answers)))
     for path, reason in skipped:
         print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
+    if args.json:
+        options = {"modality": args.modality, "top": args.top, "setting": setting}
+        write_json(args.json, answers, gallery, **options)
+        print(f"wrote {args.json}")
+    if args.figure:
+        print(draw(args.figure, answers, modality=args.modality))
 
 
 def index(args: argparse.Namespace) -> None:
@@ -96,7 +99,8 @@ def _features(
         DataError: none can be read.
     """
     vectors, images, skipped = [], [], []
-    for start in range(0, len(listing.images), BLOCK):
+    starts = range(0, len(listing.images), BLOCK)
+    for start in tqdm(starts, desc="queries", unit="block", disable=None, leave=False):
         part = listing.images[start : start + BLOCK]
         found, good, bad = extract_readable(network, listing.root, part, modality)
         vectors.append(found)
@@ -108,10 +112,8 @@ def _features(
     return np.concatenate(vectors), images, skipped
 
 
-def _prepare(gallery: Gallery, queries: np.ndarray, args: argparse.Namespace) -> float:
-    """Makes the index if there is none of this gallery; the recall that it was measured with."""
-    from vireid.deploy.approximate import read_setting, require_faiss
-
+def _prepare(gallery: Gallery, queries: np.ndarray, args: argparse.Namespace) -> Setting:
+    """Makes the index if there is none of this gallery; what it was measured to find."""
     require_faiss()
     setting = read_setting(gallery)
     if setting is None:
@@ -121,4 +123,4 @@ def _prepare(gallery: Gallery, queries: np.ndarray, args: argparse.Namespace) ->
         many = queries if len(queries) >= ENOUGH else None
         setting = build_index(gallery, queries=many, threads=args.threads).setting
     print(f"approximate: {setting}", file=sys.stderr)
-    return setting.recall
+    return setting

@@ -227,8 +227,8 @@ def _test() -> dict:
         "EXIT": "deep",  # deep | shallow1 | shallow2 | shallow3: whose features are scored
         # Exit of the gallery's images where it is another one than the queries'; empty: the same
         "GALLERY_EXIT": "",
-        # What computes features in evaluate and extract: torch | onnxruntime | openvino | auto (one
-        # of these two where it is installed and there is no GPU); same scores to a thousandth
+        # What computes features in evaluate and extract: torch | onnxruntime | openvino | auto
+        # (the fastest for many images, without a GPU); same scores to a thousandth
         "BACKEND": "torch",
         # global | parts | global+parts; students, and networks without MGIM, have the global one
         "EMBED": "global+parts",

@@ -67,6 +67,11 @@ def read_vehicleid(root: str | Path, published: Published) -> Reading:
             counts[record.pid] = counts.get(record.pid, 0) + 1
         found[f"test list {size} identities"] = len(counts)
         found[f"test list {size} images"] = len(listed)
+        if not any(record.test_list == size for record in splits.test):
+            reading.problems.append(
+                f"test list {size} holds no image that a shorter list has not, so that "
+                f"vehicleid_{size} is refused"
+            )
         single = [pid for pid, number in counts.items() if number == 1]
         if single:
             reading.notes.append(

@@ -121,7 +121,7 @@ def _read(path: Path) -> list[_Row]:
 def _columns(path: Path, header: list[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
     missing = [name for name in REQUIRED if name not in names]
-    meant = {column: _names_like(column, names) for column in COLUMNS if column not in names}
+    meant = {column: names_like(column, names) for column in COLUMNS if column not in names}
     hints = "".join(f"; is {like[0]!r} meant for {c}?" for c, like in meant.items() if like)
     if missing:
         raise DataError(
@@ -139,7 +139,7 @@ def _columns(path: Path, header: list[str]) -> list[str]:
     return names
 
 
-def _names_like(column: str, names: Sequence[str]) -> list[str]:
+def names_like(column: str, names: Sequence[str]) -> list[str]:
     """Names that are no column of ours, but may be meant for one that is absent."""
     plain = {name: re.sub(r"[^a-z]", "", name) for name in names if name not in COLUMNS}
     return [

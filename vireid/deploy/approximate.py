@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'vireid[faiss]'"
 META, INDEX = "approximate.json", "approximate.faiss"
-BATCH = 32  # queries whose candidates are compared at once
+BATCH, CANDIDATES = 32, 2**16  # queries whose candidates are compared at once, and these
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,19 @@ class Index:
 
     def __init__(self, gallery: Gallery, index: Opened, setting: Setting) -> None:
         self.gallery, self.setting, self._index = gallery, setting, index
+        self._files = gallery.files
 
     def search(self, queries: np.ndarray, top: int = 10, *, threads: int | None = None) -> Found:
-        """As :meth:`gallery.Gallery.search`; rows that were not found are left out: (Q, k) for the
-        smallest number found, or -1 and -inf at the ends of shorter lists."""
+        """As :meth:`gallery.Gallery.search`.
+
+        Raises:
+            UsageError: the gallery was changed.
+        """
+        if self.gallery.files is not self._files:
+            raise UsageError(
+                f"the gallery {self.gallery.folder} was changed since this index was made or "
+                "opened: open it again, or make another"
+            )
         setting, top = self.setting, min(top, len(self.gallery))
         with use_threads(threads):
             return self.look(queries, top, setting.probes, setting.factor)
@@ -116,14 +125,15 @@ def _rank(vectors: np.ndarray, single: np.ndarray, candidates: np.ndarray, top: 
     """The best of (Q, R) candidates by their vectors; -1 is none."""
     queries, keep = Queries.of(single), min(top + 2, candidates.shape[1])
     near = np.empty((len(single), keep), dtype=np.int64)
-    for start in range(0, len(single), BATCH):
-        part = candidates[start : start + BATCH]
+    batch = max(1, min(BATCH, CANDIDATES // candidates.shape[1]))
+    for start in range(0, len(single), batch):
+        part = candidates[start : start + batch]
         chosen = vectors[np.maximum(part, 0)].astype(np.float32, copy=False)
-        asking = torch.from_numpy(single[start : start + BATCH])[:, :, None]
+        asking = torch.from_numpy(single[start : start + batch])[:, :, None]
         values = torch.bmm(torch.from_numpy(chosen), asking)[:, :, 0].numpy()
         values[part < 0] = -np.inf
         best = np.argpartition(-values, keep - 1, axis=1)[:, :keep]
-        near[start : start + BATCH] = np.take_along_axis(part, best, axis=1)
+        near[start : start + batch] = np.take_along_axis(part, best, axis=1)
     asking, place = np.nonzero(near >= 0)
     asking, rows, scores = rank_exactly(vectors, queries, asking, near[asking, place], top)
     found = Found(np.full((len(single), top), -1), np.full((len(single), top), -np.inf))

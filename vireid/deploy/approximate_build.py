@@ -61,7 +61,8 @@ def build_index(
     with use_threads(threads):
         index = _learn(gallery, seed)
         setting = _measure(gallery, index, queries, recall=recall, top=top, seed=seed)
-    return Index(gallery, index, _save(gallery, index, setting))
+    gallery.index = Index(gallery, index, _save(gallery, index, setting))
+    return gallery.index
 
 
 def _learn(gallery: Gallery, seed: int) -> Opened:

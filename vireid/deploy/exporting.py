@@ -63,6 +63,12 @@ def targets_of(
         targets = {groups[0]: out}
     else:
         targets = {group: out.with_suffix(f".{group[0]}{out.suffix}") for group in groups}
+        if out.exists():  # Extractor and search would take it for this network
+            names = " and ".join(target.name for target in targets.values())
+            raise UsageError(
+                f"--out {out}: this network becomes {names}, but {out.name} is there already: "
+                "delete it, or name another file"
+            )
     for target in targets.values():
         require_target(target)
         if file_format == "openvino":

@@ -58,10 +58,16 @@ def export_onnx(trained: TrainedNetwork, path: Path, modalities: tuple[str, ...]
 
 
 def put_card(path: Path, card: NetworkCard) -> None:
-    """Writes a card into the metadata of an ONNX file, and seals it."""
+    """Writes a card into the metadata of an ONNX file, and seals it.
+
+    What the exporter notes of each operation goes: more than half of a small file, and paths of
+    the machine.
+    """
     import onnx
 
     model = onnx.load(path)
+    for noted in (*model.graph.node, *model.graph.value_info):
+        del noted.metadata_props[:]
     onnx.helper.set_model_props(model, card.entries())
     onnx.save(model, path)
     seal(path)

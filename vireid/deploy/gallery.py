@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from vireid.deploy.gallery_writer import Block, writing
 from vireid.deploy.places import place_of
 from vireid.errors import CheckpointError, UsageError
 from vireid.structures import Modality
+
+if TYPE_CHECKING:
+    from vireid.deploy.approximate import Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Gallery:
 
     def __init__(self, folder: str | Path, *, fingerprint: str | None = None) -> None:
         self.folder = place_of(folder)
-        self.files = GalleryFiles(self.folder)
+        self._open()
         if fingerprint is not None:
             require_network(self.folder, self.files.meta, fingerprint)
 
@@ -81,6 +85,10 @@ class Gallery:
                 raise UsageError(f"{path} holds a gallery already: name another folder")
         return cls(path)
 
+    def _open(self) -> None:
+        self.files = GalleryFiles(self.folder)
+        self.index: Index | None = None  # of approximate search, once it was needed
+
     @property
     def fingerprint(self) -> str:
         """Of the network that made the features."""
@@ -100,7 +108,13 @@ class Gallery:
         return self.files.meta.rows - self.files.meta.dead
 
     def entry(self, row: int) -> Entry:
-        """The image in a row, as :meth:`search` finds it."""
+        """The image in a row, as :meth:`search` finds it.
+
+        Raises:
+            IndexError: there is no such row; -1 is what approximate search has in place of one.
+        """
+        if not 0 <= row < self.files.meta.rows:
+            raise IndexError(f"row {row} of {self.files.meta.rows}")
         files, values = self.files, self.files.rows[row]
         known = [
             None if values[name] == UNKNOWN else int(values[name]) for name in ("pid", "camid")
@@ -129,14 +143,14 @@ class Gallery:
             paths: n, relative to ``root`` or absolute.
             pids, camids: (n,) whole numbers from 0, -1 where not known.
         Raises:
-            CheckpointError: the vectors do not fit.
+            CheckpointError: the vectors do not fit, or are not of length 1.
             UsageError: another process is writing.
         """
         block = Block(vectors, paths, Path(root).resolve(), int(modality), pids, camids)
         with writing(self.folder) as writer:
             _require_whole(writer.folder, writer.meta)
             writer.append(block)
-        self.files = GalleryFiles(self.folder)
+        self._open()
 
     def remove(self, names: Sequence[str | Path]) -> int:
         """Removes images, or none where one of the names is unknown.
@@ -153,7 +167,7 @@ class Gallery:
             _require_whole(writer.folder, writer.meta)
             rows = rows_of(writer.reopened(), names)
             writer.remove(rows)
-        self.files = GalleryFiles(self.folder)
+        self._open()
         return len(rows)
 
     def search(
@@ -166,10 +180,12 @@ class Gallery:
     ) -> Found:
         """The images nearest to each query; all of them where there are fewer than ``top``.
 
+        Approximate search may find fewer: the ends of such rows are -1, with scores of -inf.
+
         Args:
             queries: (Q, D) finite floats of length 1, of the gallery's network.
             threads: of the processor; None for torch's own number.
-            approximate: by the index that :func:`approximate.build_index` made.
+            approximate: by the index that :func:`approximate_build.build_index` made.
         Raises:
             CheckpointError: the queries are of another length, or not finite.
             UsageError: ``top`` is below 1; there is no index, or one of an earlier gallery.
@@ -187,7 +203,8 @@ class Gallery:
         if approximate:
             from vireid.deploy.approximate import open_index  # needs faiss, which is optional
 
-            return open_index(self).search(queries, top, threads=threads)
+            self.index = self.index or open_index(self)
+            return self.index.search(queries, top, threads=threads)
         return search_exact(self.files, queries, top, threads=threads)
 
     def digest(self) -> str:

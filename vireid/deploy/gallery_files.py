@@ -8,6 +8,7 @@ keeps its place until the files are rewritten under another number (``generation
 
 from __future__ import annotations
 
+import os
 import stat
 import zlib
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ ROW = np.dtype(
     ]
 )
 CHECKED = 64  # vectors that are checked when a gallery is opened
+CODING = ("utf-8", "surrogateescape")  # of paths, which may hold any bytes
 
 
 def widths(meta: Meta) -> dict[str, tuple[np.dtype, int]]:
@@ -86,7 +88,7 @@ class GalleryFiles:
                 self._map()
                 break
             except FileNotFoundError as error:  # perhaps another process rewrote it just now
-                if attempt == 2 or read_meta(folder).generation == self.meta.generation:
+                if attempt == 2 or read_meta(folder) == self.meta:
                     raise damaged(Path(error.filename), "is missing") from error
         self._check_shape()
 
@@ -172,10 +174,11 @@ class GalleryFiles:
 
     def path_of(self, row: int) -> str:
         """As the source has it: relative to its folder, or absolute."""
-        return self.path_bytes_of(row).decode("utf-8", "surrogateescape")
+        return self.path_bytes_of(row).decode(*CODING)
 
     def full_path(self, row: int) -> Path:
-        return Path(self.meta.sources[int(self.rows["source"][row])]) / self.path_of(row)
+        source = self.meta.sources[int(self.rows["source"][row])]
+        return Path(os.path.normpath(Path(source, self.path_of(row))))
 
     def full_paths(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         return [str(self.full_path(int(row))) for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from vireid.data.images import read_image
 from vireid.data.parallel import threaded_map
-from vireid.deploy.gallery_files import SKIPPED
+from vireid.deploy.gallery_files import CODING, SKIPPED
 from vireid.deploy.gallery_images import AT_START, IN_GALLERY, Listed, Listing, list_images
 from vireid.deploy.gallery_meta import Job, Meta, damaged, require_network
 from vireid.deploy.gallery_writer import Block, Skipped, Writer, writing
@@ -87,6 +88,11 @@ def fill_gallery(
                 f"{path} holds a gallery of {writer.meta.rows - writer.meta.dead:,} images "
                 "already: add to it, or name another folder"
             )
+        if new and writer.meta.dtype != dtype:
+            raise UsageError(
+                f"{path} was begun with numbers of {writer.meta.dtype}, not {dtype}: continue it "
+                "with these, or name another folder"
+            )
         yield from _fill(writer, listing, extractor, modality, block=block)
 
 
@@ -113,7 +119,7 @@ def _fill(
     wanted = str(listing.source)
     if job is None:
         before = _live_paths(writer, writer.meta.rows)
-        known = [image for image in listing.images if str(root / image.path) in before]
+        known = [image for image in listing.images if _full(root, image.path) in before]
         total = len(listing.images) - len(known)
         job = Job(wanted, int(modality), writer.meta.rows, writer.meta.skipped_bytes, total)
         writer.begin(job, (*listing.skipped, *((image.path, IN_GALLERY) for image in known)))
@@ -123,7 +129,7 @@ def _fill(
             f"({Modality(job.modality).name.lower()}) is being added; continue that first"
         )
     done = _live_paths(writer, writer.meta.rows) | _skipped_paths(writer, job, root)
-    todo = [image for image in listing.images if str(root / image.path) not in done]
+    todo = [image for image in listing.images if _full(root, image.path) not in done]
     total = max(job.total, len(todo))
     yield Progress(total - len(todo), total, job)
     for start in range(0, len(todo), block):
@@ -166,6 +172,11 @@ def _why_unreadable(path: Path) -> str:
     return ""
 
 
+def _full(root: Path, path: str) -> str:
+    """As :meth:`gallery_files.GalleryFiles.full_paths` has it."""
+    return os.path.normpath(root / path)
+
+
 def _live_paths(writer: Writer, rows: int) -> set[str]:
     """Full paths of the first rows but for removed ones."""
     files = writer.reopened()
@@ -175,7 +186,7 @@ def _live_paths(writer: Writer, rows: int) -> set[str]:
 def _skipped_paths(writer: Writer, job: Job, root: Path) -> set[str]:
     """Full paths of the listed images that the job could not read."""
     found = read_skipped(writer.folder, job.skipped_from, writer.meta.skipped_bytes)
-    return {str(root / path) for path, reason in found if reason not in AT_START}
+    return {_full(root, path) for path, reason in found if reason not in AT_START}
 
 
 def read_skipped(folder: Path, start: int, stop: int) -> list[Skipped]:
@@ -185,7 +196,7 @@ def read_skipped(folder: Path, start: int, stop: int) -> list[Skipped]:
         CheckpointError: it is damaged.
     """
     with (folder / SKIPPED).open("rb") as file:
-        text = file.read(stop)[start:].decode("utf-8", "surrogateescape")
+        text = file.read(stop)[start:].decode(*CODING)
     try:
         rows = [cells for cells in csv.reader(io.StringIO(text, newline="")) if len(cells) == 3]
     except csv.Error as error:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.data.csv_set import MODALITIES
+from vireid.data.csv_set import MODALITIES, names_like
 from vireid.data.layout import is_image
 from vireid.deploy.gallery_files import UNKNOWN
 from vireid.deploy.gallery_writer import Skipped
@@ -18,10 +18,11 @@ from vireid.errors import DataError
 from vireid.structures import Modality
 
 LARGEST = 2**63 - 1
-COLUMNS = "path[,pid,camid]"
+COLUMNS = ("path", "pid", "camid", "modality")
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
+LINK = "a link to a folder, which is not followed"
 IN_GALLERY, OTHER_MODALITY = "in the gallery already", "of another modality"
-AT_START = (TWICE, OTHER_FILE, IN_GALLERY, OTHER_MODALITY)  # known before an image is opened
+AT_START = (TWICE, OTHER_FILE, LINK, IN_GALLERY, OTHER_MODALITY)  # known before an image is opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,19 @@ def _of_folder(folder: Path) -> Listing:
     def fail(error: OSError) -> None:
         raise DataError(f"folder {error.filename} cannot be read ({error.strerror})") from error
 
-    found = sorted(
-        (Path(parent, name).relative_to(folder).as_posix(), name)
-        for parent, _, names in os.walk(folder, onerror=fail)
-        for name in names
-    )
-    images = tuple(Listed(path) for path, name in found if is_image(Path(name)))
-    others = tuple((path, OTHER_FILE) for path, name in found if not is_image(Path(name)))
-    return Listing(folder, folder, images, others)
+    found: list[str] = []
+    links: list[Skipped] = []
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        within = Path(parent).relative_to(folder)
+        found += [(within / name).as_posix() for name in names]
+        links += [
+            ((within / name).as_posix(), LINK)
+            for name in folders
+            if Path(parent, name).is_symlink()
+        ]
+    images = tuple(Listed(path) for path in sorted(found) if is_image(Path(path)))
+    others = [(path, OTHER_FILE) for path in sorted(found) if not is_image(Path(path))]
+    return Listing(folder, folder, images, tuple(others + sorted(links)))
 
 
 def _of_csv(path: Path, modality: Modality) -> Listing:
@@ -123,12 +129,18 @@ def _of_csv(path: Path, modality: Modality) -> Listing:
 
 def _columns(path: Path, header: Sequence[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
-    wrong = [name for name in ("path", "pid", "camid", "modality") if names.count(name) > 1]
-    if "path" not in names or wrong:
-        what = f"column {wrong[0]} is there twice" if wrong else "no column path"
+    wrong = [f"column {name} is there twice" for name in COLUMNS if names.count(name) > 1]
+    wrong += ["no column path"] * ("path" not in names)
+    absent = [name for name in COLUMNS if name not in names]
+    like = [(other, name) for name in absent for other in names_like(name, names)]
+    wrong += [
+        f"is {other!r} meant for {name}? Rename it, to that or to something less like it"
+        for other, name in like
+    ]
+    if wrong:
         raise DataError(
-            f"{path}, line 1: {what}; the first line must name {COLUMNS}, separated by commas, "
-            f"got {','.join(header)!r:.100}"
+            f"{path}, line 1: {'; '.join(wrong)}; the first line must name path, may name pid, "
+            f"camid and modality, separated by commas, got {','.join(header)!r:.100}"
         )
     return names
 

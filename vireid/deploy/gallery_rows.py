@@ -17,8 +17,8 @@ def rows_of(files: GalleryFiles, names: Sequence[str | Path]) -> np.ndarray:
     """(n,) ascending rows of images, without removed ones.
 
     Args:
-        names: files by their path, or as their folder or CSV file has them; folders stand for all
-            images in them.
+        names: files by their path (links to their folder are followed), or as their folder or CSV
+            file has them; folders stand for all images in them.
     Raises:
         DataError: there is no such image, or several of one name.
     """
@@ -29,14 +29,16 @@ def rows_of(files: GalleryFiles, names: Sequence[str | Path]) -> np.ndarray:
         by_name.setdefault(files.path_of(row), []).append(row)
     found: set[int] = set()
     for given in names:
-        full = os.path.normpath(place_of(given).absolute())
-        inside = full.rstrip(os.sep) + os.sep
-        rows = [by_path[full]] if full in by_path else by_name.get(os.path.normpath(given), [])
+        full = Path(os.path.normpath(place_of(given).absolute()))
+        ways = str(full), str(full.parent.resolve() / full.name)
+        rows = [by_path[way] for way in ways if way in by_path][:1]
+        rows = rows or by_name.get(os.path.normpath(given), [])
         if len(rows) > 1:
             raise DataError(
                 f"the gallery {files.folder} holds {len(rows)} images {given}, the first: "
                 f"{files.full_path(rows[0])}; name it by its whole path"
             )
+        inside = tuple(str(way).rstrip(os.sep) + os.sep for way in (full, full.resolve()))
         rows = rows or [row for path, row in by_path.items() if path.startswith(inside)]
         if not rows:
             raise DataError(

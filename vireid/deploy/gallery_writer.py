@@ -14,6 +14,7 @@ import numpy as np
 from vireid.deploy.codes import encode
 from vireid.deploy.gallery_disk import LOCK, commit, locked, sync, write_behind
 from vireid.deploy.gallery_files import (
+    CODING,
     ROW,
     SKIPPED,
     UNKNOWN,
@@ -28,6 +29,7 @@ from vireid.deploy.gallery_meta import META, Job, Meta, meta_bytes, read_meta
 from vireid.errors import CheckpointError, UsageError
 
 COPIED = 65_536  # rows rewritten at once
+TOLERANCE = 0.01  # of a vector's length, which is 1
 Skipped = tuple[str, str]  # path, reason
 
 
@@ -115,7 +117,8 @@ class Writer:
         """Adds rows, and lines of skipped.csv; when it returns they are on the disk.
 
         Raises:
-            CheckpointError: a vector is of another length than the gallery's, or not finite.
+            CheckpointError: a vector has other than the gallery's numbers, is not finite, or not of
+                length 1.
         """
         self._append(block, skipped, self.meta)
 
@@ -136,7 +139,7 @@ class Writer:
     def _columns(self, block: Block, meta: Meta) -> tuple[Meta, dict[str, bytes]]:
         vectors = self._checked(block)
         codes, bounds = encode(vectors)
-        paths = [path.encode("utf-8", "surrogateescape") for path in block.paths]
+        paths = [path.encode(*CODING) for path in block.paths]
         root, sources = str(block.root), meta.sources
         if root not in sources:
             sources = (*sources, root)
@@ -170,6 +173,13 @@ class Writer:
             raise CheckpointError(
                 f"the features of {block.paths[int(np.argmin(finite))]} are not finite numbers: "
                 "the network is damaged, or computes in too few bits"
+            )
+        lengths = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
+        worst = int(np.argmax(np.abs(lengths - 1)))
+        if np.abs(lengths[worst] - 1) > TOLERANCE:
+            raise CheckpointError(
+                f"the features of {block.paths[worst]} have the length {lengths[worst]:.4g}, not "
+                "1: divide all features by their lengths"
             )
         dtype, _ = widths(self.meta)["vectors"]
         return np.ascontiguousarray(vectors, dtype=dtype)
@@ -246,4 +256,4 @@ def _lines(job: Job | None, skipped: Sequence[Skipped], *, heading: bool) -> byt
     if heading:
         rows.writerow(["images", "path", "reason"])
     rows.writerows([job.images if job else "", *one] for one in skipped)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return text.getvalue().encode(*CODING)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -93,15 +94,20 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         raise
     except Exception as error:
         raise _cannot_open(path, error) from error
+    one_at_a_time = Lock()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with one_at_a_time:  # calls share a request: another's result might be taken
+            return compiled(images)[0]
+
     return Opened(
-        lambda images: compiled(images)[0],
+        run,
         entries,
         _lengths(model.inputs[0].partial_shape)[2:],
         (_lengths(made) or (None,))[-1],
     )
 
 
-@cache
 def openvino_core() -> Any:
     """The one core of this process, never let go.
 
@@ -111,6 +117,12 @@ def openvino_core() -> Any:
     Raises:
         UsageError: the package is missing.
     """
+    require_packages("openvino")
+    return _core()
+
+
+@cache
+def _core() -> Any:
     return import_openvino().Core()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 WRITERS = ("onnx", "onnxscript")
 CHECKED = 8  # images of each stream that torch computes, too
+TIMED = 16  # images that tell which is fastest
+WORTH = 120  # seconds that torch would need; below, exporting may take longer than it saves
 
 
 def runtime_of(cfg: CfgNode) -> Runtime | None:
@@ -38,33 +41,37 @@ def runtime_of(cfg: CfgNode) -> Runtime | None:
     name, on_gpu = cfg.TEST.BACKEND, resolve_device(cfg.DEVICE).type != "cpu"
     if name == "auto":
         there = [one for one in RUNTIMES if all(map(find_spec, (*WRITERS, one)))]
-        name = there[0] if there and not on_gpu else TORCH
+        return None if on_gpu or not there else Substitute((TORCH, *there), cfg.THREADS)
     if name == TORCH:
         return None
     if on_gpu:
         raise UsageError(f"TEST.BACKEND {name} runs on the processor: set DEVICE cpu")
     require_packages(*WRITERS, name)
-    return Substitute(name, cfg.THREADS)
+    return Substitute((name,), cfg.THREADS)
 
 
 class Substitute:
     """A runtime that exports a network when it first sees images for it.
 
     Args:
-        name: of :data:`~vireid.deploy.runtimes.RUNTIMES`.
+        names: of :data:`~vireid.deploy.runtimes.RUNTIMES`, and ``torch``. Of several, the one that
+            is fastest for the first images computes all; torch, if it needs less than two minutes.
         threads: of one operation; 0: the library's choice.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.used, self._name, self._threads = name, name, threads
+    def __init__(self, names: Sequence[str], threads: int) -> None:
+        self.used, self._names, self._threads = names[0], list(names), threads
 
     def __call__(
-        self, network: RetrievalModel, size: Sequence[int]
+        self, network: RetrievalModel, size: Sequence[int], count: int
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """What computes the network's features of images of [height, width].
 
         It compares the first features of each stream with torch's; where they are others, or the
         network cannot be exported, torch goes on, and a warning says so.
+
+        Args:
+            count: images that will come.
         """
         runs: dict[bool, Run] = {}
 
@@ -75,38 +82,80 @@ class Substitute:
                 if not len(mine):
                     continue
                 if infrared not in runs:
-                    runs.update(self._streams(network, size, infrared, images[mine]))
+                    first = images[mine].numpy()
+                    run = self._run(network, size, infrared, first, count)
+                    both = (False, True) if is_shared(network) else (infrared,)
+                    runs.update(dict.fromkeys(both, run))
                 rows.append(mine)
-                # a copy: the runtime may write its next results into the same memory
-                parts.append(torch.from_numpy(runs[infrared](images[mine].numpy()).copy()))
+                parts.append(torch.from_numpy(runs[infrared](images[mine].numpy())))
             return torch.cat(parts)[torch.cat(rows).argsort()]
 
         return features
 
-    def _streams(
-        self, network: RetrievalModel, size: Sequence[int], infrared: bool, images: Tensor
-    ) -> dict[bool, Run]:
-        """What computes the features of a modality, or of both where one way serves both."""
-        sample = images[:CHECKED].numpy()
-        by_torch = _by_torch(network, infrared)
-        try:
-            run = self._exported(network, size, infrared)
-            difference = float(np.abs(_unit(run(sample)) - _unit(by_torch(sample))).max())
-            if not difference <= LARGEST:
-                raise ValueError(f"its features differ by {difference:.2g}")
-        except Exception as error:  # exporters and runtimes raise whatever they like
-            reason = " ".join(str(error).split())[:200]
-            log.warning("features by torch, not by %s (%s)", self._name, reason)
-            self.used = TORCH
-            return {infrared: by_torch}
-        return dict.fromkeys((False, True) if is_shared(network) else (infrared,), run)
+    def _run(
+        self,
+        network: RetrievalModel,
+        size: Sequence[int],
+        infrared: bool,
+        images: np.ndarray,
+        count: int,
+    ) -> Run:
+        """What computes the features of a stream; the first stream decides for all."""
+        ways = {TORCH: _by_torch(network, infrared)}
+        timed, seconds = np.resize(images, (TIMED, *images.shape[1:])), {}
+        if len(self._names) > 1:
+            seconds[TORCH] = _seconds(ways[TORCH], timed)
+            if seconds[TORCH] * count / TIMED < WORTH:
+                self._names = [TORCH]
+        if self._names != [TORCH]:
+            ways |= self._checked(network, size, infrared, images[:CHECKED], ways[TORCH])
+        if len(self._names) > 1:
+            seconds |= {name: _seconds(ways[name], timed) for name in ways if name != TORCH}
+            self._names = [min(seconds, key=seconds.__getitem__)]
+        if seconds:
+            each = ", ".join(f"{name} {1000 * s / TIMED:.1f}" for name, s in seconds.items())
+            print(f"features of {count:,} images by {self._names[0]}; ms per image: {each}")
+        if self._names[0] not in ways:
+            self._names = [TORCH]
+        self.used = self._names[0]
+        return ways[self.used]
 
-    def _exported(self, network: RetrievalModel, size: Sequence[int], infrared: bool) -> Run:
+    def _checked(
+        self,
+        network: RetrievalModel,
+        size: Sequence[int],
+        infrared: bool,
+        sample: np.ndarray,
+        by_torch: Run,
+    ) -> dict[str, Run]:
+        """Of the libraries, those that compute what torch does."""
+        ways, names = {}, [name for name in self._names if name != TORCH]
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "network.onnx"
-            with torch.inference_mode(False):  # what the exporter traces wants gradients allowed
-                write_onnx(OneStream(network, infrared=infrared), path, size=size)
-            return RUNTIMES[self._name](path, self._threads)
+            for name in names:
+                try:
+                    if not path.exists():
+                        with torch.inference_mode(False):  # the exporter wants gradients allowed
+                            write_onnx(OneStream(network, infrared=infrared), path, size=size)
+                    run = RUNTIMES[name](path, self._threads)
+                    off = float(np.abs(_unit(run(sample)) - _unit(by_torch(sample))).max())
+                    if not off <= LARGEST:
+                        raise ValueError(f"its features differ by {off:.2g}")
+                    ways[name] = run
+                except Exception as error:  # exporters and runtimes raise whatever they like
+                    reason = " ".join(str(error).split())[:200]
+                    log.warning("features not by %s (%s)", name, reason)
+        return ways
+
+
+def _seconds(run: Run, images: np.ndarray) -> float:
+    """The fastest of three calls; the first prepares things."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run(images)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _by_torch(network: RetrievalModel, infrared: bool) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 from collections.abc import Mapping
@@ -13,11 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from vireid.config.load import flatten
 from vireid.config.reading import parse_yaml
+from vireid.engine.run import LAST
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.weights import read_tensors
-
-log = logging.getLogger(__name__)
 
 FORMAT = 1
 REMEDY = "restore it from a copy, or train the run again with --overwrite or without its folder"
@@ -124,12 +123,20 @@ def load_trained(path: Path) -> dict[str, Any]:
         CheckpointError: missing, damaged, or saved before the first epoch ended.
     """
     checkpoint = load_checkpoint(path)
-    epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
-    if epoch == 0:
+    if checkpoint["progress"]["epoch"] == 0:
         raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
-    if step:
-        log.warning("%s was saved within epoch %d: its training is not finished", path, epoch + 1)
     return checkpoint
+
+
+def unfinished(checkpoint: Mapping[str, Any], path: Path) -> str:
+    """Why a run's training is not finished; empty where it is, or an earlier epoch was chosen."""
+    epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
+    epochs = flatten(parse_yaml(checkpoint["config"])).get("SOLVER.EPOCHS")
+    if step:
+        return f"saved within epoch {epoch + 1}: its training is not finished"
+    if path.name == Path(LAST).name and isinstance(epochs, int) and epoch < epochs:
+        return f"saved after epoch {epoch} of {epochs}: its training is not finished"
+    return ""
 
 
 def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
@@ -148,7 +155,8 @@ def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> 
     ]
     if problems:
         raise CheckpointError(
-            f"{path} is of another network (check MODEL.* and the training identities): it "
+            f"{path} is of another network (check MODEL.*, the training identities and, for "
+            "directional branches, INPUT.SIZE): it "
             f"{'; it '.join(problems[:3])}" + (f" … ({len(problems)})" if len(problems) > 3 else "")
         )
     try:

@@ -58,7 +58,7 @@ from vireid.engine.score import (
     source_of,
 )
 from vireid.engine.signals import StopFlag
-from vireid.engine.teacher import load_teacher
+from vireid.engine.teacher import load_teacher, require_elsewhere
 from vireid.engine.train import TIMING, Trainer, fit
 from vireid.errors import DivergedError, StoppedError
 from vireid.evaluation.protocols import expand
@@ -128,6 +128,7 @@ def _prepare(
 ) -> tuple[Trainer, str]:
     """Network, losses and optimiser, new or as the checkpoint left them; and where from."""
     teacher = load_teacher(cfg, splits, data)  # before the seed: a student is what it is without
+    require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
     fresh = start.checkpoint is None
     model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)

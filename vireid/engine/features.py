@@ -37,9 +37,9 @@ class Runtime(Protocol):
     used: str
 
     def __call__(
-        self, network: RetrievalModel, size: Sequence[int]
+        self, network: RetrievalModel, size: Sequence[int], count: int
     ) -> Callable[[Tensor, Tensor], Tensor]:
-        """What takes the network's place, for images of [height, width]."""
+        """What takes the network's place, for ``count`` images of [height, width]."""
         ...
 
 
@@ -70,8 +70,9 @@ def features_of(
     was_training = model.training
     model.eval()
     chosen.eval()
+    count = len(records) * (1 + cfg.TEST.FLIP)
     features = extract_features(
-        chosen if runtime is None else runtime(chosen, cfg.INPUT.SIZE),
+        chosen if runtime is None else runtime(chosen, cfg.INPUT.SIZE, count),
         build_eval_loader(cfg, splits.root, records, device=device),
         records,
         device=device,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vireid.config.load import flatten, to_dict
 from vireid.config.reading import parse_yaml
 from vireid.data.build import build_splits, modalities_of, prepare_data
 from vireid.data.layout import fingerprint
-from vireid.engine.checkpoint import load_model, load_trained
+from vireid.engine.checkpoint import load_model, load_trained, unfinished
 from vireid.engine.device import resolve_device, use_threads
 from vireid.engine.extract import labels_of
 from vireid.engine.features import (
@@ -58,6 +59,8 @@ SCORING = (
     "TEST.EMBED",
     "TEST.BACKEND",
 )
+
+log = logging.getLogger(__name__)
 
 
 def score_run(
@@ -107,7 +110,10 @@ def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
         CheckpointError: missing, damaged, or saved before the first epoch ended.
     """
     path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
-    return path, load_trained(path)
+    checkpoint = load_trained(path)
+    if problem := unfinished(checkpoint, path):
+        log.warning("%s was %s", path, problem)
+    return path, checkpoint
 
 
 def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> ReidModel:

@@ -17,12 +17,12 @@ from yacs.config import CfgNode
 from vireid.config.load import load_config, parse_config
 from vireid.config.validate import is_taught
 from vireid.data.transforms import normalize
-from vireid.engine.checkpoint import load_model, load_trained
+from vireid.engine.checkpoint import load_model, load_trained, unfinished
 from vireid.engine.run import BEST, LAST
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import BACKBONES, build_model
 from vireid.models.teacher import FrozenTeacher
-from vireid.structures import ModelOutput, Splits
+from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Teacher:
     """A frozen network, and how it wants its images.
 
     Args:
+        path: of its checkpoint.
         size: [height, width] that it was trained with; batches of another size are resized for it.
         mean, std: normalisation that it was trained with.
         digest: of its weights.
@@ -39,14 +40,15 @@ class Teacher:
     """
 
     network: FrozenTeacher
+    path: Path
     size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     digest: str
     origin: str
 
-    def __call__(self, images: Tensor, is_infrared: Tensor) -> ModelOutput:
-        """What it says of a batch, as it was augmented for the student.
+    def __call__(self, images: Tensor, is_infrared: Tensor) -> Tensor:
+        """(B, C) logits of a batch, as it was augmented for the student.
 
         Args:
             images: (B, 3, H, W) uint8.
@@ -80,20 +82,39 @@ def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
         model, _ = build_model(own, classes, load_weights=False, check_parts=False)
         load_model(model, checkpoint["model"], path)
     except CheckpointError as error:
-        raise CheckpointError(f"TEACHER.WEIGHTS: {error}") from error
+        keys = "TEACHER.WEIGHTS" + (" with TEACHER.CONFIG" if cfg.TEACHER.CONFIG else "")
+        raise CheckpointError(f"{keys}: {error}") from error
     _require_posterior(cfg.TEACHER.POSTERIOR, own, path)
     digest = weights_digest(checkpoint["model"])
     size = (own.INPUT.SIZE[0], own.INPUT.SIZE[1])
     resized = "" if list(size) == list(cfg.INPUT.SIZE) else f", images resized to {size} for it"
     return Teacher(
         FrozenTeacher(model, posterior=cfg.TEACHER.POSTERIOR),
+        path=path,
         size=size,
         mean=tuple(own.INPUT.MEAN),
         std=tuple(own.INPUT.STD),
         digest=digest,
-        origin=f"taught by {path} ({own.MODEL.BACKBONE}, epoch {checkpoint['progress']['epoch']}, "
-        f"weights {digest[:12]}{resized})",
+        origin=f"taught by {path} ({own.MODEL.BACKBONE}, {_age(checkpoint, path)}, weights "
+        f"{digest[:12]}{resized})",
     )
+
+
+def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
+    """A run must not write over the teacher that it needs to continue.
+
+    Raises:
+        UsageError: the teacher lies in the run's own folder.
+    """
+    if teacher and teacher.path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"TEACHER.WEIGHTS: {teacher.path} lies in this run's own folder, where its student "
+            "would take its place: name another OUTPUT_DIR"
+        )
+
+
+def _age(checkpoint: Mapping[str, Any], path: Path) -> str:
+    return unfinished(checkpoint, path) or f"epoch {checkpoint['progress']['epoch']}"
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

@@ -111,8 +111,7 @@ class Trainer:
         ):
             own = self.network(images, flags)
             if self.teacher is not None:
-                taught = self.teacher(batch.images, flags)
-                own = replace(own, teacher=taught)
+                own = replace(own, teacher=self.teacher(batch.images, flags))
         output, batch = self.world.gather(own, batch)
         report = self.criterion(output, batch)
         numbers = Numbers(report.named() | accuracies(output, batch.labels))
@@ -261,11 +260,10 @@ class Numbers:
 
 def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
     """Share of a batch that the deepest classifier, and the teacher if there is one, tell right."""
-    said = {"accuracy": output} | ({"teacher_accuracy": output.teacher} if output.teacher else {})
-    return {
-        name: (one.deep.logits.detach().argmax(dim=1) == labels).float().mean()
-        for name, one in said.items()
-    }
+    said = {"accuracy": output.deep.logits.detach()}
+    if output.teacher is not None:
+        said["teacher_accuracy"] = output.teacher
+    return {name: (one.argmax(dim=1) == labels).float().mean() for name, one in said.items()}
 
 
 def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -> int:

@@ -109,7 +109,7 @@ def _distillation(options: CfgNode) -> Term:
         assert output.teacher is not None, "TEACHER.WEIGHTS is set, but no teacher was asked"
         return distillation_loss(
             output.deep.logits.float(),
-            output.teacher.deep.logits.float(),
+            output.teacher.float(),
             options.TEMPERATURE,
             scale_t2=options.SCALE_T2,
         )

@@ -51,7 +51,7 @@ def build_model(
     Raises:
         CheckpointError: ``MODEL.PRETRAINED`` names weights that are missing or do not fit.
         UsageError: a granularity does not divide the map, or has more stripes than it has rows;
-            ``MODEL.DIRECTIONAL`` and an ``INPUT.SIZE`` that is not square.
+            ``MODEL.DIRECTIONAL`` and an ``INPUT.SIZE`` that is not square or too small.
     """
     options = cfg.MODEL
     backbone, origin = _backbone(options, options.PRETRAINED if load_weights else "none")
@@ -109,10 +109,15 @@ def _directional(options: CfgNode, backbone: nn.Module, size: list[int]) -> Dire
             f"map: set INPUT.SIZE to a square such as [{max(size)}, {max(size)}], or "
             "MODEL.DIRECTIONAL.ENABLED false"
         )
-    separate = options.BACKBONES == "separate"
+    side, separate = _map_rows(backbone, size[0]), options.BACKBONES == "separate"
+    if side == 1:
+        raise UsageError(
+            f"INPUT.SIZE={size}: the map has one position, so that every direction of "
+            "MODEL.DIRECTIONAL is the same mean: raise INPUT.SIZE"
+        )
     return DirectionalPool(
         options.DIRECTIONS,
-        side=_map_rows(backbone, size[0]),
+        side=side,
         channels=backbone.stage_channels[-1] // (len(options.DIRECTIONS) if separate else 1),
         separate=separate,
         mode=options.MODE,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid.models.reid_model import ReidModel
-from vireid.structures import HeadOutput, ModelOutput
+from vireid.structures import ModelOutput
 
 POSTERIORS = ("joint_fc", "mean_branch_logits", "mean_branch_prob")
 
@@ -36,17 +36,15 @@ class FrozenTeacher(nn.Module):
         self.eval()
 
     @torch.no_grad()
-    def forward(self, images: Tensor, is_infrared: Tensor) -> ModelOutput:
+    def forward(self, images: Tensor, is_infrared: Tensor) -> Tensor:
         """
         Args:
             images: (B, 3, H, W), normalised as the network was trained with.
             is_infrared: (B,) bool.
         Returns:
-            its ``deep`` head alone, whose logits are the chosen posterior's.
+            (B, C) float32 logits of the chosen posterior.
         """
-        output = self.model(images, is_infrared)
-        deep, logits = output.deep, posterior_logits(output, self._posterior)
-        return ModelOutput({"deep": HeadOutput(deep.embedding, deep.feature, logits)})
+        return posterior_logits(self.model(images, is_infrared), self._posterior)
 
     def train(self, mode: bool = True) -> FrozenTeacher:
         return super().train(False)

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from vireid.data.synthetic.layouts.common import (
+    MAX_NUMBER,
     NAME_STREAM,
     Shot,
+    check_at_least,
     checked_parameters,
     staged,
     write_parameters,
@@ -67,7 +69,8 @@ def write_vehicleid(
     of the test identities. ``root`` appears only once it is complete.
 
     Args:
-        train_ids, test_ids: numbers of identities; test identities are numbered after the others.
+        train_ids, test_ids: numbers of identities, three test identities at least; those are
+            numbered after the others.
         images_per_camera: per identity, in each of the 4 cameras that see it.
         size, seed, progress, workers: as for ``write_sysu``.
     Raises:
@@ -82,6 +85,7 @@ def write_vehicleid(
         seed=seed,
         workers=workers,
     )
+    check_at_least("test_ids", test_ids, len(TEST_LISTS), MAX_NUMBER)  # one more in each list
     shots = _all_shots(train_ids + test_ids, images_per_camera, seed)
     studio = VehicleStudio(road_cameras_of(seed, CAMERAS), seed, tuple(size))
     with staged(root) as folder:
