@@ -28,7 +28,7 @@ from vireid.deploy.approximate import Index
 from vireid.deploy.approximate_build import build_index
 from vireid.deploy.exact import search_exact
 from vireid.deploy.gallery import Gallery
-from vireid.deploy.gallery_files import META
+from vireid.deploy.gallery_meta import META
 from vireid.errors import UsageError
 from vireid.evaluation.files import read_features
 from vireid.structures import Modality

@@ -235,6 +235,7 @@ JOB = {"images": "x", "modality": 0, "first_row": 20, "skipped_from": 0, "total"
         ({"job": {"images": "x"}}, "is damaged"),
         ({"path_bytes": 20}, "does not fit its paths"),
         ({"rows": True}, "rows is True"),
+        ({"dead": 3}, "3 of 20 rows are removed, by ''"),
         ({"generation": 10**400}, "generation is 1000"),
         ({"rows": 0, "path_bytes": 0, "dim": 2**62}, "numbers of float32"),
         ({"removed": "../../../dev/zero", "dead": 1}, "removed is '../../../dev/zero'"),

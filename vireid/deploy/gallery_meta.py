@@ -111,6 +111,8 @@ def _meta_of(content: Mapping[str, Any]) -> Meta:
         raise ValueError(f"sources are {sources!r:.60}")
     if not re.fullmatch(r"(removed\.[0-9a-f]{8}\.[0-9]+\.bin)?", meta.removed):
         raise ValueError(f"removed is {meta.removed!r:.60}")
+    if meta.dead > meta.rows or bool(meta.dead) != bool(meta.removed):
+        raise ValueError(f"{meta.dead} of {meta.rows} rows are removed, by {meta.removed!r}")
     job = meta.job
     if job and (job.first_row > meta.rows or job.skipped_from > meta.skipped_bytes):
         raise ValueError(f"the job begins at row {job.first_row} of {meta.rows}")
