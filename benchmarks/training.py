@@ -29,6 +29,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import Adam
+from torch.profiler import ProfilerActivity, profile
 from yacs.config import CfgNode
 
 from vireid.analysis.latency import measure_latency, median_ratio
@@ -132,6 +133,15 @@ def compare(ways: Mapping[str, Callable[[], object]], **options: Any) -> str:
     return "\n".join(lines)
 
 
+def profile_table(step: Callable[[], object], device: torch.device) -> str:
+    """The operations that take most of one step, after another one."""
+    step()
+    watched = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+    with profile(activities=watched) as found:
+        step()
+    return str(found.key_averages().table(sort_by=f"self_{device.type}_time_total", row_limit=15))
+
+
 def _training(step: Callable[[], object]) -> None:
     with torch.inference_mode(False), torch.enable_grad():  # what times it, turns them off
         step()
@@ -147,8 +157,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_data(cfg)
     splits = build_splits(cfg)
     teacher = load_teacher(cfg, splits, fingerprint(splits))
-    if args.compare:
+    if args.compare or args.profile:
         ways = step_ways(cfg, splits, teacher, device)
+        if args.profile:
+            print(profile_table(ways[YARDSTICK], device))
+            return
         size = 2 * cfg.SAMPLER.IDENTITIES * cfg.SAMPLER.IMAGES
         print(f"{describe(machine(device))}\n{args.cfg}: {' × '.join(map(str, cfg.INPUT.SIZE))}")
         print(compare(ways, batch=size, runs=args.steps, warmup=args.warmup, device=device))
@@ -189,6 +202,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     line.add_argument("--warmup", type=int, default=5, help="steps before the clock starts")
     line.add_argument(
         "--compare", action="store_true", help="ways to compute a step; --steps are rounds"
+    )
+    line.add_argument(
+        "--profile", action="store_true", help="what takes the time of a step in float32, eager"
     )
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     args = line.parse_intermixed_args(arguments)

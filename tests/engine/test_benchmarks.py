@@ -140,3 +140,9 @@ def test_drawn_galleries_are_searched_and_never_mixed(tmp_path, capsys):
         assert "holds 900 × 16 numbers, drawn in another way" in capsys.readouterr().err
     assert run(name="none") == 3 and run(name="one") == 3
     assert "no identity with images of both modalities" in capsys.readouterr().err
+
+
+def test_a_step_is_profiled(benchmark, capsys):
+    assert training.main(benchmark("--profile")) == 0
+    printed = capsys.readouterr().out
+    assert "aten::convolution_backward" in printed and "Self CPU time total" in printed

@@ -50,7 +50,7 @@ KINDS = {
         Kind("permutations (.mat)", tables.permutations),
         Kind("features (.mat)", tables.official),
         Kind("features.npz", tables.features, examples=12),
-        Kind("test ids", tables.test_ids),
+        Kind("test ids", tables.identities_to_score),
         Kind("image", pictures.image),
         Kind("results.json", results.results),
         Kind("run page", results.page, examples=4),

@@ -107,7 +107,7 @@ def permutations(folder: Path, random: Random) -> Use:
     return use
 
 
-def test_ids(folder: Path, random: Random) -> Use:
+def identities_to_score(folder: Path, random: Random) -> Use:
     """A file of identities to score."""
     _write(folder / "features.npz", good_arrays(), compressed=False)
     path = folder / "ids.txt"

@@ -11,6 +11,7 @@ import numpy as np
 from vireid.cli.sources import require_run
 from vireid.deploy.extractor import Extractor, streams_beside
 from vireid.deploy.gallery_meta import META, read_meta, require_network
+from vireid.deploy.places import place_of
 from vireid.errors import CheckpointError, UsageError
 
 
@@ -40,7 +41,7 @@ def open_network(args: argparse.Namespace) -> tuple[Network, str]:
             raise UsageError(f"--{option} must be at least 1, got {value}")
     if args.run is not None:
         require_run(args.run)
-    path = (args.run or args.model or _own(args.gallery)).expanduser()
+    path = place_of(args.run or args.model or _own(args.gallery))
     extractor = Extractor(path, args.backend, args.threads, device=args.device)
     network = Network(extractor, args.batch)
     if (args.gallery / META).exists():
