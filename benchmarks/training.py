@@ -133,6 +133,20 @@ def compare(ways: Mapping[str, Callable[[], object]], **options: Any) -> str:
     return "\n".join(lines)
 
 
+def _look_at_one_step(
+    args: argparse.Namespace,
+    ways: Mapping[str, Callable[[], object]],
+    cfg: CfgNode,
+    device: torch.device,
+) -> None:
+    print(f"{describe(machine(device))}\n{args.cfg}: {' × '.join(map(str, cfg.INPUT.SIZE))}")
+    if args.profile:
+        print(profile_table(ways[YARDSTICK], device))
+    else:
+        size = 2 * cfg.SAMPLER.IDENTITIES * cfg.SAMPLER.IMAGES
+        print(compare(ways, batch=size, runs=args.steps, warmup=args.warmup, device=device))
+
+
 def profile_table(step: Callable[[], object], device: torch.device) -> str:
     """The operations that take most of one step, after another one."""
     step()
@@ -158,13 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     splits = build_splits(cfg)
     teacher = load_teacher(cfg, splits, fingerprint(splits))
     if args.compare or args.profile:
-        ways = step_ways(cfg, splits, teacher, device)
-        if args.profile:
-            print(profile_table(ways[YARDSTICK], device))
-            return
-        size = 2 * cfg.SAMPLER.IDENTITIES * cfg.SAMPLER.IMAGES
-        print(f"{describe(machine(device))}\n{args.cfg}: {' × '.join(map(str, cfg.INPUT.SIZE))}")
-        print(compare(ways, batch=size, runs=args.steps, warmup=args.warmup, device=device))
+        _look_at_one_step(args, step_ways(cfg, splits, teacher, device), cfg, device)
         return
     seed_everything(cfg.SEED)
     model, origin = build_model(cfg, len(splits.train_pids))
