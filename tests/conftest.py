@@ -1,5 +1,6 @@
 """Data sets and runs that several tests share; each is made once per session."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ TINY = [
 def _one_thread():
     """The suite's networks are so small that more threads only wait for one another."""
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def installed(built, tmp_path_factory) -> Path:
 
 
 def call(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(site)}
     return subprocess.run(
         [str(site / "bin/vireid"), *words],
         cwd=folder,

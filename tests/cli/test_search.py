@@ -98,6 +98,15 @@ def test_a_csv_file_of_queries_is_marked_and_drawn(place, capsys):
     assert asked.exists()
 
 
+def test_images_of_one_name_are_shown_with_their_folders(place):
+    """Folders of identities often number their images alike."""
+    shutil.copy(place / "images/a/04.png", place / "images/b/04.png")
+    assert build(place) == 0
+    assert query(place, "--top", "2", "--figure", f"{place}/found.svg", image="asked/04.png") == 0
+    text = (place / "found.svg").read_text()
+    assert "a/04" in text and "b/04" in text
+
+
 def test_what_was_found_is_told_where_it_cannot_be_drawn(place, capsys):
     assert build(place) == 0
     (place / "images/a/04.png").unlink()

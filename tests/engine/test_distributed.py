@@ -1,7 +1,6 @@
 """Two processes train what one would, on the same global batch."""
 
 import csv
-import os
 import subprocess
 import sys
 
@@ -25,7 +24,6 @@ def train_on_two(arguments: list[str]) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     result = subprocess.run(
         [sys.executable, *launcher, "tools/train.py", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -143,7 +143,6 @@ def test_a_signal_to_the_whole_process_group_saves_too(tiny_command, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
     while not rows_written(folder) and time.monotonic() < deadline:
@@ -164,7 +163,6 @@ def test_a_killed_run_resumed_equals_an_undisturbed_one(tiny_command, tmp_path):
         [sys.executable, "tools/train.py", *tiny_command(folder, *extra)],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
     while not rows_written(folder) and time.monotonic() < deadline:

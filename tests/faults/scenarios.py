@@ -273,7 +273,6 @@ def _torchrun(bench: Bench, folder: Path, kill: Random | None = None) -> tuple[i
             [sys.executable, *launcher, "tools/train.py", *words],
             stdout=file,
             stderr=file,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         while kill is not None and process.poll() is None and not (folder / LAST).exists():
             time.sleep(0.02)

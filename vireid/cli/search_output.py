@@ -127,14 +127,13 @@ def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
     rows, judged = [], False
     for answer in answers[:DRAWN]:
         cells = [Cell(answer.path, ("query", modality.name.lower()))]
-        pairs = zip(answer.found[:NEAREST], answer.scores, strict=False)
-        for rank, (one, score) in enumerate(pairs, start=1):
+        nearest = answer.found[:NEAREST]
+        trios = zip(nearest, answer.scores, _captions(nearest), strict=False)
+        for rank, (one, score, caption) in enumerate(trios, start=1):
             known = one.pid is not None and answer.query.pid != UNKNOWN
             mark = (RIGHT if one.pid == answer.query.pid else WRONG) if known else None
             judged |= known
-            name = one.path.stem if one.pid is None else f"id {one.pid}"
-            short = name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
-            cells.append(Cell(one.path, (f"{rank}: {score:.3f}", _shown(short)), mark))
+            cells.append(Cell(one.path, (f"{rank}: {score:.3f}", caption), mark))
         rows.append(Row(_shown(answer.query.path), cells))
     meanings = {"same identity": RIGHT, "another identity": WRONG} if judged else {}
     draw_rows(rows, path, title="nearest images by cosine", meanings=meanings)
@@ -142,3 +141,12 @@ def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
     longest = max(len(answer.found) for answer in answers)
     more += f", the nearest {NEAREST} of {longest:,} images" if longest > NEAREST else ""
     return f"wrote {path}{more}"
+
+
+def _captions(found: Sequence[Entry]) -> list[str]:
+    """Identities, or names; with their folder where several pictures have one name."""
+    stems = [one.path.stem for one in found]
+    whole = len(set(stems)) < len(stems)
+    names = [f"{one.path.parent.name}/{one.path.stem}" if whole else one.path.stem for one in found]
+    texts = [n if one.pid is None else f"id {one.pid}" for n, one in zip(names, found, strict=True)]
+    return [_shown(text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}") for text in texts]

@@ -171,9 +171,10 @@ def _quantised(
     before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
     after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
     comparison = compare_scores(trained.cfg, splits, before, after)
+    change = "falls" if comparison.drop >= 0 else "rises"
     print(
-        f"\n{comparison}\n\nrank-1 falls by {comparison.drop:.2f} points, mean over the protocols "
-        f"({comparison.queries} queries); allowed are {int8.max_drop:g}"
+        f"\n{comparison}\n\nrank-1 {change} by {abs(comparison.drop):.2f} points, mean over the "
+        f"protocols ({comparison.queries} queries); a fall of {int8.max_drop:g} is allowed"
     )
     if comparison.queries < ENOUGH:
         print(f"warning: fewer than {ENOUGH} queries; such a drop may be chance")
