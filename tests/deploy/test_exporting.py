@@ -102,7 +102,7 @@ def test_eight_bits_are_reported_and_written_by_force(
     assert export.main(words(form, name, *more)) == 0
     out = capsys.readouterr().out
     assert "int8: ranges of 8 infrared training images" in out
-    assert "| sysu_all_single | 16 |" in out and "(16 queries); allowed are 0.5" in out
+    assert "| sysu_all_single | 16 |" in out and "(16 queries); a fall of 0.5 is allowed" in out
     whole, small = Extractor(exported["infrared"]), Extractor(tmp_path / name)
     assert small.card.precision == "int8" and small.fingerprint == whole.fingerprint
     images = sorted((tiny_sysu / "cam6").rglob("*.jpg"))
