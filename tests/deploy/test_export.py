@@ -16,6 +16,8 @@ from vireid.models.build import build_model
 from vireid.models.retrieval import RetrievalModel, retrieval_model
 
 SIZE = [96, 48]
+# A backbone of few stages, which is exported in half of the time
+SHORT = {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16", "MODEL.SDM.ENABLED": False}
 HAS_EXPORTER = importlib.util.find_spec("onnxscript") is not None
 
 
@@ -75,7 +77,7 @@ def test_missing_packages_are_named_with_what_installs_them(tmp_path, monkeypatc
     ("exit_name", "options"),
     [
         ("deep", {"MODEL.MGIM.GRANULARITIES": [1, 2, 6]}),  # the single part has no others
-        ("deep", {"MODEL.MGIM.RELATION": "attention", "MODEL.NORM_STATISTICS": "dual"}),
+        ("deep", {"MODEL.MGIM.RELATION": "attention", "MODEL.NORM_STATISTICS": "dual", **SHORT}),
         ("shallow2", {"MODEL.BACKBONE": "osnet_ain_x0_25"}),
     ],
 )
