@@ -92,7 +92,7 @@ class Table:
         return score.n, self._mean(score)
 
     def _mean(self, score: Spread) -> str:
-        return f"{score.mean:+.2f}" if self.signed else f"{score.mean:.2f}"
+        return f"{score.mean:+z.2f}" if self.signed else f"{score.mean:.2f}"
 
     def _text(self, score: Spread | None, runs: int, plus_minus: str) -> str:
         if score is None:
