@@ -112,6 +112,12 @@ def test_missing_scores_are_shown_as_missing(sweep, values):
     assert cells(relative.splitlines()[4])[4] == "-10.00 (n = 1)"
 
 
+def test_no_difference_has_no_minus(sweep):
+    values = scores(A, {0: 0.10, 1: 0.20}) | scores(B, {0: 0.10, 1: 0.19999999})
+    _, relative = map(as_markdown, tables(sweep, values))
+    assert cells(relative.splitlines()[4])[2:] == ["+0.00 ± 0.00"] * 2
+
+
 def test_csv_holds_the_same_numbers(sweep, values):
     absolute, relative = map(as_csv, tables(sweep, values))
     rows = list(csv.DictReader(io.StringIO(absolute)))

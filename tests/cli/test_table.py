@@ -58,6 +58,17 @@ def test_csv_and_latex_hold_the_same_numbers(tmp_path, capsys):
     assert r"a\_b & regdb\_v2t & 2" in printed and r"30.00 $\pm$ 10.00" in printed
 
 
+def test_a_recipe_of_any_name_is_one_cell(tmp_path, capsys):
+    run = write_run(tmp_path / "50%, a&b|#1/seed0", 0.5)
+    assert table.main([run, "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["recipe"], row["runs"]) == ("50%, a&b|#1", "1")
+    assert table.main([run, "--format", "latex"]) == 0
+    assert r"50\%, a\&b|\#1 & regdb\_v2t & 1 & 50.00" in capsys.readouterr().out
+    assert table.main([run]) == 0
+    assert r"| 50%, a&b\|#1 | regdb_v2t |" in capsys.readouterr().out
+
+
 def test_recipes_of_one_name_in_two_places_stay_apart(tmp_path, capsys):
     runs = [write_run(tmp_path / part / "sysu/seed0", 0.5) for part in ("old", "new")]
     assert table.main(runs) == 0

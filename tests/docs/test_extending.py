@@ -73,7 +73,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
 
 def test_every_example_has_its_test():
     tests = [block.title for block in BLOCKS if block.title.startswith("tests/")]
-    assert len(tests) == 5
+    assert len(tests) == 6
     assert all("assert" in block.text for block in BLOCKS if block.title in tests)
 
 
@@ -85,7 +85,7 @@ def test_nothing_outside_the_tables_is_touched():
 def test_the_examples_tests_pass(copy):
     done = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "13 passed" in done.stdout
+    assert "14 passed" in done.stdout
 
 
 def test_all_of_them_train_together(copy):

@@ -65,8 +65,9 @@ def test_optional_arrays_are_read_and_written_again(tmp_path: Path, kind: type):
         ({"features": np.ones((0, 2))}, "features must be"),
         (
             {"features": np.array([[1, np.nan], [1, 2], [3, np.inf]])},
-            "row 0 .* and so are 1 others",
+            "row 0 .* is not finite; wrong rows beside it: 1$",
         ),
+        ({"features": np.array([[1, 2], [1, np.nan], [3, 4]])}, "row 1 .* is not finite$"),
         ({"pids": np.array([1.0, 2.0, 3.0])}, "pids is .* of float64"),
         ({"pids": np.array([1, 2])}, r"pids is \(2,\)"),
         ({"camids": np.array([True, True, True])}, "camids is .* of bool"),

@@ -17,6 +17,7 @@ from vireid.analysis.sweep_stats import (
     paired_differences,
     protocols_in,
 )
+from vireid.analysis.table import latex_row, latex_text
 from vireid.config.grid import Cell
 from vireid.config.sweep import Sweep
 
@@ -92,7 +93,7 @@ class Table:
         return score.n, self._mean(score)
 
     def _mean(self, score: Spread) -> str:
-        return f"{score.mean:+.2f}" if self.signed else f"{score.mean:.2f}"
+        return f"{score.mean:+z.2f}" if self.signed else f"{score.mean:.2f}"
 
     def _text(self, score: Spread | None, runs: int, plus_minus: str) -> str:
         if score is None:
@@ -187,12 +188,12 @@ def as_latex(table: Table) -> str:
     groups, rules, at = [], [], names + 1
     for protocol in dict.fromkeys(protocol for protocol, _ in table.columns):
         width = sum(name == protocol for name, _ in table.columns)
-        groups.append(rf"\multicolumn{{{width}}}{{c}}{{{_escape(protocol)}}}")
+        groups.append(rf"\multicolumn{{{width}}}{{c}}{{{latex_text(protocol)}}}")
         rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
         at += width
-    head = [*map(_escape, table.head), *metrics]
+    head = [*map(latex_text, table.head), *metrics]
     body = [
-        [_escape(cell).replace(NOTHING, "--") for cell in line[:names]]
+        [latex_text(cell).replace(NOTHING, "--") for cell in line[:names]]
         + [_number(cell) for cell in line[names:]]
         for line in table.body(r"\textbf{{{}}}", r" $\pm$ ")
     ]
@@ -206,21 +207,11 @@ def as_latex(table: Table) -> str:
             "".join(rules),
             " & ".join(head) + r" \\",
             r"\midrule",
-            *(_guarded(" & ".join(line)) + r" \\" for line in body),
+            *(latex_row(" & ".join(line)) + r" \\" for line in body),
             r"\bottomrule",
             r"\end{tabular}",
         ]
     )
-
-
-def _guarded(row: str) -> str:
-    r"""The end of the row above would take a bracket or a star for an option of its own."""
-    return "{}" + row if row.startswith(("[", "*")) else row
-
-
-def _escape(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return re.sub(r"[\\~^&%$#_{}]", lambda m: special.get(m[0], "\\" + m[0]), text)
 
 
 def _number(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -125,6 +127,7 @@ HEADER = ["recipe", "protocol", "runs", *COLUMNS]
 def as_markdown(rows: Sequence[Row]) -> str:
     """Columns are aligned; ± is there where several runs are."""
     lines = [HEADER, *(_cells(row, " ± ") for row in rows)]
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
@@ -139,15 +142,33 @@ def as_csv(rows: Sequence[Row]) -> str:
         + [f"{part[c]:.4f}" for c in COLUMNS for part in (row.mean, row.std)]
         for row in rows
     ]
-    return "\n".join(",".join(line) for line in [header, *lines])
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue().rstrip("\n")
 
 
 def as_latex(rows: Sequence[Row]) -> str:
-    """A tabular; needs no package."""
+    """A tabular that needs no package, and what its numbers are as a comment."""
+    note = "% Per cent: mean ± population standard deviation over seeds and splits."
     lines = [HEADER, *(_cells(row, r" $\pm$ ") for row in rows)]
-    body = [" & ".join(cell.replace("_", r"\_") for cell in line) + r" \\" for line in lines]
+    body = [
+        latex_row(" & ".join([*map(latex_text, names), *scores])) + r" \\"
+        for *names, scores in ((*line[:3], line[3:]) for line in lines)
+    ]
     body.insert(1, r"\hline")
-    return "\n".join([r"\begin{tabular}{llr" + "r" * len(COLUMNS) + "}", *body, r"\end{tabular}"])
+    start = r"\begin{tabular}{llr" + "r" * len(COLUMNS) + "}"
+    return "\n".join([note, start, *body, r"\end{tabular}"])
+
+
+def latex_text(text: str) -> str:
+    """Text in which LaTeX sees no command."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return re.sub(r"[\\~^&%$#_{}]", lambda m: special.get(m[0], "\\" + m[0]), text)
+
+
+def latex_row(row: str) -> str:
+    r"""The end of the row above would take a bracket or a star for an option of its own."""
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {

@@ -289,4 +289,10 @@ def _may_match(protocol: RetrievalProtocol, query_camera: int, gallery_camera: i
 
 
 def _unanswerable(protocol: RetrievalProtocol) -> DataError:
-    return DataError(f"{protocol.name}: no query has a true match in the gallery")
+    remedy = (
+        ": images of the query's identity and camera are left out, so that every identity needs "
+        "two cameras, and every camera a number of its own, visible or infrared"
+        if protocol.drops_own_camera
+        else ""
+    )
+    return DataError(f"{protocol.name}: no query has a true match in the gallery{remedy}")

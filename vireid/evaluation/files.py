@@ -197,9 +197,10 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray], paths: np.ndarray) 
         if not good.all():
             row = int(np.argmin(good))
             shown = "not finite" if name == "features" else repr(arrays[name][row].item())
+            others = int((~good).sum()) - 1
             raise DataError(
-                f"{path}: {name} must be {rule}; row {row} ({paths[row]!s}) is {shown}, and so are "
-                f"{int((~good).sum()) - 1} others"
+                f"{path}: {name} must be {rule}; row {row} ({paths[row]!s}) is {shown}"
+                + (f"; wrong rows beside it: {others}" if others else "")
             )
     unique, counts = np.unique(paths, return_counts=True)
     if len(unique) < len(paths):
