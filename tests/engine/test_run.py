@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vireid.engine.run import claim_folder, start_log
+from vireid.config.defaults import default_config
+from vireid.engine.run import claim_folder, run_folder, start_log
 from vireid.errors import UsageError
 
 
@@ -97,3 +98,13 @@ def test_a_process_that_outlives_a_killed_run_does_not_keep_its_lock(tmp_path):
         os.kill(outliving, signal.SIGKILL)
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize("home", ["runs/regdb/split2/seed0", "runs/regdb/seed3", "runs/regdb"])
+def test_config_of_a_run_stands_for_the_file_that_it_was_started_with(tmp_path, home):
+    own = tmp_path / home / "config.yaml"
+    own.parent.mkdir(parents=True)
+    assert run_folder(default_config(), own, None) == Path("runs/config/seed0")
+    (own.parent / "command.txt").touch()
+    assert run_folder(default_config(), own, 2) == Path("runs/regdb/split2/seed0")
+    assert run_folder(default_config(), own, None) == Path("runs/regdb/seed0")

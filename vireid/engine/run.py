@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import random
+import re
 import shlex
 import shutil
 import subprocess
@@ -53,13 +54,25 @@ RUN_MARKS = ("config.yaml", "metrics.csv", LAST)
 
 
 def run_folder(cfg: CfgNode, config_path: Path, split_trial: int | None) -> Path:
-    """OUTPUT_DIR, or ``runs/<config stem>[/split<t>]/seed<k>``."""
+    """OUTPUT_DIR, or ``runs/<config stem>[/split<t>]/seed<k>``.
+
+    A run's own config.yaml stands for the file that the run was started with.
+    """
     if cfg.OUTPUT_DIR:
         return Path(cfg.OUTPUT_DIR).expanduser()
-    folder = Path("runs") / config_path.stem
+    folder = Path("runs") / _recipe(config_path)
     if split_trial is not None:
         folder /= f"split{split_trial}"
     return folder / f"seed{cfg.SEED}"
+
+
+def _recipe(config_path: Path) -> str:
+    home = config_path.resolve().parent
+    if config_path.name != "config.yaml" or not (home / "command.txt").is_file():
+        return config_path.stem
+    for level in (r"seed\d+", r"split\d+"):
+        home = home.parent if re.fullmatch(level, home.name) else home
+    return home.name
 
 
 @contextmanager

@@ -242,10 +242,10 @@ def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> 
     if any(protocol.draw == "official" for protocol in protocols):
         if splits.gallery_permutations is None:
             raise DataError(
-                "the gallery is drawn by rand_perm_cam.mat, which is neither in "
-                f"{splits.root / 'exp'} nor in {splits.root}: copy it there from the data set's "
+                "the gallery is drawn by SYSU-MM01's rand_perm_cam.mat, which is neither in "
+                f"{splits.root / 'exp'} nor in {splits.root}: copy it there from SYSU-MM01's "
                 "official evaluation code (data_split/), or draw single-shot galleries by the "
-                "seeded rule (TEST.GALLERY_DRAW seeded) and ask for no others in TEST.PROTOCOLS"
+                "seeded rule (TEST.GALLERY_DRAW seeded); other sets have other TEST.PROTOCOLS"
             )
         permutations = read_permutations(splits.gallery_permutations)
     for protocol in protocols:
