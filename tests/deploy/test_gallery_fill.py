@@ -210,6 +210,11 @@ def test_a_csv_file_brings_identities_and_cameras(tmp_path):
         ("path;pid\na.png;1\n", "no column path; .*separated by commas, got 'path;pid'"),
         ("path,person\na.png,1\n", "line 1: is 'person' meant for pid"),
         ("path,spectrum\na.png,ir\n", "line 1: is 'spectrum' meant for modality"),
+        pytest.param(
+            f"path,cam{'[' * 9999},{','.join(f'cam{k}' for k in range(3, 900))}\na.png\n",
+            r"line 1: is 'cam\[{96} meant for camid\? .{200,300}$",
+            id="long names",
+        ),
         ("path,pid,path\n", "line 1: column path is there twice"),
         (CSV, "holds no image"),
         (CSV + "a.png,1,1,thermal\n", "holds no image"),

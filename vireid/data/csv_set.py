@@ -122,7 +122,7 @@ def _columns(path: Path, header: list[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
     missing = [name for name in REQUIRED if name not in names]
     meant = {column: names_like(column, names) for column in COLUMNS if column not in names}
-    hints = "".join(f"; is {like[0]!r} meant for {c}?" for c, like in meant.items() if like)
+    hints = "".join(f"; is {like[0]!r:.100} meant for {c}?" for c, like in meant.items() if like)
     if missing:
         raise DataError(
             f"{path}, line 1: no column {', '.join(missing)}; the first line must name "

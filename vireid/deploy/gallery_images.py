@@ -132,10 +132,10 @@ def _columns(path: Path, header: Sequence[str]) -> list[str]:
     wrong = [f"column {name} is there twice" for name in COLUMNS if names.count(name) > 1]
     wrong += ["no column path"] * ("path" not in names)
     absent = [name for name in COLUMNS if name not in names]
-    like = [(other, name) for name in absent for other in names_like(name, names)]
+    like = {name: others[0] for name in absent if (others := names_like(name, names))}
     wrong += [
-        f"is {other!r} meant for {name}? Rename it, to that or to something less like it"
-        for other, name in like
+        f"is {other!r:.100} meant for {name}? Rename it, to that or to something less like it"
+        for name, other in like.items()
     ]
     if wrong:
         raise DataError(

@@ -64,7 +64,8 @@ def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
         raise
     except Exception as error:  # a dozen types, of no common base
         raise _cannot_open(path, error) from error
-    return Opened(lambda images: session.run(None, {INPUT: images})[0], entries, size, dim)
+    run = _told(path, lambda images: session.run(None, {INPUT: images})[0])
+    return Opened(run, entries, size, dim)
 
 
 def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Opened:
@@ -101,11 +102,26 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
             return compiled(images)[0]
 
     return Opened(
-        run,
+        _told(path, run),
         entries,
         _lengths(model.inputs[0].partial_shape)[2:],
         (_lengths(made) or (None,))[-1],
     )
+
+
+def _told(path: Path, run: Run) -> Run:
+    """What a library cannot compute is an error of the file's, in one line."""
+
+    def told(images: np.ndarray) -> np.ndarray:
+        try:
+            return run(images)
+        except Exception as error:
+            raise CheckpointError(
+                f"{path} cannot be computed for {len(images)} images ({_reason(error)}): export it "
+                "again, or take a smaller batch where memory is short"
+            ) from error
+
+    return told
 
 
 def openvino_core() -> Any:
@@ -169,11 +185,15 @@ def _require_names(path: Path, names: list[str]) -> None:
 def _cannot_open(path: Path, error: Exception) -> CheckpointError:
     if not path.is_file():
         return CheckpointError(f"exported network {path} does not exist")
-    reason = re.sub(r"\s+", " ", str(error)).strip()[:120]
     return CheckpointError(
-        f"{path} is damaged or no exported network ({type(error).__name__}: {reason}): export it "
-        "again"
+        f"{path} is damaged or no exported network ({_reason(error)}): export it again"
     )
+
+
+def _reason(error: Exception) -> str:
+    """In one line that is not too long."""
+    text = re.sub(r"\s+", " ", str(error)).strip()
+    return f"{type(error).__name__}: {text[:120]}"
 
 
 # name → (ONNX file, threads) → what computes features in float32
