@@ -227,6 +227,21 @@ def test_make_synthetic_names_a_bad_number(tmp_path, capsys):
     assert "train_ids" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, cli.SPIN), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_idle_threads_wait_shortly_unless_the_user_says_how(given, found, monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, given.get(name, ""))  # so that it is restored
+        if name not in given:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("sys.argv", ["table.py", "--help"])
+    with pytest.raises(SystemExit):
+        cli.launch("table")
+    assert os.environ.get("GOMP_SPINCOUNT") == found
+
+
 def test_ctrl_c_while_a_tool_is_being_imported_ends_without_a_traceback(monkeypatch, capsys):
     def interrupted(name):
         raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.optim import Adam
 
-from benchmarks import exits, scale, search, training
+from benchmarks import exits, scale, search, training, waiting
 from vireid.analysis.latency import Latency
 from vireid.config.defaults import default_config
 from vireid.data import csv_set
@@ -146,3 +146,19 @@ def test_a_step_is_profiled(benchmark, capsys):
     assert training.main(benchmark("--profile")) == 0
     printed = capsys.readouterr().out
     assert "aten::convolution_backward" in printed and "Self CPU time total" in printed
+
+
+def test_waiting_is_compared_alone_and_beside_a_busy_program(monkeypatch, capsys):
+    assert 0 < waiting.step_seconds(0) < 60
+    running = []
+
+    def measured(spin, seconds):
+        running.append(spin)
+        return 4.0 if spin is None else 2.0
+
+    monkeypatch.setattr(waiting, "measured", measured)
+    monkeypatch.setattr("sys.argv", ["waiting.py", "--rounds", "2"])
+    waiting.main()
+    out = capsys.readouterr().out
+    assert "| 0 | 4.000 | 2.000 | 2.00 × |" in out and "| 1 | 4.000 | 2.000 | 2.00 × |" in out
+    assert running == [None, waiting.SPIN] * 4

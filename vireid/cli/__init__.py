@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+SPIN = "10000"  # turns for which an idle thread waits for work (benchmarks/waiting.py)
 PIPE_CLOSED = 128 + 13  # as a shell tells of a program that SIGPIPE ended
 TOOLS = (
     "train",
@@ -45,6 +46,8 @@ def launch(name: str) -> int:
     """Runs one tool with the command line's arguments; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text of the terminal's
         sys.stdout.reconfigure(errors="backslashreplace")
+    if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is imported
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
     try:  # importing torch takes seconds, in which Ctrl-C must not end in a traceback
         code = importlib.import_module(f"vireid.cli.{name}").main()
         sys.stdout.flush()
