@@ -119,8 +119,8 @@ COUNTS = {
     "vrkd_directions": (10, 3),
     "vrkd_students": (8, 3),
     "vrkd_teachers": (3, 3),
-    "vrkd_temperature": (6, 1),
-    "vrkd_weight": (8, 1),
+    "vrkd_temperature": (6, 3),
+    "vrkd_weight": (8, 2),
     "widths": (4, 3),
 }
 
