@@ -93,7 +93,7 @@ def test_a_process_that_outlives_a_killed_run_does_not_keep_its_lock(tmp_path):
     outliving = int(os.read(reader, 99))
     try:
         with claim_folder(tmp_path, resume=True, overwrite=False):
-            os.kill(outliving, 0)  # it is still there
+            assert os.kill(outliving, 0) is None  # it is still there: the lock is not its
     finally:
         os.kill(outliving, signal.SIGKILL)
         os.close(reader)

@@ -11,8 +11,9 @@ import numpy as np
 from yacs.config import CfgNode
 
 from vireid.analysis.cost import Cost, Subject
-from vireid.analysis.table import RULES, recipe_names, recipe_of
+from vireid.analysis.table import RULES, recipe_names
 from vireid.config.load import flatten, to_dict
+from vireid.engine.options import recipe_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.report import COLUMNS, read_results
 

@@ -12,9 +12,10 @@ from vireid.analysis.markup import Markup, element, join, table
 from vireid.analysis.report_figures import compared_cmc, curves_of, saved_figures
 from vireid.analysis.report_style import STYLE
 from vireid.analysis.run_files import RunFiles
-from vireid.analysis.table import Row, recipe_names, recipe_of, table_rows
+from vireid.analysis.table import Row, recipe_names, table_rows
 from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
+from vireid.engine.options import recipe_of
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
 from vireid.evaluation.report import COLUMNS, describe
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vireid.engine.options import recipe_of
 from vireid.errors import DataError
 from vireid.evaluation.report import COLUMNS, read_results
 
@@ -80,13 +81,6 @@ def table_rows(runs: Sequence[Path]) -> list[Row]:
     return rows
 
 
-def recipe_of(run: Path) -> Path:
-    """``runs/regdb/split3/seed0`` → ``runs/regdb``, which runs of other seeds and splits share."""
-    while re.fullmatch(r"(seed|split)\d+", run.name):
-        run = run.parent
-    return run
-
-
 def recipe_names(folders: Iterable[Path]) -> dict[Path, str]:
     """The folders' own names; paths, where several share a name."""
     folders = list(folders)
@@ -151,10 +145,8 @@ def as_latex(rows: Sequence[Row]) -> str:
     """A tabular that needs no package, and what its numbers are as a comment."""
     note = "% Per cent: mean ± population standard deviation over seeds and splits."
     lines = [HEADER, *(_cells(row, r" $\pm$ ") for row in rows)]
-    body = [
-        latex_row(" & ".join([*map(latex_text, names), *scores])) + r" \\"
-        for *names, scores in ((*line[:3], line[3:]) for line in lines)
-    ]
+    rows_of_text = ([*map(latex_text, line[:3]), *line[3:]] for line in lines)
+    body = [latex_row(" & ".join(line)) + r" \\" for line in rows_of_text]
     body.insert(1, r"\hline")
     start = r"\begin{tabular}{llr" + "r" * len(COLUMNS) + "}"
     return "\n".join([note, start, *body, r"\end{tabular}"])

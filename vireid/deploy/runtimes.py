@@ -64,7 +64,7 @@ def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
         raise
     except Exception as error:  # a dozen types, of no common base
         raise _cannot_open(path, error) from error
-    run = _told(path, lambda images: session.run(None, {INPUT: images})[0])
+    run = _with_plain_errors(path, lambda images: session.run(None, {INPUT: images})[0])
     return Opened(run, entries, size, dim)
 
 
@@ -102,17 +102,17 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
             return compiled(images)[0]
 
     return Opened(
-        _told(path, run),
+        _with_plain_errors(path, run),
         entries,
         _lengths(model.inputs[0].partial_shape)[2:],
         (_lengths(made) or (None,))[-1],
     )
 
 
-def _told(path: Path, run: Run) -> Run:
+def _with_plain_errors(path: Path, run: Run) -> Run:
     """What a library cannot compute is an error of the file's, in one line."""
 
-    def told(images: np.ndarray) -> np.ndarray:
+    def run_or_tell(images: np.ndarray) -> np.ndarray:
         try:
             return run(images)
         except Exception as error:
@@ -121,7 +121,7 @@ def _told(path: Path, run: Run) -> Run:
                 "again, or take a smaller batch where memory is short"
             ) from error
 
-    return told
+    return run_or_tell
 
 
 def openvino_core() -> Any:

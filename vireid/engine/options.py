@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
         cfg.DATA.ROOT = str(synthetic_root(cfg))
         cfg.freeze()
     return cfg
+
+
+def recipe_of(run: Path) -> Path:
+    """``runs/regdb/split3/seed0`` → ``runs/regdb``, which runs of other seeds and splits share."""
+    while re.fullmatch(r"(seed|split)\d+", run.name):
+        run = run.parent
+    return run
 
 
 def require_run(run: Path) -> None:

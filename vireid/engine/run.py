@@ -9,7 +9,6 @@ import logging
 import os
 import platform
 import random
-import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +24,7 @@ from yacs.config import CfgNode
 
 import vireid
 from vireid.config import dump_config
+from vireid.engine.options import recipe_of
 from vireid.engine.train import TIMING
 from vireid.errors import UsageError
 from vireid.evaluation.output import replace_file
@@ -70,9 +70,7 @@ def _recipe(config_path: Path) -> str:
     home = config_path.resolve().parent
     if config_path.name != "config.yaml" or not (home / "command.txt").is_file():
         return config_path.stem
-    for level in (r"seed\d+", r"split\d+"):
-        home = home.parent if re.fullmatch(level, home.name) else home
-    return home.name
+    return recipe_of(home).name
 
 
 @contextmanager

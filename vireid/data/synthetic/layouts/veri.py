@@ -1,6 +1,7 @@
 """The layout of VeRi-776."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ def _all_shots(train_ids: int, test_ids: int, images: int, seed: int) -> list[Sh
     return shots
 
 
+def _add_queries_and_lists(folder: Path, queries: Mapping[str, str]) -> None:
+    """Queries are copies, by the path of each; lists name the images of a part."""
+    (folder / "image_query").mkdir()
+    for copy, original in queries.items():
+        shutil.copyfile(folder / original, folder / copy)
+    for part in ("train", "query", "test"):
+        names = sorted(path.name for path in (folder / f"image_{part}").iterdir())
+        text = "".join(f"{name}\n" for name in names)
+        (folder / f"name_{part}.txt").write_text(text, encoding="ascii")
+
+
 def write_veri(
     root: Path,
     *,
@@ -90,12 +102,6 @@ def write_veri(
     studio = VehicleStudio(road_cameras_of(seed, CAMERAS), seed, tuple(size))
     with staged(root) as folder:
         take(studio, folder, shots, workers=workers, progress=progress)
-        (folder / "image_query").mkdir()
-        for copy, original in queries.items():
-            shutil.copyfile(folder / original, folder / copy)
-        for part in ("train", "query", "test"):
-            names = sorted(path.name for path in (folder / f"image_{part}").iterdir())
-            text = "".join(f"{name}\n" for name in names)
-            (folder / f"name_{part}.txt").write_text(text, encoding="ascii")
+        _add_queries_and_lists(folder, queries)
         write_viewpoints(folder, shots, queries)
         write_parameters(folder, "veri", parameters)
