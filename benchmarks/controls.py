@@ -22,17 +22,17 @@ import torch
 from PIL import Image
 from yacs.config import CfgNode
 
-from vireid.cli.common import read_config
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
-from vireid.data.synthetic.layouts.common import Shot, Studio
-from vireid.data.synthetic.layouts.sysu import sysu_cameras_of
-from vireid.engine.experiment import train_and_score
-from vireid.engine.run import seed_everything
-from vireid.engine.score import score
 from vireid.evaluation.protocols import expand
 from vireid.models.build import build_model
+from vireid.runs.options import read_config
+from vireid.runs.pipeline import train_and_score
+from vireid.runs.run_dir import seed_everything
+from vireid.runs.score import score
 from vireid.structures import ImageRecord, Splits
+from vireid.synthetic.writers.common import Shot, Studio
+from vireid.synthetic.writers.sysu import sysu_cameras_of
 
 PROTOCOL = "sysu_all_single"
 

@@ -20,8 +20,8 @@ import numpy as np
 from scipy.io import loadmat
 
 from vireid.evaluation.evaluate import TrialScores, evaluate_all
-from vireid.evaluation.gallery import Permutations, draw_galleries, read_permutations
 from vireid.evaluation.protocols import RetrievalProtocol, expand
+from vireid.evaluation.query_gallery import Permutations, draw_galleries, read_permutations
 from vireid.structures import FeatureSet
 
 Counts = dict[tuple[int, int, int], int]  # (modality, camera, identity) → images

@@ -20,24 +20,24 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from vireid.analysis.complexity import COUNTER, count_macs, example_batch, unique_parameters
-from vireid.analysis.latency import measure_latency, median_ratio
-from vireid.cli.common import tool
+from vireid.cli.arguments import tool
 from vireid.cli.sources import run_config
 from vireid.config import apply_overrides
+from vireid.cost.flops import COUNTER, count_macs, example_batch, unique_parameters
+from vireid.cost.latency import measure_latency, median_ratio
 from vireid.data.build import build_splits, prepare_data
-from vireid.engine.features import features_of, mixed
-from vireid.engine.score import (
+from vireid.evaluation.evaluate import evaluate
+from vireid.evaluation.results import summarise
+from vireid.models.inference_model import retrieval_model
+from vireid.models.reid_model import ReidModel
+from vireid.runs.features import features_of, mixed
+from vireid.runs.score import (
     check_answerable,
     chosen_protocols,
     read_trained,
     records_of,
     trained_model,
 )
-from vireid.evaluation.evaluate import evaluate
-from vireid.evaluation.report import summarise
-from vireid.models.reid_model import ReidModel
-from vireid.models.retrieval import retrieval_model
 from vireid.structures import FeatureSet, ImageRecord, Splits
 
 WHOLE = "deep, global+parts"

@@ -26,22 +26,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from vireid.analysis.complexity import count_macs, example_batch
-from vireid.analysis.latency import Latency, measure_latency, median_ratio
-from vireid.analysis.machine import describe, machine
-from vireid.cli.common import is_key, read_config, tool
-from vireid.deploy.card import NetworkCard
-from vireid.deploy.export import OneStream, write_onnx
-from vireid.deploy.files import convert_to_openvino
-from vireid.deploy.images import normalized
+from vireid.cli.arguments import is_key, tool
+from vireid.cost.flops import count_macs, example_batch
+from vireid.cost.latency import Latency, measure_latency, median_ratio
+from vireid.cost.machine import describe, machine
+from vireid.deploy.backends import open_onnxruntime, open_openvino
+from vireid.deploy.calibration import patterns
 from vireid.deploy.int8 import quantize
-from vireid.deploy.runtimes import open_onnxruntime, open_openvino
-from vireid.deploy.samples import patterns
-from vireid.engine.device import use_threads
+from vireid.deploy.metadata import NetworkCard
+from vireid.deploy.model_files import convert_to_openvino
+from vireid.deploy.onnx_export import OneStream, write_onnx
+from vireid.deploy.preprocessing import normalized
+from vireid.engine.precision import use_threads
 from vireid.errors import UsageError
-from vireid.evaluation.output import require_target
 from vireid.models.build import build_model
-from vireid.models.retrieval import retrieval_model
+from vireid.models.inference_model import retrieval_model
+from vireid.runs.options import read_config
+from vireid.utils.io import require_target
 
 YARDSTICK, AGW = "torch fp32, eager", "AGW ResNet-50, torch fp32, eager"
 AGW_CONFIG = Path("configs/baselines/agw.yaml")

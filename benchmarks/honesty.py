@@ -19,18 +19,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vireid.cli.common import tool
-from vireid.data import regdb, sysu, vehicleid, veri
-from vireid.data.synthetic.layouts.vehicles import VIEWPOINT_LIST, read_viewpoints
-from vireid.data.synthetic.vehicles.render import VIEWPOINTS
+from vireid.cli.arguments import tool
+from vireid.data.datasets import regdb, sysu, vehicleid, veri
 from vireid.engine.extract import labels_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import cosine_distance
 from vireid.evaluation.evaluate import evaluate
-from vireid.evaluation.files import read_features
-from vireid.evaluation.gallery import read_permutations
+from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import PROTOCOLS
+from vireid.evaluation.query_gallery import read_permutations
 from vireid.structures import FeatureSet, ImageRecord, Role, Splits
+from vireid.synthetic.vehicles.render import VIEWPOINTS
+from vireid.synthetic.writers.vehicles import VIEWPOINT_LIST, read_viewpoints
 
 SIZE = (128, 64)  # height, width
 SIZES = {"veri": (128, 128), "vehicleid": (128, 128)}

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vireid.cli.common import tool
+from vireid.cli.arguments import tool
 from vireid.data.build import build_splits, prepare_data
-from vireid.deploy.accuracy import features_of_records, scores_of
+from vireid.deploy.calibration import spread
 from vireid.deploy.extractor import Extractor
-from vireid.deploy.files import export_streams
-from vireid.deploy.images import load_resized, normalized
 from vireid.deploy.int8 import quantize
-from vireid.deploy.samples import spread
-from vireid.deploy.trained import trained_network
+from vireid.deploy.model_files import export_streams
+from vireid.deploy.preprocessing import load_resized, normalized
+from vireid.deploy.trained_model import trained_network
+from vireid.deploy.verify_export import features_of_records, scores_of
 
 WAYS: Mapping[str, tuple[str, ...]] = {
     "pooling and heads": (),

@@ -24,16 +24,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vireid.analysis.style import DOUBLE, drawn, line_style, require_figure, tidy
-from vireid.cli.common import tool
-from vireid.data.csv_set import load
+from vireid.cli.arguments import tool
+from vireid.data.datasets.csv_set import load
+from vireid.data.datasets.files import fingerprint
 from vireid.data.images import require_readable
-from vireid.data.layout import fingerprint
-from vireid.data.samplers import IdentityBatchSampler
+from vireid.data.sampler import IdentityBatchSampler
 from vireid.evaluation.evaluate import evaluate
-from vireid.evaluation.output import replace_file
 from vireid.evaluation.protocols import PROTOCOLS
+from vireid.figures.style import DOUBLE, drawn, line_style, require_figure, tidy
 from vireid.structures import FeatureSet, ImageRecord, Splits
+from vireid.utils.io import replace_file
 
 IMAGES = 10  # of an identity, half of them infrared
 QUERIES = 1_000  # at most

@@ -2,8 +2,10 @@
 
     python benchmarks/search.py --features features.npz --folder /data/gallery
 
-The gallery's vectors are drawn like a network's features (vireid/analysis/clusters.py), whose file
-``python tools/extract.py`` writes. Every round runs each way once, one after another, so that what
+The gallery's vectors are drawn like a model's features (benchmarks/feature_clusters.py); the file
+``features.npz`` is written by ``python tools/extract.py``.
+
+Every round runs each way once, one after another, so that what
 slows the machine for a while slows all. The folder is kept; a call that was stopped continues it.
 """
 
@@ -20,17 +22,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from feature_clusters import CHUNK, Spread, measure
 
-from vireid.analysis.clusters import CHUNK, Spread, measure
-from vireid.analysis.machine import describe, machine
-from vireid.cli.common import tool
-from vireid.deploy.approximate import Index
-from vireid.deploy.approximate_build import build_index
-from vireid.deploy.exact import search_exact
-from vireid.deploy.gallery import Gallery
-from vireid.deploy.gallery_meta import META
+from vireid.cli.arguments import tool
+from vireid.cost.machine import describe, machine
 from vireid.errors import UsageError
-from vireid.evaluation.files import read_features
+from vireid.evaluation.feature_files import read_features
+from vireid.search.approximate import Index
+from vireid.search.approximate_build import build_index
+from vireid.search.exact import search_exact
+from vireid.search.gallery import Gallery
+from vireid.search.gallery_meta import META
 from vireid.structures import Modality
 
 STATUS = Path("/proc/self/status")

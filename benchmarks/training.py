@@ -32,23 +32,24 @@ from torch.optim import Adam
 from torch.profiler import ProfilerActivity, profile
 from yacs.config import CfgNode
 
-from vireid.analysis.latency import measure_latency, median_ratio
-from vireid.analysis.machine import describe, machine
-from vireid.cli.common import read_config, tool
+from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
+from vireid.cost.latency import measure_latency, median_ratio
+from vireid.cost.machine import describe, machine
 from vireid.data.build import build_splits, prepare_data
 from vireid.data.dataset import batches, end_processes
-from vireid.data.layout import fingerprint
+from vireid.data.datasets.files import fingerprint
 from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
-from vireid.engine.device import resolve_device, resolve_precision, use_threads
 from vireid.engine.distributed import World
-from vireid.engine.run import seed_everything
-from vireid.engine.teacher import Teacher, load_teacher
-from vireid.engine.train import Trainer, peak_mib
+from vireid.engine.precision import resolve_device, resolve_precision, use_threads
+from vireid.engine.trainer import Trainer, peak_mib
 from vireid.errors import UsageError
 from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
 from vireid.models.build import build_model
+from vireid.runs.options import read_config
+from vireid.runs.run_dir import seed_everything
+from vireid.runs.teacher import Teacher, load_teacher
 from vireid.structures import Batch, Splits
 
 YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"

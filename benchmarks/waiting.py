@@ -32,8 +32,8 @@ def step_seconds(seconds: float) -> float:
     import torch
 
     from vireid.config import load_config
-    from vireid.engine.options import choices
     from vireid.models.build import build_model
+    from vireid.runs.options import choices
 
     cfg = load_config(ROOT / "configs/demo.yaml", choices=choices(), environment={})
     network = build_model(cfg, 150, load_weights=False)[0].train()

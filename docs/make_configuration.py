@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.cli.common import choices
 from vireid.config.coerce import override_text
-from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
 from vireid.config.rules import CHOICES, NOT_NEGATIVE, POSITIVE, RULES, SHARE
+from vireid.config.schema import default_config
+from vireid.runs.options import choices
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "vireid/config/defaults.py"

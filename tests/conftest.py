@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vireid.cli import train
-from vireid.data.synthetic.layouts import write_sysu
+from vireid.cli import export, train
+from vireid.synthetic.writers import write_sysu
 
 TINY = [
     "INPUT.SIZE=[64, 32]",
@@ -69,3 +69,24 @@ def _in_repository(monkeypatch):
     """Configs are named relative to the repository, as users do."""
     monkeypatch.chdir(Path(__file__).resolve().parents[1])
     monkeypatch.delenv("VIREID_DATA", raising=False)
+
+
+SMALL = ("MODEL.BACKBONE=sdc_cnn_x0_25_s16", "MODEL.SDM.ENABLED=false", "MODEL.MGIM.ENABLED=false")
+
+
+@pytest.fixture(scope="session")
+def small_run(tiny_command, tmp_path_factory) -> Path:
+    """A run folder. Never write into it."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    assert train.main(tiny_command(folder, *SMALL, "SOLVER.EPOCHS=1")) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(small_run, tmp_path_factory) -> dict[str, Path]:
+    """Files by modality, written by the tool: ``visible`` and ``infrared`` as ONNX."""
+    pytest.importorskip("onnxscript")
+    folder = tmp_path_factory.mktemp("exported")
+    words = ["--run", str(small_run), "--format", "onnx", "--out", str(folder / "net.onnx")]
+    assert export.main(words) == 0
+    return {name: folder / f"net.{name}.onnx" for name in ("visible", "infrared")}

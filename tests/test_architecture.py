@@ -10,23 +10,29 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "vireid"
 FILES = sorted(PACKAGE.rglob("*.py"))
-LEAVES = {"structures", "errors", "matlab"}
-# package → what of vireid it may import besides itself and the leaves
-ALLOWED = {
+BASE = {"structures", "errors", "utils"}
+CORE = {"config", "data", "models", "losses", "evaluation"}
+# package → what of vireid it may import besides itself and the base
+ALLOWED: dict[str, set[str]] = {
     "structures": set(),
     "errors": set(),
-    "matlab": set(),
+    "utils": set(),
+    "synthetic": set(),
     "config": set(),
     "data": set(),
     "models": set(),
     "losses": set(),
     "evaluation": set(),
-    "engine": {"config", "data", "models", "losses", "evaluation"},
-    "analysis": {"config", "engine", "data", "models", "losses", "evaluation"},
-    "__main__": {"cli"},
-    "deploy": {"config", "engine", "data", "models", "evaluation"},
-    "cli": {"config", "analysis", "deploy", "engine", "data", "models", "evaluation"},
+    "engine": CORE,
+    "runs": CORE | {"engine", "synthetic"},  # synthetic: data that a training asks to render
 }
+ALLOWED["figures"] = ALLOWED["deploy"] = ALLOWED["runs"] | {"runs"}
+ALLOWED["cost"] = ALLOWED["figures"] | {"figures"}
+ALLOWED["sweeps"] = ALLOWED["cost"] | {"cost"}
+ALLOWED["reports"] = ALLOWED["sweeps"] | {"sweeps"}
+ALLOWED["search"] = ALLOWED["deploy"] | {"deploy", "figures"}
+ALLOWED["cli"] = ALLOWED["reports"] | ALLOWED["search"] | {"reports", "search"}
+ALLOWED["__main__"] = {"cli"}
 
 
 def package_of(path: Path) -> str:
@@ -56,7 +62,7 @@ def test_imports_point_one_way(path):
     package = package_of(path)
     if package == "__init__":
         return
-    assert imports_of(path) - {package} <= ALLOWED[package] | LEAVES
+    assert imports_of(path) - {package} <= ALLOWED[package] | BASE
 
 
 def test_every_package_has_its_rule():
@@ -81,7 +87,7 @@ def test_building_a_network_loads_none_of_the_plotting_and_table_libraries():
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in FILES if package_of(p) not in ("data", "config")],
+    [p for p in FILES if package_of(p) not in ("data", "config", "synthetic")],
     ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def test_no_data_set_is_named_outside_its_own_files_and_the_protocols(path):
@@ -107,7 +113,7 @@ def test_files_and_functions_stay_short():
     root = PACKAGE.parent
     for path in [*FILES, *root.glob("tools/*.py"), *root.glob("benchmarks/*.py")]:
         text = path.read_text(encoding="utf-8")
-        assert text.count("\n") <= 300, path
+        assert text.count("\n") <= 500, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1

@@ -16,7 +16,7 @@ import yaml
 import vireid
 from vireid.cli import cost, sweep, train
 from vireid.config.shipped import find_config, shipped_folder
-from vireid.config.sweep import read_sweep
+from vireid.sweeps.spec import read_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vireid.analysis.sweep_costs import Cost
-from vireid.cli import sweep, sweep_results
-from vireid.engine.sweep_local import train_command
+from vireid.cli import sweep
+from vireid.cli import sweep as sweep_results
+from vireid.sweeps.costs import Cost
+from vireid.sweeps.local import train_command
 
 FAKE = Path(__file__).with_name("fake_train.py")
 BASE = Path(__file__).resolve().parents[2] / "configs/sysu.yaml"

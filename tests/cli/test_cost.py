@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from vireid.analysis import cost_plot
-from vireid.analysis.latency import Latency
 from vireid.cli import cost
 from vireid.config.load import dump_config, load_config
-from vireid.deploy.export import require_packages
+from vireid.cost import plots as cost_plot
+from vireid.cost.latency import Latency
+from vireid.deploy.backends import require_packages
 from vireid.errors import UsageError
 
 NO_TIMING = ("--rounds", "0")
@@ -127,7 +127,7 @@ def test_times_are_those_of_the_rounds(finished_run, tmp_path, monkeypatch, caps
             for k, name in enumerate(calls)
         }
 
-    monkeypatch.setattr("vireid.analysis.cost.measure_latency", measured)
+    monkeypatch.setattr("vireid.cost.tables.measure_latency", measured)
     file = tmp_path / "cost.json"
     command = ["--run", str(finished_run), "--exits", "shallow1", "deep", *QUICK]
     assert cost.main([*command, "--json", str(file)]) == 0
@@ -320,7 +320,7 @@ def test_mistakes_about_runs_are_one_message(finished_run, capsys, words, code, 
 
 
 def test_missing_runtimes_are_named_before_anything_is_built(monkeypatch, capsys):
-    monkeypatch.setattr("vireid.deploy.packages.find_spec", lambda name: None)
+    monkeypatch.setattr("vireid.deploy.backends.find_spec", lambda name: None)
     with pytest.raises(UsageError):
         require_packages("onnx")
     assert cost.main([*CFG, "--backends", "torch", "openvino", *QUICK]) == 2

@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from tests.evaluation.known_features import llcm_features, regdb_features
 from vireid.cli import evaluate
-from vireid.evaluation.files import write_features
+from vireid.evaluation.feature_files import write_features
 
 METRICS = {"rank1", "rank5", "rank10", "rank20", "mAP", "mINP"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vireid.cli import evaluate, extract
-from vireid.evaluation.files import read_features
+from vireid.evaluation.feature_files import read_features
 
 
 def test_saved_features_score_as_the_run_did(finished_run, tiny_sysu, tmp_path, capsys):

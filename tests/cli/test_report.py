@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vireid.analysis.markup import EMPTY
 from vireid.cli import report
 from vireid.config.load import dump_config, load_config
+from vireid.reports.html import EMPTY
 
 
 class Reader(HTMLParser):

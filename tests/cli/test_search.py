@@ -10,14 +10,15 @@ from PIL import Image
 from tests.deploy.double import ColourExtractor, write_images
 from tests.deploy.test_gallery import folder_bytes
 from tests.helpers import write_image, write_text
-from vireid.cli import search, search_fill
-from vireid.deploy.gallery import Gallery
+from vireid.cli import search
+from vireid.search import commands as search_fill
+from vireid.search.gallery import Gallery
 
 
 @pytest.fixture(autouse=True)
 def _colours(monkeypatch):
     """The tool's networks are files whose text is the fingerprint."""
-    monkeypatch.setattr("vireid.cli.search_network.Extractor", ColourExtractor)
+    monkeypatch.setattr("vireid.search.model.Extractor", ColourExtractor)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import yaml
 
 from tests.conftest import TINY
 from vireid.cli import sweep
-from vireid.engine import sweep_probe
+from vireid.sweeps import estimates as sweep_probe
 
 DEPTHS = {"MODEL.SHARED_DEPTH": [1, 3]}
 

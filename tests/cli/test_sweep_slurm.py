@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from vireid.cli import sweep
-from vireid.engine import sweep_slurm
-from vireid.engine.slurm_job import exit_file
+from vireid.sweeps import slurm as sweep_slurm
+from vireid.sweeps.slurm_job import exit_file
 
 pytest.importorskip("submitit")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import write_regdb
-from vireid.analysis.table import find_runs
 from vireid.cli import table, train
+from vireid.reports.tables import find_runs
 
 SCORES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 

@@ -9,7 +9,7 @@ import pytest
 from vireid.cli import extract, tsne
 from vireid.cli.sources import titles_of
 from vireid.errors import UsageError
-from vireid.evaluation.files import read_features, write_features
+from vireid.evaluation.feature_files import read_features, write_features
 
 
 @pytest.fixture(scope="module")

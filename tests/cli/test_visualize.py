@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vireid.analysis.distances import distances
 from vireid.cli import extract, visualize
-from vireid.evaluation.files import read_features, write_features
+from vireid.evaluation.feature_files import read_features, write_features
+from vireid.figures.distances import distances
 
 
 @pytest.fixture(scope="module")

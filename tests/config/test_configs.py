@@ -5,13 +5,13 @@ import pytest
 import torch
 from yacs.config import CfgNode
 
-from vireid.cli.common import choices
 from vireid.config import apply_overrides, dump_config, load_config
 from vireid.config.load import flatten, to_dict
-from vireid.config.sweep import read_sweep
-from vireid.engine.sweep import plan_runs
 from vireid.losses.build import build_criterion
 from vireid.models.build import build_model
+from vireid.runs.options import choices
+from vireid.sweeps.planner import plan_runs
+from vireid.sweeps.spec import read_sweep
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SWEEPS = sorted(CONFIGS.glob("sweeps/**/*.yaml"))

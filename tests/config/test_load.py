@@ -6,8 +6,8 @@ from yacs.config import CfgNode
 
 from tests.helpers import problems_of, write_text
 from vireid.config import apply_overrides, dump_config, load_config
-from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
+from vireid.config.schema import default_config
 from vireid.errors import UsageError
 
 

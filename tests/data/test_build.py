@@ -6,12 +6,7 @@ from yacs.config import CfgNode
 
 from tests.helpers import write_regdb, write_sysu
 from vireid.config import load_config
-from vireid.data.build import (
-    build_eval_loader,
-    build_splits,
-    build_train_loader,
-    synthetic_root,
-)
+from vireid.data.build import build_eval_loader, build_splits, build_train_loader, synthetic_root
 from vireid.data.dataset import batches
 from vireid.errors import DataError, UsageError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import write_image, write_text
-from vireid.data import csv_set
+from vireid.data.datasets import csv_set
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
 

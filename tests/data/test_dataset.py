@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from tests.helpers import records_of, write_image
 from vireid.data.dataset import ImageDataset, SampleKey, batches, collate
-from vireid.data.samplers import IdentityBatchSampler
+from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transforms, train_transforms
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality

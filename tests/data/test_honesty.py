@@ -13,14 +13,14 @@ from benchmarks.honesty import (
     saved_features,
     yardsticks,
 )
-from vireid.data import regdb, sysu, veri
-from vireid.data.synthetic.layouts import write_regdb, write_veri
-from vireid.data.synthetic.layouts.vehicles import read_viewpoints
-from vireid.data.synthetic.vehicles.render import VIEWPOINTS
+from vireid.data.datasets import regdb, sysu, veri
 from vireid.engine.extract import labels_of
 from vireid.errors import DataError
-from vireid.evaluation.files import write_features
+from vireid.evaluation.feature_files import write_features
 from vireid.structures import Role
+from vireid.synthetic.vehicles.render import VIEWPOINTS
+from vireid.synthetic.writers import write_regdb, write_veri
+from vireid.synthetic.writers.vehicles import read_viewpoints
 
 
 def test_hog_of_an_edge_votes_for_its_direction_in_its_cells():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import write_image, write_llcm, write_text
-from vireid.data import llcm
+from vireid.data.datasets import llcm
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vireid.data import regdb
+from vireid.data.datasets import regdb
 from vireid.structures import Modality
 
 ARCHIVE = Path(__file__).resolve().parents[2].parent / "shared/real/roadscene_regdb.tar.gz"

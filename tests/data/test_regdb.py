@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import write_regdb, write_text
-from vireid.data import regdb
+from vireid.data.datasets import regdb
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
 

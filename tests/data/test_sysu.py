@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import sysu_record, write_image, write_sysu
-from vireid.data import sysu
+from vireid.data.datasets import sysu
 from vireid.errors import DataError
 from vireid.structures import Modality
 

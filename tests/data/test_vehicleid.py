@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import VEHICLEID_LISTS, write_image, write_text, write_vehicleid
-from vireid.data import vehicleid
-from vireid.data.check import check
+from vireid.data.datasets import vehicleid
+from vireid.data.verify import check
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
 

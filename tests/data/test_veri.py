@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import VERI_NAMES, write_image, write_text, write_veri
-from vireid.data import veri
-from vireid.data.check import check
+from vireid.data.datasets import veri
+from vireid.data.verify import check
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Role
 

@@ -1,34 +1,13 @@
-"""A small trained run with two streams, and its exports, made once per session."""
+"""Exports of the small run that several tests share."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from vireid.cli import export, train
-from vireid.deploy.card import read_card
-from vireid.deploy.files import convert_to_openvino
-from vireid.deploy.runtimes import onnx_entries
-
-SMALL = ("MODEL.BACKBONE=sdc_cnn_x0_25_s16", "MODEL.SDM.ENABLED=false", "MODEL.MGIM.ENABLED=false")
-
-
-@pytest.fixture(scope="session")
-def small_run(tiny_command, tmp_path_factory) -> Path:
-    """A run folder. Never write into it."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    assert train.main(tiny_command(folder, *SMALL, "SOLVER.EPOCHS=1")) == 0
-    return folder
-
-
-@pytest.fixture(scope="session")
-def exported(small_run, tmp_path_factory) -> dict[str, Path]:
-    """Files by modality, written by the tool: ``visible`` and ``infrared`` as ONNX."""
-    pytest.importorskip("onnxscript")
-    folder = tmp_path_factory.mktemp("exported")
-    words = ["--run", str(small_run), "--format", "onnx", "--out", str(folder / "net.onnx")]
-    assert export.main(words) == 0
-    return {name: folder / f"net.{name}.onnx" for name in ("visible", "infrared")}
+from vireid.deploy.backends import onnx_entries
+from vireid.deploy.metadata import read_card
+from vireid.deploy.model_files import convert_to_openvino
 
 
 @pytest.fixture(scope="session")
@@ -49,5 +28,5 @@ def no_exporter(exported, monkeypatch):
         shutil.copy(exported[name], path)
         return trained.card_for(modalities)
 
-    for module in ("files", "exporting"):
+    for module in ("model_files", "export"):
         monkeypatch.setattr(f"vireid.deploy.{module}.export_onnx", copied)

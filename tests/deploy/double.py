@@ -53,7 +53,7 @@ def write_images(folder: Path, count: int, *, seed: int = 0) -> Path:
 
 def fill(folder: Path, images, extractor=None, *, new=True, block=4, **options):
     """All steps of filling a gallery; the last one."""
-    from vireid.deploy.gallery_fill import fill_gallery
+    from vireid.search.gallery_fill import fill_gallery
 
     extractor, modality = extractor or ColourExtractor(), options.pop("modality", Modality.VISIBLE)
     steps = fill_gallery(folder, images, extractor, modality, new=new, block=block, **options)

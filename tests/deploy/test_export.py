@@ -1,134 +1,196 @@
-"""Exported networks compute what the trained one does, for either modality and any batch."""
+"""The export tool: files that compute what torch does, or none; eight bits within a bound."""
 
 import importlib.util
-from collections.abc import Sequence
+import json
+import shutil
+from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
-import torch
-from torch import nn
 
-from vireid.config.defaults import default_config
-from vireid.deploy.export import OneStream, write_onnx
-from vireid.deploy.files import is_shared
-from vireid.deploy.runtimes import RUNTIMES
-from vireid.errors import UsageError
-from vireid.models.build import build_model
-from vireid.models.retrieval import RetrievalModel, retrieval_model
+from tests.helpers import write_text
+from vireid.cli import export
+from vireid.deploy import export as exporting
+from vireid.deploy.extractor import Extractor
+from vireid.deploy.model_files import is_shared, put_card
+from vireid.deploy.trained_model import trained_network
+from vireid.deploy.verify_export import Comparison
+from vireid.errors import AccuracyError, UsageError
 
-SIZE = [96, 48]
-# A backbone of few stages, which is exported in half of the time
-SHORT = {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16", "MODEL.SDM.ENABLED": False}
-HAS_EXPORTER = importlib.util.find_spec("onnxscript") is not None
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("onnxscript") is None, reason="needs the extra 'deploy'"
+)
 
 
-def deployed(exit_name: str = "deep", **options: object) -> RetrievalModel:
-    torch.manual_seed(0)
-    cfg = default_config()
-    cfg.INPUT.SIZE, cfg.MODEL.BACKBONE = SIZE, "osnet_x0_25"
-    cfg.merge_from_list([word for pair in options.items() for word in pair])
-    network = build_model(cfg, 7, load_weights=False)[0]
-    for module in network.modules():  # no statistics are the identity, none are another's
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            module.running_mean.uniform_(-0.1, 0.1)
-            module.running_var.uniform_(0.8, 1.2)
-    return retrieval_model(network, exit_name=exit_name).eval()
+@pytest.fixture
+def words(small_run, tmp_path):
+    """Arguments of the tool, with ``--out`` in tmp_path."""
+    return lambda form, name, *more: [
+        *("--run", str(small_run), "--format", form, "--out", str(tmp_path / name)),
+        *more,
+    ]
 
 
-def images(count: int = 3, size: Sequence[int] = SIZE) -> torch.Tensor:
-    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(1))
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("statistics", ["joint", "dual"])
-@pytest.mark.parametrize("shared_depth", [0, 3, 5])
-@pytest.mark.parametrize("infrared", [False, True])
-def test_one_stream_equals_the_network_on_its_modality(statistics, shared_depth, infrared):
-    options = {"MODEL.NORM_STATISTICS": statistics, "MODEL.SHARED_DEPTH": shared_depth}
-    network = deployed(**options)
-    for parameter in network.backbone.infrared.parameters():  # two streams that differ
-        parameter.data.mul_(1.5)
-    with torch.no_grad():
-        expected = network(images(), torch.full((3,), infrared))
-        other = network(images(), torch.full((3,), not infrared))
-        torch.testing.assert_close(OneStream(network, infrared=infrared)(images()), expected)
-    assert torch.allclose(expected, other) == (shared_depth == 5 and statistics == "joint")
+def test_onnx_files_hold_the_card_a_current_opset_and_any_number_of_images(exported):
+    for name, path in exported.items():
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        assert model.opset_import[0].version >= 18
+        (images,), (features,) = model.graph.input, model.graph.output
+        shapes = [one.type.tensor_type.shape.dim for one in (images, features)]
+        assert [[d.dim_value for d in shape] for shape in shapes] == [[0, 3, 64, 32], [0, 48]]
+        entries = {entry.key: entry.value for entry in model.metadata_props}
+        assert json.loads(entries["vireid.modalities"]) == [name]
+        assert json.loads(entries["vireid.mean"]) == [0.485, 0.456, 0.406]
+        assert entries["vireid.interpolation"] == '"bilinear, antialiased"'
+        assert str(Path(export.__file__).parents[2]).encode() not in path.read_bytes()
 
 
-def test_the_network_itself_stays_as_it_was():
-    network = deployed(**{"MODEL.NORM_STATISTICS": "dual"})
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    OneStream(network, infrared=True)
-    after = network.state_dict()
-    assert list(after) == list(before)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+def test_openvino_files_stand_in_pairs_beside_what_was_checked(
+    words, no_exporter, tmp_path, capsys
+):
+    assert export.main(words("openvino", "net.xml")) == 0
+    out = capsys.readouterr().out
+    stems = ("net.infrared", "net.visible")
+    assert names_in(tmp_path) == [f"{s}.{end}" for s in stems for end in ("bin", "xml")]
+    assert out.count("parity with torch, the run's own") == 2 and "over 24 images" in out
+    cards = [Extractor(tmp_path / f"{stem}.xml").card for stem in stems]
+    assert cards[0].fingerprint == cards[1].fingerprint and cards[0].precision == "fp32"
 
 
-def test_missing_packages_are_named_with_what_installs_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("vireid.deploy.packages.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"onnx, onnxscript .*pip install 'vireid\[deploy\]'"):
-        write_onnx(nn.Identity(), tmp_path / "x.onnx", size=SIZE)
-    for name, load in RUNTIMES.items():
-        with pytest.raises(UsageError, match=rf"{name} is not installed.*vireid\[deploy\]"):
-            load(tmp_path / "x.onnx", 1)
+def test_one_modality_alone_takes_the_name_that_was_given(words, no_exporter, tmp_path):
+    assert export.main(words("onnx", "n.onnx", "--modality", "infrared")) == 0
+    assert names_in(tmp_path) == ["n.onnx"]
+    assert Extractor(tmp_path / "n.onnx").modalities == ("infrared",)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra 'deploy': onnx, onnxscript")
+def test_without_the_data_set_synthetic_patterns_are_compared_and_named(
+    words, no_exporter, tmp_path, capsys
+):
+    more = ("--modality", "visible", "DATA.ROOT", str(tmp_path / "gone"))
+    assert export.main(words("onnx", "n.onnx", *more)) == 0
+    out = capsys.readouterr().out
+    assert "parity with torch, synthetic patterns, for" in out and "gone" in out
+    assert "over 64 images" in out
+
+
+def test_what_computes_something_else_is_not_written(
+    words, exported, tmp_path, capsys, monkeypatch
+):
+    def swapped(trained, path, modalities):  # the other stream under this one's name
+        shutil.copy(exported["visible"], path)
+        put_card(path, trained.card_for(modalities))
+        return trained.card_for(modalities)
+
+    monkeypatch.setattr(exporting, "export_onnx", swapped)
+    assert export.main(words("onnx", "n.onnx", "--modality", "infrared")) == 4
+    error = capsys.readouterr().err
+    assert "onnxruntime (infrared images) computes other features than torch" in error
+    assert "allowed are 0.0001 and 99 %" in error and names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(("form", "name"), [("onnx", "n.onnx"), ("openvino", "n.xml")])
+def test_eight_bits_are_reported_and_written_by_force(
+    words, no_exporter, exported, tiny_sysu, tmp_path, capsys, form, name
+):
+    more = ("--modality", "infrared", "--int8", "--calibration", "8", "--force")
+    assert export.main(words(form, name, *more)) == 0
+    out = capsys.readouterr().out
+    assert "int8: ranges of 8 infrared training images" in out
+    assert "| sysu_all_single | 16 |" in out and "(16 queries); a fall of 0.5 is allowed" in out
+    whole, small = Extractor(exported["infrared"]), Extractor(tmp_path / name)
+    assert small.card.precision == "int8" and small.fingerprint == whole.fingerprint
+    images = sorted((tiny_sysu / "cam6").rglob("*.jpg"))
+    both = [one(images, "infrared", batch=5) for one in (whole, small)]
+    assert np.abs(both[0] - both[1]).max() > 1e-5  # it is another arithmetic
+    assert (both[0] * both[1]).sum(axis=1).min() > 0.98
+
+
+def test_first_convolution_stays_in_float(words, no_exporter, tmp_path):
+    more = ("--modality", "visible", "--int8", "--calibration", "2", "--force")
+    assert export.main(words("onnx", "n.onnx", *more)) == 0
+    nodes = onnx.load(tmp_path / "n.onnx").graph.node
+    made_by = {output: node.op_type for node in nodes for output in node.output}
+    inputs = [made_by.get(n.input[0], "image") for n in nodes if n.op_type == "Conv"]
+    assert inputs[0] == "image" and set(inputs[1:]) == {"DequantizeLinear"} and len(inputs) > 9
+
+
+def entry(rank1: float, queries: int = 1000) -> dict:
+    return {"mean": {"rank1": rank1, "mAP": rank1 / 2}, "num_valid_query": queries}
+
+
+def test_the_drop_is_the_mean_over_protocols_in_points():
+    before = {"a": entry(0.52), "b": entry(0.70, 1200)}
+    found = Comparison(before, {"a": entry(0.50), "b": entry(0.71, 1200)})
+    assert found.drop == pytest.approx(0.5) and found.queries == 1200
+    assert "| a | 1000 | 52.00 | 50.00 | 26.00 | 25.00 |" in str(found)
+    found.require(0.51)
+    with pytest.raises(AccuracyError, match=r"falls by 0\.50 points in int8 .*1200 queries.*0\.4"):
+        found.require(0.4)
+    assert AccuracyError.exit_code == 5
+
+
+def test_beyond_the_bound_nothing_is_written(words, no_exporter, tmp_path, capsys, monkeypatch):
+    drops = Comparison({"p": entry(0.9)}, {"p": entry(0.8)})
+    monkeypatch.setattr(exporting, "compare_scores", lambda *args: drops)
+    int8 = ("--modality", "visible", "--int8", "--calibration", "2")
+    assert export.main(words("onnx", "n.onnx", *int8)) == 5
+    assert "rank-1 falls by 10.00 points" in capsys.readouterr().err and names_in(tmp_path) == []
+    assert export.main(words("onnx", "n.onnx", *int8, "--max-drop", "10.1")) == 0
+
+
 @pytest.mark.parametrize(
-    ("exit_name", "options"),
+    ("more", "code", "phrase"),
     [
-        ("deep", {"MODEL.MGIM.GRANULARITIES": [1, 2, 6]}),  # the single part has no others
-        ("deep", {"MODEL.MGIM.RELATION": "attention", "MODEL.NORM_STATISTICS": "dual", **SHORT}),
-        ("shallow2", {"MODEL.BACKBONE": "osnet_ain_x0_25"}),
+        (("--out", "n.xml"), 2, "a file of --format onnx ends in .onnx"),
+        (("--out", "nowhere/n.onnx"), 2, "nowhere"),
+        (("--calibration", "8"), 2, "go with --int8"),
+        (("--int8", "--calibration", "0"), 2, "--calibration must be at least 1"),
+        (("--int8", "--max-drop", "nan"), 2, "--max-drop at least 0"),
+        (("TEST.EXIT", "shallow1"), 2, "TEST.EXIT"),
+        (("TEST.FLPI", "true"), 2, "TEST.FLIP"),
+        (("MODEL.SHARED_DEPTH", "5"), 4, "another network"),
+        (("--int8", "DATA.ROOT", "gone"), 3, "gone"),
     ],
 )
-def test_files_compute_torchs_features_for_any_number_of_images(exit_name, options, tmp_path):
-    network = deployed(exit_name, **options)
-    path = tmp_path / "network.onnx"
-    write_onnx(OneStream(network, infrared=True), path, size=SIZE)
-    found = [name for name in RUNTIMES if importlib.util.find_spec(name)]
-    assert found, "the extra 'deploy' brings both"
-    for name in found:
-        run = RUNTIMES[name](path, 1)
-        for count in (1, 2, 5):
-            with torch.inference_mode():
-                expected = network(images(count), torch.ones(count, dtype=torch.bool))
-            features = torch.from_numpy(run(images(count).numpy()).copy())
-            torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-5)
+def test_mistakes_leave_no_file(words, no_exporter, tmp_path, capsys, more, code, phrase):
+    assert export.main(words("onnx", "n.onnx", *more)) == code
+    assert phrase in capsys.readouterr().err and names_in(tmp_path) == []
 
 
-# One stream, square images, a global feature alone, as configs/vrkd has them
-VEHICLES = {
-    "INPUT.SIZE": [64, 64],
-    "MODEL.SHARED_DEPTH": 5,
-    "MODEL.SDM.ENABLED": False,
-    "MODEL.MGIM.ENABLED": False,
-    "MODEL.POOL": "avg",
-}
+def test_a_missing_or_damaged_run_is_refused(small_run, words, tmp_path, capsys):
+    assert export.main([*words("onnx", "n.onnx"), "--run", str(tmp_path)]) == 4
+    run = shutil.copytree(small_run, tmp_path / "run")
+    checkpoint = run / "checkpoints/last.pth"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert export.main([*words("onnx", "n.onnx"), "--run", str(run)]) == 4
+    assert "is damaged" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra 'deploy': onnx, onnxscript")
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16"},
-        pytest.param(
-            {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16", "MODEL.DIRECTIONAL.ENABLED": True},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param({"MODEL.BACKBONE": "mobilenet_v2"}, marks=pytest.mark.slow),
-        pytest.param({"MODEL.BACKBONE": "resnet18"}, marks=pytest.mark.slow),
-    ],
-    ids=["sdc_cnn", "directional", "mobilenet_v2", "resnet18"],
-)
-def test_vehicle_networks_compute_torchs_features(options, tmp_path):
-    network, path = deployed(**VEHICLES, **options), tmp_path / "network.onnx"
-    assert is_shared(network)
-    write_onnx(OneStream(network, infrared=False), path, size=VEHICLES["INPUT.SIZE"])
-    for name in (name for name in RUNTIMES if importlib.util.find_spec(name)):
-        run = RUNTIMES[name](path, 1)
-        for count in (1, 3):
-            shown = images(count, VEHICLES["INPUT.SIZE"])
-            with torch.inference_mode():
-                expected = network(shown, torch.zeros(count, dtype=torch.bool))
-            features = torch.from_numpy(run(shown.numpy()).copy())
-            torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-5)
+def test_networks_that_do_not_tell_modalities_apart_become_one_file(finished_run, tmp_path):
+    two = trained_network(finished_run)
+    assert not is_shared(two.network)
+    write_text(tmp_path / "old.onnx", "of another network")
+    with pytest.raises(UsageError, match=r"old\.visible.* and .*, but old\.onnx is there already"):
+        exporting.targets_of(two, "onnx", tmp_path / "old.onnx", None)
+    targets = exporting.targets_of(two, "onnx", tmp_path / "a.b.onnx", None)
+    assert {k: v.name for k, v in targets.items()} == {
+        ("visible",): "a.b.visible.onnx",
+        ("infrared",): "a.b.infrared.onnx",
+    }
+    two.network.backbone.visible = two.network.backbone.visible[:0]
+    assert is_shared(two.network)
+    targets = exporting.targets_of(two, "onnx", tmp_path / "n.onnx", None)
+    assert targets == {("visible", "infrared"): tmp_path / "n.onnx"}
+
+
+def test_a_modality_that_the_data_set_has_not_is_refused(finished_run, tmp_path):
+    both = trained_network(finished_run, ["DATA.DATASET", "sysu"])
+    one = exporting.TrainedNetwork(both.network, both.card_for(("visible",)), both.cfg)
+    with pytest.raises(UsageError, match="--modality infrared: this network's are visible"):
+        exporting.targets_of(one, "onnx", tmp_path / "n.onnx", "infrared")

@@ -13,14 +13,14 @@ import onnx
 import pytest
 from PIL import Image
 
-from vireid.deploy.card import read_card
+from vireid.deploy.backends import onnx_entries
+from vireid.deploy.checksum import seal
 from vireid.deploy.extractor import Extractor
-from vireid.deploy.files import put_card
-from vireid.deploy.runtimes import onnx_entries
-from vireid.deploy.seal import seal
-from vireid.engine.options import run_config
-from vireid.engine.save_features import run_features
+from vireid.deploy.metadata import read_card
+from vireid.deploy.model_files import put_card
 from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.runs.options import run_config
+from vireid.runs.saved_features import run_features
 from vireid.structures import Modality
 
 FLOAT = {"atol": 2e-6, "rtol": 0}

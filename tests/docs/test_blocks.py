@@ -9,13 +9,13 @@ import pytest
 from tests.docs.markdown import PAGES, ROOT, Block, blocks_of
 from tests.helpers import write_image
 from vireid.cli import evaluate, export, search
-from vireid.cli.common import choices
 from vireid.config import load_config
 from vireid.config.load import read_yaml
-from vireid.config.sweep import read_sweep
-from vireid.data import csv_set, sysu
-from vireid.evaluation.report import read_results
+from vireid.data.datasets import csv_set, sysu
+from vireid.evaluation.results import read_results
+from vireid.runs.options import choices
 from vireid.structures import ImageRecord, Modality
+from vireid.sweeps.spec import read_sweep
 
 EXAMPLES = "docs/extending.md"  # tests/docs/test_extending.py executes them
 

@@ -14,11 +14,12 @@ from yacs.config import CfgNode
 
 from tests.docs.markdown import PAGES, PROGRAMS, ROOT, Command, blocks_of, commands_of
 from vireid.cli import TOOLS
-from vireid.cli.common import choices, is_key, read_config
+from vireid.cli.arguments import is_key
 from vireid.config import load_config
-from vireid.config.sweep import read_sweep
-from vireid.engine.sweep import plan_runs
 from vireid.evaluation.protocols import expand
+from vireid.runs.options import choices, read_config
+from vireid.sweeps.planner import plan_runs
+from vireid.sweeps.spec import read_sweep
 
 COMMANDS = list({c.text: c for page in PAGES for c in commands_of(page)}.values())
 # Run as they stand, in this order, where runs/demo/seed0 and runs/sysu/seed0 are finished runs

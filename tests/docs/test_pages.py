@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from tests.docs.markdown import PAGES, ROOT, name_of, prose_of
-from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
+from vireid.config.schema import default_config
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_configuration

@@ -7,10 +7,10 @@ from PIL import Image
 from torch.optim import Adam
 
 from benchmarks import exits, scale, search, training, waiting
-from vireid.analysis.latency import Latency
-from vireid.config.defaults import default_config
-from vireid.data import csv_set
-from vireid.engine.train import Trainer
+from vireid.config.schema import default_config
+from vireid.cost.latency import Latency
+from vireid.data.datasets import csv_set
+from vireid.engine.trainer import Trainer
 from vireid.models.backbones.osnet import torchreid_osnet
 from vireid.structures import Batch, Modality
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.controls import backgrounds_alone, shuffled_labels
-from vireid.data import sysu
+from vireid.data.datasets import sysu
 
 
 def content(root, records) -> Counter:

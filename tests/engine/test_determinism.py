@@ -12,8 +12,8 @@ from vireid.cli import train
 from vireid.config import load_config
 from vireid.data.build import build_splits
 from vireid.engine.checkpoint import load_checkpoint, rng_state
-from vireid.engine.score import chosen_protocols, score, trained_model
-from vireid.engine.train import TIMING
+from vireid.engine.trainer import TIMING
+from vireid.runs.score import chosen_protocols, score, trained_model
 
 SHORT = (
     "SOLVER.EPOCHS=3",

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from vireid.config.defaults import default_config
+from vireid.config.schema import default_config
 from vireid.data.build import build_splits
 from vireid.engine.build import build_optimizer, build_trainer
 from vireid.engine.distributed import World
-from vireid.engine.train import Trainer
+from vireid.engine.trainer import Trainer
 from vireid.losses.build import build_criterion
 from vireid.models.build import build_model
 from vireid.models.reid_model import parameter_groups

@@ -9,15 +9,15 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vireid.cli.common import read_config
 from vireid.data.build import build_splits
 from vireid.data.dataset import batches
 from vireid.engine.build import build_trainer
-from vireid.engine.device import compile_stages
 from vireid.engine.distributed import World
-from vireid.engine.train import Numbers
+from vireid.engine.precision import compile_stages
+from vireid.engine.trainer import Numbers
 from vireid.models.build import build_model
 from vireid.models.two_stream import share_stages
+from vireid.runs.options import read_config
 
 # What makes the processor wait for a GPU: single numbers read, and shapes that depend on values
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vireid.cli import evaluate, extract, train, visualize
-from vireid.data.synthetic.layouts import write_vehicleid, write_veri
-from vireid.evaluation.files import read_features
+from vireid.evaluation.feature_files import read_features
+from vireid.synthetic.writers import write_vehicleid, write_veri
 
 OPTIONS = {
     "INPUT.SIZE": "[48, 48]",

@@ -8,8 +8,8 @@ import pytest
 from vireid.errors import DataError
 from vireid.evaluation import ranking
 from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_reranked
-from vireid.evaluation.gallery import Permutations
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand
+from vireid.evaluation.query_gallery import Permutations
 from vireid.structures import FeatureSet
 
 SINGLE, MULTI = PROTOCOLS["sysu_all_single"], PROTOCOLS["sysu_all_multi"]

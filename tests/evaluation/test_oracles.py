@@ -20,9 +20,9 @@ from tests.evaluation.known_features import (
     sysu_features,
 )
 from vireid.evaluation.evaluate import TrialScores, evaluate_all
-from vireid.evaluation.files import read_features
-from vireid.evaluation.gallery import Permutations, read_permutations
+from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import PROTOCOLS, expand, with_draw
+from vireid.evaluation.query_gallery import Permutations, read_permutations
 from vireid.structures import FeatureSet
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

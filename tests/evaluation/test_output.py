@@ -5,7 +5,7 @@ import os
 import pytest
 
 from vireid.errors import UsageError
-from vireid.evaluation.output import replace_file, require_target
+from vireid.utils.io import replace_file, require_target
 
 
 def test_a_target_must_be_a_file_that_is_not_being_read(tmp_path):

@@ -11,10 +11,10 @@ import pytest
 
 from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate, evaluate_all, evaluate_reranked, require_answerable
-from vireid.evaluation.gallery import require_complete
-from vireid.evaluation.lists import search
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand
-from vireid.evaluation.report import describe, summarise
+from vireid.evaluation.query_gallery import require_complete
+from vireid.evaluation.ranked_lists import search
+from vireid.evaluation.results import describe, summarise
 from vireid.structures import FeatureSet, Modality
 
 VERI, VAL = PROTOCOLS["veri"], PROTOCOLS["val_v2v"]

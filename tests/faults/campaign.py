@@ -22,7 +22,7 @@ import torch
 from tests.faults import scenarios
 from tests.faults.galleries import gallery_killed
 from tests.faults.scenarios import Bench
-from vireid.data.synthetic.layouts import write_sysu
+from vireid.synthetic.writers import write_sysu
 
 Scenario = Callable[[Bench, Random, str], list[str]]
 

@@ -10,9 +10,10 @@ from random import Random
 from tests.deploy.test_gallery import folder_bytes
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import Process
-from vireid.cli import search, search_fill
-from vireid.deploy.gallery import Gallery
-from vireid.deploy.gallery_meta import META
+from vireid.cli import search
+from vireid.search import commands as search_fill
+from vireid.search.gallery import Gallery
+from vireid.search.gallery_meta import META
 
 BLOCK = 4  # images that count at once
 

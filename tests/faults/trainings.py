@@ -19,8 +19,8 @@ import torch
 from tests.conftest import TINY
 from vireid.cli import train
 from vireid.engine.checkpoint import load_checkpoint
-from vireid.engine.run import LAST, RUN_MARKS
-from vireid.engine.train import TIMING
+from vireid.engine.trainer import TIMING
+from vireid.runs.run_dir import LAST, RUN_MARKS
 
 EPOCHS = 3
 OPTIONS = (

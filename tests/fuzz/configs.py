@@ -9,11 +9,11 @@ from random import Random
 import yaml
 
 from tests.fuzz.mutate import TEXTS, VALUES, encoded, mutate_bytes, mutate_text, mutate_tree
-from vireid.cli.common import choices, read_config
 from vireid.config import dump_config, load_config
-from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
-from vireid.config.sweep import read_sweep
+from vireid.config.schema import default_config
+from vireid.runs.options import choices, read_config
+from vireid.sweeps.spec import read_sweep
 
 Use = Callable[[], object]
 CONFIG = """\

@@ -17,9 +17,9 @@ import numpy as np
 from tests.deploy.double import DIM, ColourExtractor, fill, unit, write_images
 from tests.fuzz.mutate import encoded, mutate_bytes, mutate_text, mutate_tree
 from vireid.cli import search
-from vireid.deploy.gallery import Gallery
-from vireid.deploy.gallery_fill import fill_gallery
-from vireid.deploy.gallery_images import list_images
+from vireid.search.gallery import Gallery
+from vireid.search.gallery_fill import fill_gallery
+from vireid.search.gallery_images import list_images
 from vireid.structures import Modality
 
 Use = Callable[[], object]
@@ -64,7 +64,7 @@ def gallery(folder: Path, random: Random) -> Use:
     step = random.choice(STEPS)
 
     def use() -> None:
-        with patch("vireid.cli.search_network.Extractor", ColourExtractor):
+        with patch("vireid.search.model.Extractor", ColourExtractor):
             if step == "verify":
                 Gallery(copied).verify()
             elif step == "query":
@@ -102,7 +102,7 @@ def listing(folder: Path, random: Random) -> Use:
 @cache
 def _indexed() -> Path:
     """A gallery of a thousand vectors with its index."""
-    from vireid.deploy.approximate_build import build_index
+    from vireid.search.approximate_build import build_index
 
     folder, rows = corpus() / "indexed", np.random.default_rng(0).normal(size=(1000, DIM))
     made = Gallery.create(folder, fingerprint="f" * 40, dim=DIM)
@@ -145,7 +145,7 @@ def _asked(folder: Path, out: Path) -> list:
 
 @cache
 def _expected(source: str) -> list:
-    with patch("vireid.cli.search_network.Extractor", ColourExtractor):
+    with patch("vireid.search.model.Extractor", ColourExtractor):
         return _asked(corpus() / source, corpus() / f"{source}.json")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.cli.common import tool
+from vireid.cli.arguments import tool
 
 CODES = (0, 2, 3, 4)
 SECONDS = 6.0  # of processor time that one small input may take

@@ -21,7 +21,7 @@ from tests.helpers import (
 )
 from vireid.cli import check_data
 from vireid.data.build import DATASETS
-from vireid.data.layout import fingerprint
+from vireid.data.datasets.files import fingerprint
 
 Use = Callable[[], object]
 CSV = "path,pid,camid,modality,split\n" + "".join(

@@ -16,8 +16,8 @@ from random import Random
 import numpy as np
 
 from tests.fuzz.mutate import TEXTS, mutate_bytes, mutate_text, mutate_tree
-from vireid.deploy.card import PREFIX, NetworkCard
-from vireid.deploy.seal import seal
+from vireid.deploy.checksum import seal
+from vireid.deploy.metadata import PREFIX, NetworkCard
 
 Use = Callable[[], object]
 CARD = NetworkCard(
@@ -58,10 +58,10 @@ def write(name: str) -> None:
     """Writes the corpus, and the features of an image by it, into a folder."""
     from torch import nn
 
-    from vireid.deploy.export import write_onnx
     from vireid.deploy.extractor import Extractor
-    from vireid.deploy.files import convert_to_openvino, put_card
-    from vireid.deploy.trained import UnitFeatures
+    from vireid.deploy.model_files import convert_to_openvino, put_card
+    from vireid.deploy.onnx_export import write_onnx
+    from vireid.deploy.trained_model import UnitFeatures
 
     folder = Path(name)
     layers = nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from tests.fuzz.mutate import mutate_bytes, png_chunk
-from vireid.data.check import inspect_images
 from vireid.data.images import read_image, require_readable
 from vireid.data.transforms import resize
+from vireid.data.verify import inspect_images
 from vireid.errors import DataError
 
 Use = Callable[[], object]

@@ -18,9 +18,9 @@ import torch
 from tests.fuzz.mutate import mutate_bytes, mutate_tree
 from tests.fuzz.payload import payload
 from vireid.cli import extract, train
-from vireid.data.synthetic.layouts import write_sysu
 from vireid.models.build import BACKBONES
-from vireid.models.weights import load_backbone_weights
+from vireid.models.pretrained import load_backbone_weights
+from vireid.synthetic.writers import write_sysu
 
 Use = Callable[[], object]
 NETWORK = "osnet_x0_25"

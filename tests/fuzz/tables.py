@@ -18,10 +18,10 @@ from scipy.sparse import csc_matrix
 from tests.fuzz.mutate import encoded, mutate_bytes, mutate_text
 from tests.fuzz.payload import payload
 from vireid.cli import evaluate
-from vireid.data.check_sets import unfit_permutations
-from vireid.evaluation.files import read_source
-from vireid.evaluation.gallery import read_permutations
-from vireid.evaluation.report import read_results
+from vireid.data.datasets.checks import unfit_permutations
+from vireid.evaluation.feature_files import read_source
+from vireid.evaluation.query_gallery import read_permutations
+from vireid.evaluation.results import read_results
 from vireid.structures import ImageRecord, Modality
 
 Use = Callable[[], object]

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from vireid.cli.common import printable
+from vireid.cli.arguments import printable
 from vireid.config import dump_config, load_config
 from vireid.config.coerce import coerce, override_text, parse_override
-from vireid.config.defaults import default_config
 from vireid.config.load import flatten, to_dict
-from vireid.config.reading import MOST_VALUES, parse_yaml
-from vireid.config.rules import path_problem
-from vireid.data import csv_set
+from vireid.config.schema import default_config
+from vireid.config.yaml_reader import MOST_VALUES, parse_yaml
+from vireid.data.datasets import csv_set
 from vireid.data.images import read_image
 from vireid.errors import UsageError
-from vireid.evaluation.files import read_features, write_features
+from vireid.evaluation.feature_files import read_features, write_features
 from vireid.structures import FeatureSet, ImageRecord, Modality
+from vireid.utils.paths import path_problem
 
 DEFAULTS = flatten(to_dict(default_config()))
 QUICK = settings(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from yacs.config import CfgNode
 
-from vireid.config.defaults import default_config
+from vireid.config.schema import default_config
 from vireid.losses.build import TERMS, build_criterion
 from vireid.losses.criterion import Criterion, WeightedTerm
 from vireid.losses.distillation import distillation_loss, raw_hint_loss

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from vireid.analysis.activations import energy_maps
-from vireid.analysis.complexity import count_macs, example_batch, unique_parameters
-from vireid.config.defaults import default_config
-from vireid.deploy.export import OneStream, write_onnx
-from vireid.deploy.runtimes import RUNTIMES
+from vireid.config.schema import default_config
+from vireid.cost.flops import count_macs, example_batch, unique_parameters
+from vireid.deploy.backends import RUNTIMES
+from vireid.deploy.onnx_export import OneStream, write_onnx
 from vireid.errors import UsageError
+from vireid.figures.activations import energy_maps
 from vireid.models.backbones.parallel import ParallelBackbone
 from vireid.models.backbones.sdc_cnn import SDCBackbone
 from vireid.models.build import build_model
+from vireid.models.inference_model import retrieval_model
 from vireid.models.reid_model import ReidModel, parameter_groups
-from vireid.models.retrieval import retrieval_model
 from vireid.structures import ModelOutput
 
 VISIBLE = torch.zeros(3, dtype=torch.bool)

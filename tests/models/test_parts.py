@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vireid.models.aggregation.parts import MultiGranularityParts, StripePool, stripe_bounds
-from vireid.models.aggregation.pooling import AvgPool, GeMPool, MaxPool
-from vireid.models.aggregation.relation import OneVsRest, PartAttention, PartGraph, PartLinear
+from vireid.models.part_relations import OneVsRest, PartAttention, PartGraph, PartLinear
+from vireid.models.parts import MultiGranularityParts, StripePool, stripe_bounds
+from vireid.models.pooling import AvgPool, GeMPool, MaxPool
 
 # method.md's table at C = 512, granularities 2, 3 and 6, learnt exponent included
 PARAMETERS = {

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vireid.models.aggregation.pooling import AvgPool, GeMPool, gem
+from vireid.models.pooling import AvgPool, GeMPool, gem
 
 
 @pytest.mark.parametrize("exponent", [1.0, 3.0, 6.5, 30.0])

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from vireid.analysis.complexity import unique_parameters
-from vireid.config.defaults import default_config
+from vireid.config.schema import default_config
+from vireid.cost.flops import unique_parameters
 from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel, parameter_groups
 from vireid.structures import ModelOutput

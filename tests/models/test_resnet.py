@@ -12,14 +12,14 @@ from torchvision.models import (
     resnet50,
 )
 
-from vireid.config.defaults import default_config
+from vireid.config.schema import default_config
 from vireid.errors import CheckpointError
 from vireid.models.backbones.mobilenet import VARIANTS as MOBILENETS
 from vireid.models.backbones.mobilenet import MobileNetBackbone
 from vireid.models.backbones.resnet import VARIANTS, NonLocal, ResNetBackbone
 from vireid.models.build import build_model
+from vireid.models.pretrained import TORCHVISION, imagenet_file, load_backbone_weights
 from vireid.models.two_stream import share_stages
-from vireid.models.weights import TORCHVISION, imagenet_file, load_backbone_weights
 
 # Unique parameters of the stages; torchvision's own 25,557,032 without its classifier's 2,049,000.
 PARAMETERS = {

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from vireid.analysis.complexity import count_macs, unique_parameters
-from vireid.config.defaults import default_config
+from vireid.config.schema import default_config
+from vireid.cost.flops import count_macs, unique_parameters
 from vireid.models.backbones.sdc_cnn import PLANS, VARIANTS, DenseUnit, SDCBackbone
 from vireid.models.build import build_model
 

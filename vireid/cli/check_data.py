@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from vireid.cli.common import parser, tool
-from vireid.data.check import Report, check
-from vireid.data.check_sets import CHECKS
+from vireid.cli.arguments import parser, tool
+from vireid.data.datasets.checks import CHECKS
+from vireid.data.verify import Report, check
 from vireid.errors import DataError
 
 SHOWN = 10  # bad paths

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from vireid.cli.common import OVERRIDES_HELP, device_override, is_key, parser, tool
+from vireid.cli.arguments import OVERRIDES_HELP, device_override, is_key, parser, tool
 from vireid.cli.sources import run_config
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
-from vireid.evaluation.scoring import score_features
+from vireid.evaluation.results import score_features
 
 SPLITS_FOLDER = "VIREID_SYSU_SPLITS"  # folder of the official split files, in the environment
 
@@ -116,8 +116,8 @@ def _score_features(args: argparse.Namespace, names: list[str], overrides: list[
 
 
 def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
-    from vireid.deploy.substitute import runtime_of  # torch, which scoring features does without
-    from vireid.engine.score import score_run
+    from vireid.deploy.test_backend import runtime_of  # torch, which scoring features does without
+    from vireid.runs.score import score_run
 
     for given, option in ((args.permutations, "--permutations"), (args.test_ids, "--test-ids")):
         if given:

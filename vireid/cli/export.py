@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.common import add_options, device_override, parser, tool
-from vireid.deploy.card import MODALITIES
-from vireid.deploy.exporting import RUNNERS, SUFFIXES, Int8, export_network, targets_of
-from vireid.deploy.packages import require_packages
-from vireid.deploy.trained import trained_network
+from vireid.cli.arguments import add_options, device_override, parser, tool
+from vireid.deploy.backends import require_packages
+from vireid.deploy.export import RUNNERS, SUFFIXES, Int8, export_network, targets_of
+from vireid.deploy.metadata import MODALITIES
+from vireid.deploy.trained_model import trained_network
 from vireid.errors import UsageError
 
 USUAL = Int8()

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.common import add_options, device_override, parser, tool
+from vireid.cli.arguments import add_options, device_override, parser, tool
 from vireid.cli.sources import run_config
-from vireid.deploy.substitute import runtime_of
-from vireid.engine.save_features import save_features
+from vireid.deploy.test_backend import runtime_of
+from vireid.runs.saved_features import save_features
 from vireid.structures import SPLITS
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vireid.cli.common import parser, tool
-from vireid.data.synthetic.layouts import COUNTED, LAYOUTS, USUAL_SIZES, write_sheet
+from vireid.cli.arguments import parser, tool
 from vireid.errors import UsageError
+from vireid.synthetic.writers import COUNTED, LAYOUTS, USUAL_SIZES, write_sheet
 
 SIZE = (288, 144)  # of people
 DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.analysis.report_page import page
-from vireid.analysis.run_files import read_run
-from vireid.cli.common import parser, tool
+from vireid.cli.arguments import parser, tool
 from vireid.cli.sources import add_runs, finished_runs
 from vireid.errors import UsageError
-from vireid.evaluation.output import replace_file, require_target
+from vireid.reports.html import page
+from vireid.reports.run_files import read_run
+from vireid.utils.io import replace_file, require_target
 
 
 @tool

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.common import parser, tool
-from vireid.cli.search_fill import add, build, remove
-from vireid.cli.search_query import index, query
+from vireid.cli.arguments import parser, tool
+from vireid.search.commands import add, build, index, query, remove
 from vireid.structures import Modality
 
 MODALITIES = {modality.name.lower(): modality for modality in Modality}

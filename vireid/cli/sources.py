@@ -8,11 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.analysis.table import find_runs
-from vireid.engine.options import require_run as require_run
-from vireid.engine.options import run_config as run_config
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.files import read_features
+from vireid.evaluation.feature_files import read_features
+from vireid.reports.tables import find_runs
+from vireid.runs.options import run_config
 from vireid.structures import FeatureSet
 
 
@@ -50,7 +49,7 @@ def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") 
         CheckpointError, DataError, UsageError: what is missing or wrong.
     """
     if is_run(path):
-        from vireid.engine.save_features import run_features  # torch, which files do without
+        from vireid.runs.saved_features import run_features  # torch, which files do without
 
         return run_features(run_config(path, overrides), run=path, split=split).features
     if not path.exists():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from vireid.analysis.table import FORMATS, table_rows
-from vireid.cli.common import parser, tool
+from vireid.cli.arguments import parser, tool
 from vireid.cli.sources import add_runs, finished_runs
+from vireid.reports.tables import FORMATS, table_rows
 
 
 @tool

@@ -9,24 +9,17 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from vireid.analysis.curves import draw_run
-from vireid.analysis.table import as_markdown, table_rows
-from vireid.cli.common import (
-    SHIPPED_HELP,
-    add_options,
-    device_override,
-    is_key,
-    parser,
-    read_config,
-    tool,
-)
+from vireid.cli.arguments import SHIPPED_HELP, add_options, device_override, is_key, parser, tool
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits, prepare_data
-from vireid.deploy.places import place_of
-from vireid.engine.experiment import train_and_score
-from vireid.engine.resume import changed_options
-from vireid.engine.run import LAST, run_folder
 from vireid.errors import UsageError
+from vireid.figures.curves import draw_run
+from vireid.reports.tables import as_markdown, table_rows
+from vireid.runs.options import read_config
+from vireid.runs.pipeline import train_and_score
+from vireid.runs.resume import changed_options
+from vireid.runs.run_dir import LAST, run_folder
+from vireid.utils.paths import expand
 
 AUTO = "auto"
 TRIALS = 10
@@ -82,7 +75,7 @@ def _train(args: argparse.Namespace, cfg: CfgNode, *, resume: bool) -> Path | No
         cfg,
         config_path=args.cfg,
         resume=resume,
-        resume_from=place_of(args.resume) if resume and args.resume != AUTO else None,
+        resume_from=expand(args.resume) if resume and args.resume != AUTO else None,
         overwrite=args.overwrite,
     )
     if folder is not None:

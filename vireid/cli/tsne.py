@@ -12,18 +12,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from vireid.analysis.style import require_figure
-from vireid.analysis.tsne import (
-    METHODS,
-    Panel,
-    choose_identities,
-    choose_rows,
-    panel,
-    require_points,
-    write_points,
-)
-from vireid.analysis.tsne_plot import MOST_NUMBERED, draw_panels
-from vireid.cli.common import (
+from vireid.cli.arguments import (
     add_figure,
     add_options,
     device_override,
@@ -32,9 +21,22 @@ from vireid.cli.common import (
     seed_number,
     tool,
 )
-from vireid.cli.sources import read_sets, require_run, titles_of
+from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
+from vireid.figures.style import require_figure
+from vireid.figures.tsne import (
+    METHODS,
+    MOST_NUMBERED,
+    Panel,
+    choose_identities,
+    choose_rows,
+    draw_panels,
+    panel,
+    require_points,
+    write_points,
+)
+from vireid.runs.options import require_run
 from vireid.structures import SPLITS
 
 

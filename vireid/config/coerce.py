@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from vireid.config.reading import parse_yaml
+from vireid.config.yaml_reader import parse_yaml
 
 ITEMS = {int: "whole numbers", float: "numbers", str: "texts; put them in quotes"}
 TRUE, FALSE = {"true", "yes", "on"}, {"false", "no", "off"}

@@ -16,12 +16,12 @@ import yaml
 from yacs.config import CfgNode
 
 from vireid.config.coerce import coerce, parse_override
-from vireid.config.defaults import default_config
-from vireid.config.reading import parse_yaml, read_yaml
-from vireid.config.rules import path_problem
+from vireid.config.schema import default_config
 from vireid.config.shipped import exists, find_config
 from vireid.config.validate import find_problems
+from vireid.config.yaml_reader import parse_yaml, read_yaml
 from vireid.errors import ConfigError, UsageError
+from vireid.utils.paths import path_problem
 
 BASE_KEY = "_BASE_"
 

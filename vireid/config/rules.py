@@ -1,8 +1,6 @@
 """What each option may be, by itself."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 EXITS = ("deep", "shallow1", "shallow2", "shallow3")
@@ -129,19 +127,3 @@ PATHS = (
     "TEACHER.CONFIG",
     "TEACHER.WEIGHTS",
 )
-LONGEST_PART, LONGEST_PATH = 255, 4095  # bytes of a file's name, and of a path
-
-
-def path_problem(text: str) -> str:
-    """Why no system can open a path of this name; empty if one may."""
-    try:
-        parts = os.fsencode(Path(text).expanduser()).split(b"/")
-    except RuntimeError:
-        return "begins with ~ and a user who has no folder here"
-    except ValueError:  # half of a character that takes two
-        return "has a character that no file name can have"
-    if any(b"\0" in part for part in parts):
-        return "has a character that no file name can have"
-    if max(map(len, parts)) > LONGEST_PART or len(b"/".join(parts)) > LONGEST_PATH:
-        return "is longer than a file's name can be"
-    return ""

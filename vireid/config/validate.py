@@ -6,7 +6,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, PATHS, RULES, path_problem
+from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, PATHS, RULES
+from vireid.utils.paths import path_problem
 
 
 def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[str]:

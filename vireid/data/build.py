@@ -16,15 +16,15 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from yacs.config import CfgNode
 
-from vireid.data import csv_set, llcm, regdb, sysu, vehicleid, veri
 from vireid.data.cache import ImageCache, cached_images
 from vireid.data.dataset import ImageDataset, collate
-from vireid.data.samplers import IdentityBatchSampler
-from vireid.data.synthetic.layouts import LAYOUTS
-from vireid.data.synthetic.render import RENDERER_VERSION
+from vireid.data.datasets import csv_set, llcm, regdb, sysu, vehicleid, veri
+from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transforms, train_transforms
 from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.synthetic.pedestrians.render import RENDERER_VERSION
+from vireid.synthetic.writers import LAYOUTS
 
 DATASETS: dict[str, Callable[..., Splits]] = {
     "sysu": sysu.load,

@@ -14,8 +14,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,15 +25,11 @@ from PIL import __version__ as pillow_version
 from torchvision.transforms import v2
 
 from vireid.data.images import read_image
-from vireid.data.parallel import threaded_map
 from vireid.data.transforms import RESIZE_FILTER, resize
 from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord
-
-try:
-    import fcntl
-except ImportError:  # Windows: builders do not wait for one another, which costs only time
-    fcntl = None  # type: ignore[assignment]
+from vireid.utils.io import locked, sync_folder
+from vireid.utils.threads import threaded_map
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +81,7 @@ def cached_images(
     if not _usable(path, shape):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _one_at_a_time(folder / "lock"):
+            with locked(folder / "lock", wait=True):
                 if not _usable(path, shape):  # another process may have built it meanwhile
                     _build(path, root, records, shape)
         except OSError as error:
@@ -141,7 +137,7 @@ def _build(path: Path, root: Path, records: Sequence[ImageRecord], shape: tuple[
         if cache_key(root, records, size) != path.stem:
             raise DataError(f"images under {root} changed while they were cached: start again")
         half_built.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         half_built.unlink(missing_ok=True)
     log.info("cached %d images in %s", len(records), path)
@@ -149,16 +145,6 @@ def _build(path: Path, root: Path, records: Sequence[ImageRecord], shape: tuple[
 
 def _read(root: Path, resized: v2.Transform, record: ImageRecord) -> np.ndarray:
     return np.asarray(resized(read_image(root / record.path)))  # (H, W, 3)
-
-
-@contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Waits for other builders; the lock ends with its process, however that ends."""
-    with path.open("w") as file:
-        if fcntl is not None:
-            with suppress(OSError):  # no locks on this file system: both build, the last one stays
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_stale(folder: Path) -> None:
@@ -175,13 +161,3 @@ def _require_space(folder: Path, needed: int) -> None:
             f"DATA.CACHE={folder} needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free: "
             "make room (old caches there can be deleted), name another folder, or none"
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename last through a power cut, where folders can be opened."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

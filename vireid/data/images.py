@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vireid.data.parallel import threaded_map
 from vireid.errors import DataError
+from vireid.utils.threads import threaded_map
 
 # What is opened, whatever a file is called. Not EPS: Pillow would start Ghostscript to run it.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000", "PPM", "TGA")
@@ -104,7 +104,7 @@ def require_readable(root: Path, paths: Sequence[str]) -> None:
     Reads the header and the last bytes of each: 0.04 ms for a JPEG of 288 × 144 on two cores, where
     decoding takes 0.3 ms, so two seconds for SYSU-MM01. A JPEG or PNG file that does not end as
     such files end, and any file of another format, is decoded. What this leaves is damage in the
-    middle of a file, which :mod:`vireid.data.check` finds.
+    middle of a file, which :mod:`vireid.data.verify` finds.
 
     Args:
         paths: relative to ``root``.

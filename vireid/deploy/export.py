@@ -1,99 +1,193 @@
-"""A trained network as a file that other runtimes read: images of one modality → features."""
+"""A run's network as files: written, compared with torch, and only then put where they belong."""
 
 from __future__ import annotations
 
-import copy
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from vireid.data.build import build_splits, prepare_data
+from vireid.deploy.backends import open_torch
+from vireid.deploy.calibration import Sample, check_sample, spread
+from vireid.deploy.extractor import Extractor
+from vireid.deploy.int8 import quantize
+from vireid.deploy.metadata import NetworkCard
+from vireid.deploy.model_files import convert_to_openvino, export_onnx, publish, streams
+from vireid.deploy.preprocessing import load_resized, normalized
+from vireid.deploy.trained_model import TrainedNetwork
+from vireid.deploy.verify_export import compare, compare_scores
+from vireid.errors import UsageError
+from vireid.utils.io import require_target
 
-from vireid.deploy.packages import require_packages
-from vireid.deploy.runtimes import INPUT, OUTPUT
-from vireid.models.dual_norm import DualNorm
-from vireid.models.retrieval import RetrievalModel
-from vireid.models.two_stream import TwoStream
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
+RUNNERS = {"onnx": "onnxruntime", "openvino": "openvino"}  # what the files are checked with
+ENOUGH = 1000  # queries: the standard error of a share of them is at most 1.6 points
+SAMPLE = 64  # images of each modality whose features are compared
 
 
-class OneStream(nn.Module):
-    """What a network does with images of one modality; weights are copied.
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """How to quantise.
 
     Args:
-        network: in evaluation mode from here on.
-        infrared: which stream.
+        calibration: training images of each modality, at most.
+        max_drop: points of rank-1 that may be lost, mean over the protocols.
+        force: write the files whatever they lose.
     """
 
-    def __init__(self, network: RetrievalModel, *, infrared: bool) -> None:
-        super().__init__()
-        copied = copy.deepcopy(network)
-        streams = copied.backbone
-        own = streams.infrared if infrared else streams.visible
-        self.network = RetrievalModel(
-            TwoStream((), (), [*own, *streams.shared]),
-            aggregate=copied.aggregate,
-            bnneck=copied.bnneck,
-            parts=copied.parts,
-        )
-        _keep_one_norm(self.network, infrared=infrared)
-        self.register_buffer("flag", torch.tensor([infrared]), persistent=False)
-        self.eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised → (B, D)."""
-        return self.network(images, self.flag)  # one stream looks at no flag
+    calibration: int = 300
+    max_drop: float = 0.5
+    force: bool = False
 
 
-def _keep_one_norm(module: nn.Module, *, infrared: bool) -> None:
-    """Replaces every :class:`DualNorm` by a BatchNorm with one modality's statistics."""
-    for name, child in module.named_children():
-        if isinstance(child, DualNorm):
-            norm = child.norm
-            if infrared:
-                norm.load_state_dict(child.infrared.state_dict(), strict=False)
-            setattr(module, name, norm)
-        else:
-            _keep_one_norm(child, infrared=infrared)
+def targets_of(
+    trained: TrainedNetwork, file_format: str, out: Path, modality: str | None
+) -> dict[tuple[str, ...], Path]:
+    """The files to write, by the modalities that each is for.
 
+    ``out`` itself where one file is enough; else ``<stem>.<modality><suffix>`` for each modality.
 
-def write_onnx(network: nn.Module, path: Path, *, size: Sequence[int]) -> None:
-    """Writes ``network`` as ONNX, for any number of images.
-
-    Args:
-        network: (B, 3, H, W) → (B, D), on the processor and in evaluation mode.
-        size: [height, width] of the images.
     Raises:
-        UsageError: the packages for it are missing; names the command that installs them.
+        UsageError: a modality that the network has not, or a file that cannot be written.
     """
-    require_packages("onnx", "onnxscript")
-    example = torch.zeros(2, 3, *size)  # one image would fix the number to one
-    with _quiet():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            verbose=False,
-        )
-    program.save(path)
+    if out.suffix != SUFFIXES[file_format]:
+        raise UsageError(f"--out {out}: a file of --format {file_format} ends in "
+                         f"{SUFFIXES[file_format]}")  # fmt: skip
+    known = trained.card.modalities
+    if modality is not None and modality not in known:
+        raise UsageError(f"--modality {modality}: this network's are {' and '.join(known)}")
+    groups = streams(trained) if modality is None else [(modality,)]
+    if len(groups) == 1:
+        targets = {groups[0]: out}
+    else:
+        targets = {group: out.with_suffix(f".{group[0]}{out.suffix}") for group in groups}
+        if out.exists():  # Extractor and search would take it for this network
+            names = " and ".join(target.name for target in targets.values())
+            raise UsageError(
+                f"--out {out}: this network becomes {names}, but {out.name} is there already: "
+                "delete it, or name another file"
+            )
+    for target in targets.values():
+        require_target(target)
+        if file_format == "openvino":
+            require_target(target.with_suffix(".bin"))
+    return targets
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter tells its developers about itself; mistakes are raised all the same."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def export_network(
+    trained: TrainedNetwork,
+    targets: Mapping[tuple[str, ...], Path],
+    file_format: str,
+    int8: Int8 | None = None,
+) -> None:
+    """Writes, checks and publishes the files; prints what was found.
+
+    Args:
+        targets: see :func:`targets_of`.
+        file_format: onnx or openvino.
+        int8: quantise as well, and publish that.
+    Raises:
+        AccuracyError: int8 loses more than it may.
+        CheckpointError: an exported network computes other features than torch.
+        DataError: int8 needs the run's data set, which is not there.
+        UsageError: a package is missing, or a file cannot be written.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        samples = _samples(trained)
+        # Scores need both sides: what is not asked for is exported for the comparison alone.
+        groups = list(targets) + _missing(trained, targets) * bool(int8)
+        found = {g: _exported(trained, folder, file_format, g, samples) for g in groups}
+        if int8 is not None:
+            found |= _quantised(trained, found, targets, file_format, int8)
+        for group, target in targets.items():
+            _publish(found[group], target)
+
+
+def _samples(trained: TrainedNetwork) -> dict[str, Sample]:
+    return {name: check_sample(trained.cfg, trained.card, name, SAMPLE) for name in
+            trained.card.modalities}  # fmt: skip
+
+
+def _missing(
+    trained: TrainedNetwork, targets: Mapping[tuple[str, ...], Path]
+) -> list[tuple[str, ...]]:
+    there = {name for group in targets for name in group}
+    return [(name,) for name in trained.card.modalities if name not in there]
+
+
+def _exported(
+    trained: TrainedNetwork,
+    folder: Path,
+    file_format: str,
+    group: tuple[str, ...],
+    samples: Mapping[str, Sample],
+) -> Path:
+    """One file in float32, compared with torch."""
+    path = folder / f"{'+'.join(group)}.onnx"
+    card = export_onnx(trained, path, group)
+    if file_format == "openvino":
+        convert_to_openvino(path, path.with_suffix(".xml"), card)
+    path = path.with_suffix(SUFFIXES[file_format])
+    extractor = Extractor(path, RUNNERS[file_format])
+    runs = open_torch(trained, device=trained.cfg.DEVICE)
+    for name in group:
+        images = samples[name].images
+        resized = [load_resized(image, card.size) for image in images]
+        expected = runs[name](normalized(resized, card.mean, card.std))
+        parity = compare(expected, extractor(images, name, progress=False))
+        parity.require(f"{RUNNERS[file_format]} ({name} images)")
+        print(f"parity with torch, {samples[name].origin}: {parity}")
+    return path
+
+
+def _quantised(
+    trained: TrainedNetwork,
+    exported: Mapping[tuple[str, ...], Path],
+    targets: Iterable[tuple[str, ...]],
+    file_format: str,
+    int8: Int8,
+) -> dict[tuple[str, ...], Path]:
+    """The targets' files in eight bits, beside those in float32.
+
+    Args:
+        exported: by modalities; all that the protocols need.
+    """
+    prepare_data(trained.cfg)
+    splits, files = build_splits(trained.cfg), {}
+    for group in targets:
+        source = exported[group].with_suffix(".onnx")
+        target, card = source.with_stem(f"{source.stem}_int8"), trained.card_for(group, "int8")
+        records = [r for name in group for r in spread(splits.train, name, int8.calibration)]
+        print(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
+        images = (load_resized(splits.root / record.path, card.size) for record in records)
+        quantize(source, target, card, (normalized([one], card.mean, card.std) for one in images))
+        if file_format == "openvino":
+            convert_to_openvino(target, target.with_suffix(".xml"), card)
+        files[group] = target.with_suffix(SUFFIXES[file_format])
+    runner = RUNNERS[file_format]
+    before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
+    after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
+    comparison = compare_scores(trained.cfg, splits, before, after)
+    change = "falls" if comparison.drop >= 0 else "rises"
+    print(
+        f"\n{comparison}\n\nrank-1 {change} by {abs(comparison.drop):.2f} points, mean over the "
+        f"protocols ({comparison.queries} queries); a fall of {int8.max_drop:g} is allowed"
+    )
+    if comparison.queries < ENOUGH:
+        print(f"warning: fewer than {ENOUGH} queries; such a drop may be chance")
+    if not int8.force:
+        comparison.require(int8.max_drop)
+    return files
+
+
+def _publish(source: Path, target: Path) -> None:
+    card: NetworkCard = Extractor(source).card
+    for path in publish(source, target):
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    print(
+        f"  {' and '.join(card.modalities)} images of {card.size[0]} × {card.size[1]} → {card.dim} "
+        f"numbers; exit {card.exit}, {card.embedding}{', mirrored too' if card.flip else ''}; "
+        f"{card.precision}; network {card.fingerprint[:12]}"
+    )

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vireid.data.parallel import THREADS, threaded_map
-from vireid.deploy.card import MODALITIES, NetworkCard, read_card
-from vireid.deploy.images import ImageLike, load_resized, normalized
-from vireid.deploy.places import place_of
-from vireid.deploy.runtimes import HINTS, Opened, Run, open_onnxruntime, open_openvino
-from vireid.deploy.seal import require_sealed
+from vireid.deploy.backends import HINTS, Opened, Run, open_onnxruntime, open_openvino
+from vireid.deploy.checksum import require_sealed
+from vireid.deploy.metadata import MODALITIES, NetworkCard, read_card
+from vireid.deploy.preprocessing import ImageLike, load_resized, normalized
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.structures import Modality
+from vireid.utils.paths import expand
+from vireid.utils.threads import THREADS, threaded_map
 
 BACKENDS = ("torch", "onnxruntime", "openvino")
 PRECISIONS = tuple(HINTS)
@@ -61,7 +61,7 @@ class Extractor:
         device: str = "auto",
         options: Sequence[str] = (),
     ) -> None:
-        path = place_of(path)
+        path = expand(path)
         kind = _kind(path)
         self.backend = _chosen_backend(path, kind, backend)
         self.precision = precision
@@ -197,16 +197,16 @@ class Extractor:
         self.card = replace(cards[0], modalities=tuple(m for m in MODALITIES if m in self._runs))
 
     def _open_torch(self, path: Path, device: str, options: Sequence[str]) -> None:
-        from vireid.deploy.torch_runtime import open_torch  # torch, which files do without
-        from vireid.deploy.trained import trained_network
+        from vireid.deploy.backends import open_torch  # torch, which files do without
+        from vireid.deploy.trained_model import trained_network
 
         trained = trained_network(path, options)
         self.card = trained.card
         self._runs = open_torch(trained, self._threads, self.precision, device)
 
     def _export_and_open(self, path: Path, options: Sequence[str]) -> None:
-        from vireid.deploy.files import export_streams
-        from vireid.deploy.trained import trained_network
+        from vireid.deploy.model_files import export_streams
+        from vireid.deploy.trained_model import trained_network
 
         trained = trained_network(path, options)
         self.card, runs = trained.card, {}

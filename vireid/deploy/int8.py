@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from vireid.deploy.card import NetworkCard
-from vireid.deploy.packages import require_packages
-from vireid.deploy.runtimes import INPUT
+from vireid.deploy.backends import INPUT, require_packages
+from vireid.deploy.metadata import NetworkCard
 
 GATE = ".gate."  # in the names of a channel gate's weights
 KEPT = ("gates", "first")  # convolutions that stay in float32
@@ -45,7 +44,7 @@ def quantize(
     import onnx
     from onnxruntime import quantization
 
-    from vireid.deploy.files import put_card
+    from vireid.deploy.model_files import put_card
 
     nodes = [node for node in onnx.load(source).graph.node if node.op_type == "Conv"]
     named = {"gates": [node.name for node in nodes if GATE in node.input[1]]}

@@ -9,15 +9,15 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
 from vireid.data.build import build_train_loader, modalities_of
-from vireid.engine.device import compile_stages, resolve_precision
 from vireid.engine.distributed import World
+from vireid.engine.precision import compile_stages, resolve_precision
 from vireid.engine.schedule import Schedule
-from vireid.engine.teacher import Teacher
-from vireid.engine.train import Trainer
+from vireid.engine.trainer import Trainer
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel, parameter_groups
+from vireid.runs.teacher import Teacher
 from vireid.structures import Splits
 
 
@@ -72,7 +72,7 @@ def build_trainer(
     """Everything that one training step touches, on ``device``.
 
     Args:
-        teacher: see :func:`~vireid.engine.teacher.load_teacher`.
+        teacher: see :func:`~vireid.runs.teacher.load_teacher`.
     Raises:
         DataError: fewer identities than a batch needs.
         UsageError: options that this machine or this number of processes cannot serve.

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from vireid.config.load import flatten
-from vireid.config.reading import parse_yaml
-from vireid.engine.run import LAST
+from vireid.config.yaml_reader import parse_yaml
 from vireid.errors import CheckpointError, UsageError
-from vireid.models.weights import read_tensors
+from vireid.models.pretrained import read_tensors
+from vireid.runs.run_dir import LAST
 
 FORMAT = 1
 REMEDY = "restore it from a copy, or train the run again with --overwrite or without its folder"

@@ -10,12 +10,17 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.distance import BLOCK, distance_rows, processors
-from vireid.evaluation.gallery import Permutations, draw_galleries, gallery_order
 from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.evaluation.query_gallery import (
+    Permutations,
+    draw_galleries,
+    gallery_order,
+    parties,
+    searching,
+)
 from vireid.evaluation.ranking import Ranks, Sorting, rank_matches, sorting_of
 from vireid.evaluation.rerank import reranked_distances
-from vireid.evaluation.selection import parties, searching
 from vireid.evaluation.sorting import cosine_sorting
 from vireid.structures import FeatureSet
 

@@ -16,10 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vireid.evaluation.distance import Rows, processors
-from vireid.evaluation.metrics import (
-    average_precision,
-    inverse_negative_penalty,
-)
+from vireid.evaluation.metrics import average_precision, inverse_negative_penalty
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet
 

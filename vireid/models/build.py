@@ -12,17 +12,17 @@ from torch import nn
 from yacs.config import CfgNode
 
 from vireid.errors import UsageError
-from vireid.models.aggregation.directional import DirectionalPool
-from vireid.models.aggregation.parts import MultiGranularityParts
-from vireid.models.aggregation.pooling import AvgPool, GeMPool, MaxPool
 from vireid.models.backbones import mobilenet, osnet, resnet, sdc_cnn
 from vireid.models.backbones.parallel import ParallelBackbone
-from vireid.models.dual_norm import ModalityRows, make_dual
+from vireid.models.directional_pooling import DirectionalPool
 from vireid.models.heads import BranchHeads, PartFeatures, PartsHead, ShallowHead
+from vireid.models.modality_norm import ModalityRows, make_dual
+from vireid.models.parts import MultiGranularityParts
+from vireid.models.pooling import AvgPool, GeMPool, MaxPool
+from vireid.models.pretrained import imagenet_file, load_backbone_weights
 from vireid.models.reid_model import ReidModel
-from vireid.models.shallow import SHALLOW_HEADS
+from vireid.models.student_heads import SHALLOW_HEADS
 from vireid.models.two_stream import share_stages
-from vireid.models.weights import imagenet_file, load_backbone_weights
 
 # name → a module with ``stages`` (nn.ModuleList), ``stage_channels`` and ``stage_strides``
 BACKBONES: dict[str, Callable[[], nn.Module]] = {

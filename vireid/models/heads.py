@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vireid.models.aggregation.parts import MultiGranularityParts
+from vireid.models.parts import MultiGranularityParts
 from vireid.structures import BRANCH, HeadOutput, PartOutput
 
 CLASSIFIER_STD = 0.001  # of the initial weights: no class is preferred at the start [field: BoT]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from vireid.models.dual_norm import ModalityRows
 from vireid.models.heads import BNNeckHead, BranchHeads, PartsHead, ShallowHead
+from vireid.models.modality_norm import ModalityRows
 from vireid.models.two_stream import TwoStream
 from vireid.structures import ModelOutput
 

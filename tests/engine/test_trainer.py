@@ -1,0 +1,240 @@
+"""Training continues exactly, whatever stopped it, and stops when it must."""
+
+import csv
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from vireid.cli import train
+from vireid.engine.trainer import TIMING, Trainer
+
+STEPS = 6  # of an epoch
+
+
+def metrics(folder) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-3:] == list(TIMING)
+    return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
+
+
+def rows_written(folder) -> int:
+    path = folder / "metrics.csv"
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints/last.pth", weights_only=True)["model"]
+
+
+def assert_same_training(one, other):
+    assert metrics(one) == metrics(other)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def stop_at_step(monkeypatch, number: int, signal_number: int) -> None:
+    """Sends this process a signal during the given training step, counted from 1."""
+    step, calls = Trainer.step, []
+
+    def counted(self, batch):
+        calls.append(1)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal_number)
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", counted)
+
+
+def test_metrics_hold_every_term_and_their_weighted_sum(finished_run):
+    rows = metrics(finished_run)
+    assert [int(row["epoch"]) for row in rows] == [1, 2]
+    assert [int(row["steps"]) for row in rows] == [STEPS, STEPS]
+    for row in rows:
+        weights = {"identity": 1, "triplet": 1, "part_identity": 1, "part_triplet": 1}
+        for number in (1, 2, 3):
+            weights |= {f"sdm_identity_shallow{number}": 0.7, f"sdm_kl_shallow{number}": 0.3}
+            weights[f"sdm_hint_shallow{number}"] = 0.1
+        names = [name.removeprefix("loss_") for name in row if name.startswith("loss_")]
+        assert sorted(names) == sorted(weights)
+        total = sum(weight * float(row[f"loss_{name}"]) for name, weight in weights.items())
+        assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+        assert 0 <= float(row["accuracy"]) <= 1
+    assert float(rows[1]["lr"]) == pytest.approx(float(rows[0]["lr"]) / 10)
+
+
+def test_training_lowers_the_loss(finished_run):
+    rows = metrics(finished_run)
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+
+
+@pytest.mark.parametrize("change", ["DATA.WORKERS=2", "SEED=0"])
+def test_the_same_seed_gives_the_same_training(tiny_command, finished_run, tmp_path, change):
+    assert train.main(tiny_command(tmp_path / "again", change)) == 0
+    assert_same_training(tmp_path / "again", finished_run)
+
+
+def test_another_seed_gives_another_training(tiny_command, finished_run, tmp_path):
+    assert train.main(tiny_command(tmp_path / "other", "SEED=1", "SOLVER.EPOCHS=1")) == 0
+    assert metrics(tmp_path / "other")[0] != metrics(finished_run)[0]
+
+
+def test_one_epoch_resumed_for_another_equals_two(tiny_command, finished_run, tmp_path):
+    assert train.main(tiny_command(tmp_path / "run", "SOLVER.EPOCHS=1")) == 0
+    assert train.main([*tiny_command(tmp_path / "run"), "--resume"]) == 0
+    assert_same_training(tmp_path / "run", finished_run)
+
+
+@pytest.mark.parametrize(
+    ("step", "number"), [(2, signal.SIGTERM), (5, signal.SIGINT), (STEPS, signal.SIGTERM)]
+)
+def test_a_signal_saves_the_step_and_resuming_changes_nothing(
+    tiny_command, finished_run, tmp_path, monkeypatch, capsys, step, number
+):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, step, number)
+        assert train.main(tiny_command(folder)) == 128 + number
+    assert "--resume" in capsys.readouterr().err
+    progress = torch.load(folder / "checkpoints/last.pth", weights_only=True)["progress"]
+    assert progress["epoch"] * STEPS + progress["step"] == step
+    assert train.main([*tiny_command(folder), "--resume"]) == 0
+    assert_same_training(folder, finished_run)
+
+
+@pytest.mark.parametrize("where", ["last step", "scoring"])
+def test_a_signal_after_the_training_still_stops_and_the_command_finishes(
+    tiny_command, finished_run, tmp_path, monkeypatch, capsys, where
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        if where == "last step":
+            stop_at_step(patch, 2 * STEPS, signal.SIGINT)
+        else:
+            patch.setattr("vireid.runs.pipeline.score", interrupted)
+        patch.setattr(sys, "argv", ["tools/train.py"])
+        assert train.main(tiny_command(folder)) == 130
+    assert not (folder / "results.json").exists()
+    python, tool, *arguments = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    assert (python, tool) == ("python", "tools/train.py")
+    assert train.main(arguments) == 0
+    assert_same_training(folder, finished_run)
+    assert (folder / "results.json").read_text().count('"rank1"') == 12
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_whole_process_group_saves_too(tiny_command, tmp_path):
+    """As batch systems send it: the loader processes get it as well."""
+    folder = tmp_path / "run"
+    extra = ("SOLVER.EPOCHS=50", "SOLVER.STEPS=[]", "DATA.WORKERS=2")
+    process = subprocess.Popen(
+        [sys.executable, "tools/train.py", *tiny_command(folder, *extra)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not rows_written(folder) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGTERM)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and "Traceback" not in error, error
+    assert "--resume" in error
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumed_equals_an_undisturbed_one(tiny_command, tmp_path):
+    extra = ("SOLVER.EPOCHS=6", "SOLVER.STEPS=[3]")
+    assert train.main(tiny_command(tmp_path / "whole", *extra)) == 0
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "tools/train.py", *tiny_command(folder, *extra)],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not rows_written(folder) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.15)  # into the middle of a later epoch
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(metrics(folder)) < 6
+    assert train.main([*tiny_command(folder, *extra), "--resume"]) == 0
+    assert_same_training(folder, tmp_path / "whole")
+
+
+def test_a_run_killed_before_its_first_epoch_ended_can_be_resumed(
+    tiny_command, finished_run, tmp_path, monkeypatch
+):
+    def killed(self, batch):
+        raise MemoryError  # stands for whatever ends a process without a word
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", killed)
+        with pytest.raises(MemoryError):
+            train.main(tiny_command(tmp_path / "run"))
+    assert train.main([*tiny_command(tmp_path / "run"), "--resume"]) == 0
+    assert_same_training(tmp_path / "run", finished_run)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
+    tiny_command, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    assert train.main(tiny_command(folder, "SOLVER.BASE_LR=1e30")) == 5
+    error = capsys.readouterr().err
+    assert "not finite" in error and "loss_identity" in error
+    assert all(torch.isfinite(value).all() for value in weights(folder).values())
+
+
+def test_best_epoch_is_chosen_on_validation_identities(tiny_command, tmp_path):
+    folder = tmp_path / "run"
+    extra = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
+    assert train.main(tiny_command(folder, *extra)) == 0
+    rows = metrics(folder)
+    means = [(float(r["val_v2i_mAP"]) + float(r["val_i2v_mAP"])) / 2 for r in rows]
+    best = torch.load(folder / "checkpoints/best.pth", weights_only=True)["progress"]
+    assert best["epoch"] == 1 + means.index(max(means))
+    assert best["best"]["mAP"] == pytest.approx(max(means))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_other_optimisers_and_losses_train(tiny_command, tmp_path, optimizer):
+    extra = (
+        f"SOLVER.OPTIMIZER={optimizer}",
+        "LOSS.TRIPLET.WEIGHT=0",
+        "LOSS.WEIGHTED_TRIPLET.WEIGHT=0.5",
+        "LOSS.HETERO_CENTER.WEIGHT=2",
+        "SOLVER.BACKBONE_LR_FACTOR=0.1",
+        "INPUT.SECOND_VISIBLE=true",
+        "PRECISION=bf16",
+        "SOLVER.EPOCHS=1",
+        "LOSS.PART_TRIPLET.KIND=weighted",
+        "LOSS.SDM.WEIGHT=0",
+    )
+    assert train.main(tiny_command(tmp_path / "run", *extra)) == 0
+    row = metrics(tmp_path / "run")[0]
+    expected = sum(
+        weight * float(row[f"loss_{name}"])
+        for name, weight in (
+            ("identity", 1),
+            ("weighted_triplet", 0.5),
+            ("hetero_center", 2),
+            ("part_identity", 1),
+            ("part_triplet", 1),
+        )
+    )
+    assert float(row["loss"]) == pytest.approx(expected, rel=1e-5)
+    assert "loss_triplet" not in row and "loss_sdm_kl_shallow1" not in row

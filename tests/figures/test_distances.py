@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from vireid.errors import DataError
+from vireid.figures import distances as module
+from vireid.figures.distances import distances, draw_distances, occupied, shown_bins
+from vireid.structures import FeatureSet
+
+
+def feature_set(pids: list[int], modality: list[int], seed: int = 0) -> FeatureSet:
+    count = len(pids)
+    numbers = np.random.default_rng(seed).normal(size=(count, 5)).astype(np.float32)
+    return FeatureSet(
+        numbers,
+        np.array(pids),
+        np.array(modality) + 1,
+        np.array(modality, dtype=np.uint8),
+        np.array([f"{k}.jpg" for k in range(count)]),
+    )
+
+
+def loop(features: FeatureSet, metric: str) -> dict[str, list[float]]:
+    """Every pair of a visible and an infrared image, or of any two of one modality."""
+    found: dict[str, list[float]] = {"intra": [], "inter": []}
+    both = len(np.unique(features.modality)) == 2
+    for i in np.flatnonzero(features.modality == features.modality.min()):
+        for j in np.flatnonzero(features.modality == 1) if both else range(i):
+            one, two = features.features[i].astype(float), features.features[j].astype(float)
+            if metric == "cosine":
+                value = 1 - one @ two / np.linalg.norm(one) / np.linalg.norm(two)
+            else:
+                value = np.linalg.norm(one - two)
+            found["intra" if features.pids[i] == features.pids[j] else "inter"].append(value)
+    return found
+
+
+PIDS = [1, 1, 2, 2, 3, 1, 2, 2, 3, 4]
+MODALITY = [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("chunk", [1, 7, 2**22])
+@pytest.mark.parametrize("modality", [MODALITY, [0] * 10, [1] * 10])
+def test_means_and_bins_are_those_of_a_plain_loop(monkeypatch, metric, chunk, modality):
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    features = feature_set(PIDS, modality)
+    found, true = distances(features, metric=metric), loop(features, metric)
+    for kind in ("intra", "inter"):
+        assert found.mean[kind] == pytest.approx(np.mean(true[kind]), abs=1e-12)
+        assert found.std[kind] == pytest.approx(np.std(true[kind]), abs=1e-12)
+        expected, _ = np.histogram(true[kind], found.edges)
+        np.testing.assert_array_equal(found.counts[kind], expected)
+    assert found.gap == pytest.approx(np.mean(true["inter"]) - np.mean(true["intra"]))
+
+
+def test_equal_and_opposite_features_stand_at_the_ends():
+    features = feature_set([1, 2, 1], [0, 0, 1])
+    features.features[:] = [[1, 0, 0, 0, 0], [-3, 0, 0, 0, 0], [2, 0, 0, 0, 0]]
+    found = distances(features)
+    assert (found.mean["intra"], found.mean["inter"], found.gap) == (0.0, 2.0, 2.0)
+    assert found.counts["intra"][0] == 1 and found.counts["inter"][-1] == 1
+    assert occupied(found) == (0.0, 2.0)
+
+
+@pytest.mark.parametrize("limits", [None, (0.0, 2.0), (0.3, 1.7)])
+def test_wider_bins_hold_all_pairs_between_their_ends(limits):
+    found = distances(feature_set(PIDS, MODALITY))
+    shown = shown_bins(found, limits or occupied(found))
+    edges = shown["edges"]
+    assert 40 <= len(edges) <= 65 and (np.diff(edges) > 0).all()
+    true = loop(feature_set(PIDS, MODALITY), "cosine")
+    for kind in ("intra", "inter"):
+        share = np.mean([edges[0] <= value <= edges[-1] for value in true[kind]])
+        assert (shown[kind] * np.diff(edges)).sum() == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("pids", "phrase"), [([5, 5, 5], "one identity only"), ([1, 2, 3], "no identity has both")]
+)
+def test_sets_without_pairs_of_either_kind_are_refused(pids, phrase):
+    with pytest.raises(DataError, match=f"some.npz: {phrase}"):
+        distances(feature_set(pids, [0, 0, 1]), name="some.npz")
+    with pytest.raises(DataError, match="identity has two images|one identity only"):
+        distances(feature_set(pids, [0, 0, 0]), name="some.npz")
+
+
+def test_features_of_zeros_have_no_cosine():
+    features = feature_set(PIDS, MODALITY)
+    features.features[3] = 0
+    with pytest.raises(DataError, match=r"3\.jpg"):
+        distances(features)
+
+
+def test_several_sets_share_a_picture(tmp_path):
+    one, two = (distances(feature_set(PIDS, MODALITY, seed)) for seed in (0, 1))
+    draw_distances({"before": one, "after": two, "later": one}, tmp_path / "d.svg")
+    assert (tmp_path / "d.svg").read_text().count("<!-- two identities, mean") == 3

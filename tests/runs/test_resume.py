@@ -1,0 +1,176 @@
+"""What a continuation may change, what it refuses, and what it leaves in a new folder."""
+
+import csv
+import shutil
+
+import pytest
+import torch
+import yaml
+
+from vireid.cli import make_synthetic, train
+from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
+from vireid.engine.trainer import TIMING, Trainer
+
+VALIDATED = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
+
+
+def last(folder) -> dict:
+    return torch.load(folder / "checkpoints/last.pth", weights_only=True)
+
+
+def rows(folder) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    """A copy of a finished run that a test may continue."""
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+@pytest.fixture
+def halfway(tiny_command, finished_run, tmp_path):
+    """A run whose last checkpoint stands within its second epoch."""
+    folder = shutil.copytree(finished_run, tmp_path / "halfway")
+    content = last(folder)
+    content["progress"] |= {"epoch": 1, "step": 2, "sums": {"loss": 1.0, "accuracy": 0.0}}
+    del content["progress"]["history"][1:], content["format"]
+    save_checkpoint(folder / "checkpoints/last.pth", content)
+    return folder
+
+
+def test_options_of_the_optimiser_take_effect(tiny_command, run):
+    extra = ("SOLVER.WEIGHT_DECAY=0.125", "SOLVER.BASE_LR=2e-3", "SOLVER.EPOCHS=3")
+    assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
+    groups = last(run)["optimizer"]["param_groups"]
+    assert {group["weight_decay"] for group in groups} == {0.125}
+    assert {group["base_lr"] for group in groups} == {2e-3}
+    assert float(rows(run)[2]["lr"]) == pytest.approx(2e-4)  # SOLVER.STEPS [1]
+
+
+def test_another_optimiser_is_refused(tiny_command, run, capsys):
+    before = last(run)["optimizer"]
+    assert train.main([*tiny_command(run, "SOLVER.OPTIMIZER=sgd"), "--resume"]) == 2
+    assert "SOLVER.OPTIMIZER adam → sgd" in capsys.readouterr().err
+    assert last(run)["optimizer"].keys() == before.keys()
+
+
+def test_options_without_effect_are_called_so(tiny_command, run, capsys):
+    extra = ("MODEL.PRETRAINED=imagenet", "SOLVER.EPOCHS=3")
+    assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if "MODEL.PRETRAINED" in x)
+    assert "no effect" in line
+
+
+@pytest.mark.parametrize(
+    "option", ["LOSS.TRIPLET.WEIGHT=2", "MODEL.SDM.ALPHA=0.5", "SAMPLER.IMAGES=1", "SEED=5"]
+)
+def test_losses_and_batches_are_fixed_within_an_epoch(tiny_command, halfway, capsys, option):
+    assert train.main([*tiny_command(halfway, option), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert option.split("=")[0] in error and "within an epoch" in error
+
+
+def test_a_checkpoint_of_an_older_version_has_the_usual_values_of_newer_options(
+    tiny_command, halfway, capsys
+):
+    content = last(halfway)
+    config = yaml.safe_load(content["config"])
+    del config["DISTILL"], config["TEACHER"], config["LOSS"]["BRANCH_IDENTITY"]
+    save_checkpoint(
+        halfway / "checkpoints/last.pth",
+        {k: v for k, v in content.items() if k != "format"} | {"config": yaml.safe_dump(config)},
+    )
+    assert train.main([*tiny_command(halfway), "--resume"]) == 0
+    assert "changed since the checkpoint" not in capsys.readouterr().out
+
+
+def test_other_images_of_the_same_identities_are_refused(tiny_command, run, tmp_path, capsys):
+    other = tmp_path / "other"
+    arguments = "--train-ids 8 --test-ids 4 --images-per-camera 2 --size 64 32 --seed 2".split()
+    assert make_synthetic.main(["--layout", "sysu", "--out", str(other), *arguments]) == 0
+    assert train.main([*tiny_command(run, f"DATA.ROOT={other}"), "--resume"]) == 4
+    assert "other images" in capsys.readouterr().err
+
+
+def test_data_that_were_moved_continue(tiny_command, tiny_sysu, run, tmp_path):
+    moved = shutil.copytree(tiny_sysu, tmp_path / "moved")
+    extra = (f"DATA.ROOT={moved}", "SOLVER.EPOCHS=3")
+    assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
+
+
+def test_an_empty_path_is_a_mistake(tiny_command, tmp_path, capsys):
+    assert train.main([*tiny_command(tmp_path / "run"), "--resume", ""]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_a_mistyped_key_after_resume_is_no_path(tiny_command, tmp_path, capsys):
+    assert train.main([*tiny_command(tmp_path / "run"), "--resume", "SEDE", "1"]) == 2
+    assert "did you mean SEED" in capsys.readouterr().err
+
+
+def test_a_new_folder_gets_the_history_and_can_itself_be_resumed(
+    tiny_command, finished_run, tmp_path, monkeypatch
+):
+    def killed(self, batch):
+        raise MemoryError
+
+    new, source = tmp_path / "new", str(finished_run / "checkpoints/last.pth")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", killed)
+        with pytest.raises(MemoryError):
+            train.main([*tiny_command(new, "SOLVER.EPOCHS=3"), "--resume", source])
+    assert rows(new) == rows(finished_run)
+    assert train.main([*tiny_command(new, "SOLVER.EPOCHS=3"), "--resume"]) == 0
+    assert len(rows(new)) == 3
+
+
+def test_a_row_lost_between_checkpoint_and_table_comes_back(tiny_command, run):
+    complete = (run / "metrics.csv").read_text()
+    (run / "metrics.csv").write_text("".join(complete.splitlines(keepends=True)[:2]))
+    assert train.main([*tiny_command(run), "--resume"]) == 0
+    assert (run / "metrics.csv").read_text() == complete
+
+
+def test_the_best_checkpoint_comes_along_into_a_new_folder(tiny_command, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert train.main(tiny_command(old, *VALIDATED)) == 0
+    assert train.main([*tiny_command(new, *VALIDATED), "--resume", str(old)]) == 0
+    best = [load_checkpoint(folder / "checkpoints/best.pth") for folder in (old, new)]
+    assert all(
+        torch.equal(best[0]["model"][key], best[1]["model"][key]) for key in best[0]["model"]
+    )
+
+
+def test_a_best_checkpoint_of_a_later_epoch_is_not_taken(tiny_command, tmp_path, capsys):
+    folder = tmp_path / "run"
+    extra = (*VALIDATED, "SOLVER.CHECKPOINT_EVERY=1")
+    assert train.main(tiny_command(folder, *extra)) == 0
+    checkpoints = folder / "checkpoints"
+    later = {**load_checkpoint(checkpoints / "best.pth")}
+    del later["format"]
+    later["progress"]["epoch"] = 9
+    save_checkpoint(checkpoints / "best.pth", later)
+    arguments = [*tiny_command(folder, *extra), "--resume", str(checkpoints / "epoch_001.pth")]
+    assert train.main(arguments) == 0
+    assert "starts anew" in capsys.readouterr().out
+    assert load_checkpoint(checkpoints / "best.pth")["progress"]["epoch"] == 2
+
+
+def test_norms_of_gradients_may_come_and_go_and_none_is_repeated(tiny_command, run, capsys):
+    """They change no result, and an epoch without them has none."""
+    with_norms, without = ("SOLVER.EPOCHS=3", "--gradient-norms"), ("SOLVER.EPOCHS=4",)
+    assert train.main([*tiny_command(run, with_norms[0]), with_norms[1], "--resume"]) == 0
+    assert train.main([*tiny_command(run, *without), "--resume"]) == 0
+    assert "GRADIENT_NORMS" not in capsys.readouterr().out
+    column = [row["grad_identity"] for row in rows(run)]
+    assert column[:2] == ["", ""] and float(column[2]) > 0 and column[3] == ""
+
+
+def test_timing_stays_last_when_a_loss_joins(tiny_command, run):
+    extra = ("LOSS.HETERO_CENTER.WEIGHT=1", "SOLVER.EPOCHS=3")
+    assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
+    table = rows(run)
+    assert tuple(table[0])[-3:] == TIMING
+    assert table[0]["loss_hetero_center"] == "" and float(table[2]["loss_hetero_center"]) > 0

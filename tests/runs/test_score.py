@@ -1,0 +1,143 @@
+"""A trained network is scored on what it has not seen, and no earlier score is lost."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from scipy.io import loadmat, savemat
+
+from vireid.cli import evaluate, train
+from vireid.cli.sources import run_config
+from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
+from vireid.runs.saved_features import NAMING
+from vireid.runs.score import SCORING, differences
+
+ALL = ("--protocols", "sysu_all_single")
+
+
+@pytest.fixture
+def run(finished_run, tmp_path):
+    return shutil.copytree(finished_run, tmp_path / "run")
+
+
+def source(path) -> dict:
+    return json.loads(path.read_text())["source"]
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["TEST.FLIP", "true"], "results_flip-true.json"),
+        (["TEST.METRIC", "euclidean"], "results_metric-euclidean.json"),
+        (["INPUT.SIZE", "[64, 48]"], "results_size-64-48.json"),
+        (["TEST.EXIT", "shallow2"], "results_exit-shallow2.json"),
+        (["TEST.EMBED", "parts"], "results_embed-parts.json"),
+    ],
+)
+def test_other_options_are_scored_beside_the_runs_own(run, options, name):
+    before = (run / "results.json").read_bytes()
+    assert evaluate.main(["--run", str(run), *ALL, *options]) == 0
+    assert (run / "results.json").read_bytes() == before
+    assert (run / name).is_file()
+
+
+def test_options_without_parameters_make_another_network_of_the_same_weights(run):
+    cfg = run_config(run, ["MODEL.DIRECTIONAL.SPATIAL_NORM", "none"])
+    checkpoint = load_checkpoint(run / "checkpoints/last.pth")
+    for keys in (SCORING, NAMING):
+        assert differences(cfg, checkpoint, checkpoint["data"], keys) == ["spatial_norm-none"]
+
+
+def test_a_run_that_was_moved_keeps_its_scores(run):
+    assert evaluate.main(["--run", str(run), "--protocols", "sysu_indoor_single"]) == 0
+    scores = json.loads((run / "results.json").read_text())["protocols"]
+    assert set(scores) == {"sysu_all_single", "sysu_indoor_single"}
+
+
+def test_other_data_of_the_same_set_get_a_file_of_their_own(run, tiny_sysu, tmp_path):
+    other = shutil.copytree(tiny_sysu, tmp_path / "other")
+    image = next((other / "cam3").rglob("*.jpg"))
+    image.write_bytes(image.read_bytes() + b"\0")
+    assert evaluate.main(["--run", str(run), "--root", str(other)]) == 0
+    (path,) = run.glob("results_sysu_*.json")
+    assert source(path)["data"] != source(run / "results.json")["data"]
+
+
+def test_identities_that_were_trained_are_not_scored(run, capsys):
+    arguments = ["--run", str(run), "--protocols", "val", "DATA.SPLIT", "train"]
+    assert evaluate.main(arguments) == 3
+    assert "was trained on 2 of its 2 identities" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["nowhere/results.json", ""])
+def test_a_bad_out_is_noticed_before_the_work(run, tmp_path, capsys, out):
+    assert evaluate.main(["--run", str(run), "--out", str(tmp_path / out)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_mistyped_option_after_protocols_is_no_protocol(run, capsys):
+    assert evaluate.main(["--run", str(run), *ALL, "TEST.FLPI", "true"]) == 2
+    assert "did you mean TEST.FLIP" in capsys.readouterr().err
+
+
+def test_an_unfinished_epoch_is_said(run, caplog, capsys):
+    path = run / "checkpoints/last.pth"
+    content = {**load_checkpoint(path)}
+    content["progress"]["step"] = 1
+    del content["format"]
+    save_checkpoint(path, content)
+    assert evaluate.main(["--run", str(run), *ALL]) == 0
+    assert "within epoch 3" in capsys.readouterr().out + caplog.text
+
+
+@pytest.mark.parametrize("damage", ["rows", "images"])
+def test_permutations_that_do_not_fit_are_noticed_before_training(
+    tiny_command, tiny_sysu, tmp_path, capsys, damage
+):
+    root = shutil.copytree(tiny_sysu, tmp_path / "data")
+    path = root / "exp/rand_perm_cam.mat"
+    cells = loadmat(path)["rand_perm_cam"]
+    for pid in range(8, 12):
+        rows = cells[3, 0][pid, 0]
+        cells[3, 0][pid, 0] = rows[:9] if damage == "rows" else np.ones((10, 1), np.uint8)
+    savemat(path, {"rand_perm_cam": cells})
+    assert train.main(tiny_command(tmp_path / "run", f"DATA.ROOT={root}")) == 3
+    assert "permutations" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_seeded_gallery_is_scored_beside_the_official_one(run):
+    assert evaluate.main(["--run", str(run), *ALL, "--gallery-draw", "seeded"]) == 0
+    seeded = json.loads((run / "results_gallery_draw-seeded.json").read_text())["protocols"]
+    assert seeded["sysu_all_single"]["gallery_draw"] == "seeded"
+    official = json.loads((run / "results.json").read_text())["protocols"]
+    assert official["sysu_all_single"]["gallery_draw"] == "official"
+
+
+def test_a_seeded_multi_shot_gallery_is_refused(run, capsys):
+    arguments = ["--run", str(run), "--gallery-draw", "seeded", "--protocols", "sysu"]
+    assert evaluate.main(arguments) == 2
+    assert "sysu_all_multi" in capsys.readouterr().err
+
+
+def test_reranked_scores_join_the_plain_ones(run):
+    before = json.loads((run / "results.json").read_text())["protocols"]
+    assert evaluate.main(["--run", str(run), *ALL, "--rerank"]) == 0
+    after = json.loads((run / "results.json").read_text())["protocols"]
+    assert list(after) == ["sysu_all_single", "sysu_all_single+rerank"]
+    assert after["sysu_all_single"] == before["sysu_all_single"]
+    assert after["sysu_all_single+rerank"]["reranked"] is True
+
+
+def test_a_run_of_an_older_version_lacks_newer_options(run):
+    path = run / "checkpoints/last.pth"
+    content = {**load_checkpoint(path)}
+    options = yaml.safe_load(content["config"])
+    del options["TEST"]["GALLERY_DRAW"]
+    content["config"] = yaml.safe_dump(options)
+    del content["format"]
+    save_checkpoint(path, content)
+    assert evaluate.main(["--run", str(run), *ALL]) == 0
+    assert [file.name for file in run.glob("results*.json")] == ["results.json"]

@@ -1,0 +1,401 @@
+"""A frozen teacher: what it teaches, what it refuses, and that it leaves nothing behind."""
+
+import csv
+import shutil
+import signal
+
+import pytest
+import torch
+from tests.engine.test_train import assert_same_training, metrics, stop_at_step
+
+from tests.engine.test_distributed import ONE_STEP, train_on_two
+from vireid.cli import evaluate, make_synthetic, train
+from vireid.config import apply_overrides, load_config
+from vireid.data.build import build_splits
+from vireid.data.datasets.files import fingerprint
+from vireid.data.transforms import normalize
+from vireid.engine.build import build_trainer
+from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
+from vireid.engine.distributed import World
+from vireid.losses.distillation import distillation_loss
+from vireid.models.build import build_model
+from vireid.runs import pipeline as experiment
+from vireid.runs.teacher import load_teacher, weights_digest
+
+# A student that is nothing but a backbone and its average: no students of its own, no parts.
+PLAIN = ("MODEL.SDM.ENABLED=false", "MODEL.MGIM.ENABLED=false", "MODEL.POOL=avg")
+SHORT = (*PLAIN, "LOSS.TRIPLET.WEIGHT=0", "SOLVER.EPOCHS=1")
+DIRECTIONAL = (
+    "INPUT.SIZE=[64, 64]",
+    "MODEL.BACKBONE=sdc_cnn_x0_25_s16",
+    "MODEL.DIRECTIONAL.ENABLED=true",
+    "MODEL.SHARED_DEPTH=5",
+)
+
+
+def last(folder) -> dict:
+    return load_checkpoint(folder / "checkpoints/last.pth")
+
+
+@pytest.fixture(scope="session")
+def taught(tiny_command, finished_run, tmp_path_factory):
+    """A run with a teacher and with students of its own; and its teacher afterwards."""
+    folder, teachers, load = tmp_path_factory.mktemp("runs") / "taught", [], load_teacher
+
+    def kept(*arguments):
+        teachers.append(load(*arguments))
+        return teachers[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "load_teacher", kept)
+        assert train.main(tiny_command(folder, f"TEACHER.WEIGHTS={finished_run}")) == 0
+    return folder, teachers[0]
+
+
+def test_it_teaches_beside_every_other_loss(taught, finished_run):
+    rows, before = metrics(taught[0]), metrics(finished_run)
+    assert set(rows[0]) - set(before[0]) == {"loss_distill_kl", "teacher_accuracy"}
+    for row in rows:
+        weights = dict.fromkeys(("identity", "triplet", "part_identity", "part_triplet"), 1.0)
+        for number in (1, 2, 3):
+            weights |= {f"sdm_identity_shallow{number}": 0.7, f"sdm_kl_shallow{number}": 0.3}
+            weights[f"sdm_hint_shallow{number}"] = 0.1
+        weights["distill_kl"] = 1.0
+        total = sum(weight * float(row[f"loss_{name}"]) for name, weight in weights.items())
+        assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+        assert float(row["loss_distill_kl"]) > 0
+        assert 0 < float(row["teacher_accuracy"]) <= 1
+
+
+def test_training_leaves_the_teacher_bit_for_bit_as_it_was(taught, finished_run):
+    network, held = taught[1].network, last(finished_run)["model"]
+    state = network.model.state_dict()
+    assert state.keys() == held.keys()
+    assert all(torch.equal(state[name], held[name]) for name in held)
+    assert not any(module.training for module in network.modules())
+    assert all(p.grad is None and not p.requires_grad for p in network.parameters())
+
+
+def test_the_students_checkpoint_holds_no_teacher_but_its_digest(taught, finished_run):
+    checkpoint, own = last(taught[0]), last(finished_run)
+    assert checkpoint["model"].keys() == own["model"].keys()  # of one architecture, here
+    assert checkpoint["criterion"] == own["criterion"] == {}
+    groups = checkpoint["optimizer"]["param_groups"]
+    assert [g["name"] for g in groups] == [g["name"] for g in own["optimizer"]["param_groups"]]
+    assert checkpoint["teacher"] == taught[1].digest == weights_digest(own["model"])
+    assert own["teacher"] == ""
+    assert "taught by" in (taught[0] / "log.txt").read_text()
+
+
+def test_a_teacher_without_a_say_changes_nothing(tiny_command, finished_run, tmp_path):
+    """The control of a sweep over the weight; its teacher need not even be there."""
+    options = ("TEACHER.WEIGHTS=gone", "DISTILL.WEIGHT=0")
+    assert train.main(tiny_command(tmp_path / "run", *options)) == 0
+    assert_same_training(tmp_path / "run", finished_run)
+
+
+def test_a_student_starts_from_the_weights_that_it_has_without_a_teacher(
+    tiny_command, finished_run, tmp_path
+):
+    found = []
+    for name, weights in (("with", finished_run), ("without", "")):
+        options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={weights}")
+        assert train.main(tiny_command(tmp_path / name, *options)) == 0
+        found.append(metrics(tmp_path / name)[0]["loss_identity"])
+    assert found[0] == found[1]  # of the first step, before it moved anything
+
+
+def test_stopped_and_resumed_equals_undisturbed(
+    tiny_command, finished_run, taught, tmp_path, monkeypatch
+):
+    arguments = tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={finished_run}")
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, 2, signal.SIGTERM)
+        assert train.main(arguments) == 143
+    assert train.main([*arguments, "--resume"]) == 0
+    assert_same_training(tmp_path / "run", taught[0])
+
+
+def test_scoring_a_student_needs_no_teacher(tiny_command, finished_run, tmp_path, capsys):
+    teacher = shutil.copytree(finished_run, tmp_path / "teacher")
+    arguments = tiny_command(tmp_path / "run", *SHORT, f"TEACHER.WEIGHTS={teacher}")
+    assert train.main(arguments) == 0
+    results = (tmp_path / "run/results.json").read_text()
+    shutil.rmtree(teacher)
+    assert evaluate.main(["--run", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run/results.json").read_text() == results
+    capsys.readouterr()
+    assert train.main([*arguments, "--resume", "SOLVER.EPOCHS", "2"]) == 4
+    assert "TEACHER.WEIGHTS" in capsys.readouterr().err
+
+
+def test_another_teacher_is_noted_and_within_an_epoch_refused(
+    tiny_command, finished_run, tmp_path, capsys, monkeypatch
+):
+    teacher = shutil.copytree(finished_run, tmp_path / "teacher")
+    arguments = tiny_command(
+        tmp_path / "run", *SHORT, f"TEACHER.WEIGHTS={teacher}", "SOLVER.EPOCHS=2"
+    )
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, 2, signal.SIGTERM)
+        assert train.main(arguments) == 143
+    content = last(teacher)
+    content["model"]["head.bnneck.bias"] += 1
+    del content["format"]
+    save_checkpoint(teacher / "checkpoints/last.pth", content)
+    capsys.readouterr()
+    assert train.main([*arguments, "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert "teacher (weights)" in error and "within an epoch" in error
+    assert train.main([*arguments, "--resume", "DISTILL.TEMPERATURE", "2"]) == 2
+    assert "DISTILL.TEMPERATURE 4.0 → 2.0" in capsys.readouterr().err
+    whole = last(tmp_path / "run")
+    whole["progress"] |= {"epoch": 1, "step": 0, "sums": {}}
+    del whole["format"]
+    save_checkpoint(tmp_path / "run/checkpoints/last.pth", whole)
+    assert train.main([*arguments, "--resume"]) == 0
+    assert "changed since the checkpoint: teacher (weights)" in capsys.readouterr().out
+
+
+def refused(command, capsys, code: int) -> str:
+    """The one line that a refused training prints; nothing was begun."""
+    assert train.main(command) == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "Traceback" not in error, error
+    return error
+
+
+@pytest.mark.parametrize("name", ["gone", "gone.pth"])
+def test_a_teacher_that_is_not_there(tiny_command, tmp_path, capsys, name):
+    command = tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={tmp_path / name}")
+    line = refused(command, capsys, 4)
+    assert line.startswith("error: TEACHER.WEIGHTS: ") and f"{name} does not exist" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("done", "phrase"),
+    [
+        ({"epoch": 3, "step": 2}, "saved within epoch 4: its training is not finished"),
+        ({"epoch": 1, "step": 0}, "saved after epoch 1 of 3: its training is not finished"),
+        ({"epoch": 3, "step": 0}, "epoch 3, weights"),
+    ],
+)
+def test_the_log_says_when_the_teachers_training_is_not_finished(
+    tiny_command, finished_run, tmp_path, done, phrase
+):
+    teacher = shutil.copytree(finished_run, tmp_path / "teacher")
+    content = last(teacher)
+    content["progress"] |= done
+    content["config"] = content["config"].replace("  EPOCHS: 2\n", "  EPOCHS: 3\n")
+    assert "  EPOCHS: 3\n" in content["config"]
+    del content["format"]
+    save_checkpoint(teacher / "checkpoints/last.pth", content)
+    options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={teacher}")
+    assert train.main(tiny_command(tmp_path / "run", *options)) == 0
+    assert phrase in (tmp_path / "run/log.txt").read_text()
+
+
+def test_a_folder_that_is_no_run(tiny_command, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    command = tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={tmp_path / 'empty'}")
+    assert "is not a run folder: it has no config.yaml" in refused(command, capsys, 4)
+
+
+@pytest.mark.parametrize("damage", ["cut", "untrained", "foreign"])
+def test_a_damaged_untrained_or_foreign_checkpoint(
+    tiny_command, finished_run, tmp_path, capsys, damage
+):
+    path = tmp_path / "teacher.pth"
+    whole = (finished_run / "checkpoints/last.pth").read_bytes()
+    if damage == "cut":
+        path.write_bytes(whole[:5000])
+    elif damage == "foreign":
+        torch.save({"state_dict": {}}, path)
+    else:
+        content = last(finished_run)
+        content["progress"]["epoch"] = 0
+        del content["format"]
+        save_checkpoint(path, content)
+    line = refused(tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={path}"), capsys, 4)
+    phrases = {"cut": "is damaged", "untrained": "before the first epoch", "foreign": "it lacks"}
+    assert str(path) in line and phrases[damage] in line
+
+
+@pytest.mark.parametrize("how", ["--overwrite", "--resume"])
+def test_a_run_does_not_take_its_teachers_place(tiny_command, finished_run, tmp_path, capsys, how):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    command = [*tiny_command(run, f"TEACHER.WEIGHTS={run}", "SOLVER.EPOCHS=3"), how]
+    assert "lies in this run's own folder" in refused(command, capsys, 2)
+    assert last(run)["progress"] == last(finished_run)["progress"]
+
+
+def test_other_identities_other_sets_and_other_images(tiny_command, finished_run, tmp_path, capsys):
+    teacher = f"TEACHER.WEIGHTS={finished_run}"
+    command = tiny_command(tmp_path / "run", teacher, "DATA.SPLIT=train")
+    line = refused(command, capsys, 4)
+    assert "8 identities of sysu, this run trains on 6 of sysu, the first that only" in line
+    other = tmp_path / "other"
+    arguments = "--train-ids 8 --test-ids 4 --images-per-camera 2 --size 64 32 --seed 2".split()
+    assert make_synthetic.main(["--layout", "sysu", "--out", str(other), *arguments]) == 0
+    command = tiny_command(tmp_path / "run", teacher, f"DATA.ROOT={other}")
+    assert "was trained on other images" in refused(command, capsys, 4)
+    content = last(finished_run)
+    content["dataset"] = "llcm"
+    del content["format"]
+    save_checkpoint(tmp_path / "teacher.pth", content)
+    command = tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={tmp_path / 'teacher.pth'}")
+    assert "identities of llcm, this run trains on 8 of sysu" in refused(command, capsys, 4)
+
+
+def test_a_description_of_another_network(tiny_command, finished_run, tmp_path, capsys):
+    teacher = (f"TEACHER.WEIGHTS={finished_run}", "TEACHER.CONFIG=configs/sysu.yaml")
+    line = refused(tiny_command(tmp_path / "run", *teacher), capsys, 4)
+    assert "TEACHER.WEIGHTS with TEACHER.CONFIG: " in line and "is of another network" in line
+
+
+def test_posteriors_that_the_teacher_has_not(tiny_command, finished_run, tmp_path, capsys):
+    options = (f"TEACHER.WEIGHTS={finished_run}", "TEACHER.POSTERIOR=mean_branch_prob")
+    line = refused(tiny_command(tmp_path / "run", *options), capsys, 2)
+    assert "TEACHER.POSTERIOR='mean_branch_prob'" in line and "no branches" in line
+
+
+@pytest.fixture(scope="session")
+def directional(tiny_command, tmp_path_factory):
+    """A quadruple directional teacher on square images. Never write into it."""
+    folder = tmp_path_factory.mktemp("runs") / "directional"
+    assert train.main(tiny_command(folder, *SHORT, *DIRECTIONAL)) == 0
+    return folder
+
+
+def test_a_directional_network_trains_its_branches_and_is_scored(directional):
+    (row,) = metrics(directional)
+    total = float(row["loss_identity"]) + float(row["loss_branch_identity"])
+    assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+    assert float(row["loss_branch_identity"]) > 2 * float(row["loss_identity"])  # of four
+    assert "sysu_all_single" in (directional / "results.json").read_text()
+
+
+def test_a_directional_network_at_another_size_is_told_apart(directional, capsys):
+    assert evaluate.main(["--run", str(directional), "INPUT.SIZE", "[96, 96]"]) == 4
+    assert "for directional branches, INPUT.SIZE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("posterior", ["joint_fc", "mean_branch_logits", "mean_branch_prob"])
+def test_it_teaches_a_two_stream_student_of_another_shape(
+    tiny_command, directional, tmp_path, posterior
+):
+    """The student's images are resized for it."""
+    options = (*SHORT, f"TEACHER.WEIGHTS={directional}", f"TEACHER.POSTERIOR={posterior}")
+    precision = "PRECISION=bf16" if posterior == "joint_fc" else "PRECISION=fp32"
+    assert train.main(tiny_command(tmp_path / "run", *options, precision)) == 0
+    (row,) = metrics(tmp_path / "run")
+    total = float(row["loss_identity"]) + float(row["loss_distill_kl"])
+    assert float(row["loss"]) == pytest.approx(total, rel=1e-4)
+    assert "images resized to (64, 64) for it" in (tmp_path / "run/log.txt").read_text()
+
+
+def loaded(tiny_command, tmp_path, *options):
+    """A teacher without its student's training, and the student's splits."""
+    words = tiny_command(tmp_path / "run", *options)
+    cfg = load_config(None, words[2:], environment={})
+    splits = build_splits(cfg)
+    return load_teacher(cfg, splits, fingerprint(splits)), cfg
+
+
+def test_it_sees_the_batch_as_it_was_trained_to(tiny_command, finished_run, tmp_path):
+    """Its own normalisation and size, whatever the student's."""
+    options = ("INPUT.SIZE=[96, 48]", "INPUT.MEAN=[0.1, 0.2, 0.3]", "MODEL.MGIM.ENABLED=false")
+    teacher, _ = loaded(tiny_command, tmp_path, f"TEACHER.WEIGHTS={finished_run}", *options)
+    assert teacher.size == (64, 32) and teacher.mean == (0.485, 0.456, 0.406)
+    images = torch.randint(256, (3, 3, 96, 48), dtype=torch.uint8)
+    flags = torch.tensor([False, True, False])
+    inputs = torch.nn.functional.interpolate(
+        normalize(images, teacher.mean, teacher.std), (64, 32), mode="bilinear", antialias=True
+    )
+    with torch.no_grad():
+        expected = teacher.network.model(inputs, flags).deep.logits
+    assert torch.equal(teacher(images, flags), expected)
+
+
+def test_seed_and_split_stand_for_the_runs_own(tiny_command, finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "split1" / "seed7")
+    weights = f"TEACHER.WEIGHTS={tmp_path}/split{{TRIAL}}/seed{{SEED}}"
+    teacher, _ = loaded(tiny_command, tmp_path, weights, "SEED=7")
+    assert "split1/seed7/checkpoints/last.pth" in teacher.origin
+
+
+def test_the_selected_epoch_of_a_run_teaches(tiny_command, finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "best")
+    chosen = ["SOLVER.SELECT", "best", "DATA.SPLIT", "train", "SOLVER.VAL_EVERY", "1"]
+    cfg = apply_overrides(load_config(run / "config.yaml", environment={}), chosen)
+    (run / "config.yaml").write_text(cfg.dump())
+    (run / "checkpoints/last.pth").rename(run / "checkpoints/best.pth")
+    teacher, _ = loaded(tiny_command, tmp_path, f"TEACHER.WEIGHTS={run}")
+    assert "checkpoints/best.pth" in teacher.origin
+
+
+def test_options_younger_than_the_teacher_have_their_defaults(tiny_command, finished_run, tmp_path):
+    content = last(finished_run)
+    lines = content["config"].splitlines(keepends=True)
+    start = next(k for k, line in enumerate(lines) if line.startswith("  DIRECTIONAL:"))
+    stop = next(k for k, line in enumerate(lines) if line.startswith("  SDM:"))
+    content["config"] = "".join(lines[:start] + lines[stop:])
+    assert "DIRECTIONAL" not in content["config"]
+    del content["format"]
+    save_checkpoint(tmp_path / "old.pth", content)
+    teacher, _ = loaded(tiny_command, tmp_path, f"TEACHER.WEIGHTS={tmp_path / 'old.pth'}")
+    assert teacher.digest == weights_digest(content["model"])
+
+
+def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finished_run, tmp_path):
+    """T and T² reach the loss: of the first batch, computed by hand from both networks."""
+    options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={finished_run}", "DISTILL.WEIGHT=0.5")
+    options += ("DISTILL.TEMPERATURE=2", "DISTILL.SCALE_T2=false")
+    seen, step = [], experiment.Trainer.step
+
+    def kept(self, batch):
+        with torch.no_grad():
+            own = self.network(normalize(batch.images, self.mean, self.std), batch.is_infrared)
+        seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared)))
+        return step(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment.Trainer, "step", kept)
+        assert train.main(tiny_command(tmp_path / "run", *options, "MODEL.BN_EVAL=true")) == 0
+    (row,) = metrics(tmp_path / "run")
+    kl = float(distillation_loss(*seen[0], 2.0, scale_t2=False))
+    assert float(row["loss_distill_kl"]) == pytest.approx(kl, rel=1e-5)
+    total = float(row["loss_identity"]) + 0.5 * kl
+    assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_are_taught_what_one_is(tiny_command, finished_run, tmp_path):
+    extra = (*ONE_STEP, *PLAIN, f"TEACHER.WEIGHTS={finished_run}", "MODEL.BN_EVAL=true")
+    assert train.main(tiny_command(tmp_path / "one", *extra)) == 0
+    train_on_two(tiny_command(tmp_path / "two", *extra))
+    for name in ("loss", "loss_distill_kl", "teacher_accuracy"):
+        columns = []
+        for folder in ("one", "two"):
+            with (tmp_path / folder / "metrics.csv").open() as file:
+                columns.append([float(row[name]) for row in csv.DictReader(file)])
+        assert len(columns[0]) == 5
+        assert columns[1] == pytest.approx(columns[0], abs=1e-5)
+
+
+def test_compiling_covers_the_teachers_stages(tiny_command, finished_run, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("vireid.engine.build.compile_stages", lambda s, device: compiled.extend(s))
+    teacher, cfg = loaded(tiny_command, tmp_path, f"TEACHER.WEIGHTS={finished_run}", "COMPILE=true")
+    splits = build_splits(cfg)
+    student, _ = build_model(cfg, len(splits.train_pids))
+    device = torch.device("cpu")
+    build_trainer(cfg, student, splits, device=device, world=World(), teacher=teacher)
+    stages = [
+        stage
+        for network in (student, teacher.network.model)
+        for part in ("visible", "infrared", "shared")
+        for stage in getattr(network.backbone, part)
+    ]
+    assert len(stages) == 14 and [id(s) for s in compiled] == [id(s) for s in stages]

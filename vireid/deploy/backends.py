@@ -1,0 +1,277 @@
+"""Packages of the extra `deploy`: asked for where they are needed, named when they are missing."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vireid.deploy.metadata import PREFIX
+from vireid.deploy.trained_model import TrainedNetwork, UnitFeatures
+from vireid.engine.precision import resolve_device, use_threads
+from vireid.errors import CheckpointError, UsageError, VireidError
+from vireid.structures import Modality
+
+TELEMETRY = "openvino_telemetry"
+INSTALL = "pip install 'vireid[deploy]'"
+
+
+def require_packages(*names: str) -> None:
+    """
+    Raises:
+        UsageError: one is missing; names the command that installs it.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"{', '.join(missing)} is not installed; install it with: {INSTALL}")
+
+
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry, which would report this import to its makers, with a number
+    that it keeps in the user's home for that; what it does without that package is nothing.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    require_packages("openvino")
+    withheld = TELEMETRY not in sys.modules
+    if withheld:
+        sys.modules[TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    finally:
+        if withheld:
+            del sys.modules[TELEMETRY]
+
+
+INPUT, OUTPUT = "images", "features"  # names in the file
+Run = Callable[[np.ndarray], np.ndarray]  # (B, 3, H, W) float32 → (B, D) float32
+HINTS = {"fp32": "f32", "bf16": "bf16"}  # of OpenVINO, by our names
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An exported network, ready to run.
+
+    Args:
+        entries: the file's metadata.
+        size: (height, width) of the images that it takes; what is no number may be any.
+        dim: numbers per image that it makes; what is no number may be any.
+    """
+
+    run: Run
+    entries: Mapping[str, str]
+    size: tuple[object, ...]
+    dim: object
+
+
+def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
+    """An ONNX file in ONNX Runtime, float32.
+
+    Args:
+        threads: of one operation; 0: the library's choice.
+    Raises:
+        CheckpointError: the file is missing, damaged or has other inputs.
+        UsageError: the package is missing.
+    """
+    require_packages("onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    try:
+        session = onnxruntime.InferenceSession(
+            path, sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        entries, inputs = session.get_modelmeta().custom_metadata_map, session.get_inputs()
+        _require_names(path, [one.name for one in inputs])
+        size = tuple(inputs[0].shape[2:])
+        dim = (session.get_outputs()[0].shape or [None])[-1]
+    except VireidError:
+        raise
+    except Exception as error:  # a dozen types, of no common base
+        raise _cannot_open(path, error) from error
+    run = _with_plain_errors(path, lambda images: session.run(None, {INPUT: images})[0])
+    return Opened(run, entries, size, dim)
+
+
+def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Opened:
+    """An ONNX or OpenVINO file in OpenVINO.
+
+    Args:
+        threads: of one request; 0: the library's choice.
+        precision: fp32, or bf16, which the library would take by itself where there is any.
+    Raises:
+        CheckpointError: the file is missing, damaged or has other inputs.
+        UsageError: the package is missing.
+    """
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    try:
+        model = openvino_core().read_model(path)
+        _require_names(path, [name for one in model.inputs for name in one.get_names()])
+        entries = onnx_entries(path) if path.suffix == ".onnx" else _xml_entries(model)
+        compiled = openvino_core().compile_model(model, "CPU", options)
+        made = model.outputs[0].partial_shape
+    except VireidError:
+        raise
+    except Exception as error:
+        raise _cannot_open(path, error) from error
+    one_at_a_time = Lock()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with one_at_a_time:  # calls share a request: another's result might be taken
+            return compiled(images)[0]
+
+    return Opened(
+        _with_plain_errors(path, run),
+        entries,
+        _lengths(model.inputs[0].partial_shape)[2:],
+        (_lengths(made) or (None,))[-1],
+    )
+
+
+def _with_plain_errors(path: Path, run: Run) -> Run:
+    """What a library cannot compute is an error of the file's, in one line."""
+
+    def run_or_tell(images: np.ndarray) -> np.ndarray:
+        try:
+            return run(images)
+        except Exception as error:
+            raise CheckpointError(
+                f"{path} cannot be computed for {len(images)} images ({_reason(error)}): export it "
+                "again, or take a smaller batch where memory is short"
+            ) from error
+
+    return run_or_tell
+
+
+def openvino_core() -> Any:
+    """The one core of this process, never let go.
+
+    A core brings a stack of its own for the thread's signal handlers and unmaps it when it goes,
+    still in use after that (OpenVINO 2026.4): the next Ctrl-C would end in a segmentation fault.
+
+    Raises:
+        UsageError: the package is missing.
+    """
+    require_packages("openvino")
+    return _core()
+
+
+@cache
+def _core() -> Any:
+    return import_openvino().Core()
+
+
+def _lengths(shape: Any) -> tuple[object, ...]:
+    """Of OpenVINO's shape; None stands for any."""
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(None if one.is_dynamic else one.get_length() for one in shape)
+
+
+def onnx_entries(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+        UsageError: the package that reads it is missing.
+    """
+    require_packages("onnx")
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's types differ from version to version
+        raise _cannot_open(path, error) from error
+    return {str(entry.key): str(entry.value) for entry in model.metadata_props}
+
+
+def _xml_entries(model: Any) -> dict[str, str]:
+    group = PREFIX.removesuffix(".")
+    if not model.has_rt_info([group]):
+        return {}
+    found = model.get_rt_info([group]).value
+    return {PREFIX + name: str(value) for name, value in found.items()}
+
+
+def _require_names(path: Path, names: list[str]) -> None:
+    if names != [INPUT]:
+        raise CheckpointError(
+            f"{path} is no network exported by vireid: it takes {', '.join(names) or 'nothing'} "
+            f"instead of {INPUT}; export a run with the export tool"
+        )
+
+
+def _cannot_open(path: Path, error: Exception) -> CheckpointError:
+    if not path.is_file():
+        return CheckpointError(f"exported network {path} does not exist")
+    return CheckpointError(
+        f"{path} is damaged or no exported network ({_reason(error)}): export it again"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """In one line that is not too long."""
+    text = re.sub(r"\s+", " ", str(error)).strip()
+    return f"{type(error).__name__}: {text[:120]}"
+
+
+# name → (ONNX file, threads) → what computes features in float32
+RUNTIMES: Mapping[str, Callable[[Path, int], Run]] = {
+    "onnxruntime": lambda path, threads: open_onnxruntime(path, threads).run,
+    "openvino": lambda path, threads: open_openvino(path, threads).run,
+}
+
+
+def open_torch(
+    trained: TrainedNetwork, threads: int = 0, precision: str = "fp32", device: str = "auto"
+) -> Mapping[str, Run]:
+    """What computes each modality's features.
+
+    Args:
+        threads: of the whole process's operations; 0 leaves them as they are.
+        precision: fp32, or bf16: autocast, with the channels of maps side by side in memory, as
+            the processor's bfloat16 kernels like them.
+        device: auto, cpu, cuda or cuda:N.
+    Raises:
+        UsageError: no such device.
+    """
+    use_threads(threads)
+    place = resolve_device(device)
+    network = UnitFeatures(trained.network, flip=trained.card.flip).to(place).eval()
+    if precision == "bf16":
+        network = network.to(memory_format=torch.channels_last)
+    run = partial(_run_torch, network, place, precision == "bf16")
+    return {name: partial(run, name) for name in trained.card.modalities}
+
+
+@torch.inference_mode()
+def _run_torch(
+    network: nn.Module, device: torch.device, half: bool, modality: str, images: np.ndarray
+) -> np.ndarray:
+    inputs = torch.from_numpy(images).to(device)
+    if half:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    infrared = modality == Modality.INFRARED.name.lower()
+    flags = torch.full((len(inputs),), infrared, device=device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
+        return network(inputs, flags).float().cpu().numpy()

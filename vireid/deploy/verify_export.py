@@ -1,0 +1,184 @@
+"""Whether two ways of computing features come to the same, in numbers and in ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from yacs.config import CfgNode
+
+from vireid.deploy.extractor import Extractor
+from vireid.engine.extract import labels_of
+from vireid.errors import AccuracyError, CheckpointError
+from vireid.evaluation.results import result_entries
+from vireid.runs.features import records_of
+from vireid.runs.score import check_answerable, chosen_protocols
+from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
+
+LARGEST = 1e-4  # difference of two numbers of unit features that float32 runtimes may have
+AGREEMENT = 0.99  # least share of the nearest that both must have in common
+NEAREST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What was found.
+
+    Args:
+        difference: largest absolute difference of two numbers of the same unit feature.
+        agreement: share of each image's nearest others that both have, mean over the images.
+        nearest: how many others those are.
+        images: compared.
+    """
+
+    difference: float
+    agreement: float
+    nearest: int
+    images: int
+
+    def __str__(self) -> str:
+        return (
+            f"largest difference {self.difference:.2g}, top-{self.nearest} agreement "
+            f"{100 * self.agreement:.2f} % over {self.images} images"
+        )
+
+    def require(self, what: str) -> None:
+        """
+        Args:
+            what: was compared, for the message.
+        Raises:
+            CheckpointError: the difference is beyond what rounding explains.
+        """
+        if not (self.difference <= LARGEST and self.agreement >= AGREEMENT):
+            raise CheckpointError(
+                f"{what} computes other features than torch: {self}; allowed are {LARGEST:g} and "
+                f"{100 * AGREEMENT:g} %; nothing was written"
+            )
+
+
+def compare(expected: np.ndarray, found: np.ndarray, nearest: int = NEAREST) -> Parity:
+    """
+    Args:
+        expected, found: (N, D) unit features of the same images, N ≥ 2.
+        nearest: how many others of each image to compare; fewer where there are not so many.
+    """
+    nearest = min(nearest, len(expected) - 1)
+    both = zip(_nearest(expected, nearest), _nearest(found, nearest), strict=True)
+    shares = [len(set(one) & set(other)) / nearest for one, other in both]
+    difference = float(np.abs(expected.astype(np.float64) - found).max())
+    return Parity(difference, float(np.mean(shares)), nearest, len(expected))
+
+
+def _nearest(features: np.ndarray, count: int) -> list[list[int]]:
+    """Indices of the most similar other rows of each row; equal ones in their order."""
+    similar = features.astype(np.float64) @ features.astype(np.float64).T
+    np.fill_diagonal(similar, -np.inf)
+    return np.argsort(-similar, axis=1, kind="stable")[:, :count].tolist()
+
+
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Entries of results.json before and after, by protocol."""
+
+    float_scores: Entries
+    int8_scores: Entries
+
+    @property
+    def drop(self) -> float:
+        """Of rank-1, mean over the protocols, in points; negative where it rose.
+
+        Protocols share images, so that one that loses is soon outweighed by another that gains
+        where nothing but chance is at work.
+        """
+        drops = [
+            entry["mean"]["rank1"] - self.int8_scores[name]["mean"]["rank1"]
+            for name, entry in self.float_scores.items()
+        ]
+        return 100 * float(np.mean(drops))
+
+    @property
+    def queries(self) -> int:
+        """Of the protocol that has most."""
+        return max(entry["num_valid_query"] for entry in self.float_scores.values())
+
+    def __str__(self) -> str:
+        """Markdown, in per cent."""
+        lines = ["| protocol | queries | rank1 fp32 | int8 | mAP fp32 | int8 |"]
+        lines.append("|---|---|---|---|---|---|")
+        for name, entry in self.float_scores.items():
+            both = entry["mean"], self.int8_scores[name]["mean"]
+            cells = [f"{100 * m[k]:.2f}" for k in ("rank1", "mAP") for m in both]
+            lines.append(f"| {name} | {entry['num_valid_query']} | {' | '.join(cells)} |")
+        return "\n".join(lines)
+
+    def require(self, allowed: float) -> None:
+        """
+        Args:
+            allowed: points of rank-1.
+        Raises:
+            AccuracyError: it loses more.
+        """
+        if not self.drop <= allowed:
+            raise AccuracyError(
+                f"rank-1 falls by {self.drop:.2f} points in int8 (mean over the protocols, "
+                f"{self.queries} queries), allowed are {allowed:g}: nothing was written; try more "
+                "images with --calibration, allow more with --max-drop, or write it anyway with "
+                "--force"
+            )
+
+
+def compare_scores(
+    cfg: CfgNode,
+    splits: Splits,
+    before: Mapping[str, Extractor],
+    after: Mapping[str, Extractor],
+) -> Comparison:
+    """Scores all protocols of a run's configuration twice.
+
+    Args:
+        before, after: by modality.
+    Raises:
+        DataError: the data cannot answer a protocol.
+    """
+    return Comparison(scores_of(cfg, splits, before), scores_of(cfg, splits, after))
+
+
+def scores_of(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor]) -> Entries:
+    """Entries of results.json, by protocol, of features that each modality's extractor makes.
+
+    Raises:
+        DataError: the data cannot answer a protocol.
+    """
+    protocols = chosen_protocols(cfg)
+    permutations = check_answerable(protocols, splits)
+    entries: dict[str, Any] = {}
+    for records in {id(r): r for r in (records_of(p, splits) for p in protocols)}.values():
+        features = features_of_records(splits, records, extractors, batch=cfg.TEST.BATCH)
+        asked = [p for p in protocols if records_of(p, splits) is records]
+        entries |= result_entries(
+            asked, features, permutations=permutations, metric=cfg.TEST.METRIC
+        )
+    return entries
+
+
+def features_of_records(
+    splits: Splits,
+    records: Sequence[ImageRecord],
+    extractors: Mapping[str, Extractor],
+    *,
+    batch: int,
+) -> FeatureSet:
+    """Unit features, one row per record, each by its modality's extractor."""
+    labels = labels_of(records)
+    dim = next(iter(extractors.values())).dim
+    features = np.empty((len(records), dim), np.float32)
+    for name, extractor in extractors.items():
+        rows = np.flatnonzero(labels.modality == Modality[name.upper()])
+        paths = [splits.root / records[row].path for row in rows]
+        features[rows] = extractor(paths, name, batch=batch)
+    return replace(labels, features=features)

@@ -1,0 +1,289 @@
+"""Which images search and which may be found, by a protocol's rules."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vireid.errors import DataError
+from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.structures import FeatureSet, Role
+from vireid.utils.matlab import read_mat
+
+
+def parties(protocol: RetrievalProtocol, images: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the images that may search, and of those that a gallery may hold.
+
+    Raises:
+        DataError: there are none, or nothing tells which they are.
+    """
+    require_columns(protocol, images)
+    queries = _rows(protocol, images, Role.QUERY)
+    candidates = _rows(protocol, images, Role.GALLERY)
+    for part, found in (("query", queries), ("gallery", candidates)):
+        if not len(found):
+            listed = f" in test list {protocol.test_list}" if protocol.test_list else ""
+            raise DataError(f"{protocol.name}: there is no {part} image{listed}")
+    return queries, candidates
+
+
+def searching(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Which of the (Q,) rows search in a trial whose gallery has these rows; (Q,) bool."""
+    if protocol.rest_asks:
+        return np.isin(queries, gallery, invert=True)
+    return np.ones(len(queries), dtype=bool)
+
+
+def require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
+    """What a protocol chooses images by must be known of them.
+
+    Raises:
+        DataError: names the array that is missing and what it must hold.
+    """
+    for needed, column, text in (
+        (protocol.by_role, images.role, "'role' (0 both, 1 query, 2 gallery)"),
+        (
+            protocol.test_list,
+            images.test_list,
+            "'subset' (the smallest test list that holds each image: 800, 1600 or 2400)",
+        ),
+    ):
+        if needed and column is None:
+            raise DataError(
+                f"{protocol.name} needs an array {text} beside the features: save it with them "
+                "(docs/scoring_features.md), or score a data set that tells it"
+            )
+
+
+def _rows(protocol: RetrievalProtocol, images: FeatureSet, role: Role) -> np.ndarray:
+    asks = role is Role.QUERY
+    modality = protocol.query_modality if asks else protocol.gallery_modality
+    cameras = protocol.query_cameras if asks else protocol.gallery_cameras
+    chosen = images.modality == int(modality)
+    if cameras:
+        chosen = chosen & np.isin(images.camids, sorted(cameras))
+    if protocol.by_role and images.role is not None:
+        chosen = chosen & np.isin(images.role, (int(Role.BOTH), int(role)))
+    if protocol.test_list and images.test_list is not None:
+        listed = (images.test_list > 0) & (images.test_list <= protocol.test_list)
+        chosen = chosen & listed
+    return np.flatnonzero(chosen)
+
+
+Permutations = Mapping[tuple[int, int], np.ndarray]  # (camid, pid) → (trials, images), from 1
+
+
+def read_permutations(path: Path) -> Permutations:
+    """SYSU-MM01's ``rand_perm_cam.mat``.
+
+    Returns:
+        (camid, pid) → (10, n): row t is trial t's permutation of 1 … n.
+    Raises:
+        DataError: missing, unreadable, of another structure, or a row is no permutation.
+    """
+    cameras = read_mat(path, "rand_perm_cam")
+    if cameras is None or cameras.dtype != object:
+        raise DataError(f"{path} holds no cell array rand_perm_cam: is it SYSU-MM01's own file?")
+    permutations = {}
+    for camid, camera in enumerate(cameras.ravel(), start=1):
+        for pid, rows in enumerate(() if camera is None else camera.ravel(), start=1):
+            if isinstance(rows, np.ndarray) and rows.dtype.kind in "fiu" and rows.size:
+                _require_permutations(path, camid, pid, rows)
+                permutations[camid, pid] = rows.astype(np.int64)
+    if not permutations:
+        raise DataError(f"{path} holds no permutation: is it SYSU-MM01's rand_perm_cam.mat?")
+    return permutations
+
+
+def _require_permutations(path: Path, camid: int, pid: int, rows: np.ndarray) -> None:
+    if rows.ndim != 2 or (np.sort(rows, axis=1) != np.arange(1, rows.shape[1] + 1)).any():
+        raise DataError(
+            f"{path}: camera {camid}, identity {pid}: every row must be a permutation of 1 to "
+            f"{rows.shape[-1]}"
+        )
+
+
+def draw_galleries(
+    protocol: RetrievalProtocol, candidates: FeatureSet, permutations: Permutations | None
+) -> Iterator[np.ndarray]:
+    """For each trial, rows of ``candidates`` that make up the gallery, in its order.
+
+    Args:
+        candidates: every image that the protocol's gallery may hold.
+        permutations: for the official draw.
+    Raises:
+        DataError: the official draw without permutations, or with some of another data set.
+    """
+    if protocol.draw == "all":
+        yield gallery_order(protocol, candidates)
+    elif protocol.rest_asks:
+        yield from _one_of_each(protocol, candidates)
+    elif protocol.draw == "seeded":
+        yield from _seeded(protocol, candidates)
+    else:
+        yield from _official(protocol, candidates, permutations)
+
+
+def gallery_order(protocol: RetrievalProtocol, candidates: FeatureSet) -> np.ndarray:
+    """Rows of ``candidates`` in the order in which a gallery holds them, and ties are broken.
+
+    By camera, identity and path for the official draw, by identity, camera and path for the seeded
+    one, by path where nothing is drawn. (Within a folder the official gallery has the order of the
+    draw, which no score depends on: those images share identity and camera.)
+    """
+    keys = {
+        "official": (candidates.paths, candidates.pids, candidates.camids),
+        "seeded": (candidates.paths, candidates.camids, candidates.pids),
+        "all": (candidates.paths,),
+    }
+    return np.lexsort(keys[protocol.draw])
+
+
+def _seeded(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.ndarray]:
+    """One image per identity and camera, as most public code of the field draws it.
+
+    Source: AGW's and DEEN's data_manager.py: ``random.seed(trial)``, identities outside, cameras
+    inside, ``random.choice`` of the folder's files in order.
+    """
+    if protocol.shots != 1:
+        raise ValueError(f"{protocol.name}: the seeded rule draws one image, not {protocol.shots}")
+    folders = list(_folders(protocol, candidates))
+    for trial in range(protocol.gallery_trials):
+        generator = random.Random(trial)  # equals random.seed(trial), but leaves the global one be
+        yield np.array([generator.choice(rows) for _, _, rows in folders])
+
+
+def _one_of_each(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.ndarray]:
+    """One image per identity, whatever its camera, by NumPy's generator: every trial has its own.
+
+    Identities ascend; an identity's images are drawn from in the order of their paths. A process
+    or a generator elsewhere has no say in it.
+    """
+    order = np.lexsort((candidates.paths, candidates.pids))
+    starts = np.flatnonzero(np.diff(candidates.pids[order])) + 1
+    identities = np.split(order, starts)
+    for trial in range(protocol.gallery_trials):
+        generator = np.random.default_rng(trial)
+        yield np.array([rows[generator.integers(len(rows))] for rows in identities])
+
+
+def _official(
+    protocol: RetrievalProtocol, candidates: FeatureSet, permutations: Permutations | None
+) -> Iterator[np.ndarray]:
+    if permutations is None:
+        raise DataError(_without_permutations(protocol))
+    folders = list(_folders(protocol, candidates))
+    require_published(candidates, permutations, protocol.gallery_cameras)
+    rows_of = [permutations[camid, pid] for camid, pid, _ in folders]
+    fewest = min(map(len, rows_of))
+    if fewest < protocol.gallery_trials:
+        raise DataError(
+            f"{protocol.name} averages {protocol.gallery_trials} gallery draws, but the "
+            f"permutations hold {fewest} rows: use the data set's official rand_perm_cam.mat"
+        )
+    for trial in range(protocol.gallery_trials):
+        yield np.concatenate(
+            [
+                rows[published[trial, : protocol.shots] - 1]
+                for (_, _, rows), published in zip(folders, rows_of, strict=True)
+            ]
+        )
+
+
+def _without_permutations(protocol: RetrievalProtocol) -> str:
+    seeded = (
+        "draw the gallery by the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
+        if "seeded" in protocol.other_draws
+        else "ask for single-shot protocols, which can be drawn by the seeded rule (--gallery-draw "
+        "seeded)"
+    )
+    return (
+        f"{protocol.name} draws its gallery by SYSU-MM01's rand_perm_cam.mat, which is not there. "
+        "Either copy it from the official evaluation code (data_split/) to exp/ in the data set's "
+        f"folder, or name it with --permutations; or {seeded}"
+    )
+
+
+def _folders(
+    protocol: RetrievalProtocol, candidates: FeatureSet
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(camid, pid, rows ordered by path) of each camera and identity, in the gallery's order."""
+    order = gallery_order(protocol, candidates)
+    keys = np.stack([candidates.camids[order], candidates.pids[order]], axis=1)
+    starts = np.flatnonzero(np.any(keys[1:] != keys[:-1], axis=1)) + 1
+    for rows in np.split(order, starts):
+        if rows.size:
+            yield int(candidates.camids[rows[0]]), int(candidates.pids[rows[0]]), rows
+
+
+def require_complete(
+    protocol: RetrievalProtocol, images: FeatureSet, permutations: Permutations | None
+) -> None:
+    """What a test set holds must be all that the protocol is about.
+
+    A camera that is missing, or a query that the official permutations know of, would change the
+    scores without a word.
+
+    Args:
+        images: of the test identities.
+    Raises:
+        DataError: names the first camera or folder that differs.
+    """
+    require_columns(protocol, images)
+    listed = protocol.test_list
+    if listed and images.test_list is not None and not np.any(images.test_list == listed):
+        raise DataError(
+            f"{protocol.name}: no image belongs to test list {listed} and to no shorter one: are "
+            "all test images there?"
+        )
+    absent: set[int] = set()
+    for modality, needed in (
+        (protocol.query_modality, protocol.query_cameras),
+        (protocol.gallery_modality, protocol.gallery_cameras),
+    ):
+        absent |= needed - set(images.camids[images.modality == int(modality)].tolist())
+    if absent:
+        raise DataError(
+            f"{protocol.name}: there is no image of camera {min(absent)} in the modality that it "
+            "has in this protocol: are all test images there?"
+        )
+    if protocol.draw == "official" and permutations is not None:
+        require_published(images, permutations, protocol.query_cameras | protocol.gallery_cameras)
+
+
+def require_published(
+    images: FeatureSet, permutations: Permutations, cameras: Collection[int]
+) -> None:
+    """Each identity must have as many images in each camera as the official permutations know.
+
+    A folder that is missing as a whole would make the gallery smaller without a word.
+
+    Args:
+        cameras: whose images are compared; the others' are not looked at.
+    Raises:
+        DataError: names the first camera and identity that differ.
+    """
+    compared = np.isin(images.camids, sorted(cameras))
+    keys = zip(images.camids[compared].tolist(), images.pids[compared].tolist(), strict=True)
+    found = Counter(keys)
+    pids = {pid for _, pid in found}
+    published = {
+        (camid, pid): rows.shape[1]
+        for (camid, pid), rows in permutations.items()
+        if camid in cameras and pid in pids
+    }
+    differing = sorted(
+        key for key in published.keys() | found.keys() if published.get(key) != found.get(key)
+    )
+    if differing:
+        camid, pid = differing[0]
+        images_there = f"{found[camid, pid]} images" if found[camid, pid] else "no image"
+        raise DataError(
+            f"camera {camid}, identity {pid}: {images_there}, but the official permutations know "
+            f"{published.get((camid, pid), 'none')} ({len(differing)} such folders): an incomplete "
+            "data set, or the permutations of another one"
+        )

@@ -1,0 +1,265 @@
+"""results.json and the tables made of it; the only place where fractions become percentages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vireid.errors import DataError, UsageError
+from vireid.evaluation.evaluate import TrialScores, evaluate_all, evaluate_reranked
+from vireid.evaluation.feature_files import read_features, read_test_ids
+from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
+from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
+from vireid.structures import FeatureSet, Modality
+from vireid.utils.io import replace_file, require_target
+
+FORMAT = 1
+MOST = 1 + 1e-9  # of a mean of scores, with what adding them may round
+COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+
+
+def summarise(
+    protocol: RetrievalProtocol,
+    trials: Sequence[TrialScores],
+    *,
+    metric: str = "auto",
+    reranked: bool = False,
+) -> dict[str, Any]:
+    """One protocol's entry of results.json: rules, counts, mean, population std, every trial."""
+    table = {name: np.array([trial.metrics[name] for trial in trials]) for name in COLUMNS}
+    length = min(len(trial.cmc) for trial in trials)
+    cmc = np.mean([trial.cmc[:length] for trial in trials], axis=0)
+    return {
+        "gallery_draw": protocol.draw,
+        "metric": protocol.metric if metric == "auto" else metric,
+        "reranked": reranked,
+        "cmc_unit": protocol.cmc_unit,
+        "num_query": trials[0].num_query,
+        "num_valid_query": trials[0].num_valid_query,
+        "num_gallery": trials[0].num_gallery,
+        "mean": {name: float(values.mean()) for name, values in table.items()},
+        "std": {name: float(values.std()) for name, values in table.items()},
+        "trials": [dict(trial.metrics) for trial in trials],
+        "cmc": [float(value) for value in cmc],
+    }
+
+
+def write_results(
+    path: Path, protocols: Mapping[str, Mapping[str, Any]], source: Mapping[str, Any]
+) -> None:
+    """Writes results.json.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    content = {"format": FORMAT, "protocols": dict(protocols), "source": dict(source)}
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    replace_file(path, lambda file: file.write(text.encode()))
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The content of a results.json.
+
+    Raises:
+        DataError: missing, damaged, or of something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT or not isinstance(content["protocols"], dict):
+            raise ValueError(f"format {content['format']}, not {FORMAT}")
+        for entry in content["protocols"].values():
+            if not all(is_score(entry["mean"][column]) for column in COLUMNS):
+                raise ValueError("scores that are no numbers from 0 to 1")
+        return {**content, "source": dict(content["source"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"{path} holds no results ({type(error).__name__}: {error!s:.200}): let the run "
+            "finish, or score it with the evaluate tool"
+        ) from error
+
+
+def is_score(value: object) -> bool:
+    """JSON also knows NaN, and whole numbers that are too long for a float."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MOST
+
+
+def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
+    """One line on who is searched for in what, by which rules, and how many images that were."""
+    drawn = _drawn(protocol, len(entry["trials"]))
+    removed = [f"camera {g} for queries of camera {q}" for q, g in protocol.ignored_cameras]
+    removed += ["same identity and same camera"] if protocol.drops_own_camera else []
+    return (
+        f"{protocol.name}: "
+        f"{_images(protocol.query_modality, protocol.query_cameras)} → "
+        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}{_kept(protocol)}; "
+        f"gallery: {drawn}; "
+        f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
+        f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
+        f"answerable, {entry['num_gallery']} gallery images"
+    )
+
+
+def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
+    if protocol.rest_asks:
+        return (
+            "one image per identity, drawn by NumPy's generator, seeded with 0, 1, …, "
+            f"{trials} trials; all others are queries"
+        )
+    text = {
+        "official": "drawn by the official permutations",
+        "seeded": "drawn by Python's generator, seeded with 0, 1, …",
+        "all": "every image",
+    }[protocol.draw]
+    if protocol.shots:
+        text += f", {protocol.shots} per identity and camera, {trials} trials"
+    return text
+
+
+def _kept(protocol: RetrievalProtocol) -> str:
+    """Of which images, where the modality does not say all of it."""
+    if protocol.test_list:
+        return f" (test list {protocol.test_list})"
+    return " (query images → gallery images)" if protocol.by_role else ""
+
+
+def _images(modality: Modality, cameras: frozenset[int]) -> str:
+    names = ", ".join(map(str, sorted(cameras)))
+    return modality.name.lower() + (f" (cameras {names})" if names else "")
+
+
+def results_table(protocols: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table in per cent, mean ± std over the gallery trials where there are several."""
+    header = ["protocol", *COLUMNS, "queries", "gallery"]
+    rows = [
+        [
+            name,
+            *(_cell(entry, column) for column in COLUMNS),
+            _queries(entry),
+            str(entry["num_gallery"]),
+        ]
+        for name, entry in protocols.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
+
+def _cell(entry: Mapping[str, Any], column: str) -> str:
+    mean = f"{100 * entry['mean'][column]:.2f}"
+    return mean if len(entry["trials"]) == 1 else f"{mean} ± {100 * entry['std'][column]:.2f}"
+
+
+def _queries(entry: Mapping[str, Any]) -> str:
+    fed, scored = entry["num_query"], entry["num_valid_query"]
+    return str(fed) if fed == scored else f"{scored} of {fed}"
+
+
+RERANKED = "+rerank"
+
+
+def result_entries(
+    protocols: Sequence[RetrievalProtocol],
+    features: FeatureSet,
+    *,
+    permutations: Permutations | None = None,
+    metric: str = "auto",
+    rerank: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Entries of results.json by protocol; re-ranked ones stand behind their plain ones.
+
+    Raises:
+        DataError: see :func:`evaluate_all`.
+    """
+    entries = {}
+    scores = evaluate_all(protocols, features, permutations=permutations, metric=metric)
+    for protocol in protocols:
+        entries[protocol.name] = summarise(protocol, scores[protocol.name], metric=metric)
+        if rerank:
+            trials = evaluate_reranked(protocol, features, permutations=permutations, metric=metric)
+            entry = summarise(protocol, trials, metric=metric, reranked=True)
+            entries[protocol.name + RERANKED] = entry
+    return entries
+
+
+def score_features(
+    path: Path,
+    names: Sequence[str],
+    *,
+    metric: str = "auto",
+    draw: str = "auto",
+    permutations: Path | None = None,
+    test_ids: Path | None = None,
+    rerank: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Scores features that any code base saved, prints the rules and the scores, writes them.
+
+    Args:
+        path: a features.npz, or a folder of SYSU-MM01's official .mat files.
+        names: protocols or groups.
+        draw: ``auto``, ``official`` or ``seeded``.
+        permutations: rand_perm_cam.mat, for the official draw.
+        test_ids: file of the identities to score; all in ``path`` by default.
+        out: by default results.json in the folder, or beside the file.
+    Raises:
+        DataError: the features are malformed or cannot answer a protocol.
+        UsageError: an unknown protocol or draw, or a file that must not be written over.
+    """
+    try:
+        protocols = [with_draw(protocol, draw) for protocol in expand(list(names))]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not path.exists():
+        raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
+    target = out or path_of_results(path)
+    require_target(target, inputs=[p for p in (path, permutations, test_ids) if p])
+    if target.exists() and not _is_about(target, path):
+        raise UsageError(f"{target} holds something else: name another file with --out")
+    known = None
+    if permutations and any(protocol.draw == "official" for protocol in protocols):
+        known = read_permutations(permutations)
+    features = read_features(path, read_test_ids(test_ids) if test_ids else None)
+    for protocol in protocols:
+        require_complete(protocol, features, known)
+    entries = result_entries(protocols, features, permutations=known, metric=metric, rerank=rerank)
+    source: dict[str, Any] = dict.fromkeys(
+        ("run", "epoch", "exit", "embedding", "flip", "input_size")
+    )
+    source |= {"features": str(path.resolve()), "digest": _digest(features)}
+    before = read_results(target) if target.exists() else {}
+    kept = before["protocols"] if before and before["source"] == source else {}
+    write_results(target, {**kept, **entries}, source)
+    print("\n".join(describe(protocol, entries[protocol.name]) for protocol in protocols))
+    print(f"\n{results_table(entries)}\n\nwrote {target}")
+
+
+def path_of_results(features: Path) -> Path:
+    """results.json in the folder of features, or beside the file."""
+    return (features if features.is_dir() else features.parent) / "results.json"
+
+
+def _digest(features: FeatureSet) -> str:
+    """Of the features and whose they are: a file made anew has other scores."""
+    digest = hashlib.sha256()
+    known = (features.features, features.pids, features.camids, features.modality)
+    for array in (*known, features.role, features.test_list):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _is_about(results: Path, features: Path) -> bool:
+    """Whether a file holds scores of what lies at this path."""
+    try:
+        named = read_results(results)["source"].get("features")
+    except DataError:
+        return False
+    return named == str(features.resolve())

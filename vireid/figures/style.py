@@ -1,0 +1,103 @@
+"""How the figures look: colours, lines, sizes, fonts, and how they are saved.
+
+Nothing is told by colour alone: line styles, markers and numbers serve grey print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vireid.errors import UsageError
+from vireid.structures import Modality
+from vireid.utils.io import replace_file, require_target
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette without its yellow, which white paper swallows: told apart by
+# colour-blind readers.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", "-.", ":")
+MARKERS = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}  # filled and hollow
+GREY = "#767676"
+HEAT = "inferno"  # lightness rises evenly, with and without colours
+SINGLE, DOUBLE = 3.4, 7.0  # width of a paper's column and of a page, inches
+TALLEST = 200.0  # inches: higher pictures exceed what a renderer can hold
+DPI = 200
+FORMATS = (".png", ".pdf", ".svg")
+_SETTINGS: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "legend.title_fontsize": 7.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+    "svg.hashsalt": "vireid",  # the same picture is the same file
+    "text.parse_math": False,  # names of folders and labels may hold dollars
+}
+# Without the time of day, which would make equal pictures different files.
+_METADATA: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None},
+}
+
+
+@contextmanager
+def drawn(
+    path: Path, width: float, height: float, *, layout: str = "constrained"
+) -> Iterator[Figure]:
+    """A figure in this style, saved when the block ends.
+
+    Args:
+        path: PNG, PDF or SVG.
+        width, height: inches.
+        layout: matplotlib's engine, or ``none`` where every place is given.
+    Raises:
+        UsageError: it cannot be written.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    suffix = path.suffix.lower()
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height), layout=layout)
+        yield figure
+        saving: dict[str, Any] = {"format": suffix[1:], "metadata": _METADATA[suffix], "dpi": DPI}
+        replace_file(path, lambda file: figure.savefig(file, **saving))
+
+
+def require_figure(path: Path, *, inputs: Collection[Path] = ()) -> None:
+    """Fails before the work is done rather than after it.
+
+    Args:
+        inputs: files and folders that the work reads.
+    Raises:
+        UsageError: the file is no PNG, PDF or SVG, or cannot be written.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"cannot draw {path}: name a file that ends in {', '.join(FORMATS)}")
+    require_target(path, inputs=inputs)
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Colour and dashes of a panel's line, counted from 0; 28 differ."""
+    return {
+        "color": COLORS[number % len(COLORS)],
+        "linestyle": STYLES[number % len(STYLES)],
+    }
+
+
+def tidy(axes: Axes) -> None:
+    """A faint grid behind what is drawn, and no frame above and on the right."""
+    axes.set_axisbelow(True)
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,287 @@
+"""A run from its configuration to its results: what the tools call."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from yacs.config import CfgNode
+
+from vireid.config import dump_config
+from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.data.dataset import end_processes
+from vireid.data.datasets.files import fingerprint, one_sided
+from vireid.data.images import require_readable
+from vireid.engine.build import build_trainer
+from vireid.engine.checkpoint import load_checkpoint, load_model, rng_state, save_checkpoint
+from vireid.engine.distributed import World, join_world
+from vireid.engine.precision import resolve_device, use_threads
+from vireid.engine.process_errors import deaths_explained
+from vireid.engine.signals import StopFlag
+from vireid.engine.trainer import TIMING, Trainer, fit
+from vireid.errors import DivergedError, StoppedError
+from vireid.evaluation.protocols import expand
+from vireid.evaluation.results import results_table, write_results
+from vireid.models.build import build_model
+from vireid.runs.features import warn_of_untrained
+from vireid.runs.resume import (
+    Start,
+    check_same_data,
+    check_unchanged,
+    find_start,
+    restore,
+    settle_best,
+    teacher_changes,
+)
+from vireid.runs.run_dir import (
+    BEST,
+    LAST,
+    claim_folder,
+    describe_run,
+    own_command,
+    seed_everything,
+    start_log,
+    write_metrics,
+)
+from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
+from vireid.runs.teacher import load_teacher, require_elsewhere
+from vireid.runs.trackers import write_events
+from vireid.structures import Splits
+
+log = logging.getLogger(__name__)
+
+Save = Callable[[str], None]  # name within the run folder → a checkpoint there
+
+
+def train_and_score(
+    cfg: CfgNode,
+    *,
+    config_path: Path,
+    resume: bool = False,
+    resume_from: Path | None = None,
+    overwrite: bool = False,
+) -> Path | None:
+    """Trains, scores, and fills a run folder.
+
+    Args:
+        config_path: names the default run folder.
+        resume: continue from ``resume_from``, or from the run folder's last checkpoint.
+        resume_from: a checkpoint or a run folder.
+        overwrite: replace the run that the folder holds.
+    Returns:
+        the run folder, on the process that wrote it; None on the others.
+    Raises:
+        UsageError, DataError, CheckpointError, DivergedError, ProcessError: as their names say.
+        StoppedError: a signal came; a checkpoint that continues was written.
+    """
+    use_threads(cfg.THREADS)
+    device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
+    with deaths_explained(), join_world(device.type) as world, ExitStack() as stack:
+        if world.local_rank == 0:
+            prepare_data(cfg)
+        world.barrier()
+        splits = build_splits(cfg)
+        data = fingerprint(splits)
+        check_answerable(chosen_protocols(cfg), splits)
+        start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+        if world.is_main:
+            records = splits.train + splits.val + splits.test
+            require_readable(splits.root, [record.path for record in records])
+        # Whatever can fail fails before the folder is touched, so that a mended command runs.
+        trainer, origin = _prepare(cfg, splits, start, data=data, device=device, world=world)
+        stack.callback(lambda: end_processes(trainer.loader._iterator))
+        if world.is_main:
+            claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
+            stack.enter_context(claim)
+            start_log(start.folder)
+            describe_run(start.folder, cfg, root=splits.root, data=data, device=device)
+            _log_start(cfg, trainer, splits, [origin, *start.changes])
+            settle_best(trainer.progress, start)
+        save = partial(_save, cfg, trainer, splits, start.folder, data)
+        _train(cfg, trainer, splits, start, save)
+        if world.is_main:
+            _score(cfg, trainer, splits, start.folder, data)
+        world.barrier()
+    return start.folder if world.is_main else None
+
+
+def _prepare(
+    cfg: CfgNode, splits: Splits, start: Start, *, data: str, device: torch.device, world: World
+) -> tuple[Trainer, str]:
+    """Network, losses and optimiser, new or as the checkpoint left them; and where from."""
+    teacher = load_teacher(cfg, splits, data)  # before the seed: a student is what it is without
+    require_elsewhere(teacher, start.folder)
+    seed_everything(cfg.SEED)
+    fresh = start.checkpoint is None
+    model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
+    trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
+    if start.checkpoint is not None:
+        check_same_data(start.checkpoint, splits, data, start.path)
+        load_model(model, start.checkpoint["model"], start.path)
+        restore(trainer, start.checkpoint, start.path)
+        start.changes.extend(teacher_changes(start.checkpoint, teacher, start.path))
+        progress = trainer.progress
+        origin = f"continuing {start.path} after epoch {progress.epoch}, step {progress.step}"
+    return trainer, origin
+
+
+def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]) -> None:
+    log.info(
+        "%s: %d images of %d identities train; device %s, %s, %d steps an epoch",
+        cfg.DATA.DATASET,
+        len(splits.train),
+        len(splits.train_pids),
+        trainer.device,
+        trainer.precision.name,
+        len(trainer.sampler),
+    )
+    for line in one_sided(splits.train):
+        log.info("of these, %s", line)
+    log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
+    if trainer.teacher is not None:
+        log.info("%s", trainer.teacher.origin)
+    for line in origin:
+        log.info("%s", line)
+    warn_of_untrained(cfg)
+
+
+def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, start: Start, save: Save) -> None:
+    """Runs the schedule; a signal saves a checkpoint that continues and raises StoppedError."""
+    folder, progress = start.folder, trainer.progress
+    if start.checkpoint is None or start.path.resolve() != (folder / LAST).resolve():
+        save(LAST)  # a run killed in its first epoch can be resumed
+    if trainer.world.is_main:  # a process killed after the checkpoint has left a row less
+        write_metrics(folder / "metrics.csv", progress.history)
+    with StopFlag() as stop:
+        received = fit(
+            trainer, stop, end_of_epoch=lambda: _end_epoch(cfg, trainer, splits, folder, save)
+        )
+    if received:
+        save(LAST)
+        trainer.world.barrier()
+        done = f"stopped after epoch {progress.epoch}, step {progress.step}"
+        raise _stopped(received, f"{done}, and saved {folder / LAST}", folder, trainer.world)
+
+
+def _stopped(number: int, what: str, folder: Path, world: World) -> StoppedError:
+    """The error that ends a stopped run: what was kept, and the command that continues."""
+    tool = own_command()
+    if world.size > 1 and tool[0] == "python":
+        tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(world.size)]
+    command = [*tool, "--cfg", str(folder / "config.yaml"), "--resume", str(folder)]
+    name = signal.Signals(number).name
+    return StoppedError(f"{name}: {what}; continue with:\n  {shlex.join(command)}", number)
+
+
+def _score(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: str) -> None:
+    """Writes results.json of the selected epoch."""
+    check_unchanged(splits, data)
+    epoch = _load_selected(cfg, trainer, folder)
+    path = folder / "results.json"
+    try:
+        results = score(
+            cfg,
+            trainer.model,
+            splits,
+            chosen_protocols(cfg),
+            device=trainer.device,
+            rerank=cfg.TEST.RERANK,
+        )
+    except KeyboardInterrupt:
+        what = f"stopped before the scores were there; the trained network is in {folder / LAST}"
+        raise _stopped(signal.SIGINT, what, folder, trainer.world) from None
+    write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=data))
+    log.info("\n%s\n\nresults of epoch %d in %s", results_table(results), epoch, path)
+
+
+def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, save: Save) -> None:
+    """Validates when due, logs, and saves; the other processes wait."""
+    progress, world = trainer.progress, trainer.world
+    if world.is_main:
+        if cfg.SOLVER.VAL_EVERY and progress.epoch % cfg.SOLVER.VAL_EVERY == 0:
+            _validate(cfg, trainer, splits, save)
+        _log_epoch(progress.history[-1], trainer.schedule.epochs)
+        if cfg.SOLVER.CHECKPOINT_EVERY and progress.epoch % cfg.SOLVER.CHECKPOINT_EVERY == 0:
+            save(f"checkpoints/epoch_{progress.epoch:03d}.pth")
+        save(LAST)  # last: a run that is killed before continues with this epoch and all its files
+        write_metrics(folder / "metrics.csv", progress.history)
+        write_events(folder, progress.history[-1])
+    world.barrier()
+
+
+def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save: Save) -> None:
+    """Adds the validation scores to the epoch's row."""
+    progress = trainer.progress
+    protocols = expand(["val"], modalities_of(cfg.DATA.DATASET))
+    results = score(cfg, trainer.model, splits, protocols, device=trainer.device)
+    scores = {
+        f"{name}_{metric}": entry["mean"][metric]
+        for name, entry in results.items()
+        for metric in ("rank1", "mAP")
+    }
+    progress.history[-1].update(scores)
+    mean_ap = sum(entry["mean"]["mAP"] for entry in results.values()) / len(results)
+    if mean_ap > progress.best.get("mAP", -1.0):
+        progress.best = {"mAP": mean_ap, "epoch": progress.epoch}
+        save(BEST)
+
+
+def _save(
+    cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: str, name: str
+) -> None:
+    """Writes a checkpoint, unless training has broken the network: the last good one stays."""
+    if not trainer.world.is_main:
+        return
+    broken = [key for key, value in trainer.model.state_dict().items() if not _finite(value)]
+    if broken:
+        raise DivergedError(
+            f"{len(broken)} tensors of the network are not finite after epoch "
+            f"{trainer.progress.epoch}, step {trainer.progress.step}, the first is {broken[0]}; "
+            "lower SOLVER.BASE_LR or use PRECISION fp32"
+        )
+    content: dict[str, Any] = {
+        **trainer.state(),
+        "rng": rng_state(),
+        "config": dump_config(cfg),
+        "pids": list(splits.train_pids),
+        "dataset": cfg.DATA.DATASET,
+        "split_trial": splits.split_trial,
+        "data": data,
+        "teacher": trainer.teacher.digest if trainer.teacher else "",
+    }
+    save_checkpoint(folder / name, content)
+
+
+def _finite(values: torch.Tensor) -> bool:
+    return bool(torch.isfinite(values).all())
+
+
+def _load_selected(cfg: CfgNode, trainer: Trainer, folder: Path) -> int:
+    """Puts the weights that are the run's result into the network; returns their epoch."""
+    if cfg.SOLVER.SELECT == "last" or not trainer.progress.best:
+        return trainer.progress.epoch
+    checkpoint = load_checkpoint(folder / BEST)
+    load_model(trainer.model, checkpoint["model"], folder / BEST)
+    return checkpoint["progress"]["epoch"]
+
+
+def _log_epoch(row: Mapping[str, float], epochs: int) -> None:
+    shown = {
+        k: v
+        for k, v in row.items()
+        if k not in ("epoch", "steps", "lr", *TIMING) and not k.startswith("grad_")
+    }
+    figures = "  ".join(
+        f"{name.removeprefix('loss_')} {value:.4f}" for name, value in shown.items()
+    )
+    log.info(
+        "epoch %d/%d  %s  lr %.2e  %.1f s", row["epoch"], epochs, figures, row["lr"], row["seconds"]
+    )

@@ -1,0 +1,227 @@
+"""Where a run starts: its folder, and the checkpoint that it continues from, if any."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from vireid.config.load import flatten, load_config, to_dict
+from vireid.config.schema import default_config
+from vireid.config.yaml_reader import parse_yaml
+from vireid.data.datasets.files import fingerprint
+from vireid.engine.checkpoint import REMEDY, load_checkpoint, restore_rng
+from vireid.engine.trainer import Progress, Trainer
+from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.runs.run_dir import BEST, LAST, run_folder
+from vireid.runs.teacher import Teacher
+from vireid.structures import Splits
+
+log = logging.getLogger(__name__)
+
+# Options that change neither what is trained nor how.
+HARMLESS = (
+    "DATA.ROOT",
+    "DATA.WORKERS",
+    "DATA.CACHE",
+    "OUTPUT_DIR",
+    "DEVICE",
+    "SOLVER.CHECKPOINT_EVERY",
+    "SOLVER.GRADIENT_NORMS",
+)
+# Where the weights came from: the checkpoint's take their place.
+WITHOUT_EFFECT = ("MODEL.PRETRAINED", "MODEL.GEM_P")
+# What the sums and the batches of an epoch depend on: fixed until the epoch ends.
+FIXED_WITHIN_EPOCH = (
+    "LOSS.",
+    "MODEL.SDM.",
+    "SAMPLER.",
+    "SEED",
+    "DISTILL.",
+    "TEACHER.CONFIG",
+    "TEACHER.POSTERIOR",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where and from what a run starts.
+
+    Args:
+        folder: of the run.
+        path: of the checkpoint; the folder's last one when there is nothing to continue.
+        checkpoint: its content, or None for a fresh start.
+        in_place: whether the checkpoint is the folder's own.
+        changes: options that differ from the checkpoint's, one line each.
+    """
+
+    folder: Path
+    path: Path
+    checkpoint: Mapping[str, Any] | None = None
+    in_place: bool = False
+    changes: list[str] = field(default_factory=list)
+
+
+def find_start(
+    cfg: CfgNode, config_path: Path, splits: Splits, *, resume: bool, resume_from: Path | None
+) -> Start:
+    """Settles the run folder and reads the checkpoint to continue from.
+
+    Raises:
+        CheckpointError: a continuation was asked for and there is no usable checkpoint; training
+            never starts over silently.
+        UsageError: options changed that a continuation cannot change.
+    """
+    folder = run_folder(cfg, config_path, splits.split_trial)
+    if not resume:
+        return Start(folder, folder / LAST)
+    path = folder / LAST
+    if resume_from is not None:
+        path = resume_from / LAST if resume_from.is_dir() else resume_from
+        own_folder = path.resolve().parent.parent
+        if not cfg.OUTPUT_DIR and (own_folder / "config.yaml").is_file():
+            folder = own_folder
+    if not path.is_file():
+        raise CheckpointError(
+            f"nothing to resume: {path} does not exist; leave out --resume to start a new run"
+        )
+    checkpoint = load_checkpoint(path)
+    return Start(
+        folder,
+        path,
+        checkpoint,
+        in_place=path.resolve().is_relative_to(folder.resolve()),
+        changes=_changes(cfg, checkpoint, path),
+    )
+
+
+def check_same_data(checkpoint: Mapping[str, Any], splits: Splits, data: str, path: Path) -> None:
+    """Raises :class:`CheckpointError` unless both train on the same images of the same identities.
+
+    Args:
+        data: fingerprint of the data set.
+    """
+    if tuple(checkpoint["pids"]) != splits.train_pids:
+        raise CheckpointError(
+            f"{path} was trained on {len(checkpoint['pids'])} identities of "
+            f"{checkpoint['dataset']}, split {checkpoint['split_trial']}, which are not the "
+            f"{len(splits.train_pids)} of this configuration: check DATA.*"
+        )
+    if checkpoint["data"] != data:
+        raise CheckpointError(
+            f"{path} was trained on other images than those in {splits.root} (fingerprint "
+            f"{checkpoint['data'][:12]}, here {data[:12]}): set DATA.ROOT to its data, or start a "
+            "new run with MODEL.PRETRAINED"
+        )
+
+
+def check_unchanged(splits: Splits, data: str) -> None:
+    """Raises :class:`DataError` when the images are not those that training began with.
+
+    Args:
+        data: their fingerprint then.
+    """
+    now = fingerprint(splits)
+    if now != data:
+        raise DataError(
+            f"images in {splits.root} changed while this run trained (fingerprint {data[:12]}, now "
+            f"{now[:12]}), so that it is of no data set and is not scored: put the images back "
+            "and score it with the evaluate tool, or train it again with --overwrite"
+        )
+
+
+def restore(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> None:
+    """The training's state but for the network's weights.
+
+    Raises:
+        CheckpointError: it is not what this training would have saved.
+    """
+    try:
+        trainer.restore(checkpoint)
+        restore_rng(checkpoint["rng"])
+    except Exception as error:  # what torch raises for a state that does not fit has many types
+        raise CheckpointError(
+            f"{path} is damaged, or its training had other parameters "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]}): {REMEDY}"
+        ) from error
+
+
+def teacher_changes(
+    checkpoint: Mapping[str, Any], teacher: Teacher | None, path: Path
+) -> list[str]:
+    """A line about a teacher with other weights than the one that taught so far, if it has.
+
+    Raises:
+        UsageError: it has, and an epoch is under way.
+    """
+    before, now = checkpoint.get("teacher", ""), teacher.digest if teacher else ""
+    if before == now:
+        return []
+    line = f"teacher (weights) {before[:12] or 'none'} → {now[:12] or 'none'}"
+    if checkpoint["progress"]["step"]:
+        raise UsageError(
+            f"{path} was saved within an epoch, whose teacher must stay as it is ({line}): put the "
+            "one of the checkpoint back into TEACHER.WEIGHTS, and change it after the epoch's end"
+        )
+    return [f"changed since the checkpoint: {line}"]
+
+
+def settle_best(progress: Progress, start: Start) -> None:
+    """Makes the folder's best checkpoint the one that ``progress`` speaks of, or forgets it.
+
+    Another folder's is copied. It may also be gone, or be of an epoch after the one that training
+    continues from.
+    """
+    best, source = start.folder / BEST, start.path.resolve().parent.parent / BEST
+    if not progress.best:
+        return
+    try:
+        if load_checkpoint(source)["progress"]["epoch"] != progress.best["epoch"]:
+            raise CheckpointError(f"{source} is of another epoch")
+        if source != best.resolve():
+            shutil.copyfile(source, best)
+    except (CheckpointError, OSError) as error:
+        progress.best = {}
+        log.info("the best epoch so far is not at hand (%s): the search for it starts anew", error)
+
+
+def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
+    """Options that a folder's run has in another way; not those that change nothing.
+
+    Raises:
+        UsageError: its config.yaml cannot be read.
+    """
+    saved = load_config(folder / "config.yaml", environment={})
+    before, now = flatten(to_dict(saved)), flatten(to_dict(cfg))
+    return [key for key in now if now[key] != before[key] and key not in HARMLESS]
+
+
+def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
+    usual, now = flatten(to_dict(default_config())), flatten(to_dict(cfg))
+    before = usual | flatten(parse_yaml(checkpoint["config"]))  # older ones lack newer options
+    changed = {
+        key: f"{key} {before[key]} → {value}"
+        for key, value in now.items()
+        if before[key] != value and key not in HARMLESS
+    }
+    if "SOLVER.OPTIMIZER" in changed:
+        raise UsageError(
+            f"{changed['SOLVER.OPTIMIZER']}: the state in {path} is of the other optimiser; keep "
+            "it, or start a new run"
+        )
+    refused = [line for key, line in changed.items() if key.startswith(FIXED_WITHIN_EPOCH)]
+    if refused and checkpoint["progress"]["step"]:
+        raise UsageError(
+            f"{path} was saved within an epoch, whose losses and batches must stay as they are: "
+            f"resume without {', '.join(refused)}, and change that after the epoch's end"
+        )
+    return [
+        f"changed since the checkpoint: {line}"
+        + (" (no effect: the weights come from the checkpoint)" if key in WITHOUT_EFFECT else "")
+        for key, line in changed.items()
+    ]

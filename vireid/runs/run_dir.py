@@ -1,0 +1,227 @@
+"""A run's folder: what it is called, what it holds, and how it is kept from being overwritten."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+import platform
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from yacs.config import CfgNode
+
+import vireid
+from vireid.config import dump_config
+from vireid.engine.trainer import TIMING
+from vireid.errors import UsageError
+from vireid.runs.options import recipe_of
+from vireid.utils.io import locked, write_text
+
+LAST = "checkpoints/last.pth"
+BEST = "checkpoints/best.pth"
+# Everything that a run writes, and all that --overwrite removes; what makes a folder a run goes
+# last, so that a removal that is cut short leaves a folder that still counts as one.
+OWN_ENTRIES = (
+    "command.txt",
+    "environment.json",
+    "log.txt",
+    "results*.json",
+    "features*.npz",
+    "events.out.tfevents.*",
+    "figures",
+    "checkpoints",
+    "metrics.csv",
+    "config.yaml",
+)
+RUN_MARKS = ("config.yaml", "metrics.csv", LAST)
+
+
+def run_folder(cfg: CfgNode, config_path: Path, split_trial: int | None) -> Path:
+    """OUTPUT_DIR, or ``runs/<config stem>[/split<t>]/seed<k>``.
+
+    A run's own config.yaml stands for the file that the run was started with.
+    """
+    if cfg.OUTPUT_DIR:
+        return Path(cfg.OUTPUT_DIR).expanduser()
+    folder = Path("runs") / _recipe(config_path)
+    if split_trial is not None:
+        folder /= f"split{split_trial}"
+    return folder / f"seed{cfg.SEED}"
+
+
+def _recipe(config_path: Path) -> str:
+    home = config_path.resolve().parent
+    if config_path.name != "config.yaml" or not (home / "command.txt").is_file():
+        return config_path.stem
+    return recipe_of(home).name
+
+
+@contextmanager
+def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Makes the folder, unless it holds a run that nobody allowed to touch, and keeps it locked.
+
+    Raises:
+        UsageError: it holds a run, another process works in it, it is a file, or it cannot be
+            written.
+    """
+    holds_run = any((folder / name).exists() for name in RUN_MARKS)
+    if holds_run and not resume and not overwrite:
+        raise UsageError(
+            f"OUTPUT_DIR {folder} already holds a run: continue it with --resume, replace it "
+            "with --overwrite, or name another OUTPUT_DIR"
+        )
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(folder))
+            if holds_run and not resume:
+                _remove_run(folder)
+            _remove_half_written(folder)
+            (folder / "figures").mkdir(exist_ok=True)
+            (folder / "checkpoints").mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot write OUTPUT_DIR {folder}: {error.strerror}") from error
+        yield
+
+
+def _remove_run(folder: Path) -> None:
+    for pattern in OWN_ENTRIES:
+        for path in folder.glob(pattern):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _remove_half_written(folder: Path) -> None:
+    """What a process that was killed while it wrote has left; nobody else writes here now."""
+    for place in (folder, folder / "checkpoints", folder / "figures"):
+        for path in place.glob("*.[0-9]*.tmp"):  # hidden ones too
+            path.unlink()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of the folder."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except BlockingIOError as error:
+            raise UsageError(
+                f"OUTPUT_DIR {folder}: another process is training in it; wait for it or stop it"
+            ) from error
+        yield
+
+
+def describe_run(
+    folder: Path, cfg: CfgNode, *, root: Path, data: str, device: torch.device
+) -> None:
+    """Writes what the run is: config.yaml, command.txt, environment.json.
+
+    Args:
+        root, data: the data set's folder and fingerprint.
+    """
+    write_text(folder / "config.yaml", dump_config(cfg))
+    with (folder / "command.txt").open("ab") as file:  # one line per start
+        file.write(os.fsencode(shlex.join([*own_command(), *sys.argv[1:]]) + "\n"))
+    environment = {
+        "vireid": vireid.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "git": git_state(),
+        "data": {"root": str(root), "fingerprint": data},
+    }
+    write_text(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
+
+
+def own_command() -> list[str]:
+    """How this program was called, without its arguments: ``python tools/train.py``."""
+    program = sys.argv[0]
+    return program.split() if program.startswith("vireid ") else ["python", program]
+
+
+def git_state() -> dict[str, str | bool] | None:
+    """Commit of this source tree and whether it was changed since; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_metrics(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """A CSV of all the rows; columns that not every row has stay empty there, timing comes last."""
+    terms = dict.fromkeys(name for row in history for name in row if name not in TIMING)
+    columns = [*terms, *TIMING]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue())
+
+
+class _Lines:
+    """What is logged must not end a run: what it trained is saved elsewhere, and says so itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Instead of logging's own, which prints a traceback for every line."""
+
+
+class _LinesToScreen(_Lines, logging.StreamHandler):
+    pass
+
+
+class _LinesToFile(_Lines, logging.FileHandler):
+    pass
+
+
+def start_log(folder: Path | None) -> None:
+    """Messages to standard output, and to log.txt when a folder is given."""
+    handlers: list[logging.Handler] = [_LinesToScreen(sys.stdout)]
+    if folder is not None:
+        how = {"encoding": "utf-8", "errors": "backslashreplace"}  # names of files may be no text
+        handlers.append(_LinesToFile(folder / "log.txt", **how))
+    logger = logging.getLogger("vireid")
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        with suppress(OSError):  # what a full disk would not take
+            old.close()
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds the generators of python, numpy and torch; called once per run."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

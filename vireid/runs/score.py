@@ -1,0 +1,299 @@
+"""A network's scores on a data set: features, protocols, results."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from yacs.config import CfgNode
+
+from vireid.config.load import flatten, to_dict
+from vireid.config.schema import default_config
+from vireid.config.yaml_reader import parse_yaml
+from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.data.datasets.files import fingerprint
+from vireid.engine.checkpoint import load_model, load_trained, unfinished
+from vireid.engine.extract import labels_of
+from vireid.engine.precision import resolve_device, use_threads
+from vireid.errors import DataError, UsageError
+from vireid.evaluation.evaluate import require_answerable
+from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
+from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
+from vireid.evaluation.results import describe, result_entries, results_table, write_results
+from vireid.models.build import build_model
+from vireid.models.reid_model import ReidModel
+from vireid.runs.features import (
+    TORCH,
+    Runtime,
+    backend_name,
+    embedding_name,
+    exit_names,
+    features_by_query,
+    records_of,
+    require_two_sides,
+    warn_of_untrained,
+)
+from vireid.runs.run_dir import BEST, LAST
+from vireid.structures import Splits
+from vireid.utils.io import require_target
+
+# Options that make another network of the same weights.
+SHAPELESS = ("MODEL.POOL", "MODEL.DIRECTIONAL.DIRECTIONS", "MODEL.DIRECTIONAL.SPATIAL_NORM")
+# Options whose change makes other scores of the same network on the same data.
+SCORING = (
+    "INPUT.SIZE",
+    "INPUT.MEAN",
+    "INPUT.STD",
+    *SHAPELESS,
+    "SOLVER.SELECT",
+    "TEST.METRIC",
+    "TEST.GALLERY_DRAW",
+    "TEST.FLIP",
+    "TEST.EXIT",
+    "TEST.GALLERY_EXIT",
+    "TEST.EMBED",
+    "TEST.BACKEND",
+)
+
+log = logging.getLogger(__name__)
+
+
+def score_run(
+    cfg: CfgNode, *, run: Path, out: Path | None = None, runtime: Runtime | None = None
+) -> None:
+    """Scores a finished run and writes its results; protocols scored before are kept.
+
+    Args:
+        cfg: the run's configuration, with what the user changed.
+        run: its folder.
+        out: file to write; by default ``results.json`` in the run folder for what the run itself
+            scores, and a file beside it, named by the difference, for anything else.
+        runtime: what computes the features instead of torch.
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or of another network.
+        DataError: the data cannot answer a protocol, or the network was trained on them.
+        UsageError: ``out`` cannot be written.
+    """
+    path, checkpoint = read_trained(cfg, run)
+    epoch = checkpoint["progress"]["epoch"]
+    use_threads(cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    prepare_data(cfg)
+    splits, protocols = build_splits(cfg), chosen_protocols(cfg)
+    data = fingerprint(splits)
+    check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
+    out = out or run / _results_name(cfg, checkpoint, data)
+    require_target(out, inputs=[path])
+    if out.exists() and out.suffix != ".json":
+        raise UsageError(f"{out} exists and is no file of results: name another one with --out")
+    warn_of_untrained(cfg)
+    model = trained_model(cfg, checkpoint, path).to(device)
+    results = score(
+        cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, runtime=runtime
+    )
+    backend = backend_name(runtime)
+    source = source_of(cfg, run=run, epoch=epoch, data=data, backend=backend)
+    write_results(out, {**_kept(out, source), **results}, source)
+    print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
+    print(f"\n{results_table(results)}\n\nfeatures by {backend}; wrote {out}")
+
+
+def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that is a run's result, and where it lies.
+
+    Raises:
+        CheckpointError: missing, damaged, or saved before the first epoch ended.
+    """
+    path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
+    checkpoint = load_trained(path)
+    if problem := unfinished(checkpoint, path):
+        log.warning("%s was %s", path, problem)
+    return path, checkpoint
+
+
+def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> ReidModel:
+    """The checkpoint's network, on the processor.
+
+    Raises:
+        CheckpointError: the options describe another network.
+    """
+    parts_used = embedding_name(cfg) != "global"
+    model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False, check_parts=parts_used)
+    load_model(model, checkpoint["model"], path)
+    return model
+
+
+def source_of(
+    cfg: CfgNode, *, run: Path, epoch: int, data: str, backend: str = TORCH
+) -> dict[str, Any]:
+    """The ``source`` entry of results.json: which network's features of which images were scored.
+
+    Args:
+        data: fingerprint of the data set.
+        backend: what computed the features.
+    """
+    return {
+        "features": None,
+        "run": str(run),
+        "dataset": cfg.DATA.DATASET,
+        "data": data,
+        "epoch": epoch,
+        "exit": exit_names(cfg),
+        "embedding": embedding_name(cfg),
+        "flip": cfg.TEST.FLIP,
+        "input_size": list(cfg.INPUT.SIZE),
+        "backend": backend,
+    }
+
+
+def check_unseen(
+    cfg: CfgNode,
+    checkpoint: Mapping[str, Any],
+    protocols: Sequence[RetrievalProtocol],
+    splits: Splits,
+    *,
+    data: str,
+    path: Path,
+) -> None:
+    """A network scored on identities that it was trained with shows its memory."""
+    trained = checkpoint["split_trial"]
+    if checkpoint["dataset"] == cfg.DATA.DATASET and trained not in (None, cfg.DATA.TRIAL):
+        raise DataError(
+            f"{path} was trained on split {trained}; scoring it on DATA.TRIAL={cfg.DATA.TRIAL} "
+            "would test it on identities that it was trained with"
+        )
+    for protocol in protocols:
+        pids = {record.pid for record in records_of(protocol, splits)}
+        seen = sorted(pids & set(checkpoint["pids"])) if checkpoint["data"] == data else []
+        if seen:
+            raise DataError(
+                f"{protocol.name}: {path} was trained on {len(seen)} of its {len(pids)} "
+                f"identities, the first {seen[:3]}; train with the DATA.SPLIT that you score"
+            )
+
+
+def _results_name(cfg: CfgNode, checkpoint: Mapping[str, Any], data: str) -> str:
+    """``results.json``, or a name that tells what differs from the run's own scores."""
+    return "_".join(["results", *differences(cfg, checkpoint, data, SCORING)]) + ".json"
+
+
+def differences(
+    cfg: CfgNode, checkpoint: Mapping[str, Any], data: str, keys: Sequence[str]
+) -> list[str]:
+    """Words for file names: what differs from the run's own data and options.
+
+    Args:
+        data: fingerprint of the data set.
+        keys: options that count.
+    """
+    own, now = flatten(parse_yaml(checkpoint["config"])), flatten(to_dict(cfg))
+    usual = flatten(to_dict(default_config()))
+    for options in (own, now):  # an empty one is the queries'
+        if options.get("TEST.GALLERY_EXIT") == options.get("TEST.EXIT"):
+            options["TEST.GALLERY_EXIT"] = ""
+    tags = []
+    if cfg.DATA.DATASET != checkpoint["dataset"]:
+        tags.append(cfg.DATA.DATASET)
+    elif data != checkpoint["data"]:
+        tags += [cfg.DATA.DATASET, data[:8]]
+    for key in keys:
+        if now[key] != own.get(key, usual[key]):  # older runs lack newer options
+            values = now[key] if isinstance(now[key], list) else [now[key]]
+            tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
+    return tags
+
+
+def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Earlier results in the same file, if they are of the same features."""
+    try:
+        before = json.loads(out.read_text(encoding="utf-8"))
+        own = {"backend": TORCH, **before["source"], "run": source["run"]}  # older, or moved
+        return before["protocols"] if own == source else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
+    """``TEST.PROTOCOLS``, or all protocols of the data set, with the draw that was asked for.
+
+    Raises:
+        UsageError: one of them has no such draw, or cannot have two exits.
+    """
+    names = list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET]
+    protocols = expand(names, modalities_of(cfg.DATA.DATASET))
+    require_two_sides(cfg, protocols)
+    return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
+
+
+def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> Permutations | None:
+    """Draws every gallery once without features: fails before training rather than after it.
+
+    Returns:
+        the official permutations, if a protocol draws by them.
+    Raises:
+        DataError: names what is missing and how to come by it.
+    """
+    permutations = None
+    if any(protocol.draw == "official" for protocol in protocols):
+        if splits.gallery_permutations is None:
+            raise DataError(
+                "the gallery is drawn by SYSU-MM01's rand_perm_cam.mat, which is neither in "
+                f"{splits.root / 'exp'} nor in {splits.root}: copy it there from SYSU-MM01's "
+                "official evaluation code (data_split/), or draw single-shot galleries by the "
+                "seeded rule (TEST.GALLERY_DRAW seeded); other sets have other TEST.PROTOCOLS"
+            )
+        permutations = read_permutations(splits.gallery_permutations)
+    for protocol in protocols:
+        images = labels_of(records_of(protocol, splits))
+        require_complete(protocol, images, permutations)
+        require_answerable(protocol, images, permutations=permutations)
+    return permutations
+
+
+def score(
+    cfg: CfgNode,
+    model: ReidModel,
+    splits: Splits,
+    protocols: Sequence[RetrievalProtocol],
+    *,
+    device: torch.device,
+    rerank: bool = False,
+    runtime: Runtime | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Entries of results.json, by protocol; every image is put through the network once per exit.
+
+    Args:
+        rerank: add entries after k-reciprocal re-ranking.
+        runtime: what computes the features instead of torch.
+    Raises:
+        DataError: the data cannot answer a protocol.
+    """
+    permutations = check_answerable(protocols, splits)
+    alike: dict[int, list[RetrievalProtocol]] = {}
+    for protocol in protocols:
+        alike.setdefault(id(records_of(protocol, splits)), []).append(protocol)
+    results: dict[str, dict[str, Any]] = {}
+    for group in alike.values():
+        features = features_by_query(
+            cfg,
+            model,
+            splits,
+            records_of(group[0], splits),
+            device=device,
+            query_modalities=[protocol.query_modality for protocol in group],
+            runtime=runtime,
+        )
+        # Protocols of equal features are scored together: they share what is costly.
+        for same in {id(found): found for found in features.values()}.values():
+            results |= result_entries(
+                [protocol for protocol in group if features[protocol.query_modality] is same],
+                same,
+                permutations=permutations,
+                metric=cfg.TEST.METRIC,
+                rerank=rerank,
+            )
+    return results

@@ -1,0 +1,184 @@
+"""The trained network that ``TEACHER`` names, made ready to teach a run."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from yacs.config import CfgNode
+
+from vireid.config.load import load_config, parse_config
+from vireid.config.validate import is_taught
+from vireid.data.transforms import normalize
+from vireid.engine.checkpoint import load_model, load_trained, unfinished
+from vireid.errors import CheckpointError, UsageError
+from vireid.models.build import BACKBONES, build_model
+from vireid.models.teacher import FrozenTeacher
+from vireid.runs.run_dir import BEST, LAST
+from vireid.structures import Splits
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A frozen network, and how it wants its images.
+
+    Args:
+        path: of its checkpoint.
+        size: [height, width] that it was trained with; batches of another size are resized for it.
+        mean, std: normalisation that it was trained with.
+        digest: of its weights.
+        origin: one line that says what it is.
+    """
+
+    network: FrozenTeacher
+    path: Path
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    digest: str
+    origin: str
+
+    def __call__(self, images: Tensor, is_infrared: Tensor) -> Tensor:
+        """(B, C) logits of a batch, as it was augmented for the student.
+
+        Args:
+            images: (B, 3, H, W) uint8.
+            is_infrared: (B,) bool.
+        """
+        inputs = normalize(images, self.mean, self.std)
+        if tuple(inputs.shape[2:]) != self.size:
+            inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
+        return self.network(inputs, is_infrared)
+
+
+def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
+    """The teacher of a run, on the processor; None without one, or where its word weighs nothing.
+
+    Args:
+        splits: what the student trains on.
+        data: fingerprint of that data set.
+    Raises:
+        CheckpointError: its checkpoint is missing, damaged, of another network than
+            ``TEACHER.CONFIG`` describes, or its classes are not the student's.
+        UsageError: ``TEACHER.CONFIG`` cannot be used, or the teacher has no such posterior.
+    """
+    if not is_taught(cfg):
+        return None
+    try:
+        path = _checkpoint_path(cfg)
+        checkpoint = load_trained(path)
+        _require_same_classes(checkpoint, splits, cfg.DATA.DATASET, data, path)
+        own = _own_config(cfg, checkpoint, path)
+        classes = len(checkpoint["pids"])
+        model, _ = build_model(own, classes, load_weights=False, check_parts=False)
+        load_model(model, checkpoint["model"], path)
+    except CheckpointError as error:
+        keys = "TEACHER.WEIGHTS" + (" with TEACHER.CONFIG" if cfg.TEACHER.CONFIG else "")
+        raise CheckpointError(f"{keys}: {error}") from error
+    _require_posterior(cfg.TEACHER.POSTERIOR, own, path)
+    digest = weights_digest(checkpoint["model"])
+    size = (own.INPUT.SIZE[0], own.INPUT.SIZE[1])
+    resized = "" if list(size) == list(cfg.INPUT.SIZE) else f", images resized to {size} for it"
+    return Teacher(
+        FrozenTeacher(model, posterior=cfg.TEACHER.POSTERIOR),
+        path=path,
+        size=size,
+        mean=tuple(own.INPUT.MEAN),
+        std=tuple(own.INPUT.STD),
+        digest=digest,
+        origin=f"taught by {path} ({own.MODEL.BACKBONE}, {_age(checkpoint, path)}, weights "
+        f"{digest[:12]}{resized})",
+    )
+
+
+def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
+    """A run must not write over the teacher that it needs to continue.
+
+    Raises:
+        UsageError: the teacher lies in the run's own folder.
+    """
+    if teacher and teacher.path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"TEACHER.WEIGHTS: {teacher.path} lies in this run's own folder, where its student "
+            "would take its place: name another OUTPUT_DIR"
+        )
+
+
+def _age(checkpoint: Mapping[str, Any], path: Path) -> str:
+    return unfinished(checkpoint, path) or f"epoch {checkpoint['progress']['epoch']}"
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """Digest of a network's tensors, their names and shapes."""
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _checkpoint_path(cfg: CfgNode) -> Path:
+    """The checkpoint, or the one that is a run folder's result."""
+    text = cfg.TEACHER.WEIGHTS.replace("{SEED}", str(cfg.SEED))
+    path = Path(text.replace("{TRIAL}", str(cfg.DATA.TRIAL))).expanduser()
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} does not exist: train the teacher first, or name another checkpoint or run "
+            "folder"
+        )
+    if not path.is_dir():
+        return path
+    if not (path / "config.yaml").is_file():
+        raise CheckpointError(f"{path} is not a run folder: it has no config.yaml")
+    best = load_config(path / "config.yaml", environment={}).SOLVER.SELECT == "best"
+    return path / (BEST if best else LAST)
+
+
+def _own_config(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> CfgNode:
+    choices = {"MODEL.BACKBONE": tuple(BACKBONES)}
+    if cfg.TEACHER.CONFIG:
+        config = Path(cfg.TEACHER.CONFIG).expanduser()
+        return load_config(config, choices=choices, environment={})
+    return parse_config(checkpoint["config"], source=f"in {path}", choices=choices)
+
+
+def _require_same_classes(
+    checkpoint: Mapping[str, Any], splits: Splits, dataset: str, data: str, path: Path
+) -> None:
+    """Class k of teacher and student must be the same identity."""
+    theirs, ours = tuple(checkpoint["pids"]), splits.train_pids
+    if checkpoint["dataset"] != dataset or theirs != ours:
+        apart = sorted(set(theirs) ^ set(ours))
+        difference = f", the first that only one of them has is {apart[0]}" if apart else ""
+        raise CheckpointError(
+            f"{path} was trained on {len(theirs)} identities of {checkpoint['dataset']}, this run "
+            f"trains on {len(ours)} of {dataset}{difference}: a teacher needs its student's "
+            "identities; train it with the same DATA.*"
+        )
+    if checkpoint["data"] != data:
+        raise CheckpointError(
+            f"{path} was trained on other images than those in {splits.root} (fingerprint "
+            f"{checkpoint['data'][:12]}, here {data[:12]}), so that equal numbers may be other "
+            "identities: train it with the same DATA.*"
+        )
+
+
+def _require_posterior(posterior: str, own: CfgNode, path: Path) -> None:
+    """Branches must be there, and have been trained."""
+    if posterior == "joint_fc":
+        return
+    if not own.MODEL.DIRECTIONAL.ENABLED or not own.LOSS.BRANCH_IDENTITY.WEIGHT:
+        lacks = "no branches" if not own.MODEL.DIRECTIONAL.ENABLED else "untrained branches"
+        raise UsageError(
+            f"TEACHER.POSTERIOR={posterior!r}: the teacher in {path} has {lacks} "
+            "(MODEL.DIRECTIONAL.ENABLED, LOSS.BRANCH_IDENTITY.WEIGHT); choose joint_fc"
+        )

@@ -1,0 +1,69 @@
+"""The network that a gallery is searched with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vireid.deploy.extractor import Extractor, streams_beside
+from vireid.errors import CheckpointError, UsageError
+from vireid.runs.options import require_run
+from vireid.search.gallery_meta import META, read_meta, require_network
+from vireid.utils.paths import expand
+
+
+class Network:
+    """An extractor with the tool's number of images at once."""
+
+    def __init__(self, extractor: Extractor, batch: int) -> None:
+        self._extractor, self._batch = extractor, batch
+        self.dim = extractor.dim
+        self.fingerprint = extractor.fingerprint
+        self.modalities = extractor.modalities
+
+    def __call__(self, images: Sequence[Path], modality: str) -> np.ndarray:
+        return self._extractor(images, modality, batch=self._batch, progress=False)
+
+
+def open_network(args: argparse.Namespace) -> tuple[Network, str]:
+    """The network of ``--model`` or ``--run``, or the gallery's own; and where it is.
+
+    Raises:
+        CheckpointError: it is missing, or not the one that built the gallery.
+        UsageError: options that no network takes, or images of a modality that this one does not.
+    """
+    for option in ("threads", "batch"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise UsageError(f"--{option} must be at least 1, got {value}")
+    if args.run is not None:
+        require_run(args.run)
+    path = expand(args.run or args.model or _own(args.gallery))
+    extractor = Extractor(path, args.backend, args.threads, device=args.device)
+    network = Network(extractor, args.batch)
+    if (args.gallery / META).exists():
+        require_network(args.gallery, read_meta(args.gallery), network.fingerprint)
+    modality = args.modality.name.lower()
+    if modality not in network.modalities:
+        raise UsageError(
+            f"--modality {modality}: the network {path} takes "
+            f"{' and '.join(network.modalities)} images; name one that takes these by --model or "
+            "--run"
+        )
+    return network, str(path.resolve())
+
+
+def _own(gallery: Path) -> Path:
+    name = read_meta(gallery).network
+    if not name:
+        raise UsageError(f"the gallery {gallery} does not say by which network: name it by --model")
+    path = Path(name)
+    if not path.exists() and not streams_beside(path, path.suffix):
+        raise CheckpointError(
+            f"the network {name}, which built the gallery {gallery}, is not there any more: name "
+            "it by --model or --run"
+        )
+    return path

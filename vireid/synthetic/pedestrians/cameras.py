@@ -1,0 +1,153 @@
+"""Cameras of a synthetic set: the place they watch, their optics and their sensor.
+
+Every image crops another window of a camera's panorama, so the background varies inside a camera
+and still belongs to that camera.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vireid.synthetic.pedestrians.places import Place, indoor_place, outdoor_place, photograph
+
+MODALITY_OF = {"visible": 0, "near_infrared": 1, "thermal": 1}
+PITCH = {"indoor": (0.05, 0.15), "outdoor": (0.15, 0.3)}  # radians
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """From what the cameras of one spectrum are drawn; see ``Camera`` for the units."""
+
+    exposure: Range
+    contrast: Range
+    vignette: Range
+    noise: Range
+    blur: dict[str, Range]  # by background: outdoors people are farther away
+
+
+SENSORS = {
+    "visible": Sensor(
+        exposure=(0.82, 1.15),
+        contrast=(0.9, 1.1),
+        vignette=(0.0, 0.12),
+        noise=(2, 5),
+        blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
+    ),
+    "near_infrared": Sensor(
+        exposure=(1.05, 1.3),
+        contrast=(0.95, 1.1),
+        vignette=(0.3, 0.45),
+        noise=(5, 8),
+        blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
+    ),
+    "thermal": Sensor(  # few pixels behind a lens of germanium
+        exposure=(1.0, 1.12),
+        contrast=(0.9, 1.05),
+        vignette=(0.0, 0.1),
+        noise=(3, 6),
+        blur={"indoor": (2.8, 3.6), "outdoor": (3.0, 4.0)},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One camera; ``scene`` is its panorama (SCENE_HEIGHT, SCENE_WIDTH, 3) uint8."""
+
+    spectrum: str
+    background: str  # "indoor" or "outdoor"
+    exposure: float  # factor on all intensities
+    cast: tuple[float, float, float]  # factor per channel; equal values in a one-band spectrum
+    contrast: float  # around mid grey, 1 keeps it
+    vignette: float  # loss of light in the corners, in [0, 1)
+    blur: float  # pixels of detail lost at an image height of 256
+    noise: float  # standard deviation in grey levels of 255
+    pitch: float  # radians, looking down
+    scale: float  # typical body height / image height
+    azimuth: float  # radians, most frequent walking direction, 0 faces the camera
+    both_ways: bool  # people are seen from the front or the back only, not from every side
+    scene: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def modality(self) -> int:
+        """0 visible, 1 infrared."""
+        return MODALITY_OF[self.spectrum]
+
+
+def camera(
+    place: Place,
+    spectrum: str,
+    background: str,
+    rng: np.random.Generator,
+    *,
+    both_ways: bool = False,
+    light: float = 1.0,
+) -> Camera:
+    """A camera of a spectrum; ``light`` below 1 is dusk, which a sensor answers with noise."""
+    sensor = SENSORS[spectrum]
+    coloured = spectrum == "visible"
+    warmth = float(rng.uniform(-0.14, 0.14)) if coloured else 0.0
+    tint = float(rng.uniform(-0.05, 0.05)) if coloured else 0.0
+    return Camera(
+        spectrum=spectrum,
+        background=background,
+        exposure=float(rng.uniform(*sensor.exposure)) * light,
+        cast=(1 + warmth, 1 + tint, 1 - warmth),
+        contrast=float(rng.uniform(*sensor.contrast)),
+        vignette=float(rng.uniform(*sensor.vignette)),
+        blur=float(rng.uniform(*sensor.blur[background])),
+        noise=float(rng.uniform(*sensor.noise)) / light,
+        pitch=float(rng.uniform(*PITCH[background])),
+        scale=float(rng.uniform(0.84, 0.92)),
+        azimuth=0.0 if both_ways else float(rng.integers(8) * np.pi / 4),
+        both_ways=both_ways,
+        scene=photograph(place, spectrum, rng),
+    )
+
+
+def sysu_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+    """The six cameras of SYSU-MM01 by number; cameras 2 and 3 watch one room.
+
+    1, 2 visible indoor; 3 near infrared indoor; 4, 5 visible outdoor; 6 near infrared outdoor.
+    """
+    room_1, room_2 = indoor_place(rng), indoor_place(rng)
+    gate, garden, passage = outdoor_place(rng), outdoor_place(rng), outdoor_place(rng)
+    table = {
+        1: (room_1, "visible", "indoor"),
+        2: (room_2, "visible", "indoor"),
+        3: (room_2, "near_infrared", "indoor"),
+        4: (gate, "visible", "outdoor"),
+        5: (garden, "visible", "outdoor"),
+        6: (passage, "near_infrared", "outdoor"),
+    }
+    return {
+        number: camera(place, spectrum, background, rng)
+        for number, (place, spectrum, background) in table.items()
+    }
+
+
+def regdb_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+    """RegDB's pair side by side on one roof: 1 visible, 2 thermal."""
+    street = outdoor_place(rng)
+    return {
+        1: camera(street, "visible", "outdoor", rng, both_ways=True),
+        2: camera(street, "thermal", "outdoor", rng, both_ways=True),
+    }
+
+
+def llcm_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+    """LLCM's nine cameras in poor light: visible 1 to 9, near infrared of the same ones + 10.
+
+    Camera 3 never switches to near infrared.
+    """
+    cameras = {}
+    for number in range(1, 10):
+        background = "indoor" if number % 3 == 0 else "outdoor"
+        place = (indoor_place if background == "indoor" else outdoor_place)(rng)
+        dusk = float(rng.uniform(0.5, 0.9))
+        cameras[number] = camera(place, "visible", background, rng, light=dusk)
+        if number != 3:
+            cameras[number + 10] = camera(place, "near_infrared", background, rng)
+    return cameras

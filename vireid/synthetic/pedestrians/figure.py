@@ -1,0 +1,260 @@
+"""Paints a person as a map of parts: geometry only, the same in every spectrum."""
+
+from math import cos, sin
+
+from PIL import Image
+
+from vireid.synthetic.pedestrians.body import (
+    SHOULDER_HEIGHT,
+    Frame,
+    Joint,
+    Skeleton,
+    first_part,
+    walk,
+)
+from vireid.synthetic.pedestrians.clothing import LOWER_CUTS, UPPER_CUTS
+from vireid.synthetic.pedestrians.head import paint_head, paint_loose_hair, wears_hood
+from vireid.synthetic.pedestrians.painter import Painter, label
+from vireid.synthetic.pedestrians.person import Person
+
+
+def _paint_foot(painter: Painter, ankle: Joint) -> None:
+    side, up, forward = ankle
+    frame = painter.frame
+    centre = frame.point((side, up - 0.02, forward + 0.03))
+    painter.ellipse(centre, frame.breadth(0.03, 0.068), 0.022 * frame.unit_y, label("shoes"))
+
+
+def _paint_leg(painter: Painter, chain: list[Joint], shade: int) -> None:
+    person = painter.person
+    cut = LOWER_CUTS[person.lower.cut]
+    widths = [0.05 * person.limb, 0.036 * person.limb, 0.023 * person.limb]
+    painter.limb(chain, widths, label("skin", shade))
+    _paint_foot(painter, chain[2])
+    if person.shoe_height > 0.05:
+        shank = [chain[2], first_part(chain, 0.72)[-1]]
+        painter.limb(shank, [0.03, 0.034 * person.limb], label("shoes", shade))
+    if cut.skirt:
+        return
+    ease = cut.ease * person.lower.ease
+    covered = first_part(chain, cut.length * person.lower.length)
+    # Wide trousers keep their width down to the hem, where a leg gets thin.
+    loose = [widths[0] * (1 + 0.25 * (ease - 1)), widths[1] * ease, widths[2] * (2 * ease - 1)]
+    if len(covered) == 2:
+        loose[1] = (loose[0] + loose[1]) / 2
+    painter.limb(covered, loose, painter.lower[shade], crease=label("lower", 2))
+
+
+def _paint_skirt(painter: Painter, skeleton: Skeleton) -> None:
+    person = painter.person
+    cut = LOWER_CUTS[person.lower.cut]
+    waist = person.hip_height + 0.07
+    hem = person.hip_height - (person.hip_height - 0.04) * cut.length * person.lower.length
+    stride = max(abs(leg[2][2]) for leg in skeleton.legs.values()) * cut.length * 0.7
+    flare = person.hip * (0.6 + 0.6 * cut.ease * person.lower.ease - 0.3)
+    painter.slab(
+        [
+            (waist, person.waist, 0.06),
+            (person.hip_height, person.hip * 1.08, 0.074 * person.depth),
+            (hem, flare, 0.06 + stride),
+        ],
+        painter.lower[0],
+        crease=label("lower", 2),
+    )
+
+
+def _torso_levels(person: Person) -> list[tuple[float, float, float]]:
+    """Outline of the upper garment for ``Painter.slab``."""
+    cut = UPPER_CUTS[person.upper.cut]
+    ease = cut.ease * person.upper.ease
+    hip = person.hip_height
+    shoulder = person.shoulder if cut.sleeve > 0 else person.shoulder * 0.72
+    thick = person.depth * ease
+    levels = [
+        (0.86, 0.028, 0.03),
+        (SHOULDER_HEIGHT + 0.01, shoulder * 0.9, 0.05),
+        (0.79, shoulder, 0.062 * thick),
+        (0.72, person.shoulder * 0.86 * ease, 0.074 * thick),
+        (0.62, person.waist * ease, 0.066 * thick),
+    ]
+    hem = hip - cut.hem * (person.upper.hem if cut.hem > 0 else 1.0)
+    if hem < hip:
+        levels.append((hip, person.hip * 1.03 * ease, 0.07 * thick))
+    levels.append((hem, person.hip * (1.03 * ease) + cut.flare, 0.068 * thick + cut.flare))
+    return levels
+
+
+def _paint_torso(painter: Painter) -> None:
+    person, frame = painter.person, painter.frame
+    cut, hip = UPPER_CUTS[person.upper.cut], person.hip_height
+    painter.slab([(0.88, 0.03, 0.035), (0.81, 0.035, 0.04)], label("skin", 1))  # neck
+    if not LOWER_CUTS[person.lower.cut].skirt:
+        painter.slab(
+            [
+                (hip + 0.08, person.waist, 0.06),
+                (hip, person.hip, 0.072 * person.depth),
+                (hip - 0.05, person.hip * 0.85, 0.06),
+            ],
+            painter.lower[0],
+        )
+    painter.slab(_torso_levels(person), painter.upper[0], crease=label("upper", 2))
+    if cut.sleeve == 0:  # bare shoulders beside the straps of a tank top
+        for side in (-1, 1):
+            painter.ellipse(
+                frame.point((side * (person.shoulder - 0.02), 0.80, 0.0)),
+                0.022 * frame.unit_x,
+                0.02 * frame.unit_y,
+                label("skin"),
+            )
+    if person.upper.pattern == "logo" and cos(frame.azimuth) > 0.25:
+        painter.slab(
+            [(0.77, 0.06, 0.0), (0.72 - person.upper.period, 0.06, 0.0)],
+            label("upper_accent"),
+            forward=0.07,
+        )
+    if cut.hood and not wears_hood(person):
+        away = frame.nearness(0.0, -1.0)
+        drop = 0.05 if away > 0.2 else 0.015
+        painter.slab(
+            [(0.875, 0.05, 0.05), (0.85, 0.062, 0.06), (0.85 - drop, 0.04, 0.05)],
+            label("upper", 1),
+            forward=-0.02,
+            crease=label("upper", 2),
+        )
+
+
+def _paint_arm(painter: Painter, chain: list[Joint], shade: int) -> None:
+    person = painter.person
+    cut = UPPER_CUTS[person.upper.cut]
+    widths = [0.034 * person.limb, 0.027 * person.limb, 0.018 * person.limb]
+    side, up, forward = chain[0]
+    top = (side * 0.9, up + 0.022, forward)  # rounds the shoulder off
+    painter.limb([top, *chain], [widths[0] * 0.5, *widths], label("skin", shade))
+    side, up, forward = chain[2]
+    painter.ellipse(
+        painter.frame.point((side, up - 0.02, forward + 0.008)),
+        0.02 * painter.frame.unit_x,
+        0.026 * painter.frame.unit_y,
+        label("skin", shade),
+    )
+    if cut.sleeve > 0:
+        ease = max(cut.ease * person.upper.ease, 1.0)
+        sleeve = first_part(chain, cut.sleeve * person.upper.length)
+        widths = [widths[0] * ease * 1.05, widths[1] * ease * 1.15, widths[2] * ease * 1.3]
+        painter.limb(
+            [top, *sleeve],
+            [widths[0] * 0.5, *widths],
+            painter.sleeves[shade],
+            crease=label("upper", 2),
+        )
+
+
+def _paint_backpack(painter: Painter) -> None:
+    bag = painter.person.bag
+    top, half = 0.83, bag.half_width * 1.05
+    bottom = top - bag.height * 1.25
+    painter.slab(
+        [
+            (top, half * 0.7, 0.035),
+            (top - 0.03, half, 0.05),
+            (bottom + 0.02, half, 0.06),
+            (bottom, half * 0.85, 0.055),
+        ],
+        label("bag"),
+        forward=-0.105,
+        crease=label("bag", 2),
+    )
+    if painter.frame.nearness(0.0, -1.0) > 0.3:  # front pocket of the pack
+        half *= 0.7
+        painter.slab(
+            [(bottom + bag.height * 0.5, half, 0.0), (bottom + 0.02, half, 0.0)],
+            label("bag", 1),
+            forward=-0.15,
+        )
+
+
+def _paint_straps(painter: Painter) -> None:
+    for side in (-1, 1):
+        chest = [(side * 0.06, 0.84, 0.03), (side * 0.068, 0.75, 0.08), (side * 0.085, 0.67, 0.05)]
+        painter.limb(chest, [0.011, 0.012, 0.01], label("bag"))
+
+
+def _paint_side_bag(painter: Painter, skeleton: Skeleton) -> None:
+    person, bag = painter.person, painter.person.bag
+    sign = 1 if bag.left else -1
+    if bag.kind == "handbag":
+        side, up, forward = skeleton.arms[bag.left][2]
+        top = up - 0.055
+        painter.limb(
+            [(side, up - 0.02, forward), (side, top - 0.01, forward)],
+            [0.012, 0.024],
+            label("bag", 1),
+        )
+    else:
+        side, forward, top = sign * (person.hip + 0.035), 0.0, person.hip_height + 0.05
+    depth = bag.half_width * 1.1
+    painter.slab(
+        [(top, 0.03, depth * 0.85), (top - bag.height * 0.8, 0.036, depth)],
+        label("bag"),
+        side=side,
+        forward=forward,
+        crease=label("bag", 2),
+    )
+
+
+def _paint_cross_strap(painter: Painter) -> None:
+    person = painter.person
+    sign = 1 if person.bag.left else -1
+    depth = 0.09 if cos(painter.frame.azimuth) > 0 else -0.09
+    strap = [
+        (-sign * 0.06, 0.845, 0.0),
+        (0.0, 0.7, depth),
+        (sign * (person.hip + 0.02), person.hip_height + 0.05, 0.0),
+    ]
+    painter.limb(strap, [0.009] * 3, label("bag"))
+
+
+def _paint_bags(painter: Painter, skeleton: Skeleton, *, near: bool) -> None:
+    """Whatever of the bag lies on the camera's side of the body (near) or behind it."""
+    bag, frame = painter.person.bag, painter.frame
+    sign = 1 if bag.left else -1
+    if bag.kind == "backpack":
+        if (frame.nearness(0.0, -1.0) >= 0) == near:
+            _paint_backpack(painter)
+        elif near:
+            _paint_straps(painter)
+    elif bag.kind != "none":
+        if near and bag.kind == "shoulder_bag":
+            _paint_cross_strap(painter)
+        if (-sign * sin(frame.azimuth) > -0.3) == near:
+            _paint_side_bag(painter, skeleton)
+
+
+def paint_person(person: Person, frame: Frame, size: tuple[int, int], phase: float) -> Image.Image:
+    """Map of parts at a gait phase in radians.
+
+    Args:
+        size: (width, height) in pixels.
+    Returns:
+        "L" image of ``label`` values, BACKGROUND where the person is not.
+    """
+    painter, skeleton = Painter(person, frame, size), walk(person, phase)
+    far_side = frame.nearness(1.0, 0.0) < 0  # True where the person's left is the far side
+    facing_away = cos(frame.azimuth) < 0
+    _paint_bags(painter, skeleton, near=False)
+    if not facing_away:
+        paint_loose_hair(painter)
+    _paint_arm(painter, skeleton.arms[far_side], 1)
+    _paint_leg(painter, skeleton.legs[far_side], 1)
+    _paint_leg(painter, skeleton.legs[not far_side], 0)
+    if LOWER_CUTS[person.lower.cut].skirt:
+        _paint_skirt(painter, skeleton)
+    _paint_torso(painter)
+    paint_head(painter)
+    if facing_away:
+        paint_loose_hair(painter)
+    _paint_bags(painter, skeleton, near=True)
+    _paint_arm(painter, skeleton.arms[not far_side], 0)
+    if person.bag.kind == "handbag" and person.bag.left != far_side:
+        _paint_side_bag(painter, skeleton)
+    return painter.image

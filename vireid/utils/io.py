@@ -1,0 +1,115 @@
+"""Files that the tools write: never in place of something else, never half; and locks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from vireid.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two writers are not kept apart there
+    fcntl = None  # type: ignore[assignment]
+
+
+def require_target(path: Path, *, inputs: Collection[Path] = ()) -> None:
+    """Fails before the work is done rather than after it.
+
+    Args:
+        path: file to be written.
+        inputs: files and folders that the work reads.
+    Raises:
+        UsageError: it is a folder, a device or one of the inputs, or cannot be written.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: it must be a file in a folder that exists")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot write {path}: it is no ordinary file")
+    if path.resolve() in {one.resolve() for one in inputs}:
+        raise UsageError(f"cannot write {path}: it is being read; name another file")
+    if not os.access(path.parent.resolve(), os.W_OK):
+        raise UsageError(f"cannot write {path}: its folder cannot be written")
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], object], *, durable: bool = False) -> None:
+    """Writes a file beside ``path`` and renames it: a reader never sees half a file.
+
+    A link stays a link: the file it points to is replaced.
+
+    Args:
+        durable: return only when the new file is on the disk, so that it survives a power cut.
+    Raises:
+        UsageError: the disk is full, or the file cannot be written.
+    """
+    target = path.resolve()
+    # not tempfile: only the owner can read its files, so only the owner could read the results
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    if durable:
+        sync_folder(target.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a text file as a whole; half a surrogate pair is written as an escape."""
+    replace_file(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename in the folder survive a power cut, on systems that can open folders."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds the lock of a file or folder; the system lifts the lock of a process that dies.
+
+    Child processes do not inherit the lock. Where the file system has no locks, nothing is locked.
+
+    Args:
+        path: a folder, or a file that is made when it is missing.
+        wait: until the holder is done, instead of failing at once.
+    Raises:
+        BlockingIOError: another process holds it, and ``wait`` is false.
+    """
+    if fcntl is None:
+        yield
+        return
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    held = [os.open(path, flags, 0o666)]
+    # A loader process that outlives a killed run for some seconds must not keep its lock.
+    os.register_at_fork(after_in_child=lambda: _close(held))
+    try:
+        fcntl.flock(held[0], fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        _close(held)
+        raise
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        _close(held)
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())

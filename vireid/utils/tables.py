@@ -1,0 +1,72 @@
+"""Tables as text: the one writer of Markdown, CSV and LaTeX.
+
+Every function takes a DataFrame of texts whose column names are the header; the index is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # pandas takes half a second to import
+    import pandas as pd
+
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A Markdown table with aligned columns.
+
+    >>> import pandas as pd
+    >>> print(markdown(pd.DataFrame({"run": ["a|b", "c"], "mAP": ["50.0", "7.5"]})))
+    | run  | mAP  |
+    | ---- | ---- |
+    | a\\|b | 50.0 |
+    | c    | 7.5  |
+    """
+    lines = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def csv(frame: pd.DataFrame, *, digits: int = 4) -> str:
+    """CSV with a header, floats rounded to ``digits``; a missing value is an empty cell."""
+    text = frame.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n")
+    return text.rstrip("\n")
+
+
+def latex(frame: pd.DataFrame, *, note: str, columns: str) -> str:
+    r"""A tabular for ``\usepackage{booktabs}``, with the note as a comment above it.
+
+    Args:
+        frame: texts; plus-minus signs and minus signs become math. Two levels of column names give
+            a first line of spanning titles.
+        columns: alignment of the columns, such as ``llrr``.
+    """
+    escaped = frame.astype(str).map(latex_text)
+    escaped.columns = frame.columns.map(
+        lambda name: tuple(map(latex_text, name)) if isinstance(name, tuple) else latex_text(name)
+    )
+    body = escaped.to_latex(index=False, column_format=columns, multicolumn_format="c")
+    return f"% {note}\n{body.rstrip()}"
+
+
+def latex_text(text: str) -> str:
+    r"""Text in which LaTeX sees no command; ``**bold**`` becomes bold.
+
+    >>> latex_text("a_b")
+    'a\\_b'
+    >>> latex_text("**-1.5 ± 1**")
+    '\\textbf{$-$1.5 $\\pm$ 1}'
+    """
+    bold = re.fullmatch(r"\*\*(.+)\*\*", text)
+    text = bold[1] if bold else text
+    text = re.sub(r"[\\~^&%$#_{}]", lambda m: LATEX.get(m[0], "\\" + m[0]), text)
+    text = re.sub(r"^[-+](?=\d)", lambda m: f"${m[0]}$", text)
+    text = text.replace("±", r"$\pm$").replace("–", "--")
+    # at the start of a row, LaTeX reads a bracket or a star as an option of the row above
+    text = re.sub(r"^[\[*]", lambda m: f"{{{m[0]}}}", text)
+    return rf"\textbf{{{text}}}" if bold else text
