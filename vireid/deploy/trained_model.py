@@ -19,7 +19,7 @@ from vireid.config.load import flatten, to_dict
 from vireid.config.schema import default_config
 from vireid.data.build import modalities_of
 from vireid.deploy.metadata import FIXED, NetworkCard
-from vireid.models.inference_model import TestTimeFlip, InferenceModel, build_inference_model
+from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
 from vireid.runs.features import embedding_name, require_one_exit
 from vireid.runs.options import run_config
 from vireid.runs.score import read_trained, trained_model
