@@ -142,6 +142,7 @@ def require_answerable(
     for rows in _galleries(protocol, images, candidates, permutations):
         asked = _identities_and_cameras(images, queries[query_mask(protocol, queries, rows)])
         held = _identities_and_cameras(images, rows)
+        asked = asked[np.isin(asked[:, 0], held[:, 0])]
         if not any(
             _may_match(protocol, query_camera, camera)
             for pid, query_camera in asked.tolist()
