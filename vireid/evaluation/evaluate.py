@@ -20,7 +20,7 @@ from vireid.evaluation.query_gallery import (
 )
 from vireid.evaluation.ranking import Ranks, rank_matches
 from vireid.evaluation.rerank import reranked_distances
-from vireid.evaluation.sorting import CosineOrder, Orders, stable_order
+from vireid.evaluation.sorting import CosineOrder, Orders, stable_orders
 from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
@@ -102,7 +102,7 @@ def evaluate_reranked(
     for query_rows, rows in draw_trials(protocol, features, permutations, metric):
         queries, gallery = features.subset(query_rows), features.subset(rows)
         distances = reranked_distances(queries.features, gallery.features, metric=metric)
-        orders = _stable_orders(distances)
+        orders = stable_orders(distances.__getitem__)
         everything = np.ones((1, len(rows)), dtype=bool)
         ranks = rank_matches(protocol, queries, gallery, everything, orders)
         trials.append(_trial_scores(protocol, ranks, 0, len(rows), np.ones(len(queries), bool)))
@@ -238,7 +238,7 @@ def _orders(
     if metric == "cosine":
         return CosineOrder(numbers, features.pids, queries, candidates)
     distances = distance_rows(metric, numbers[queries], numbers[candidates])
-    return lambda rows: stable_order(distances(rows))
+    return stable_orders(distances)
 
 
 def _trial_scores(

@@ -1,4 +1,4 @@
-"""Who is searched for in what: the field's protocols as data."""
+"""The field's retrieval protocols as data: which images are queries and gallery, by which rules."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class RetrievalProtocol:
 
     Args:
         name: as users write it; the first letter after the data set is the query's modality.
-        query_modality, gallery_modality: which images search and which are searched.
+        query_modality, gallery_modality: which images are queries and which a gallery may hold.
         draw: ``official`` (published permutations), ``seeded`` (a generator seeded with the trial's
-            number) or ``all`` (every gallery image); see :mod:`gallery`.
+            number) or ``all`` (every gallery image).
         other_draws: rules by which the gallery may be drawn instead.
         cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image.
         shots: gallery images per identity and camera; 0 where nothing is drawn.
@@ -29,11 +29,11 @@ class RetrievalProtocol:
             from the query's list, whatever their identity.
         drops_own_camera: gallery images of the query's identity taken by the query's camera are
             removed from its list.
-        by_role: images say whether they search, are searched, or both.
+        by_role: the data set says of each image whether it is query, gallery or both.
         test_list: only images of this test list, by its number of identities; 0 for all images.
-        rest_asks: each draw takes one image of an identity, by NumPy's generator, and all that it
-            does not take are its queries.
-        held_out: about the validation identities, not those of the test.
+        undrawn_are_queries: each draw takes one image per identity, by NumPy's generator; all other
+            images are its queries.
+        held_out: uses the validation identities, not the test identities.
         metric: distance between features unless the user asks for another.
         source: where the rules come from.
     """
@@ -54,7 +54,7 @@ class RetrievalProtocol:
     drops_own_camera: bool = False
     by_role: bool = False
     test_list: int = 0
-    rest_asks: bool = False
+    undrawn_are_queries: bool = False
     held_out: bool = False
 
 
@@ -122,7 +122,7 @@ def _vehicleid(test_list: int) -> RetrievalProtocol:
         shots=1,
         gallery_trials=10,
         test_list=test_list,
-        rest_asks=True,
+        undrawn_are_queries=True,
         source="Liu et al., CVPR 2016; one image per vehicle is searched, as in fast-reid",
     )
 
@@ -145,8 +145,8 @@ def _other(modality: Modality) -> Modality:
     return Modality.VISIBLE if modality is Modality.INFRARED else Modality.INFRARED
 
 
-_REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with a network of its own"
-_CSV = "images of one's own; every one of the other modality is searched"
+_REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with its own model"
+_CSV = "the user's own images; the gallery holds every image of the other modality"
 _VAL = "identities held out from training, to choose settings without the test set"
 _ALL, _INDOOR = frozenset({1, 2, 4, 5}), frozenset({1, 2})
 

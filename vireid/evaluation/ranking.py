@@ -105,8 +105,9 @@ class _Ranking:
         for trial, mine in enumerate(held):
             self._score(trial, rows, query[mine], rank[mine, trial])
         if self.protocol.cmc_unit == "identity":
-            places = np.full((len(rows), count + 1), count, dtype=np.int32)
-            np.put_along_axis(places, order, np.arange(count, dtype=np.int32)[None], axis=1)
+            kind = np.int16 if count < 2**15 else np.int32
+            places = np.full((len(rows), count + 1), count, dtype=kind)
+            np.put_along_axis(places, order, np.arange(count, dtype=kind)[None], axis=1)
             by_candidate = np.ascontiguousarray(places.T)
             for trial, mine in enumerate(held):
                 self._count_identities(trial, rows, query[mine], place[mine], by_candidate)
@@ -123,7 +124,7 @@ class _Ranking:
         ends = starts[query] + place + 1
         bounds = np.unique(np.concatenate([starts, ends]))
         packed, kind = self._counters
-        sums = [np.add.reduceat(word[order.ravel()], bounds[:-1]) for word in packed]
+        sums = [np.add.reduceat(word.take(order.ravel(), mode="clip"), bounds[:-1]) for word in packed]
         totals = np.zeros((len(bounds), len(self.members)), dtype=np.int64)
         unpacked = np.stack(sums, axis=1).view(kind)[:, : len(self.members)]
         np.cumsum(unpacked, axis=0, out=totals[1:])
