@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,13 @@ from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch, ModelOutput
 
-if TYPE_CHECKING:  # which reads run folders, and those hold what is defined here
-    from vireid.runs.teacher import Teacher
-
 try:
     import resource
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
+# (B, 3, H, W) uint8 images, (B,) bool is_infrared → (B, C) logits of a frozen model
+TeacherLogits = Callable[[Tensor, Tensor], Tensor]
 TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
 
 
@@ -70,7 +69,7 @@ class Trainer:
         loader, sampler: the sampler decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
-        teacher: is asked about every batch, if there is one; no part of a checkpoint.
+        teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
     """
@@ -87,7 +86,7 @@ class Trainer:
     world: World
     mean: list[float]
     std: list[float]
-    teacher: Teacher | None = None
+    teacher: TeacherLogits | None = None
     clip_norm: float = 0.0
     gradient_norms: bool = False
     progress: Progress = field(default_factory=Progress)

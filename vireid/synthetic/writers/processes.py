@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vireid.synthetic.writers.common import Shot, Studio
+from vireid.utils.threads import processors
 
 BATCH = 32  # pictures handed to a process at once
 WORTH_A_PROCESS = 400  # pictures that take about as long as a process takes to start
@@ -45,13 +46,6 @@ def take(
     with closing(counts), bar:
         for count in counts:
             bar.update(count)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _in_processes(
