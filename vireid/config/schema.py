@@ -23,15 +23,15 @@ from vireid.utils.paths import path_problem
 class Effect(Enum):
     """What a change of an option changes, and with it everything that is computed from that."""
 
-    LAYERS = "weights: layers of the model"
-    POOLING = "features: layers without weights, for which trained weights fit nevertheless"
-    STUDENTS = "weights: layers of the student heads"
-    START = "weights: where they start; a resumed run takes the checkpoint's instead"
-    EPOCH = "weights: losses and batches, fixed until the current epoch ends"
-    TRAINING = "weights: the rest of the training"
-    DATA = "weights: the images"
-    FEATURES = "features of trained weights"
-    SCORES = "scores of given features"
+    LAYERS = "the weights, by the layers of the model"
+    POOLING = "the features, by layers without weights"
+    STUDENTS = "the weights, by the layers of the student heads"
+    START = "the weights, by where they start; a resumed run takes the checkpoint's"
+    EPOCH = "the weights, by losses and batches; fixed until the current epoch ends"
+    TRAINING = "the weights, by the rest of the training"
+    DATA = "the weights, by the images"
+    FEATURES = "the features of trained weights"
+    SCORES = "the scores of given features"
     NOTHING = "no result"
 
 
@@ -108,9 +108,7 @@ STD = _rule(
 AREA = _rule(
     "[smallest, largest] share of the image", lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1
 )
-EPOCHS = _rule(
-    "ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1
-)
+EPOCHS = _rule("ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1)
 STRIPES = _rule(
     "different numbers of stripes, at least one",
     lambda v: bool(v) and min(v) >= 1 and len(set(v)) == len(v),
@@ -190,7 +188,7 @@ OPTIONS: dict[str, Option] = {
         "P: identities in a batch, over all processes [field]"),
     "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH, "K: images per identity and modality [field]"),
 
-    "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS, "docs/cost.md compares them"),
+    "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS, "Stages from image to feature maps"),
     "MODEL.PRETRAINED": Option("imagenet", PATH, START, "File of weights, imagenet or none"),
     "MODEL.SHARED_DEPTH": Option(3, DEPTH, LAYERS,
         "Stages shared by both streams, counted from the deepest [ours; equals HcTri's "
@@ -288,7 +286,7 @@ OPTIONS: dict[str, Option] = {
         "Of MODEL.DIRECTIONAL: the branches' own classifiers, sum over them; with the label "
         "smoothing of IDENTITY"),
 
-    "SOLVER.EPOCHS": Option(120, POSITIVE, TRAINING, "Length of the training [ours]"),
+    "SOLVER.EPOCHS": Option(120, POSITIVE, TRAINING, "Length of the training"),
     "SOLVER.BASE_LR": Option(3.5e-4, POSITIVE, TRAINING, "[field: AGW's and MPANet's Adam]"),
     "SOLVER.BACKBONE_LR_FACTOR": Option(1.0, NOT_NEGATIVE, TRAINING,
         "Learning rate of the backbone over BASE_LR"),
@@ -299,7 +297,7 @@ OPTIONS: dict[str, Option] = {
     "SOLVER.WEIGHT_DECAY": Option(5e-4, NOT_NEGATIVE, TRAINING, "[field]"),
     "SOLVER.CLIP_NORM": Option(0.0, NOT_NEGATIVE, TRAINING,
         "Longest gradient, over all parameters; longer ones are shortened to it. 0: none"),
-    "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "sgd only, with Nesterov's rule [field]"),
+    "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "sgd only, as Nesterov's [field]"),
     "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING, "Of the learning rate after the warm-up"),
     "SOLVER.STEPS": Option([60, 90], EPOCHS, TRAINING,
         "Epochs after which a step schedule multiplies by GAMMA"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -19,6 +21,15 @@ from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel, parameter_groups
 from vireid.structures import Splits
 
+# SOLVER.OPTIMIZER → (groups of parameters, momentum, other arguments of torch's class) → optimiser
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": lambda groups, momentum, **others: Adam(groups, **others),
+    "adamw": lambda groups, momentum, **others: AdamW(groups, **others),
+    "sgd": lambda groups, momentum, **others: SGD(
+        groups, momentum=momentum, nesterov=momentum > 0, **others
+    ),
+}
+
 
 def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Optimizer:
     """The optimiser over the network's and the criterion's parameters; ``base_lr`` per group."""
@@ -32,17 +43,8 @@ def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Opt
         if members:
             rate = options.BASE_LR * factors.get(name, 1.0)
             groups.append({"params": members, "lr": rate, "base_lr": rate, "name": name})
-    if options.OPTIMIZER == "sgd":
-        nesterov = options.MOMENTUM > 0
-        return SGD(
-            groups,
-            momentum=options.MOMENTUM,
-            weight_decay=options.WEIGHT_DECAY,
-            nesterov=nesterov,
-            fused=True,
-        )
-    rule = {"adam": Adam, "adamw": AdamW}[options.OPTIMIZER]
-    return rule(groups, weight_decay=options.WEIGHT_DECAY, fused=True)
+    make = OPTIMIZERS[options.OPTIMIZER]
+    return make(groups, options.MOMENTUM, weight_decay=options.WEIGHT_DECAY, fused=True)
 
 
 def build_schedule(cfg: CfgNode) -> Schedule:
