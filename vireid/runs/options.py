@@ -26,9 +26,10 @@ def choices() -> dict[str, Collection[str]]:
     from vireid.losses.build import HINTS, PART_METRICS
     from vireid.losses.distillation import SDM_TEACHERS
     from vireid.models import directional_pooling
-    from vireid.models.build import BACKBONES, POOLS, SHALLOW_HEADS, STAGES
+    from vireid.models.build import BACKBONES, POOLS, STAGES
     from vireid.models.part_relations import RELATIONS
     from vireid.models.parts import SHARINGS
+    from vireid.models.student_heads import STUDENT_HEADS
     from vireid.models.teacher import POSTERIORS
 
     return {
@@ -42,7 +43,7 @@ def choices() -> dict[str, Collection[str]]:
         "MODEL.MGIM.REDUCE_SHARING": tuple(SHARINGS),
         "MODEL.MGIM.RELATION": tuple(RELATIONS),
         "MODEL.POOL": tuple(POOLS),
-        "MODEL.SDM.HEAD": tuple(SHALLOW_HEADS),
+        "MODEL.SDM.HEAD": tuple(STUDENT_HEADS),
         "MODEL.SDM.HINT": (*HINTS, "none"),
         "MODEL.SDM.TAPS": STAGES[:-1],  # behind the last one stands the deepest head
         "MODEL.SDM.TEACHER": tuple(SDM_TEACHERS),
