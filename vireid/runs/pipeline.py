@@ -16,10 +16,12 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.dataset import end_processes
-from vireid.data.datasets.files import fingerprint, one_sided
+from vireid.data.datasets import DATASETS
+from vireid.data.datasets.files import fingerprint
 from vireid.data.images import require_readable
+from vireid.data.verify import one_sided
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import load_checkpoint, load_model, rng_state, save_checkpoint
 from vireid.engine.distributed import World, join_world
@@ -32,6 +34,7 @@ from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import results_table, write_results
 from vireid.models.build import build_model
 from vireid.runs.features import warn_of_untrained
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import (
     Start,
     check_same_data,
@@ -220,7 +223,7 @@ def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, sav
 def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save: Save) -> None:
     """Adds the validation scores to the epoch's row."""
     progress = trainer.progress
-    protocols = expand(["val"], modalities_of(cfg.DATA.DATASET))
+    protocols = expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
     results = score(cfg, trainer.model, splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
