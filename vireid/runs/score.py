@@ -17,7 +17,7 @@ from vireid.config.yaml_reader import parse_yaml
 from vireid.data.build import build_splits
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
-from vireid.engine.checkpoint import load_model, load_trained, unfinished
+from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
 from vireid.engine.extract import labels_of
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
@@ -39,7 +39,6 @@ from vireid.runs.features import (
     warn_of_untrained,
 )
 from vireid.runs.rendered_data import prepare_data
-from vireid.runs.run_dir import BEST, LAST
 from vireid.structures import Splits
 from vireid.utils.io import require_target
 
