@@ -17,7 +17,7 @@ from yacs.config import CfgNode
 import vireid
 from vireid.config.load import flatten
 from vireid.config.schema import Effect, default_config, options_of
-from vireid.data.build import modalities_of
+from vireid.data.datasets import DATASETS
 from vireid.deploy.metadata import FIXED, NetworkCard
 from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
 from vireid.runs.features import embedding_name, require_one_exit
@@ -90,7 +90,7 @@ def _card(cfg: CfgNode, network: InferenceModel) -> NetworkCard:
     facts = {**preprocessing, **features, **FIXED, "options": _deployed_options(cfg)}
     return NetworkCard(
         fingerprint=fingerprint(network, facts),
-        modalities=tuple(m.name.lower() for m in modalities_of(cfg.DATA.DATASET)),
+        modalities=tuple(m.name.lower() for m in DATASETS[cfg.DATA.DATASET].modalities),
         dim=dim,
         backbone=cfg.MODEL.BACKBONE,
         precision="fp32",

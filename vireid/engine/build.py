@@ -10,7 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
-from vireid.data.build import build_train_loader, modalities_of
+from vireid.data.build import build_train_loader
+from vireid.data.datasets import DATASETS
 from vireid.engine.distributed import World
 from vireid.engine.precision import compile_stages, resolve_precision
 from vireid.engine.schedule import Schedule
@@ -109,7 +110,7 @@ def build_trainer(
 def _require_modalities(cfg: CfgNode) -> None:
     """What is meant for two modalities cannot be trained on one."""
     name = cfg.DATA.DATASET
-    if len(modalities_of(name)) > 1:
+    if len(DATASETS[name].modalities) > 1:
         return
     if cfg.MODEL.SHARED_DEPTH < 5:
         raise UsageError(

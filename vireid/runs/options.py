@@ -18,7 +18,9 @@ def choices() -> dict[str, Collection[str]]:
 
     Every option whose ``allowed`` is ``TABLE`` is here.
     """
-    from vireid.data.build import DATASETS  # here: most of these import torch, which takes seconds
+    from vireid.data.datasets import (
+        DATASETS,
+    )  # here: most of these import torch, which takes seconds
     from vireid.engine.build import OPTIMIZERS
     from vireid.engine.precision import DTYPES
     from vireid.engine.schedule import DECAYS
@@ -62,7 +64,7 @@ def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
     Raises:
         UsageError: one message with all the problems.
     """
-    from vireid.data.build import synthetic_root
+    from vireid.runs.rendered_data import synthetic_root
 
     cfg = load_config(path, overrides, choices=choices())
     if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:

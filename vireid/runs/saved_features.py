@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from vireid.config.load import flatten
 from vireid.config.schema import Effect, options_in_names
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
@@ -27,6 +27,7 @@ from vireid.runs.features import (
     require_one_exit,
     warn_of_untrained,
 )
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.score import check_unseen, differences, read_trained, trained_model
 from vireid.structures import FeatureSet, ImageRecord, Splits
 from vireid.utils.io import require_target

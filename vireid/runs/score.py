@@ -14,7 +14,8 @@ from yacs.config import CfgNode
 from vireid.config.load import flatten
 from vireid.config.schema import Effect, default_config, options_in_names
 from vireid.config.values import parse_yaml
-from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.data.build import build_splits
+from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
 from vireid.engine.extract import labels_of
@@ -37,6 +38,7 @@ from vireid.runs.features import (
     require_two_sides,
     warn_of_untrained,
 )
+from vireid.runs.rendered_data import prepare_data
 from vireid.structures import Splits
 from vireid.utils.io import require_target
 
@@ -208,7 +210,7 @@ def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
         UsageError: one of them has no such draw, or cannot have two exits.
     """
     names = list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET]
-    protocols = expand(names, modalities_of(cfg.DATA.DATASET))
+    protocols = expand(names, DATASETS[cfg.DATA.DATASET].modalities)
     require_two_sides(cfg, protocols)
     return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
 
