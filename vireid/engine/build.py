@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
-from vireid.data.build import build_train_loader, modalities_of
+from vireid.data.build import build_train_loader
+from vireid.data.datasets import DATASETS
 from vireid.engine.distributed import World
 from vireid.engine.precision import compile_stages, resolve_precision
 from vireid.engine.schedule import Schedule
@@ -18,6 +21,15 @@ from vireid.losses.build import build_criterion
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel, parameter_groups
 from vireid.structures import Splits
+
+# SOLVER.OPTIMIZER → (groups of parameters, momentum, other arguments of torch's class) → optimiser
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": lambda groups, momentum, **others: Adam(groups, **others),
+    "adamw": lambda groups, momentum, **others: AdamW(groups, **others),
+    "sgd": lambda groups, momentum, **others: SGD(
+        groups, momentum=momentum, nesterov=momentum > 0, **others
+    ),
+}
 
 
 def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Optimizer:
@@ -32,17 +44,8 @@ def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Opt
         if members:
             rate = options.BASE_LR * factors.get(name, 1.0)
             groups.append({"params": members, "lr": rate, "base_lr": rate, "name": name})
-    if options.OPTIMIZER == "sgd":
-        nesterov = options.MOMENTUM > 0
-        return SGD(
-            groups,
-            momentum=options.MOMENTUM,
-            weight_decay=options.WEIGHT_DECAY,
-            nesterov=nesterov,
-            fused=True,
-        )
-    rule = {"adam": Adam, "adamw": AdamW}[options.OPTIMIZER]
-    return rule(groups, weight_decay=options.WEIGHT_DECAY, fused=True)
+    make = OPTIMIZERS[options.OPTIMIZER]
+    return make(groups, options.MOMENTUM, weight_decay=options.WEIGHT_DECAY, fused=True)
 
 
 def build_schedule(cfg: CfgNode) -> Schedule:
@@ -107,7 +110,7 @@ def build_trainer(
 def _require_modalities(cfg: CfgNode) -> None:
     """What is meant for two modalities cannot be trained on one."""
     name = cfg.DATA.DATASET
-    if len(modalities_of(name)) > 1:
+    if len(DATASETS[name].modalities) > 1:
         return
     if cfg.MODEL.SHARED_DEPTH < 5:
         raise UsageError(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from vireid.config.load import flatten
-from vireid.config.yaml_reader import parse_yaml
+from vireid.config.values import parse_yaml
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.pretrained import read_tensors
 
