@@ -33,9 +33,7 @@ def select_query_and_gallery(
     return queries, candidates
 
 
-def query_mask(
-    protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.ndarray
-) -> np.ndarray:
+def query_mask(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """(Q,) bool: which of the rows ``queries`` are queries of a trial with this gallery."""
     if protocol.undrawn_are_queries:
         return np.isin(queries, gallery, invert=True)
@@ -88,7 +86,7 @@ def read_permutations(path: Path) -> Permutations:
     """
     permutations = {}
     for (camid, pid), rows in read_nested_cells(path, "rand_perm_cam").items():
-        if rows.ndim != 2 or (np.sort(rows, axis=1) != np.arange(1, rows.shape[1] + 1)).any():
+        if (np.sort(rows, axis=1) != np.arange(1, rows.shape[1] + 1)).any():
             raise DataError(
                 f"{path}: camera {camid}, identity {pid}: every row must be a permutation of 1 to "
                 f"{rows.shape[-1]}: copy SYSU-MM01's own file"

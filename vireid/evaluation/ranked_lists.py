@@ -62,13 +62,12 @@ class GalleryRanking:
 
     def ranked_list(self, position: int) -> RankedList:
         """The list of the query at a position of ``queries``."""
-        query = self.queries[position]
         distances = self.distances(np.array([position]))
         order = stable_order(distances)[0]
-        gallery = self.gallery[order]
-        one, found = (without_features(self.features, rows) for rows in ([query], gallery))
+        query, gallery = self.queries[[position]], self.gallery[order]
+        one, found = (without_features(self.features, rows) for rows in (query, gallery))
         return RankedList(
-            query=int(query),
+            query=int(query[0]),
             gallery=gallery,
             distances=distances[0, order],
             removed=removed_images(self.protocol, one, found)[0],

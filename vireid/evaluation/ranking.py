@@ -124,7 +124,9 @@ class _Ranking:
         ends = starts[query] + place + 1
         bounds = np.unique(np.concatenate([starts, ends]))
         packed, kind = self._counters
-        sums = [np.add.reduceat(word.take(order.ravel(), mode="clip"), bounds[:-1]) for word in packed]
+        # "clip" skips the check of each index
+        ordered = (word.take(order.ravel(), mode="clip") for word in packed)
+        sums = [np.add.reduceat(word, bounds[:-1]) for word in ordered]
         totals = np.zeros((len(bounds), len(self.members)), dtype=np.int64)
         unpacked = np.stack(sums, axis=1).view(kind)[:, : len(self.members)]
         np.cumsum(unpacked, axis=0, out=totals[1:])

@@ -124,4 +124,3 @@ class CosineOrder:
             # Not a matrix product: the sum of a row must not depend on its place.
             exact[block] = np.einsum("pd,pd->p", units, queries[query[block]])
         return exact
-

@@ -46,7 +46,7 @@ def read_cells(path: Path, name: str) -> list[object]:
 def read_nested_cells(path: Path, name: str) -> dict[tuple[int, int], np.ndarray]:
     """Matrices of numbers in a cell array of cell arrays, by their two positions, from 1.
 
-    Empty cells, and those of other contents, are left out.
+    Empty cells and other contents are left out.
 
     Raises:
         DataError: as :func:`read_cells`.
@@ -56,7 +56,8 @@ def read_nested_cells(path: Path, name: str) -> dict[tuple[int, int], np.ndarray
         for outer, cells in enumerate(read_cells(path, name), start=1)
         if isinstance(cells, np.ndarray) and cells.dtype == object
         for inner, matrix in enumerate(cells.ravel(), start=1)
-        if isinstance(matrix, np.ndarray) and matrix.dtype.kind in "fiu" and matrix.size
+        if isinstance(matrix, np.ndarray) and matrix.dtype.kind in "fiu"
+        if matrix.ndim == 2 and matrix.size
     }
 
 
