@@ -1,4 +1,4 @@
-"""Several processes as one: who this process is, what they exchange, and the errors when one dies."""
+"""Several processes as one: ranks, exchanged tensors, and the error when a process dies."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ class Schedule:
     """A linear warm-up, then a step or cosine decay.
 
     Args:
-        kind: ``step`` or ``cosine``.
+        kind: a key of :data:`DECAYS`.
         epochs: length of the training.
         warmup_epochs: length of the warm-up.
         warmup_factor: where the warm-up starts, as a share of the base rate.
@@ -40,19 +41,37 @@ class Schedule:
         Args:
             progress: epochs done, with the fraction of the current one, from 0.
         """
-        return self._warmup(progress) * self._decay(progress)
+        return self._warmup(progress) * DECAYS[self.kind](self, progress)
 
     def _warmup(self, progress: float) -> float:
         if progress >= self.warmup_epochs:
             return 1.0
         return self.warmup_factor + (1 - self.warmup_factor) * progress / self.warmup_epochs
 
-    def _decay(self, progress: float) -> float:
-        if self.kind == "step":
-            return self.gamma ** sum(progress >= step for step in self.steps)
-        left = max(self.epochs - self.warmup_epochs, 1)
-        done = min(max(progress - self.warmup_epochs, 0) / left, 1)
-        return self.min_factor + (1 - self.min_factor) * (1 + math.cos(math.pi * done)) / 2
+
+def _step_decay(schedule: Schedule, progress: float) -> float:
+    return schedule.gamma ** sum(progress >= step for step in schedule.steps)
+
+
+def _cosine_decay(schedule: Schedule, progress: float) -> float:
+    left = max(schedule.epochs - schedule.warmup_epochs, 1)
+    done = min(max(progress - schedule.warmup_epochs, 0) / left, 1)
+    return schedule.min_factor + (1 - schedule.min_factor) * (1 + math.cos(math.pi * done)) / 2
+
+
+# SOLVER.SCHEDULE → (schedule, progress) → what the learning rate is multiplied by
+DECAYS: dict[str, Callable[[Schedule, float], float]] = {
+    "step": _step_decay,
+    "cosine": _cosine_decay,
+}
+# SOLVER.OPTIMIZER → (groups of parameters, momentum, other arguments of torch's class) → optimiser
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": lambda groups, momentum, **others: Adam(groups, **others),
+    "adamw": lambda groups, momentum, **others: AdamW(groups, **others),
+    "sgd": lambda groups, momentum, **others: SGD(
+        groups, momentum=momentum, nesterov=momentum > 0, **others
+    ),
+}
 
 
 def build_schedule(options: CfgNode) -> Schedule:
@@ -83,10 +102,5 @@ def build_optimizer(options: CfgNode, model: ReidModel, criterion: Criterion) ->
         if members:
             rate = options.BASE_LR * factors.get(name, 1.0)
             groups.append({"params": members, "lr": rate, "base_lr": rate, "name": name})
-    decay = options.WEIGHT_DECAY
-    if options.OPTIMIZER == "sgd":
-        momentum = options.MOMENTUM
-        nesterov = momentum > 0
-        return SGD(groups, momentum=momentum, weight_decay=decay, nesterov=nesterov, fused=True)
-    rule = {"adam": Adam, "adamw": AdamW}[options.OPTIMIZER]
-    return rule(groups, weight_decay=decay, fused=True)
+    make = OPTIMIZERS[options.OPTIMIZER]
+    return make(groups, options.MOMENTUM, weight_decay=options.WEIGHT_DECAY, fused=True)

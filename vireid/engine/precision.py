@@ -1,4 +1,4 @@
-"""What computes a step: device, threads, number format, compilation; and what it costs in memory."""
+"""What a step is computed with: device, threads, number format, compiler; its memory use."""
 
 from __future__ import annotations
 
