@@ -35,7 +35,7 @@ from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
 from vireid.cost.latency import measure_latency, median_ratio
 from vireid.cost.machine import describe, machine
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
 from vireid.data.transforms import normalize
@@ -47,6 +47,7 @@ from vireid.errors import UsageError
 from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
 from vireid.models.build import build_model
 from vireid.runs.options import read_config
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
 from vireid.runs.teacher import load_teacher
 from vireid.structures import Batch, Splits

@@ -5,9 +5,9 @@ from yacs.config import CfgNode
 
 from tests.helpers import problems_of, value_of, write_text
 from vireid.config import load_config
-from vireid.config.coerce import override_text, parse_override
 from vireid.config.load import flatten, to_dict
 from vireid.config.schema import default_config
+from vireid.config.values import override_text, parse_override
 from vireid.errors import UsageError
 
 

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from yacs.config import CfgNode
 
-from vireid.data.build import build_train_loader, modalities_of
+from vireid.data.build import build_train_loader
+from vireid.data.datasets import DATASETS
 from vireid.engine.distributed import World
 from vireid.engine.optim import build_optimizer, build_schedule
 from vireid.engine.precision import compile_stages, resolve_precision
@@ -66,7 +67,7 @@ def build_trainer(
 def _require_modalities(cfg: CfgNode) -> None:
     """Refuses options for two modalities on a data set of one."""
     name = cfg.DATA.DATASET
-    if len(modalities_of(name)) > 1:
+    if len(DATASETS[name].modalities) > 1:
         return
     if cfg.MODEL.SHARED_DEPTH < 5:
         raise UsageError(

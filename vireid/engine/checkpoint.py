@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.config.schema import default_config
-from vireid.config.yaml_reader import parse_yaml
+from vireid.config.values import parse_yaml
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.pretrained import read_tensors
 from vireid.utils.io import replace_file
@@ -130,7 +130,7 @@ def load_trained(path: Path) -> dict[str, Any]:
 
 def saved_options(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint's options by dotted name; those that it is too old to hold have defaults."""
-    return flatten(to_dict(default_config())) | flatten(parse_yaml(checkpoint["config"]))
+    return flatten(default_config()) | flatten(parse_yaml(checkpoint["config"]))
 
 
 def unfinished(checkpoint: Mapping[str, Any], path: Path) -> str:
