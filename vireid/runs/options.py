@@ -14,9 +14,10 @@ from vireid.evaluation.protocols import GROUPS, PROTOCOLS
 
 
 def choices() -> dict[str, Collection[str]]:
-    """Names from the tables that implement options; the config package imports none of them.
+    """The names that an option may have, from the table that implements it.
 
-    Every option whose ``allowed`` is ``TABLE`` is here.
+    The config package imports none of these tables; its options whose ``allowed`` is ``TABLE`` are
+    all here.
     """
     # Not at the top: most of these import torch, which takes seconds.
     from vireid.data.datasets import DATASETS
