@@ -19,12 +19,10 @@ def choices() -> dict[str, Collection[str]]:
     The config package imports none of these tables; its options whose ``allowed`` is ``TABLE`` are
     all here.
     """
-    from vireid.data.datasets import (
-        DATASETS,
-    )  # here: most of these import torch, which takes seconds
-    from vireid.engine.build import OPTIMIZERS
+    # Not at the top: most of these import torch, which takes seconds.
+    from vireid.data.datasets import DATASETS
+    from vireid.engine.optim import DECAYS, OPTIMIZERS
     from vireid.engine.precision import DTYPES
-    from vireid.engine.schedule import DECAYS
     from vireid.evaluation.distance import METRICS
     from vireid.losses.build import HINTS, PART_METRICS
     from vireid.losses.distillation import SDM_TEACHERS
