@@ -184,12 +184,12 @@ def _official(
 
 
 def _without_permutations(protocol: RetrievalProtocol) -> str:
-    seeded = (
-        "draw the gallery by the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
-        if "seeded" in protocol.other_draws
-        else "ask for single-shot protocols, which can be drawn by the seeded rule (--gallery-draw "
-        "seeded)"
-    )
+    seeded = "draw the gallery by the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
+    if "seeded" not in protocol.other_draws:
+        seeded = (
+            "ask for single-shot protocols, which can be drawn by the seeded rule (--gallery-draw "
+            "seeded)"
+        )
     return (
         f"{protocol.name} draws its gallery by SYSU-MM01's rand_perm_cam.mat, which is not there. "
         "Either copy it from the official evaluation code (data_split/) to exp/ in the data set's "
