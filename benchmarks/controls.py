@@ -23,16 +23,16 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.evaluation.protocols import expand
 from vireid.models.build import build_model
 from vireid.runs.options import read_config
 from vireid.runs.pipeline import train_and_score
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
 from vireid.runs.score import score
 from vireid.structures import ImageRecord, Splits
-from vireid.synthetic.writers.common import Shot, Studio
-from vireid.synthetic.writers.sysu import sysu_cameras_of
+from vireid.synthetic.writers import LAYOUTS, Shot
 
 PROTOCOL = "sysu_all_single"
 
@@ -51,7 +51,7 @@ def shuffled_labels(splits: Splits, root: Path) -> None:
 def backgrounds_alone(splits: Splits, root: Path) -> None:
     """A copy of the set in which every picture is taken again with nobody in it."""
     made = json.loads((splits.root / "synthetic.json").read_text(encoding="utf-8"))
-    studio = Studio(sysu_cameras_of(made["seed"]), made["seed"], tuple(made["size"]))
+    studio = LAYOUTS["sysu"].studio(made["seed"], tuple(made["size"]))
     shutil.copytree(splits.root / "exp", root / "exp")
     for record in splits.train + splits.val + splits.test:
         (root / record.path).parent.mkdir(parents=True, exist_ok=True)

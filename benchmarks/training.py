@@ -18,7 +18,6 @@ the row's.
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -36,7 +35,7 @@ from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
 from vireid.cost.latency import measure_latency, median_ratio
 from vireid.cost.machine import describe, machine
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
 from vireid.data.transforms import normalize
@@ -48,8 +47,9 @@ from vireid.errors import UsageError
 from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
 from vireid.models.build import build_model
 from vireid.runs.options import read_config
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
-from vireid.runs.teacher import Teacher, load_teacher
+from vireid.runs.teacher import load_teacher
 from vireid.structures import Batch, Splits
 
 YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
@@ -73,7 +73,7 @@ def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float
 
 
 def step_ways(
-    cfg: CfgNode, splits: Splits, teacher: Teacher | None, device: torch.device
+    cfg: CfgNode, splits: Splits, device: torch.device
 ) -> dict[str, Callable[[], object]]:
     """Ways to take one optimiser step on the same batch, the yardstick first."""
     eager = ["PRECISION", "fp32", "COMPILE", "false"]
@@ -84,11 +84,12 @@ def step_ways(
     options[f"{own}, compiled"] = ["COMPILE", "true"]
     trainers = {}
     for name, changes in options.items():
-        seed_everything(cfg.SEED)
         changed = apply_overrides(cfg, [*changes, "DATA.WORKERS", "0", "DATA.CACHE", ""])
+        teacher = load_teacher(changed, splits, fingerprint(splits), device=device)
+        seed_everything(cfg.SEED)
         model, _ = build_model(changed, len(splits.train_pids))
         trainers[name] = build_trainer(
-            changed, model, splits, device=device, world=World(), teacher=copy.deepcopy(teacher)
+            changed, model, splits, device=device, world=World(), teacher=teacher
         )
         trainers[name].network.train()
     batch = next(batches(trainers[YARDSTICK].loader))
@@ -171,10 +172,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
     splits = build_splits(cfg)
-    teacher = load_teacher(cfg, splits, fingerprint(splits))
     if args.compare or args.profile:
-        _look_at_one_step(args, step_ways(cfg, splits, teacher, device), cfg, device)
+        _look_at_one_step(args, step_ways(cfg, splits, device), cfg, device)
         return
+    teacher = load_teacher(cfg, splits, fingerprint(splits), device=device)
     seed_everything(cfg.SEED)
     model, origin = build_model(cfg, len(splits.train_pids))
     world = World()

@@ -4,6 +4,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,47 @@ def test_no_constructor_takes_a_config():
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
                 names = {argument.arg for argument in node.args.args + node.args.kwonlyargs}
                 assert "cfg" not in names, path
+
+
+def imports_between_files() -> dict[str, set[str]]:
+    """Which files of the package each file imports, also for types only."""
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in FILES
+    }
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    graph = {}
+    for name, path in names.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        graph[name] = found & set(names) - {name}
+    return graph
+
+
+def test_no_file_imports_itself_round_others():
+    try:
+        list(TopologicalSorter(imports_between_files()).static_order())
+    except CycleError as error:
+        pytest.fail(f"import circle: {' → '.join(error.args[1])}")
+
+
+def test_the_check_of_circles_sees_imports_for_types(monkeypatch, tmp_path):
+    package = tmp_path / "vireid"
+    package.mkdir()
+    (package / "a.py").write_text("if TYPE_CHECKING:\n    from vireid.b import B\n")
+    (package / "b.py").write_text("def f():\n    from vireid import a\n")
+    monkeypatch.setitem(globals(), "PACKAGE", package)
+    monkeypatch.setitem(globals(), "FILES", sorted(package.glob("*.py")))
+    with pytest.raises(pytest.fail.Exception, match="import circle"):
+        test_no_file_imports_itself_round_others()
+
+
+def test_folders_stay_small():
+    counts = Counter(path.parent for path in FILES)
+    assert max(counts.values()) <= 18, counts.most_common(3)
 
 
 def test_files_and_functions_stay_short():

@@ -27,7 +27,7 @@ from tests.faults.trainings import (
     wait_until,
 )
 from vireid.cli import sweep as sweep_tool
-from vireid.runs.run_dir import LAST
+from vireid.engine.checkpoint import LAST
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 

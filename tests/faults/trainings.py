@@ -18,9 +18,9 @@ import torch
 
 from tests.conftest import TINY
 from vireid.cli import train
-from vireid.engine.checkpoint import load_checkpoint
+from vireid.engine.checkpoint import LAST, load_checkpoint
 from vireid.engine.trainer import TIMING
-from vireid.runs.run_dir import LAST, RUN_MARKS
+from vireid.runs.run_dir import RUN_MARKS
 
 EPOCHS = 3
 OPTIONS = (

@@ -6,9 +6,9 @@ import signal
 
 import pytest
 import torch
-from tests.engine.test_train import assert_same_training, metrics, stop_at_step
 
 from tests.engine.test_distributed import ONE_STEP, train_on_two
+from tests.engine.test_trainer import assert_same_training, metrics, stop_at_step
 from vireid.cli import evaluate, make_synthetic, train
 from vireid.config import apply_overrides, load_config
 from vireid.data.build import build_splits
@@ -24,6 +24,7 @@ from vireid.runs.teacher import load_teacher, weights_digest
 
 # A student that is nothing but a backbone and its average: no students of its own, no parts.
 PLAIN = ("MODEL.SDM.ENABLED=false", "MODEL.MGIM.ENABLED=false", "MODEL.POOL=avg")
+CPU = torch.device("cpu")
 SHORT = (*PLAIN, "LOSS.TRIPLET.WEIGHT=0", "SOLVER.EPOCHS=1")
 DIRECTIONAL = (
     "INPUT.SIZE=[64, 64]",
@@ -42,8 +43,8 @@ def taught(tiny_command, finished_run, tmp_path_factory):
     """A run with a teacher and with students of its own; and its teacher afterwards."""
     folder, teachers, load = tmp_path_factory.mktemp("runs") / "taught", [], load_teacher
 
-    def kept(*arguments):
-        teachers.append(load(*arguments))
+    def kept(*arguments, **options):
+        teachers.append(load(*arguments, **options))
         return teachers[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -68,7 +69,7 @@ def test_it_teaches_beside_every_other_loss(taught, finished_run):
 
 
 def test_training_leaves_the_teacher_bit_for_bit_as_it_was(taught, finished_run):
-    network, held = taught[1].network, last(finished_run)["model"]
+    network, held = taught[1].module, last(finished_run)["model"]
     state = network.model.state_dict()
     assert state.keys() == held.keys()
     assert all(torch.equal(state[name], held[name]) for name in held)
@@ -300,7 +301,7 @@ def loaded(tiny_command, tmp_path, *options):
     words = tiny_command(tmp_path / "run", *options)
     cfg = load_config(None, words[2:], environment={})
     splits = build_splits(cfg)
-    return load_teacher(cfg, splits, fingerprint(splits)), cfg
+    return load_teacher(cfg, splits, fingerprint(splits), device=CPU), cfg
 
 
 def test_it_sees_the_batch_as_it_was_trained_to(tiny_command, finished_run, tmp_path):
@@ -314,7 +315,7 @@ def test_it_sees_the_batch_as_it_was_trained_to(tiny_command, finished_run, tmp_
         normalize(images, teacher.mean, teacher.std), (64, 32), mode="bilinear", antialias=True
     )
     with torch.no_grad():
-        expected = teacher.network.model(inputs, flags).deep.logits
+        expected = teacher.module.model(inputs, flags).deep.logits
     assert torch.equal(teacher(images, flags), expected)
 
 
@@ -386,15 +387,15 @@ def test_two_processes_are_taught_what_one_is(tiny_command, finished_run, tmp_pa
 
 def test_compiling_covers_the_teachers_stages(tiny_command, finished_run, tmp_path, monkeypatch):
     compiled = []
-    monkeypatch.setattr("vireid.engine.build.compile_stages", lambda s, device: compiled.extend(s))
+    for place in ("engine.build", "runs.teacher"):
+        monkeypatch.setattr(f"vireid.{place}.compile_stages", lambda s, device: compiled.extend(s))
     teacher, cfg = loaded(tiny_command, tmp_path, f"TEACHER.WEIGHTS={finished_run}", "COMPILE=true")
     splits = build_splits(cfg)
     student, _ = build_model(cfg, len(splits.train_pids))
-    device = torch.device("cpu")
-    build_trainer(cfg, student, splits, device=device, world=World(), teacher=teacher)
+    build_trainer(cfg, student, splits, device=CPU, world=World(), teacher=teacher)
     stages = [
         stage
-        for network in (student, teacher.network.model)
+        for network in (teacher.module.model, student)
         for part in ("visible", "infrared", "shared")
         for stage in getattr(network.backbone, part)
     ]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import loadmat
-
 from vireid.synthetic.pedestrians.cameras import regdb_cameras
 from vireid.synthetic.pedestrians.clothing import BAGS, LOWER_CUTS, PATTERNS, UPPER_CUTS
+from vireid.synthetic.pedestrians.surfaces import AMBIENT_WARMTH, MIN_TONE_STEP, Surface, luminance
+
 from vireid.synthetic.pedestrians.person import HATS, Person, draw_person
 from vireid.synthetic.pedestrians.render import RENDERER_VERSION, draw_view, render
-from vireid.synthetic.pedestrians.surfaces import AMBIENT_WARMTH, MIN_TONE_STEP, Surface, luminance
 from vireid.synthetic.writers import (
     LAYOUTS,
     person_of,

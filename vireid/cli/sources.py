@@ -10,8 +10,8 @@ from pathlib import Path
 
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features
-from vireid.reports.tables import find_runs
 from vireid.runs.options import run_config
+from vireid.runs.scores import find_runs
 from vireid.structures import FeatureSet
 
 

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten, to_dict
 from vireid.cost.tables import Cost, Subject
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.results import COLUMNS, read_results
+from vireid.evaluation.results import read_results
 from vireid.figures.style import COLORS, DOUBLE, drawn, tidy
-from vireid.reports.tables import RULES, recipe_names
 from vireid.runs.options import recipe_of
+from vireid.runs.scores import mean_and_std, recipe_names, require_same_rules
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,23 +93,14 @@ def points(
     Raises:
         DataError: a run was not scored so, or not by the same rules as the others.
     """
-    found, known = [], None
+    found = []
+    scored: list[tuple[Path, dict[str, Any]]] = []
     for cost, runs in zip(costs, members, strict=True):
         entries = {run: _entry(run, cost.subject, dataset, data, protocol)
                    for run, data in runs.items()}  # fmt: skip
-        for run, entry in entries.items():
-            rules = {rule: entry[rule] for rule in RULES if rule in entry}
-            first, expected = known = known or (run, rules)
-            if rules != expected:
-                rule = next(name for name in RULES if rules.get(name) != expected.get(name))
-                raise DataError(
-                    f"{protocol}: {rule} is {rules.get(rule)} in {run}, but {expected.get(rule)} "
-                    f"in {first}: their scores cannot be compared"
-                )
-        values = {c: [100 * entry["mean"][c] for entry in entries.values()] for c in COLUMNS}
-        mean = {column: float(np.mean(of)) for column, of in values.items()}
-        std = {column: float(np.std(of)) for column, of in values.items()}
-        found.append(Point(cost, mean, std, len(entries)))
+        scored += entries.items()
+        require_same_rules(protocol, scored)
+        found.append(Point(cost, *mean_and_std(entries.values()), len(entries)))
     return found
 
 

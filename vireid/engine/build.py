@@ -8,16 +8,16 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
-from vireid.data.build import build_train_loader, modalities_of
+from vireid.data.build import build_train_loader
+from vireid.data.datasets import DATASETS
 from vireid.engine.distributed import World
 from vireid.engine.precision import compile_stages, resolve_precision
 from vireid.engine.schedule import Schedule
-from vireid.engine.trainer import Trainer
+from vireid.engine.trainer import TeacherLogits, Trainer
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel, parameter_groups
-from vireid.runs.teacher import Teacher
 from vireid.structures import Splits
 
 
@@ -67,12 +67,12 @@ def build_trainer(
     *,
     device: torch.device,
     world: World,
-    teacher: Teacher | None = None,
+    teacher: TeacherLogits | None = None,
 ) -> Trainer:
     """Everything that one training step touches, on ``device``.
 
     Args:
-        teacher: see :func:`~vireid.runs.teacher.load_teacher`.
+        teacher: on ``device`` already.
     Raises:
         DataError: fewer identities than a batch needs.
         UsageError: options that this machine or this number of processes cannot serve.
@@ -82,13 +82,10 @@ def build_trainer(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
     model.to(device)
-    if teacher is not None:
-        teacher.network.to(device)
     criterion = build_criterion(cfg).to(device)
     optimizer = build_optimizer(cfg, model, criterion)
     if cfg.COMPILE:
-        networks = [model] if teacher is None else [model, teacher.network.model]
-        compile_stages([s for network in networks for s in _stages(network)], device)
+        compile_stages(model.backbone.stages, device)
     return Trainer(
         model=model,
         network=_wrap(cfg, model, splits, device, world),
@@ -108,15 +105,10 @@ def build_trainer(
     )
 
 
-def _stages(model: ReidModel) -> list[nn.Module]:
-    backbone = model.backbone
-    return [*backbone.visible, *backbone.infrared, *backbone.shared]
-
-
 def _require_modalities(cfg: CfgNode) -> None:
     """What is meant for two modalities cannot be trained on one."""
     name = cfg.DATA.DATASET
-    if len(modalities_of(name)) > 1:
+    if len(DATASETS[name].modalities) > 1:
         return
     if cfg.MODEL.SHARED_DEPTH < 5:
         raise UsageError(

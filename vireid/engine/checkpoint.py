@@ -16,8 +16,10 @@ from vireid.config.load import flatten
 from vireid.config.yaml_reader import parse_yaml
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.pretrained import read_tensors
-from vireid.runs.run_dir import LAST
 
+# Where a run folder keeps its checkpoints.
+LAST = "checkpoints/last.pth"
+BEST = "checkpoints/best.pth"
 FORMAT = 1
 REMEDY = "restore it from a copy, or train the run again with --overwrite or without its folder"
 # What a checkpoint must hold, and of which type.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import nn
@@ -93,8 +95,18 @@ def _cpu_has_bf16() -> bool:
     return any(getattr(torch.cpu, name, lambda: False)() for name in probes)
 
 
-def compile_stages(stages: list[nn.Module], device: torch.device) -> None:
+def compile_stages(stages: Sequence[nn.Module], device: torch.device) -> None:
     """Compiles modules in place, or says in one line why they stay as they are."""
+    if not _compiler_works(device):
+        return
+    # All stages run nn.Sequential's forward, and dynamo gives one function few compiled versions.
+    torch._dynamo.config.cache_size_limit += RECOMPILATIONS_PER_STAGE * len(stages)
+    for stage in stages:
+        stage.compile()
+
+
+@cache
+def _compiler_works(device: torch.device) -> bool:
     try:
         probe = torch.compile(lambda x: torch.relu(x) + 1, dynamic=False)
         probe(torch.ones(8, device=device))
@@ -105,10 +117,5 @@ def compile_stages(stages: list[nn.Module], device: torch.device) -> None:
             type(error).__name__,
             reason,
         )
-        return
-    # All stages run nn.Sequential's forward, and dynamo gives one function few compiled versions.
-    limit = RECOMPILATIONS_PER_STAGE * len(stages)
-    dynamo = torch._dynamo.config
-    dynamo.cache_size_limit = max(dynamo.cache_size_limit, limit)
-    for stage in stages:
-        stage.compile()
+        return False
+    return True

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,20 +23,19 @@ from vireid.engine.gradient_norms import gradient_norms
 from vireid.engine.precision import Precision
 from vireid.engine.schedule import Schedule
 from vireid.engine.signals import StopFlag
-from vireid.engine.unused_parameters import anchor, untrained
+from vireid.engine.unused_parameters import unused_parameters, zero_term
 from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch, ModelOutput
-
-if TYPE_CHECKING:  # which reads run folders, and those hold what is defined here
-    from vireid.runs.teacher import Teacher
 
 try:
     import resource
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
+# (B, 3, H, W) uint8 images, (B,) bool is_infrared → (B, C) logits of a frozen model
+TeacherLogits = Callable[[Tensor, Tensor], Tensor]
 TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
 
 
@@ -70,7 +69,7 @@ class Trainer:
         loader, sampler: the sampler decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
-        teacher: is asked about every batch, if there is one; no part of a checkpoint.
+        teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
     """
@@ -87,7 +86,7 @@ class Trainer:
     world: World
     mean: list[float]
     std: list[float]
-    teacher: Teacher | None = None
+    teacher: TeacherLogits | None = None
     clip_norm: float = 0.0
     gradient_norms: bool = False
     progress: Progress = field(default_factory=Progress)
@@ -139,8 +138,8 @@ class Trainer:
         """
         self.optimizer.zero_grad(set_to_none=True)
         if self.world.size > 1:
-            idle = untrained(loss, members, self.world)
-            self.scaler.scale(loss + anchor(own)).backward()
+            idle = unused_parameters(loss, members, self.world)
+            self.scaler.scale(loss + zero_term(own)).backward()
             for parameter in idle:
                 parameter.grad = None
         else:

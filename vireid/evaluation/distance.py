@@ -6,11 +6,12 @@ of single trials miss the official evaluation's; features with a large common of
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from vireid.utils import threads
 
 BLOCK = 512  # rows that a thread normalises at once
 MOST_THREADS = 8
@@ -19,8 +20,7 @@ Rows = Callable[[np.ndarray], np.ndarray]  # (n,) query rows → (n, G) distance
 
 def processors() -> int:
     """Threads worth starting: what this process may use, up to a bound on the memory they take."""
-    at_hand = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(at_hand or 1, MOST_THREADS)
+    return min(threads.processors(), MOST_THREADS)
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:

@@ -28,6 +28,11 @@ class TwoStream(nn.Module):
         self.infrared = nn.ModuleList(infrared)
         self.shared = nn.ModuleList(shared)
 
+    @property
+    def stages(self) -> list[nn.Module]:
+        """Every stage once: the visible stream's, the infrared stream's, the shared ones."""
+        return [*self.visible, *self.infrared, *self.shared]
+
     def forward(self, images: Tensor, is_infrared: Tensor) -> list[Tensor]:
         """The map after every stage, shallowest first; rows stay in the order of ``images``.
 

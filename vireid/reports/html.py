@@ -16,8 +16,9 @@ from vireid.evaluation.protocols import PROTOCOLS, with_draw
 from vireid.evaluation.results import COLUMNS, describe
 from vireid.reports.figures import compared_cmc, curves_of, saved_figures
 from vireid.reports.run_files import RunFiles
-from vireid.reports.tables import Row, recipe_names, table_rows
+from vireid.reports.tables import Row, table_rows
 from vireid.runs.options import recipe_of
+from vireid.runs.scores import recipe_names
 
 EMPTY = frozenset({"img", "meta", "link", "br", "wbr"})  # elements that have no end
 

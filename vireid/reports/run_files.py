@@ -14,7 +14,7 @@ from vireid.config.load import flatten
 from vireid.config.yaml_reader import read_yaml
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.results import COLUMNS, is_score, read_results
-from vireid.reports.tables import CONFIG, RESULTS, RULES
+from vireid.runs.scores import CONFIG, RESULTS, RULES
 
 IN_ENTRY = (*RULES, "reranked", "num_valid_query", "trials", "cmc")  # of results.json
 ENVIRONMENT, METRICS = "environment.json", "metrics.csv"

@@ -5,20 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vireid.errors import DataError
 from vireid.evaluation.results import COLUMNS, read_results
 from vireid.runs.options import recipe_of
-
-RESULTS, CONFIG = "results.json", "config.yaml"  # both are in the folder of a finished run
-RULES = ("gallery_draw", "metric", "cmc_unit", "num_query", "num_gallery")  # must agree in a row
+from vireid.runs.scores import RESULTS, mean_and_std, recipe_names, require_same_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +30,6 @@ class Row:
     runs: int
     mean: Mapping[str, float]
     std: Mapping[str, float]
-
-
-def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Runs in and beneath folders: those that have results, and those beneath that have none yet.
-
-    A folder with results counts as it is, and so does one without any run beneath, whose results
-    will be missed by name. Each run counts once, by whichever paths it was named.
-    """
-    runs: dict[Path, Path] = {}  # by their real paths
-    unfinished: dict[Path, Path] = {}
-    for folder in folders:
-        beneath = [] if (folder / RESULTS).is_file() else sorted(folder.rglob(CONFIG))
-        found = [config.parent for config in beneath if config.parent != folder]
-        finished = [run for run in found if (run / RESULTS).is_file()] or [folder]
-        for run in finished:
-            runs.setdefault(run.resolve(), run)
-        for run in found:
-            if run not in finished:
-                unfinished.setdefault(run.resolve(), run)
-    return list(runs.values()), list(unfinished.values())
 
 
 def table_rows(runs: Sequence[Path]) -> list[Row]:
@@ -74,18 +49,8 @@ def table_rows(runs: Sequence[Path]) -> list[Row]:
         recipe = names[folder]
         for protocol in dict.fromkeys(name for results in members.values() for name in results):
             entries = _entries(members, protocol)
-            values = {c: [100 * entry["mean"][c] for entry in entries] for c in COLUMNS}
-            mean = {column: float(np.mean(of)) for column, of in values.items()}
-            std = {column: float(np.std(of)) for column, of in values.items()}
-            rows.append(Row(recipe, protocol, len(entries), mean, std))
+            rows.append(Row(recipe, protocol, len(entries), *mean_and_std(entries)))
     return rows
-
-
-def recipe_names(folders: Iterable[Path]) -> dict[Path, str]:
-    """The folders' own names; paths, where several share a name."""
-    folders = list(folders)
-    counts = Counter(folder.name for folder in folders)
-    return {f: f.name if counts[f.name] == 1 else str(f) for f in folders}
 
 
 def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[dict[str, Any]]:
@@ -96,14 +61,7 @@ def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[d
             f"with the evaluate tool and --protocols {protocol}"
         )
     entries = {run: results[protocol] for run, results in members.items()}
-    (first, rules), *others = entries.items()
-    for run, entry in others:
-        for rule in RULES:
-            if entry.get(rule) != rules.get(rule):
-                raise DataError(
-                    f"{protocol}: {rule} is {entry.get(rule)!s:.60} in {run}, but "
-                    f"{rules.get(rule)!s:.60} in {first}: their scores have no mean"
-                )
+    require_same_rules(protocol, entries.items())
     return list(entries.values())
 
 

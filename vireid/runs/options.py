@@ -31,7 +31,7 @@ def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
     Raises:
         UsageError: one message with all the problems.
     """
-    from vireid.data.build import synthetic_root
+    from vireid.runs.rendered_data import synthetic_root
 
     cfg = load_config(path, overrides, choices=choices())
     if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:

@@ -6,9 +6,9 @@ import logging
 import os
 import shlex
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,24 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.dataset import end_processes
-from vireid.data.datasets.files import fingerprint, one_sided
+from vireid.data.datasets import DATASETS
+from vireid.data.datasets.files import fingerprint
 from vireid.data.images import require_readable
+from vireid.data.verify import one_sided
 from vireid.engine.build import build_trainer
-from vireid.engine.checkpoint import load_checkpoint, load_model, rng_state, save_checkpoint
+from vireid.engine.checkpoint import (
+    BEST,
+    LAST,
+    load_checkpoint,
+    load_model,
+    rng_state,
+    save_checkpoint,
+)
 from vireid.engine.distributed import World, join_world
 from vireid.engine.precision import resolve_device, use_threads
-from vireid.engine.process_errors import deaths_explained
+from vireid.engine.process_errors import explain_worker_errors
 from vireid.engine.signals import StopFlag
 from vireid.engine.trainer import TIMING, Trainer, fit
 from vireid.errors import DivergedError, StoppedError
@@ -32,6 +41,7 @@ from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import results_table, write_results
 from vireid.models.build import build_model
 from vireid.runs.features import warn_of_untrained
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import (
     Start,
     check_same_data,
@@ -42,8 +52,6 @@ from vireid.runs.resume import (
     teacher_changes,
 )
 from vireid.runs.run_dir import (
-    BEST,
-    LAST,
     claim_folder,
     describe_run,
     own_command,
@@ -52,13 +60,30 @@ from vireid.runs.run_dir import (
     write_metrics,
 )
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
-from vireid.runs.teacher import load_teacher, require_elsewhere
+from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers import write_events
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
 
-Save = Callable[[str], None]  # name within the run folder → a checkpoint there
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """One training and what it was made of.
+
+    Args:
+        data: fingerprint of the data set.
+        folder: of the run.
+        origin: one line that says where the weights come from.
+    """
+
+    cfg: CfgNode
+    splits: Splits
+    data: str
+    folder: Path
+    teacher: Teacher | None
+    trainer: Trainer
+    origin: str
 
 
 def train_and_score(
@@ -84,40 +109,40 @@ def train_and_score(
     """
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
-    with deaths_explained(), join_world(device.type) as world, ExitStack() as stack:
+    with explain_worker_errors(), join_world(device.type) as world, ExitStack() as stack:
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
         splits = build_splits(cfg)
-        data = fingerprint(splits)
         check_answerable(chosen_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
         if world.is_main:
             records = splits.train + splits.val + splits.test
             require_readable(splits.root, [record.path for record in records])
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
-        trainer, origin = _prepare(cfg, splits, start, data=data, device=device, world=world)
-        stack.callback(lambda: end_processes(trainer.loader._iterator))
+        training = _prepare(cfg, splits, start, device=device, world=world)
+        stack.callback(lambda: end_processes(training.trainer.loader._iterator))
         if world.is_main:
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
             start_log(start.folder)
-            describe_run(start.folder, cfg, root=splits.root, data=data, device=device)
-            _log_start(cfg, trainer, splits, [origin, *start.changes])
-            settle_best(trainer.progress, start)
-        save = partial(_save, cfg, trainer, splits, start.folder, data)
-        _train(cfg, trainer, splits, start, save)
+            describe_run(start.folder, cfg, root=splits.root, data=training.data, device=device)
+            _log_start(training, start)
+            settle_best(training.trainer.progress, start)
+        _train(training, start)
         if world.is_main:
-            _score(cfg, trainer, splits, start.folder, data)
+            _score(training)
         world.barrier()
     return start.folder if world.is_main else None
 
 
 def _prepare(
-    cfg: CfgNode, splits: Splits, start: Start, *, data: str, device: torch.device, world: World
-) -> tuple[Trainer, str]:
-    """Network, losses and optimiser, new or as the checkpoint left them; and where from."""
-    teacher = load_teacher(cfg, splits, data)  # before the seed: a student is what it is without
+    cfg: CfgNode, splits: Splits, start: Start, *, device: torch.device, world: World
+) -> _Training:
+    """Model, losses and optimiser, new or as the checkpoint left them."""
+    data = fingerprint(splits)
+    # Before the seed: a student starts from the same weights with and without a teacher.
+    teacher = load_teacher(cfg, splits, data, device=device)
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
     fresh = start.checkpoint is None
@@ -130,10 +155,11 @@ def _prepare(
         start.changes.extend(teacher_changes(start.checkpoint, teacher, start.path))
         progress = trainer.progress
         origin = f"continuing {start.path} after epoch {progress.epoch}, step {progress.step}"
-    return trainer, origin
+    return _Training(cfg, splits, data, start.folder, teacher, trainer, origin)
 
 
-def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]) -> None:
+def _log_start(training: _Training, start: Start) -> None:
+    cfg, splits, trainer = training.cfg, training.splits, training.trainer
     log.info(
         "%s: %d images of %d identities train; device %s, %s, %d steps an epoch",
         cfg.DATA.DATASET,
@@ -146,82 +172,86 @@ def _log_start(cfg: CfgNode, trainer: Trainer, splits: Splits, origin: list[str]
     for line in one_sided(splits.train):
         log.info("of these, %s", line)
     log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
-    if trainer.teacher is not None:
-        log.info("%s", trainer.teacher.origin)
-    for line in origin:
+    if training.teacher is not None:
+        log.info("%s", training.teacher.origin)
+    for line in (training.origin, *start.changes):
         log.info("%s", line)
     warn_of_untrained(cfg)
 
 
-def _train(cfg: CfgNode, trainer: Trainer, splits: Splits, start: Start, save: Save) -> None:
+def _train(training: _Training, start: Start) -> None:
     """Runs the schedule; a signal saves a checkpoint that continues and raises StoppedError."""
-    folder, progress = start.folder, trainer.progress
+    folder, trainer = training.folder, training.trainer
+    progress = trainer.progress
     if start.checkpoint is None or start.path.resolve() != (folder / LAST).resolve():
-        save(LAST)  # a run killed in its first epoch can be resumed
+        _save(training, LAST)  # a run killed in its first epoch can be resumed
     if trainer.world.is_main:  # a process killed after the checkpoint has left a row less
         write_metrics(folder / "metrics.csv", progress.history)
     with StopFlag() as stop:
-        received = fit(
-            trainer, stop, end_of_epoch=lambda: _end_epoch(cfg, trainer, splits, folder, save)
-        )
+        received = fit(trainer, stop, end_of_epoch=lambda: _end_epoch(training))
     if received:
-        save(LAST)
+        _save(training, LAST)
         trainer.world.barrier()
         done = f"stopped after epoch {progress.epoch}, step {progress.step}"
-        raise _stopped(received, f"{done}, and saved {folder / LAST}", folder, trainer.world)
+        raise _stopped(received, f"{done}, and saved {folder / LAST}", training)
 
 
-def _stopped(number: int, what: str, folder: Path, world: World) -> StoppedError:
+def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     """The error that ends a stopped run: what was kept, and the command that continues."""
+    folder, processes = training.folder, training.trainer.world.size
     tool = own_command()
-    if world.size > 1 and tool[0] == "python":
-        tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(world.size)]
+    if processes > 1 and tool[0] == "python":
+        tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(processes)]
     command = [*tool, "--cfg", str(folder / "config.yaml"), "--resume", str(folder)]
     name = signal.Signals(number).name
     return StoppedError(f"{name}: {what}; continue with:\n  {shlex.join(command)}", number)
 
 
-def _score(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: str) -> None:
+def _score(training: _Training) -> None:
     """Writes results.json of the selected epoch."""
-    check_unchanged(splits, data)
-    epoch = _load_selected(cfg, trainer, folder)
+    cfg, splits, folder = training.cfg, training.splits, training.folder
+    check_unchanged(splits, training.data)
+    epoch = _load_selected(training)
     path = folder / "results.json"
     try:
         results = score(
             cfg,
-            trainer.model,
+            training.trainer.model,
             splits,
             chosen_protocols(cfg),
-            device=trainer.device,
+            device=training.trainer.device,
             rerank=cfg.TEST.RERANK,
         )
     except KeyboardInterrupt:
-        what = f"stopped before the scores were there; the trained network is in {folder / LAST}"
-        raise _stopped(signal.SIGINT, what, folder, trainer.world) from None
-    write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=data))
+        what = f"stopped before the scores were there; the trained model is in {folder / LAST}"
+        raise _stopped(signal.SIGINT, what, training) from None
+    write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=training.data))
     log.info("\n%s\n\nresults of epoch %d in %s", results_table(results), epoch, path)
 
 
-def _end_epoch(cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, save: Save) -> None:
+def _end_epoch(training: _Training) -> None:
     """Validates when due, logs, and saves; the other processes wait."""
-    progress, world = trainer.progress, trainer.world
-    if world.is_main:
-        if cfg.SOLVER.VAL_EVERY and progress.epoch % cfg.SOLVER.VAL_EVERY == 0:
-            _validate(cfg, trainer, splits, save)
+    options, folder, trainer = training.cfg.SOLVER, training.folder, training.trainer
+    progress = trainer.progress
+    if trainer.world.is_main:
+        if options.VAL_EVERY and progress.epoch % options.VAL_EVERY == 0:
+            _validate(training)
         _log_epoch(progress.history[-1], trainer.schedule.epochs)
-        if cfg.SOLVER.CHECKPOINT_EVERY and progress.epoch % cfg.SOLVER.CHECKPOINT_EVERY == 0:
-            save(f"checkpoints/epoch_{progress.epoch:03d}.pth")
-        save(LAST)  # last: a run that is killed before continues with this epoch and all its files
+        if options.CHECKPOINT_EVERY and progress.epoch % options.CHECKPOINT_EVERY == 0:
+            _save(training, f"checkpoints/epoch_{progress.epoch:03d}.pth")
+        # Last: a run that is killed before continues with this epoch and all its files.
+        _save(training, LAST)
         write_metrics(folder / "metrics.csv", progress.history)
         write_events(folder, progress.history[-1])
-    world.barrier()
+    trainer.world.barrier()
 
 
-def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save: Save) -> None:
+def _validate(training: _Training) -> None:
     """Adds the validation scores to the epoch's row."""
+    cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
-    protocols = expand(["val"], modalities_of(cfg.DATA.DATASET))
-    results = score(cfg, trainer.model, splits, protocols, device=trainer.device)
+    protocols = expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
+    results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
         for name, entry in results.items()
@@ -231,19 +261,23 @@ def _validate(cfg: CfgNode, trainer: Trainer, splits: Splits, save: Save) -> Non
     mean_ap = sum(entry["mean"]["mAP"] for entry in results.values()) / len(results)
     if mean_ap > progress.best.get("mAP", -1.0):
         progress.best = {"mAP": mean_ap, "epoch": progress.epoch}
-        save(BEST)
+        _save(training, BEST)
 
 
-def _save(
-    cfg: CfgNode, trainer: Trainer, splits: Splits, folder: Path, data: str, name: str
-) -> None:
-    """Writes a checkpoint, unless training has broken the network: the last good one stays."""
+def _save(training: _Training, name: str) -> None:
+    """Writes a checkpoint, unless training has broken the model: the last good one stays.
+
+    Args:
+        name: within the run folder.
+    """
+    cfg, splits, trainer = training.cfg, training.splits, training.trainer
     if not trainer.world.is_main:
         return
-    broken = [key for key, value in trainer.model.state_dict().items() if not _finite(value)]
+    state = trainer.model.state_dict()
+    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
     if broken:
         raise DivergedError(
-            f"{len(broken)} tensors of the network are not finite after epoch "
+            f"{len(broken)} tensors of the model are not finite after epoch "
             f"{trainer.progress.epoch}, step {trainer.progress.step}, the first is {broken[0]}; "
             "lower SOLVER.BASE_LR or use PRECISION fp32"
         )
@@ -254,22 +288,20 @@ def _save(
         "pids": list(splits.train_pids),
         "dataset": cfg.DATA.DATASET,
         "split_trial": splits.split_trial,
-        "data": data,
-        "teacher": trainer.teacher.digest if trainer.teacher else "",
+        "data": training.data,
+        "teacher": training.teacher.digest if training.teacher else "",
     }
-    save_checkpoint(folder / name, content)
+    save_checkpoint(training.folder / name, content)
 
 
-def _finite(values: torch.Tensor) -> bool:
-    return bool(torch.isfinite(values).all())
-
-
-def _load_selected(cfg: CfgNode, trainer: Trainer, folder: Path) -> int:
-    """Puts the weights that are the run's result into the network; returns their epoch."""
-    if cfg.SOLVER.SELECT == "last" or not trainer.progress.best:
+def _load_selected(training: _Training) -> int:
+    """Puts the weights that are the run's result into the model; returns their epoch."""
+    trainer = training.trainer
+    if training.cfg.SOLVER.SELECT == "last" or not trainer.progress.best:
         return trainer.progress.epoch
-    checkpoint = load_checkpoint(folder / BEST)
-    load_model(trainer.model, checkpoint["model"], folder / BEST)
+    path = training.folder / BEST
+    checkpoint = load_checkpoint(path)
+    load_model(trainer.model, checkpoint["model"], path)
     return checkpoint["progress"]["epoch"]
 
 

@@ -15,10 +15,10 @@ from vireid.config.load import flatten, load_config, to_dict
 from vireid.config.schema import default_config
 from vireid.config.yaml_reader import parse_yaml
 from vireid.data.datasets.files import fingerprint
-from vireid.engine.checkpoint import REMEDY, load_checkpoint, restore_rng
+from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng
 from vireid.engine.trainer import Progress, Trainer
 from vireid.errors import CheckpointError, DataError, UsageError
-from vireid.runs.run_dir import BEST, LAST, run_folder
+from vireid.runs.run_dir import run_folder
 from vireid.runs.teacher import Teacher
 from vireid.structures import Splits
 

@@ -24,13 +24,12 @@ from yacs.config import CfgNode
 
 import vireid
 from vireid.config import dump_config
+from vireid.engine.checkpoint import LAST
 from vireid.engine.trainer import TIMING
 from vireid.errors import UsageError
 from vireid.runs.options import recipe_of
 from vireid.utils.io import locked, write_text
 
-LAST = "checkpoints/last.pth"
-BEST = "checkpoints/best.pth"
 # Everything that a run writes, and all that --overwrite removes; what makes a folder a run goes
 # last, so that a removal that is cut short leaves a folder that still counts as one.
 OWN_ENTRIES = (

@@ -12,7 +12,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten, to_dict
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
@@ -26,6 +26,7 @@ from vireid.runs.features import (
     require_one_exit,
     warn_of_untrained,
 )
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.score import SHAPELESS, check_unseen, differences, read_trained, trained_model
 from vireid.structures import FeatureSet, ImageRecord, Splits
 from vireid.utils.io import require_target

@@ -14,9 +14,10 @@ from yacs.config import CfgNode
 from vireid.config.load import flatten, to_dict
 from vireid.config.schema import default_config
 from vireid.config.yaml_reader import parse_yaml
-from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.data.build import build_splits
+from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
-from vireid.engine.checkpoint import load_model, load_trained, unfinished
+from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
 from vireid.engine.extract import labels_of
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
@@ -37,7 +38,7 @@ from vireid.runs.features import (
     require_two_sides,
     warn_of_untrained,
 )
-from vireid.runs.run_dir import BEST, LAST
+from vireid.runs.rendered_data import prepare_data
 from vireid.structures import Splits
 from vireid.utils.io import require_target
 
@@ -224,7 +225,7 @@ def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
         UsageError: one of them has no such draw, or cannot have two exits.
     """
     names = list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET]
-    protocols = expand(names, modalities_of(cfg.DATA.DATASET))
+    protocols = expand(names, DATASETS[cfg.DATA.DATASET].modalities)
     require_two_sides(cfg, protocols)
     return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
 

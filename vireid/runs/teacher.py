@@ -17,11 +17,11 @@ from yacs.config import CfgNode
 from vireid.config.load import load_config, parse_config
 from vireid.config.validate import is_taught
 from vireid.data.transforms import normalize
-from vireid.engine.checkpoint import load_model, load_trained, unfinished
+from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
+from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import BACKBONES, build_model
 from vireid.models.teacher import FrozenTeacher
-from vireid.runs.run_dir import BEST, LAST
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A frozen network, and how it wants its images.
+    """A frozen model, and the preprocessing of images that it was trained with.
 
     Args:
+        module: gives the logits of normalised images.
         path: of its checkpoint.
         size: [height, width] that it was trained with; batches of another size are resized for it.
         mean, std: normalisation that it was trained with.
@@ -39,7 +40,7 @@ class Teacher:
         origin: one line that says what it is.
     """
 
-    network: FrozenTeacher
+    module: FrozenTeacher
     path: Path
     size: tuple[int, int]
     mean: tuple[float, ...]
@@ -57,11 +58,13 @@ class Teacher:
         inputs = normalize(images, self.mean, self.std)
         if tuple(inputs.shape[2:]) != self.size:
             inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
-        return self.network(inputs, is_infrared)
+        return self.module(inputs, is_infrared)
 
 
-def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
-    """The teacher of a run, on the processor; None without one, or where its word weighs nothing.
+def load_teacher(
+    cfg: CfgNode, splits: Splits, data: str, *, device: torch.device
+) -> Teacher | None:
+    """The teacher of a run, on ``device``; None without one, or where ``DISTILL.WEIGHT`` is 0.
 
     Args:
         splits: what the student trains on.
@@ -86,6 +89,9 @@ def load_teacher(cfg: CfgNode, splits: Splits, data: str) -> Teacher | None:
         raise CheckpointError(f"{keys}: {error}") from error
     _require_posterior(cfg.TEACHER.POSTERIOR, own, path)
     digest = weights_digest(checkpoint["model"])
+    model.to(device)
+    if cfg.COMPILE:
+        compile_stages(model.backbone.stages, device)
     size = (own.INPUT.SIZE[0], own.INPUT.SIZE[1])
     resized = "" if list(size) == list(cfg.INPUT.SIZE) else f", images resized to {size} for it"
     return Teacher(

@@ -85,10 +85,10 @@ def training_seconds(cfg: CfgNode) -> float:
     """
     use_threads(cfg.THREADS)
     splits = build_splits(cfg)
-    teacher = load_teacher(cfg, splits, fingerprint(splits))
+    device = resolve_device(cfg.DEVICE)
+    teacher = load_teacher(cfg, splits, fingerprint(splits), device=device)
     seed_everything(cfg.SEED)
     model, _ = build_model(cfg, len(splits.train_pids), load_weights=False)
-    device = resolve_device(cfg.DEVICE)
     trainer = build_trainer(cfg, model, splits, device=device, world=World(), teacher=teacher)
     trainer.network.train()
     times, asked = [], time.perf_counter()

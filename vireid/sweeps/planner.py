@@ -13,11 +13,13 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from vireid.config.load import load_config
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
+from vireid.engine.checkpoint import LAST
 from vireid.errors import ConfigError, DataError, UsageError
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import changed_options
-from vireid.runs.run_dir import LAST, RUN_MARKS
+from vireid.runs.run_dir import RUN_MARKS
 from vireid.sweeps.spec import OWNED, Cell, Sweep
 
 Resolve = Callable[[Sequence[str]], CfgNode]  # KEY VALUE … → a checked configuration

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import vireid
+from vireid.engine.checkpoint import LAST
 from vireid.engine.signals import StopFlag
 from vireid.errors import UsageError
-from vireid.runs.run_dir import LAST
 from vireid.sweeps.local import OUTPUT, Job, Outcome, Watcher, error_in, lines_of
 from vireid.sweeps.planner import Run
 from vireid.sweeps.slurm_job import HEADER, TrainJob, exit_file

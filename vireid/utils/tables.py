@@ -33,7 +33,14 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def csv(frame: pd.DataFrame, *, digits: int = 4) -> str:
-    """CSV with a header, floats rounded to ``digits``; a missing value is an empty cell."""
+    """CSV with a header, floats rounded to ``digits``; a missing value is an empty field.
+
+    >>> import pandas as pd
+    >>> print(csv(pd.DataFrame({"run": ["a", "b,c"], "mAP": [0.5, None]})))
+    run,mAP
+    a,0.5000
+    "b,c",
+    """
     text = frame.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n")
     return text.rstrip("\n")
 
@@ -42,8 +49,8 @@ def latex(frame: pd.DataFrame, *, note: str, columns: str) -> str:
     r"""A tabular for ``\usepackage{booktabs}``, with the note as a comment above it.
 
     Args:
-        frame: texts; plus-minus signs and minus signs become math. Two levels of column names give
-            a first line of spanning titles.
+        frame: texts, which :func:`latex_text` escapes. Column names of two levels make a first
+            line of titles that span their columns.
         columns: alignment of the columns, such as ``llrr``.
     """
     escaped = frame.astype(str).map(latex_text)

@@ -1,4 +1,4 @@
-"""Work on many images by several threads: decoding releases the interpreter."""
+"""Work on many images by several threads: decoding an image releases the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ THREADS = 8  # at most
 AHEAD = 64  # results that may wait to be taken: a slow disk must not fill the memory
 
 
+def processors() -> int:
+    """Processors that this process may use; batch systems and containers may not allow all."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def threaded_map(
     function: Callable[[Item], Result],
     items: Sequence[Item],
@@ -26,15 +33,15 @@ def threaded_map(
 ) -> Iterator[Result]:
     """``function`` of every item, in order.
 
-    An error or a signal ends it at once: what was not begun is not begun any more.
+    An error or a signal ends it at once: items that wait are not started.
 
     Args:
         doing: the progress bar's title.
         threads: at most; never more than processors.
-        progress: a bar or none; None: where there is a terminal.
+        progress: whether to show a bar; None: on a terminal only.
     """
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(min(threads, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(threads, processors()))
     try:
         hidden = None if progress is None else not progress
         with tqdm(total=len(items), desc=doing, unit="image", disable=hidden) as bar:

@@ -26,6 +26,7 @@ from vireid.synthetic.pedestrians.person import Person, draw_person
 from vireid.synthetic.pedestrians.render import draw_view, render_person
 from vireid.synthetic.vehicles.render import draw_vehicle_view, render_vehicle
 from vireid.synthetic.vehicles.vehicle import draw_vehicle
+from vireid.utils.threads import processors
 
 JPEG_QUALITY = 92
 BATCH = 32  # pictures handed to a process at once
@@ -104,13 +105,6 @@ def save_all(
     with bar, _parallel_map(workers) as apply:
         for _ in apply(partial(studio.save, folder), shots):
             bar.update()
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def _check_number(name: str, value: int, minimum: int, maximum: int) -> None:
 
 
 def _studio(layout: Layout, size: tuple[int, int] | None, seed: int) -> Studio:
-    size = layout.size if size is None else tuple(size)
+    size = size or layout.size
     _check_number("seed", seed, 0, 2**32 - 1)
     if len(size) != 2:
         raise ValueError(f"size={size!r} must be (height, width): give two whole numbers")
