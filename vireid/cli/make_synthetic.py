@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vireid.cli.arguments import parser, tool
 from vireid.errors import UsageError
-from vireid.synthetic.writers import LAYOUTS, write_set, write_sheet, write_sysu_counts
+from vireid.synthetic.writers import LAYOUTS, write_counted_set, write_set, write_sheet
 
-COUNTED = "sysu"  # layout that can repeat the real set's image counts
+COUNTED = [name for name, layout in LAYOUTS.items() if layout.counted_content]
 DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}
 
 
@@ -39,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="MAT",
         help="rand_perm_cam.mat: identities and image counts of that file, instead of the three "
-        f"numbers above; layouts: {COUNTED}",
+        f"numbers above; layouts: {', '.join(COUNTED)}",
     )
     sizes = "pixels (288 144; vehicles: 128 128)"
     line.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
@@ -61,8 +60,8 @@ def _amounts(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.counts is None:
         return DEFAULT_IDS | given
-    if args.layout != COUNTED:
-        raise UsageError(f"--counts cannot be used with --layout {args.layout}; choose {[COUNTED]}")
+    if args.layout not in COUNTED:
+        raise UsageError(f"--counts cannot be used with --layout {args.layout}; choose {COUNTED}")
     if given:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"--counts decides how many images there are: leave {options} out")
@@ -74,9 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/make_synthetic.py --help``."""
     args = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     amounts = _amounts(args)
-    write = partial(write_set, args.layout) if args.counts is None else write_sysu_counts
+    write = write_set if args.counts is None else write_counted_set
     try:
         shots = write(
+            args.layout,
             args.out,
             **amounts,
             size=tuple(args.size) if args.size else None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -57,6 +58,8 @@ class Layout:
         images: per identity and camera by default.
         columns: of a contact sheet, one group per modality. A column is a title, the camera (for
             vehicles the viewpoint) that it shows, and which of an identity's pictures from there.
+        counted_content: a set with the identities and image counts of a file; raises DataError for
+            a file that is missing, or not what it should be.
         vehicles: instead of pedestrians.
         least_test_ids: fewest test identities that fill the lists.
     """
@@ -65,6 +68,7 @@ class Layout:
     content: Callable[[SetNumbers], SetContent]
     images: int
     columns: tuple[tuple[SheetColumn, ...], ...]
+    counted_content: Callable[[Path], SetContent] | None = None
     vehicles: bool = False
     least_test_ids: int = 1
 

@@ -4,7 +4,6 @@
 ``exp/rand_perm_cam.mat``.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from io import BytesIO
@@ -96,34 +95,13 @@ def _content(numbers: SetNumbers) -> SetContent:
     return _set_content(counts, lists, file.getvalue())
 
 
-SYSU = Layout(
-    draw_cameras=sysu_cameras,
-    content=_content,
-    images=6,
-    columns=(
-        tuple((f"cam{c}", c, k) for c in (1, 2, 4, 5) for k in (0, 1)),
-        tuple((f"cam{c} IR", c, k) for c in (3, 6) for k in (0, 1)),
-    ),
-)
+def _counted_content(path: Path) -> SetContent:
+    """Every image that ``rand_perm_cam.mat`` counts, also of identities in no list.
 
-
-def counted_content(path: Path) -> tuple[SetContent, dict[str, str]]:
-    """A set with the identity numbers and image counts of a permutation file.
-
-    Every image that the file counts is in it, also of identities in no list.
-
-    Args:
-        path: ``rand_perm_cam.mat``, copied to ``exp``; ``{train,val,test}_id`` (``.txt`` or
-            ``.mat``) beside it decide the split.
-    Returns:
-        the set, and its parameters for ``synthetic.json``.
-    Raises:
-        DataError: a file is missing, or not what it should be.
+    ``{train,val,test}_id`` (``.txt`` or ``.mat``) beside it decide the split.
     """
     counts = read_counts(path)
-    content = path.read_bytes()
-    found = _set_content(counts, read_split(path.parent, counts), content)
-    return found, {"counts_sha256": hashlib.sha256(content).hexdigest()}
+    return _set_content(counts, read_split(path.parent, counts), path.read_bytes())
 
 
 def read_counts(path: Path) -> Counts:
@@ -201,3 +179,15 @@ def _read_list(folder: Path, name: str) -> list[int] | None:
             f"{matrix} must hold identities in a variable 'id': copy it again, or leave it out"
         )
     return [int(pid) for pid in ids.ravel()]
+
+
+SYSU = Layout(
+    draw_cameras=sysu_cameras,
+    content=_content,
+    counted_content=_counted_content,
+    images=6,
+    columns=(
+        tuple((f"cam{c}", c, k) for c in (1, 2, 4, 5) for k in (0, 1)),
+        tuple((f"cam{c} IR", c, k) for c in (3, 6) for k in (0, 1)),
+    ),
+)

@@ -1,5 +1,6 @@
 """Writes a synthetic set: checked numbers, pictures, lists, and a folder that appears complete."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from vireid.synthetic.writers.layout import Layout, SetContent, SetNumbers
 from vireid.synthetic.writers.llcm import LLCM
 from vireid.synthetic.writers.pictures import Shot, Studio, save_all
 from vireid.synthetic.writers.regdb import REGDB
-from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU, counted_content
+from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU
 from vireid.synthetic.writers.vehicles import VEHICLEID, VERI
 
 LAYOUTS: dict[str, Layout] = {
@@ -70,7 +71,8 @@ def write_set(
     return _write(root, content, studio, record, progress=progress, workers=workers)
 
 
-def write_sysu_counts(
+def write_counted_set(
+    layout: str,
     root: Path,
     *,
     counts: Path,
@@ -79,14 +81,21 @@ def write_sysu_counts(
     progress: bool = False,
     workers: int = 1,
 ) -> list[Shot]:
-    """As ``write_set`` for SYSU-MM01, with the image counts of a permutation file.
+    """As ``write_set``, with the identities and image counts of a real set.
 
     Args:
-        counts: see ``counted_content``, also for the DataError that this raises.
+        layout: one of LAYOUTS that has ``counted_content``.
+        counts: the real set's file; SYSU-MM01's ``rand_perm_cam.mat``, beside which
+            ``{train,val,test}_id`` (``.txt`` or ``.mat``) decide the split.
+    Raises:
+        DataError: a file is missing, or not what it should be.
     """
-    studio = _studio(SYSU, size, seed)
-    content, numbers = counted_content(Path(counts))
-    record = {"layout": "sysu", "renderer_version": RENDERER_VERSION, **numbers}
+    chosen, counts = LAYOUTS[layout], Path(counts)
+    assert chosen.counted_content is not None
+    studio = _studio(chosen, size, seed)
+    content = chosen.counted_content(counts)
+    digest = hashlib.sha256(counts.read_bytes()).hexdigest()
+    record = {"layout": layout, "renderer_version": RENDERER_VERSION, "counts_sha256": digest}
     return _write(root, content, studio, record, progress=progress, workers=workers)
 
 
