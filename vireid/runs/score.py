@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
-from vireid.config.schema import default_config
-from vireid.config.yaml_reader import parse_yaml
+from vireid.config.load import flatten
+from vireid.config.schema import Effect, default_config, options_in_names
+from vireid.config.values import parse_yaml
 from vireid.data.build import build_splits
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
@@ -42,23 +42,8 @@ from vireid.runs.rendered_data import prepare_data
 from vireid.structures import Splits
 from vireid.utils.io import require_target
 
-# Options that make another network of the same weights.
-SHAPELESS = ("MODEL.POOL", "MODEL.DIRECTIONAL.DIRECTIONS", "MODEL.DIRECTIONAL.SPATIAL_NORM")
-# Options whose change makes other scores of the same network on the same data.
-SCORING = (
-    "INPUT.SIZE",
-    "INPUT.MEAN",
-    "INPUT.STD",
-    *SHAPELESS,
-    "SOLVER.SELECT",
-    "TEST.METRIC",
-    "TEST.GALLERY_DRAW",
-    "TEST.FLIP",
-    "TEST.EXIT",
-    "TEST.GALLERY_EXIT",
-    "TEST.EMBED",
-    "TEST.BACKEND",
-)
+# Options whose change makes other scores of the same weights on the same data.
+SCORING = options_in_names(Effect.FEATURES, Effect.POOLING, Effect.SCORES)
 
 log = logging.getLogger(__name__)
 
@@ -191,8 +176,8 @@ def differences(
         data: fingerprint of the data set.
         keys: options that count.
     """
-    own, now = flatten(parse_yaml(checkpoint["config"])), flatten(to_dict(cfg))
-    usual = flatten(to_dict(default_config()))
+    own, now = flatten(parse_yaml(checkpoint["config"])), flatten(cfg)
+    usual = flatten(default_config())
     for options in (own, now):  # an empty one is the queries'
         if options.get("TEST.GALLERY_EXIT") == options.get("TEST.EXIT"):
             options["TEST.GALLERY_EXIT"] = ""
