@@ -135,12 +135,14 @@ def baseline_scores(
 
 
 def viewpoint_records(splits: Splits) -> list[ImageRecord]:
-    """The test images that :func:`by_viewpoint_difference` compares; VeRi's gallery holds its queries."""
+    """The test images that :func:`by_viewpoint` compares; VeRi's gallery also has the queries."""
     return [record for record in splits.test if record.role is not Role.QUERY]
 
 
-def by_viewpoint_difference(splits: Splits, features: np.ndarray) -> list[tuple[float, float, int]]:
-    """(rank-1, mAP, queries) by viewpoint difference of a query and its matches, in eighths of a turn.
+def by_viewpoint(splits: Splits, features: np.ndarray) -> list[tuple[float, float, int]]:
+    """(rank-1, mAP, queries) by the viewpoint difference of a query and its matches.
+
+    There is one entry per eighth of a turn, from 0 to 4.
 
     Every query searches all images of other identities, and its own identity's in other cameras
     that see it from a side so many eighths of a turn away.
@@ -187,15 +189,13 @@ def _scores(hits: np.ndarray, kept: np.ndarray) -> tuple[float, float, int]:
     return float(np.mean([hit[0] for hit in lists])), float(np.mean(precision)), len(lists)
 
 
-def _print_by_viewpoint_difference(
-    splits: Splits, size: tuple[int, int], saved: Sequence[Path]
-) -> None:
+def _print_by_viewpoint(splits: Splits, size: tuple[int, int], saved: Sequence[Path]) -> None:
     records = viewpoint_records(splits)
     images = [read_image(splits.root, record, size) for record in records]
     shown = {name: feature_set(images, records, f).features for name, f in FEATURES.items()}
     shown |= {path.stem: saved_features(path, records) for path in saved}
     for name, features in shown.items():
-        for eighths, (rank1, mean, queries) in enumerate(by_viewpoint_difference(splits, features)):
+        for eighths, (rank1, mean, queries) in enumerate(by_viewpoint(splits, features)):
             print(
                 f"{45 * eighths:3d}° apart       {name:17} rank-1 {rank1:.3f}  mAP {mean:.3f}  "
                 f"({queries} queries)"
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{protocol:16} {name:17} rank-1 {metrics['rank1']:.3f}  mAP {metrics['mAP']:.3f}"
             )
     if sides_known:
-        _print_by_viewpoint_difference(splits, size, args.features)
+        _print_by_viewpoint(splits, size, args.features)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.honesty import (
     FEATURES,
     baseline_scores,
-    by_viewpoint_difference,
+    by_viewpoint,
     colour_histogram,
     grey_pixels,
     hog,
@@ -57,13 +57,11 @@ def test_scores_are_shown_by_viewpoint_difference(tmp_path):
         }
         for turn in turns:
             queries[turn] += 1
-    turns = by_viewpoint_difference(
-        splits, np.random.default_rng(0).standard_normal((len(images), 8))
-    )
+    turns = by_viewpoint(splits, np.random.default_rng(0).standard_normal((len(images), 8)))
     assert [number for _, _, number in turns] == list(queries.values())
     assert all(0 <= rank1 <= 1 and 0 < mean <= 1 for rank1, mean, _ in turns)
     # Features that know the vehicle find every match at once, whatever the turn.
-    knowing = by_viewpoint_difference(splits, np.eye(1000)[[record.pid for record in images]])
+    knowing = by_viewpoint(splits, np.eye(1000)[[record.pid for record in images]])
     assert all(turn[:2] == (1.0, 1.0) for turn in knowing if turn[2])
 
 
