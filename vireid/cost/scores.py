@@ -8,16 +8,13 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
+from vireid.config.schema import Effect, options_of, options_of_cost
 from vireid.cost.tables import DeployedModel
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.results import read_results
 from vireid.runs.options import recipe_of
 from vireid.runs.scores import RESULTS, mean_and_std, recipe_names, require_same_rules
-
-# Options that decide which model is deployed; the others are of training alone.
-OF_MODEL = ("INPUT.SIZE", "TEST.EXIT", "TEST.GALLERY_EXIT", "TEST.EMBED", "TEST.FLIP")
-OF_WEIGHTS = "MODEL.PRETRAINED"  # changes weights, not costs
 
 
 def group_by_recipe(runs: Mapping[Path, CfgNode]) -> dict[str, dict[Path, CfgNode]]:
@@ -37,10 +34,10 @@ def group_by_recipe(runs: Mapping[Path, CfgNode]) -> dict[str, dict[Path, CfgNod
 
 def _require_one_model(members: Mapping[Path, CfgNode]) -> None:
     (first, cfg), *others = members.items()
-    expected = flatten(to_dict(cfg))
+    expected, starts = flatten(cfg), options_of(Effect.START)
     for run, other in others:
-        for key, value in flatten(to_dict(other)).items():
-            decides = key in OF_MODEL or (key.startswith("MODEL.") and key != OF_WEIGHTS)
+        for key, value in flatten(other).items():
+            decides = (key.startswith("MODEL.") and key not in starts) or key in options_of_cost()
             if decides and value != expected[key]:
                 raise UsageError(
                     f"{run} and {first} are no seeds of one network: {key} is {value!r} and "

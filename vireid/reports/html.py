@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 import vireid
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
 from vireid.evaluation.results import COLUMNS, describe
@@ -272,7 +272,7 @@ def _comparisons(runs: Sequence[RunFiles]) -> Iterator[Markup]:
 
 
 def _options(runs: Mapping[str, RunFiles]) -> Markup:
-    usual = flatten(to_dict(default_config()))
+    usual = flatten(default_config())
     values = {
         label: {key: value for key, value in run.options.items() if key != OF_FOLDER}
         for label, run in runs.items()

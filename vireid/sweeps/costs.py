@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
+from vireid.config.schema import options_of_cost
 from vireid.cost.flops import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.errors import VireidError
 from vireid.models.build import build_model
@@ -19,22 +20,6 @@ NOTE = (
     f"mirror image as well ({COUNTER})."
 )
 CLASSES = 2  # a deployed model has no classifier, so any number does
-# Options that say how the model is made and which part of it is deployed …
-OF_MODEL = ("MODEL.", "INPUT.SIZE", "TEST.EXIT", "TEST.EMBED", "TEST.FLIP")
-# … except those that only training reads.
-OF_TRAINING = (
-    "MODEL.PRETRAINED",
-    "MODEL.BN_EVAL",
-    "MODEL.SYNC_BN",
-    "MODEL.SDM.TEMPERATURE",
-    "MODEL.SDM.ALPHA",
-    "MODEL.SDM.BETA",
-    "MODEL.SDM.SCALE_T2",
-    "MODEL.SDM.TEACHER",
-    "MODEL.SDM.DETACH_TEACHER",
-    "MODEL.SDM.HINT",
-    "MODEL.SDM.WEIGHTS",
-)
 
 
 def cell_costs(runs: Sequence[SweepRun]) -> pd.DataFrame:
@@ -69,7 +54,5 @@ def deployed_cost(cfg: CfgNode) -> tuple[int, int] | None:
 
 
 def _deployed_options(cfg: CfgNode) -> str:
-    options = flatten(to_dict(cfg))
-    return repr(
-        {k: v for k, v in options.items() if k.startswith(OF_MODEL) and k not in OF_TRAINING}
-    )
+    options = flatten(cfg)
+    return repr([options[key] for key in options_of_cost()])

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import vireid
+from vireid.engine.checkpoint import LAST
 from vireid.engine.signals import StopFlag
 from vireid.errors import UsageError
-from vireid.runs.run_dir import LAST
 from vireid.sweeps.outcome import OUTPUT, RunOutcome, last_error, lines_of
 from vireid.sweeps.planner import SweepRun
 from vireid.sweeps.progress import SweepProgress

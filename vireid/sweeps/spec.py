@@ -28,11 +28,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from vireid.config.coerce import coerce, override_text
-from vireid.config.load import flatten, leaves, to_dict, unknown_key
+from vireid.config.load import find_config, flatten, leaves, unknown_key
 from vireid.config.schema import default_config
-from vireid.config.shipped import find_config
-from vireid.config.yaml_reader import read_yaml
+from vireid.config.values import coerce, override_text, read_yaml
 from vireid.errors import ConfigError
 from vireid.utils.paths import expand, path_problem
 
@@ -196,7 +194,7 @@ class _SectionReader:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
-        self._defaults = flatten(to_dict(default_config()))
+        self._defaults = flatten(default_config())
 
     def check_names(self, values: Mapping[str, Any]) -> None:
         for name in values:
@@ -306,7 +304,7 @@ class _SectionReader:
 
     def _is_known(self, key: str, section: str) -> bool:
         if key not in self._defaults:
-            self.problems.append(f"{section}: {unknown_key(key, self._defaults)}")
+            self.problems.append(f"{section}: {unknown_key(key)}")
         return key in self._defaults
 
     def _text(self, key: str, value: Any, section: str) -> str:
