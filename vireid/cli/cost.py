@@ -293,7 +293,7 @@ def _time(
         files = [Path(folder) / f"{position}.onnx" for position in range(len(models))]
         if args.backends != ["torch"]:
             for deployed, path in zip(models, files, strict=True):
-                write_onnx(_one_stream(deployed.model), path, size=deployed.size)
+                write_onnx(_one_stream(deployed), path, size=deployed.size)
         backends: Backends = {}
         for name in args.backends:
             if name == "torch":
@@ -306,10 +306,12 @@ def _time(
     return pd.concat(times, ignore_index=True)
 
 
-def _one_stream(model: nn.Module) -> nn.Module:
-    if isinstance(model, TestTimeFlip):
-        return TestTimeFlip(OneStream(model.network, infrared=False))
-    return OneStream(model, infrared=False)
+def _one_stream(deployed: DeployedModel) -> nn.Module:
+    """What is exported: the stream of visible images, with the test-time flip."""
+    flip = isinstance(deployed.model, TestTimeFlip)
+    model: Any = deployed.model.network if flip else deployed.model
+    stream = OneStream(model, infrared=False)
+    return TestTimeFlip(stream) if flip else stream
 
 
 def _backend_call(

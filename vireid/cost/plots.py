@@ -110,8 +110,8 @@ def draw_scatter(
             at, axis_title = _cost_axis(costs, over, times)
             handles = _draw_marks(axes, costs["network"], at, scores, metric)
             axes.set_xlabel(axis_title)
-        style = {"ncols": columns, "title": title, "frameon": False}
-        figure.legend(handles, labels, loc="outside upper center", **style)
+        style = {"ncols": columns, "title": title, "frameon": False, "loc": "outside upper center"}
+        figure.legend(handles, labels, **style)  # type: ignore[call-overload]
 
 
 def _cost_axis(

@@ -114,11 +114,11 @@ def time_models(
             calls[f"{position} {backend}"] = prepare(position, example)
     latencies = measure_latency(calls, batch=batch, runs=rounds, warmup=warmup, device=device)
     first = next(iter(latencies.values()))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, latency in latencies.items():
-        position, backend = name.split(" ", 1)
+        owner, backend = name.split(" ", 1)
         low, high = latency.quartiles_ms
-        row = {"model": int(position), "runtime": backend, "batch": batch}
+        row: dict[str, Any] = {"model": int(owner), "runtime": backend, "batch": batch}
         row |= {"median_ms": latency.median_ms, "low_ms": low, "high_ms": high}
         row |= {"iqr_ms": latency.iqr_ms, "ratio": median_ratio(latency, first)}
         rows.append(row | {"device": latency.device, "threads": latency.threads})
@@ -161,13 +161,13 @@ def times_table(costs: pd.DataFrame, times: pd.DataFrame) -> str:
     return markdown(pd.concat(columns, axis=1))
 
 
-def as_json(costs: pd.DataFrame, times: pd.DataFrame | None) -> list[dict[str, Any]]:
+def as_json(costs: pd.DataFrame, times: pd.DataFrame | None) -> list[dict[Any, Any]]:
     """The same numbers, unrounded, a dictionary per model.
 
     Args:
         times: None where nothing was timed.
     """
-    rows: list[dict[str, Any]] = costs.drop(columns="features").to_dict("records")
+    rows: list[dict[Any, Any]] = costs.drop(columns="features").to_dict("records")
     for position, row in enumerate(rows):
         row["latency"] = []
         if times is not None:

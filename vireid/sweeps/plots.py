@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,15 +67,16 @@ def _draw_line(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame | None, p
             axes.set_xlim(-0.5, len(axis.labels) - 0.5)
         title = "mean ± standard deviation over runs; dots: single runs"
         style = {"ncols": 4, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
-        figure.legend(marks, protocols, loc="outside upper center", **style)
+        place = "outside upper center"
+        figure.legend(marks, protocols, loc=place, **style)  # type: ignore[call-overload]
 
 
 def _draw_series(
     axes: Axes, sweep: Sweep, scores: pd.DataFrame, i: int, protocols: int
 ) -> ErrorbarContainer:
     """One protocol's scores of one metric, moved aside by its number ``i``."""
-    places = pd.Series({cell.name: at for at, cell in enumerate(sweep.cells)})
-    places = places + DODGE * (i - (protocols - 1) / 2)
+    shift = DODGE * (i - (protocols - 1) / 2)
+    places = pd.Series({cell.name: at + shift for at, cell in enumerate(sweep.cells)})
     means = cell_means(scores).droplevel(["protocol", "metric"])
     means = means.reindex([name for name in places.index if name in means.index])
     color = COLORS[i % len(COLORS)]
@@ -134,7 +134,7 @@ def _draw_maps(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame | None, p
             axes.set_ylabel("" if down.named else down.title, fontsize=8)
 
 
-def _draw_map(axes: Axes, sweep: Sweep, numbers: pd.Series, texts: Sequence[str]) -> None:
+def _draw_map(axes: Axes, sweep: Sweep, numbers: pd.Series, texts: pd.Series) -> None:
     """A field per cell in the grid's order; those without a number stay empty."""
     down, across = (len(axis.labels) for axis in sweep.axes)
     grid = numbers.to_numpy(dtype=float).reshape(down, across)
