@@ -111,7 +111,7 @@ def draw_scatter(
             handles = _draw_marks(axes, costs["network"], at, scores, metric)
             axes.set_xlabel(axis_title)
         style = {"ncols": columns, "title": title, "frameon": False, "loc": "outside upper center"}
-        figure.legend(handles, labels, **style)  # type: ignore[call-overload]
+        figure.legend(handles, labels, **style)  # type: ignore[arg-type]
 
 
 def _cost_axis(
