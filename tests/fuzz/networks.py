@@ -14,13 +14,13 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from vireid.deploy.checksum import seal
 
 from tests.fuzz.mutate import TEXTS, mutate_bytes, mutate_text, mutate_tree
-from vireid.deploy.checksum import seal
-from vireid.deploy.metadata import PREFIX, NetworkCard
+from vireid.deploy.metadata import PREFIX, ExportMetadata
 
 Use = Callable[[], object]
-CARD = NetworkCard(
+CARD = ExportMetadata(
     fingerprint="ab" * 32,
     modalities=("infrared",),
     exit="deep",
@@ -58,16 +58,15 @@ def write(name: str) -> None:
     """Writes the corpus, and the features of an image by it, into a folder."""
     from torch import nn
 
+    from vireid.deploy.deployed_model import UnitLength
     from vireid.deploy.extractor import Extractor
-    from vireid.deploy.model_files import convert_to_openvino, put_card
-    from vireid.deploy.onnx_export import write_onnx
-    from vireid.deploy.trained_model import UnitFeatures
+    from vireid.deploy.model_files import convert_to_openvino, write_metadata, write_onnx
 
     folder = Path(name)
     layers = nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    network = UnitFeatures(nn.Sequential(*layers), flip=False).eval()
+    network = UnitLength(nn.Sequential(*layers), flip=False).eval()
     write_onnx(network, folder / "net.onnx", size=CARD.size)
-    put_card(folder / "net.onnx", CARD)
+    write_metadata(folder / "net.onnx", CARD)
     convert_to_openvino(folder / "net.onnx", folder / "net.xml", CARD)
     extractor = Extractor(folder / "net.onnx", "onnxruntime", threads=1)
     np.save(folder / "expected.npy", extractor([IMAGE], "infrared"))

@@ -21,7 +21,7 @@ from vireid.evaluation.feature_files import read_features, read_source, write_fe
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.features import (
     TORCH,
-    Runtime,
+    Backend,
     backend_name,
     features_of,
     require_one_exit,
@@ -52,14 +52,14 @@ class RunFeatures:
 
 
 def save_features(
-    cfg: CfgNode, *, run: Path, split: str, out: Path, runtime: Runtime | None = None
+    cfg: CfgNode, *, run: Path, split: str, out: Path, backend: Backend | None = None
 ) -> None:
     """Writes features.npz of one split's images, in the order in which the data set is read.
 
     Args:
         cfg: the run's configuration, with what the user changed.
         split: ``test``, ``val`` or ``train``.
-        runtime: what computes the features instead of torch.
+        backend: computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: the split holds no image, or the network was trained on another one.
@@ -70,12 +70,12 @@ def save_features(
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is no file of features: name another one with --out")
     wanted = _Wanted.of(cfg, run, split)
-    features = wanted.extract(cfg, runtime)
-    backend = backend_name(runtime)
-    source = wanted.source | ({} if backend == TORCH else {"backend": backend})
+    features = wanted.extract(cfg, backend)
+    used = backend_name(backend)
+    source = wanted.source | ({} if used == TORCH else {"backend": used})
     write_features(out, features, source=source)
     count, length = features.features.shape
-    print(f"wrote {out}: {count} images, {length} numbers each, by {backend}")
+    print(f"wrote {out}: {count} images, {length} numbers each, by {used}")
 
 
 def run_features(
@@ -152,13 +152,13 @@ class _Wanted:
         }
         return _Wanted(path, checkpoint, splits, split, name, source)
 
-    def extract(self, cfg: CfgNode, runtime: Runtime | None = None) -> FeatureSet:
+    def extract(self, cfg: CfgNode, backend: Backend | None = None) -> FeatureSet:
         records = self._records()
         use_threads(cfg.THREADS)
         device = resolve_device(cfg.DEVICE)
         warn_of_untrained(cfg)
         model = trained_model(cfg, self.checkpoint, self.path).to(device)
-        return features_of(cfg, model, self.splits, records, device=device, runtime=runtime)
+        return features_of(cfg, model, self.splits, records, device=device, backend=backend)
 
     def _records(self) -> Sequence[ImageRecord]:
         splits = self.splits

@@ -29,7 +29,7 @@ from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import (
     TORCH,
-    Runtime,
+    Backend,
     backend_name,
     embedding_name,
     exit_names,
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 def score_run(
-    cfg: CfgNode, *, run: Path, out: Path | None = None, runtime: Runtime | None = None
+    cfg: CfgNode, *, run: Path, out: Path | None = None, backend: Backend | None = None
 ) -> None:
     """Scores a finished run and writes its results; protocols scored before are kept.
 
@@ -58,7 +58,7 @@ def score_run(
         run: its folder.
         out: file to write; by default ``results.json`` in the run folder for what the run itself
             scores, and a file beside it, named by the difference, for anything else.
-        runtime: what computes the features instead of torch.
+        backend: computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: the data cannot answer a protocol, or the network was trained on them.
@@ -79,13 +79,13 @@ def score_run(
     warn_of_untrained(cfg)
     model = trained_model(cfg, checkpoint, path).to(device)
     results = score(
-        cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, runtime=runtime
+        cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, backend=backend
     )
-    backend = backend_name(runtime)
-    source = source_of(cfg, run=run, epoch=epoch, data=data, backend=backend)
+    used = backend_name(backend)
+    source = source_of(cfg, run=run, epoch=epoch, data=data, backend=used)
     write_results(out, {**_kept(out, source), **results}, source)
     print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
-    print(f"\n{results_table(results)}\n\nfeatures by {backend}; wrote {out}")
+    print(f"\n{results_table(results)}\n\nfeatures by {used}; wrote {out}")
 
 
 def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
@@ -248,13 +248,13 @@ def score(
     *,
     device: torch.device,
     rerank: bool = False,
-    runtime: Runtime | None = None,
+    backend: Backend | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Entries of results.json, by protocol; every image is put through the network once per exit.
 
     Args:
         rerank: add entries after k-reciprocal re-ranking.
-        runtime: what computes the features instead of torch.
+        backend: computes the features instead of torch.
     Raises:
         DataError: the data cannot answer a protocol.
     """
@@ -271,7 +271,7 @@ def score(
             records_of(group[0], splits),
             device=device,
             query_modalities=[protocol.query_modality for protocol in group],
-            runtime=runtime,
+            backend=backend,
         )
         # Protocols of equal features are scored together: they share what is costly.
         for same in {id(found): found for found in features.values()}.values():
