@@ -41,8 +41,8 @@ from vireid.data.datasets.files import fingerprint
 from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World
-from vireid.engine.precision import resolve_device, resolve_precision, use_threads
-from vireid.engine.trainer import Trainer, peak_mib
+from vireid.engine.precision import peak_mib, resolve_device, resolve_precision, use_threads
+from vireid.engine.trainer import Trainer
 from vireid.errors import UsageError
 from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
 from vireid.models.build import build_model
@@ -57,7 +57,7 @@ YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
 
 def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float, int]:
     """Seconds of the steps after the warm-up, seconds waited for data in them, their images."""
-    trainer.network.train()
+    trainer.wrapped.train()
     source = batches(trainer.loader)
     started = waited = 0.0
     images = 0
@@ -91,7 +91,7 @@ def step_ways(
         trainers[name] = build_trainer(
             changed, model, splits, device=device, world=World(), teacher=teacher
         )
-        trainers[name].network.train()
+        trainers[name].wrapped.train()
     batch = next(batches(trainers[YARDSTICK].loader))
     ways = {name: partial(trainer.step, batch) for name, trainer in trainers.items()}
     return {**ways, PLAIN: partial(plain_step, *plain_osnet(cfg, splits, device), batch, cfg)}

@@ -6,7 +6,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides, dump_config, load_config
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.losses.build import build_criterion
 from vireid.models.build import build_model
 from vireid.runs.options import choices
@@ -76,11 +76,7 @@ def vrkd(name: str) -> CfgNode:
 @pytest.mark.parametrize("data", ["veri", "vehicleid", "demo"])
 def test_teacher_and_student_differ_in_what_makes_them_so(data):
     teacher, student = (vrkd(f"{data}_{role}") for role in ("teacher", "student"))
-    different = {
-        key
-        for key, value in flatten(to_dict(teacher)).items()
-        if value != flatten(to_dict(student))[key]
-    }
+    different = {key for key, value in flatten(teacher).items() if value != flatten(student)[key]}
     assert different == {"MODEL.DIRECTIONAL.ENABLED", "TEACHER.WEIGHTS"}
     assert student.TEACHER.WEIGHTS == f"runs/{data}_teacher/seed{{SEED}}"
     assert set(build_criterion(teacher).weights) == {"identity", "branch_identity"}
@@ -159,9 +155,3 @@ def test_every_network_of_a_sweep_builds(name):
         model, _ = build_model(run.cfg, num_classes=3, load_weights=False)
         build_criterion(run.cfg)
         assert len(model.shallow) == len(run.cfg.MODEL.SDM.TAPS)
-
-
-def test_the_shared_depth_sweep_covers_every_depth():
-    sweep = read_sweep(CONFIGS / "sweeps/shared_depth.yaml")
-    assert [cell.labels for cell in sweep.cells] == [(str(depth),) for depth in range(6)]
-    assert sweep.base == CONFIGS / "sysu.yaml" and sweep.seeds == (0, 1, 2)

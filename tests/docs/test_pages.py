@@ -91,7 +91,7 @@ def test_the_site_builds(tmp_path):
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "site/extending/index.html").read_text(encoding="utf-8")
-    assert "vireid/data/night.py" in text and not list((tmp_path / "site").rglob("*.py*"))
+    assert "vireid/data/datasets/night.py" in text and not list((tmp_path / "site").rglob("*.py*"))
 
 
 def test_every_recipe_is_listed():

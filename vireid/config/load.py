@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
 from vireid.config.schema import OPTIONS, nested
@@ -90,7 +89,7 @@ def apply_overrides(
 
 def dump_config(cfg: CfgNode) -> str:
     """YAML text of every option; loading it again gives an equal configuration."""
-    return yaml.safe_dump(to_dict(cfg), sort_keys=False, default_flow_style=None)
+    return cfg.dump(sort_keys=False, default_flow_style=None)
 
 
 def to_dict(cfg: CfgNode) -> dict[str, Any]:

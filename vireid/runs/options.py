@@ -14,16 +14,15 @@ from vireid.evaluation.protocols import GROUPS, PROTOCOLS
 
 
 def choices() -> dict[str, Collection[str]]:
-    """Names from the tables that implement options; the config package imports none of them.
+    """The names that an option may have, from the table that implements it.
 
-    Every option whose ``allowed`` is ``TABLE`` is here.
+    The config package imports none of these tables; its options whose ``allowed`` is ``TABLE`` are
+    all here.
     """
-    from vireid.data.datasets import (
-        DATASETS,
-    )  # here: most of these import torch, which takes seconds
-    from vireid.engine.build import OPTIMIZERS
+    # Not at the top: most of these import torch, which takes seconds.
+    from vireid.data.datasets import DATASETS
+    from vireid.engine.optim import DECAYS, OPTIMIZERS
     from vireid.engine.precision import DTYPES
-    from vireid.engine.schedule import DECAYS
     from vireid.evaluation.distance import METRICS
     from vireid.losses.build import HINTS, PART_METRICS
     from vireid.losses.distillation import SDM_TEACHERS

@@ -31,9 +31,8 @@ from vireid.engine.checkpoint import (
     rng_state,
     save_checkpoint,
 )
-from vireid.engine.distributed import World, join_world
+from vireid.engine.distributed import World, explain_worker_errors, join_world
 from vireid.engine.precision import resolve_device, use_threads
-from vireid.engine.process_errors import explain_worker_errors
 from vireid.engine.signals import StopFlag
 from vireid.engine.trainer import TIMING, Trainer, fit
 from vireid.errors import DivergedError, StoppedError
