@@ -120,8 +120,8 @@ def test_what_was_found_is_told_where_it_cannot_be_drawn(place, capsys):
 def test_a_stop_leaves_a_gallery_that_the_same_command_continues(place, monkeypatch, capsys):
     assert build(place) == 0
     whole = folder_bytes(place / "g")
-    fill = search_fill.fill_gallery
-    monkeypatch.setattr(search_fill, "fill_gallery", lambda *a, **k: fill(*a, block=4, **k))
+    fill = search_fill.ingest
+    monkeypatch.setattr(search_fill, "ingest", lambda *a, **k: fill(*a, block=4, **k))
     for number, name in ((signal.SIGINT, "a"), (signal.SIGTERM, "b")):
         shutil.rmtree(place / "g")
         once = [True]
