@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.deploy.test_gallery import folder_bytes
 
-from tests.deploy.double import ColourExtractor, write_images
 from tests.helpers import write_image, write_text
+from tests.search.double import ColourExtractor, write_images
+from tests.search.test_gallery import folder_bytes
 from vireid.cli import search
 from vireid.search import commands as search_fill
 from vireid.search.gallery import Gallery

@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tests.deploy.test_gallery import folder_bytes
-
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import Process
+from tests.search.test_gallery import folder_bytes
 from vireid.cli import search
 from vireid.search import commands as search_fill
 from vireid.search.gallery import Gallery

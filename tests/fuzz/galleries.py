@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from tests.deploy.double import DIM, ColourExtractor, fill, unit, write_images
 from tests.fuzz.mutate import encoded, mutate_bytes, mutate_text, mutate_tree
+from tests.search.double import DIM, ColourExtractor, fill, unit, write_images
 from vireid.cli import search
 from vireid.search.gallery import Gallery
 from vireid.search.gallery_images import list_images

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.deploy.double import unit
+from tests.search.double import unit
 from vireid.errors import CheckpointError, UsageError
 from vireid.search import approximate
 from vireid.search.approximate import open_index, read_index_settings

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.deploy.double import unit
-from vireid.search import exact
+from tests.search.double import unit
+from vireid.search import exact, prefilter
 from vireid.search.codes import ERROR, LENGTH, SCALE, Queries, encode
 from vireid.search.exact import search_exact
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.deploy.double import DIM, unit
+from tests.search.double import DIM, unit
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search import gallery_files
 from vireid.search.gallery import Gallery

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.deploy.test_gallery import folder_bytes
 
-from tests.deploy.double import ColourExtractor, fill, write_images
 from tests.helpers import write_image, write_text
+from tests.search.double import ColourExtractor, fill, write_images
+from tests.search.test_gallery import folder_bytes
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search import gallery_writer
 from vireid.search.gallery import Gallery
