@@ -24,9 +24,9 @@ from vireid.deploy.backends import Run
 from vireid.deploy.metadata import FIXED, ExportMetadata
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
-from vireid.runs.features import embedding_name, require_one_exit
+from vireid.runs.exits import embedding_name, require_one_exit
 from vireid.runs.options import run_config
-from vireid.runs.score import read_trained, trained_model
+from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import Modality
 
 
