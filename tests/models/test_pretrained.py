@@ -145,7 +145,7 @@ def test_what_is_said_of_an_unreadable_file_is_one_line_of_our_own(tmp_path: Pat
             read_tensors(path)
         assert str(error.value) == (
             f"weights file {path} is damaged or holds more than tensors{held}: copy it again, or "
-            "save its tensors alone"
+            "save only its tensors"
         )
     assert not recwarn.list
 
