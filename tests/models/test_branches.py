@@ -14,7 +14,7 @@ from vireid.deploy.backends import RUNTIMES
 from vireid.deploy.model_files import OneStream, write_onnx
 from vireid.errors import UsageError
 from vireid.figures.activations import energy_maps
-from vireid.models.backbones.parallel import ParallelBackbone
+from vireid.models.backbones.base import ParallelBackbone
 from vireid.models.backbones.sdc_cnn import SDCBackbone
 from vireid.models.build import build_model
 from vireid.models.inference_model import build_inference_model
