@@ -117,7 +117,7 @@ def read_counts(path: Path) -> Counts:
             f"{path} is not SYSU-MM01's rand_perm_cam.mat: it must hold permutations of six "
             "cameras; give the file of its official evaluation code"
         )
-    if not counts or max(max(counts.values()), max(pid for _, pid in counts)) > MAX_NUMBER:
+    if max(max(counts.values()), max(pid for _, pid in counts)) > MAX_NUMBER:
         raise DataError(f"{path} holds no counts of four digits: give SYSU-MM01's own file")
     return counts
 
