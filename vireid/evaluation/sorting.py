@@ -16,12 +16,11 @@ import numpy as np
 
 from vireid.evaluation.distance import Rows, distance_rows, unit_rows
 
-BLOCK = 512  # rows of features that are converted to float64 at once
+BLOCK = 64  # queries, features or pairs that are handled at once: so few fit into the cache
 SAMPLED = 8  # every eighth query's errors are measured
 SAFETY = 8  # times the largest error measured
 LEAST = 2.0**-22  # of a float32 distance's assumed error, however small the measured ones
 MANY = 1 / 32  # of all pairs in doubt: with more, a float64 product is faster than single pairs
-SORTED = 64  # queries whose candidates are sorted at once: their orders fit into the cache
 Ordered = tuple[np.ndarray, np.ndarray]  # (n,) query rows, (n, C) columns by distance
 Orders = Callable[[np.ndarray], Iterator[Ordered]]  # of any query rows, a block at a time
 
@@ -41,8 +40,8 @@ def stable_orders(distances: Rows) -> Orders:
 
     def orders(rows: np.ndarray) -> Iterator[Ordered]:
         found = distances(rows)
-        for start in range(0, len(rows), SORTED):
-            block = slice(start, start + SORTED)
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
             yield rows[block], stable_order(found[block])
 
     return orders
@@ -74,8 +73,8 @@ class CosineOrder:
         queries = unit_rows(self._features[self._queries[rows]])
         np.negative(queries, out=queries)
         distances = queries.astype(np.float32) @ self._units.T
-        for start in range(0, len(rows), SORTED):
-            block = slice(start, start + SORTED)
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
             order = self._order(rows[block], queries[block], distances[block])
             if order is None:
                 with self._lock:  # two threads would both prepare it
