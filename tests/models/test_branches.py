@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 from vireid.config.schema import default_config
 from vireid.cost.flops import count_macs, example_batch, unique_parameters
 from vireid.deploy.backends import RUNTIMES
-from vireid.deploy.onnx_export import OneStream, write_onnx
+from vireid.deploy.model_files import OneStream, write_onnx
 from vireid.errors import UsageError
 from vireid.figures.activations import energy_maps
 from vireid.models.backbones.base import ParallelBackbone

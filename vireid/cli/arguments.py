@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 
-from vireid.errors import UsageError, VireidError
+from vireid.errors import UsageError, VireidError, printable
 
 # What the machine refuses wherever a tool asks for it, and the remedy.
 SYSTEMS_FAULTS = {
@@ -87,15 +87,6 @@ def _log_error(message: str) -> None:
             with suppress(OSError):  # a full disk, which the message may be about
                 handler.stream.write(message + "\n")
                 handler.flush()
-
-
-def printable(text: str) -> str:
-    """Without what would steer a terminal: a message may quote a file that others made.
-
-    >>> printable("a\x1b[31m")
-    'a\\x1b[31m'
-    """
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def parser(doc: str | None, example: str) -> argparse.ArgumentParser:

@@ -116,7 +116,7 @@ def _score_features(args: argparse.Namespace, names: list[str], overrides: list[
 
 
 def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
-    from vireid.deploy.test_backend import runtime_of  # torch, which scoring features does without
+    from vireid.deploy.evaluation_backend import backend_of  # imports torch
     from vireid.runs.score import score_run
 
     for given, option in ((args.permutations, "--permutations"), (args.test_ids, "--test-ids")):
@@ -135,4 +135,4 @@ def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str])
     overrides = overrides + device_override(args.device)
     overrides += [word for key, value in chosen.items() if value for word in (key, value)]
     cfg = run_config(args.run, overrides)
-    score_run(cfg, run=args.run, out=args.out, runtime=runtime_of(cfg))
+    score_run(cfg, run=args.run, out=args.out, backend=backend_of(cfg, args.run, overrides))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vireid.cli.arguments import add_options, device_override, parser, tool
 from vireid.cli.sources import run_config
-from vireid.deploy.test_backend import runtime_of
+from vireid.deploy.evaluation_backend import backend_of
 from vireid.runs.saved_features import save_features
 from vireid.structures import SPLITS
 
@@ -22,5 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help="features.npz")
     add_options(line)
     args = line.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
-    cfg = run_config(args.run, args.overrides + device_override(args.device))
-    save_features(cfg, run=args.run, split=args.split, out=args.out, runtime=runtime_of(cfg))
+    overrides = args.overrides + device_override(args.device)
+    cfg = run_config(args.run, overrides)
+    backend = backend_of(cfg, args.run, overrides)
+    save_features(cfg, run=args.run, split=args.split, out=args.out, backend=backend)

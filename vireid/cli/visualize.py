@@ -26,7 +26,7 @@ from vireid.evaluation.distance import METRICS
 from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
-from vireid.evaluation.ranked_lists import Search, search
+from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.evaluation.results import read_results
 from vireid.figures.activations import (
     draw_activations,
@@ -217,7 +217,7 @@ def draw_ranked_lists(arguments: Sequence[str] | None = None) -> None:
     require_figure(args.out, inputs=[args.run or args.features])
     found, root = _of_run(args, overrides) if args.run else _of_features(args, overrides)
     choice = {"worst": args.worst, "names": names, "count": args.count, "seed": args.seed}
-    lists = [found.ranked(position) for position in choose_queries(found, **choice)]
+    lists = [found.ranked_list(position) for position in choose_queries(found, **choice)]
     protocol = found.protocol
     draw = "" if protocol.draw == "all" else f", {protocol.draw} gallery draw {args.trial}"
     title = f"{protocol.name}{draw}, {found.metric}"
@@ -225,7 +225,7 @@ def draw_ranked_lists(arguments: Sequence[str] | None = None) -> None:
     print(title, *(f"  {describe(one, found)}" for one in lists), f"wrote {args.out}", sep="\n")
 
 
-def _of_run(args: argparse.Namespace, overrides: list[str]) -> tuple[Search, Path]:
+def _of_run(args: argparse.Namespace, overrides: list[str]) -> tuple[GalleryRanking, Path]:
     """The search, and the folder of its images."""
     for given, option in ((args.root, "--root"), (args.permutations, "--permutations")):
         if given:
@@ -250,7 +250,7 @@ def _of_run(args: argparse.Namespace, overrides: list[str]) -> tuple[Search, Pat
     return _search(args, protocol, held.features, known, cfg.TEST.METRIC), held.splits.root
 
 
-def _of_features(args: argparse.Namespace, overrides: list[str]) -> tuple[Search, Path]:
+def _of_features(args: argparse.Namespace, overrides: list[str]) -> tuple[GalleryRanking, Path]:
     if overrides:
         raise UsageError(f"{' '.join(overrides)} goes with --run; features are what they are")
     if not args.protocol or args.root is None:
@@ -277,9 +277,9 @@ def _search(
     features: FeatureSet,
     known: Permutations | None,
     metric: str,
-) -> Search:
+) -> GalleryRanking:
     require_complete(protocol, features, known)
-    return search(protocol, features, trial=args.trial, permutations=known, metric=metric)
+    return rank_gallery(protocol, features, trial=args.trial, permutations=known, metric=metric)
 
 
 def _ranks_parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
-from vireid.evaluation.evaluate import require_directions, require_finite, without_features
+from vireid.evaluation.evaluate import require_comparable, without_features
 from vireid.figures.style import COLORS, DOUBLE, GREY, MARKERS, SINGLE, drawn
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import replace_file, require_target
@@ -113,8 +113,7 @@ def panel(
         UsageError: a perplexity that does not fit the number of images.
     """
     everything = np.arange(len(features))
-    require_finite(features, {title: everything})
-    require_directions(features, {title: everything}, metric)
+    require_comparable(features, {title: everything}, metric)
     if len(features) < 4:
         raise DataError(f"{title}: {len(features)} images are too few for a picture: 4 or more")
     numbers = features.features if metric == "euclidean" else unit_rows(features.features)
