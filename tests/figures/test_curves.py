@@ -62,19 +62,20 @@ def test_terms_can_be_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("content", "phrase"),
     [
-        (None, "FileNotFoundError"),
-        ("", "epoch yet"),
-        ("epoch,loss\n", "epoch yet"),
-        ("loss\n1\n", "epoch yet"),
+        (None, "No such file"),
+        ("", "no finished epoch"),
+        ("epoch,loss\n", "no finished epoch"),
+        ("loss\n1\n", "no finished epoch"),
+        ("epoch,loss\nnan,1\n", "no finished epoch"),
         ("epoch,loss\n1,much\n", "much"),
-        ("epoch,loss\n1,2,3\n", "TypeError"),
+        ("epoch,loss\n1,2,3\n", "list"),
         ("\x00\xff", ""),
     ],
 )
 def test_files_without_curves_are_refused(tmp_path, content, phrase):
     if content is not None:
         (tmp_path / "metrics.csv").write_text(content, encoding="latin-1")
-    with pytest.raises(DataError, match=rf"metrics\.csv holds no.*{phrase}"):
+    with pytest.raises(DataError, match=rf"metrics\.csv holds no learning curves.*{phrase}"):
         read_history(tmp_path)
 
 
