@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from vireid.errors import DataError, UsageError
 from vireid.figures.activations import (
     Activations,
+    activations_of,
     choose_records,
     draw_activations,
     energy_maps,
-    look,
     read_activations,
     write_activations,
 )
@@ -81,7 +81,7 @@ def test_maps_belong_to_their_images_whatever_the_order(dual):
     images = torch.zeros(4, 3, 4, 2, dtype=torch.uint8)
     images[:, 0, 1, 0] = torch.tensor([255, 51, 102, 204], dtype=torch.uint8)
     cpu, model = torch.device("cpu"), hand_made(dual=dual)
-    found = look(model, images, some, mean=[0.0] * 3, std=[1.0] * 3, device=cpu)
+    found = activations_of(model, images, some, mean=[0.0] * 3, std=[1.0] * 3, device=cpu)
     expected = np.array([1.0 * 3, 0.2 * 2, 0.4 * 3, 0.8 * 2]) * 5
     np.testing.assert_allclose(found.maps["deep"][:, 1, 0], expected**2, rtol=1e-5)
     assert found.paths.tolist() == [record.path for record in some]
