@@ -28,7 +28,7 @@ from vireid.cost.latency import measure_latency, median_ratio
 from vireid.data.build import build_splits, prepare_data
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.results import summarise
-from vireid.models.inference_model import retrieval_model
+from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import features_of, mixed
 from vireid.runs.score import (
@@ -46,10 +46,10 @@ Scores = Mapping[str, float]
 
 def networks(model: nn.Module) -> dict[str, nn.Module]:
     """Every exit with its global feature, and the deepest with all that it has."""
-    exits = {name: retrieval_model(model, exit_name=name) for name in model.shallow}
-    exits["deep"] = retrieval_model(model, embedding="global")
+    exits = {name: build_inference_model(model, exit_name=name) for name in model.shallow}
+    exits["deep"] = build_inference_model(model, embedding="global")
     if model.parts is not None:
-        exits[WHOLE] = retrieval_model(model)
+        exits[WHOLE] = build_inference_model(model)
     return {name: network.eval() for name, network in exits.items()}
 
 

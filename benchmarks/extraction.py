@@ -40,7 +40,7 @@ from vireid.deploy.preprocessing import normalized
 from vireid.engine.precision import use_threads
 from vireid.errors import UsageError
 from vireid.models.build import build_model
-from vireid.models.inference_model import retrieval_model
+from vireid.models.inference_model import build_inference_model
 from vireid.runs.options import read_config
 from vireid.utils.io import require_target
 
@@ -70,7 +70,7 @@ def deployed(path: Path, overrides: Sequence[str]) -> tuple[nn.Module, tuple[int
     cfg = read_config(path, overrides)
     torch.manual_seed(cfg.SEED)
     model = build_model(cfg, 1, load_weights=False)[0].eval()
-    network = retrieval_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED).eval()
+    network = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED).eval()
     return OneStream(network, infrared=False), tuple(cfg.INPUT.SIZE)
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from vireid.config.schema import default_config
 from vireid.cost.flops import count_macs, evaluating, example_batch, unique_parameters
 from vireid.models.build import BACKBONES, build_model
-from vireid.models.inference_model import retrieval_model
+from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 
 # Convolutions at 288 × 144, per image
@@ -127,7 +127,7 @@ def test_agw_is_counted_with_its_matrix_products(variant: str, convolutions: int
             "bmm": products,
             "mm": 395 * 2048,
         }
-        assert count_macs(retrieval_model(network), *batch).total == convolutions + products
+        assert count_macs(build_inference_model(network), *batch).total == convolutions + products
 
 
 @pytest.mark.parametrize("shared_depth", [0, 3, 5])
@@ -150,7 +150,7 @@ def test_parameters_are_counted_once():
 
 def test_agw_has_eight_times_osnets_parameters():
     agw, ours = two_stream("resnet50_nonlocal1", 4), two_stream("osnet_x1_0", 3)
-    deployed = [unique_parameters(retrieval_model(network)) for network in (agw, ours)]
+    deployed = [unique_parameters(build_inference_model(network)) for network in (agw, ours)]
     assert deployed == [23_550_352, 2_151_021]  # with a GeM exponent each
 
 
@@ -176,7 +176,7 @@ def test_exits_cost_what_their_truncated_networks_do(head: str):
     network = build_model(cfg, 7)[0]
     batch = example_batch([288, 144])
     found = [
-        count_macs(retrieval_model(network, exit_name=f"shallow{k}"), *batch).total
+        count_macs(build_inference_model(network, exit_name=f"shallow{k}"), *batch).total
         for k in (1, 2, 3)
     ]
     assert tuple(found) == EXITS[head]
@@ -186,5 +186,5 @@ def test_the_deployed_default_costs_1243_million():
     """OSNet's 1,238.5, and 4.3 for the parts and their relations."""
     cfg = default_config()
     cfg.MODEL.PRETRAINED = "none"
-    macs = count_macs(retrieval_model(build_model(cfg, 7)[0]), *example_batch([288, 144]))
+    macs = count_macs(build_inference_model(build_model(cfg, 7)[0]), *example_batch([288, 144]))
     assert 4.2e6 < macs.total - BACKBONE_MACS["osnet_x1_0"] < 4.4e6

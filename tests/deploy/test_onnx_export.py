@@ -13,7 +13,7 @@ from vireid.deploy.model_files import is_shared
 from vireid.deploy.onnx_export import OneStream, write_onnx
 from vireid.errors import UsageError
 from vireid.models.build import build_model
-from vireid.models.inference_model import RetrievalModel, retrieval_model
+from vireid.models.inference_model import InferenceModel, build_inference_model
 
 SIZE = [96, 48]
 # A backbone of few stages, which is exported in half of the time
@@ -21,7 +21,7 @@ SHORT = {"MODEL.BACKBONE": "sdc_cnn_x0_25_s16", "MODEL.SDM.ENABLED": False}
 HAS_EXPORTER = importlib.util.find_spec("onnxscript") is not None
 
 
-def deployed(exit_name: str = "deep", **options: object) -> RetrievalModel:
+def deployed(exit_name: str = "deep", **options: object) -> InferenceModel:
     torch.manual_seed(0)
     cfg = default_config()
     cfg.INPUT.SIZE, cfg.MODEL.BACKBONE = SIZE, "osnet_x0_25"
@@ -31,7 +31,7 @@ def deployed(exit_name: str = "deep", **options: object) -> RetrievalModel:
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.8, 1.2)
-    return retrieval_model(network, exit_name=exit_name).eval()
+    return build_inference_model(network, exit_name=exit_name).eval()
 
 
 def images(count: int = 3, size: Sequence[int] = SIZE) -> torch.Tensor:

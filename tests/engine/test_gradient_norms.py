@@ -8,7 +8,7 @@ from vireid.cli import train
 from vireid.engine.distributed import World
 from vireid.engine.gradient_norms import gradient_norms
 from vireid.engine.trainer import Trainer
-from vireid.engine.unused_parameters import anchor, untrained
+from vireid.engine.unused_parameters import unused_parameters, zero_term
 from vireid.structures import HeadOutput, ModelOutput, PartOutput
 
 
@@ -59,10 +59,10 @@ def test_reach_names_what_a_loss_does_not_depend_on():
     first, second, third = (nn.Parameter(torch.ones(2)) for _ in range(3))
     joint = torch.cat([first * 2, second])
     loss = joint[:2].sum() + (third * 0).detach().sum()
-    (found,) = untrained(loss, [first, second, third], World())
+    (found,) = unused_parameters(loss, [first, second, third], World())
     assert found is third
     head = HeadOutput(first * 2, second + 1, second * 3)
-    total = anchor(ModelOutput({"deep": head}, (PartOutput(third, third, third),)))
+    total = zero_term(ModelOutput({"deep": head}, (PartOutput(third, third, third),)))
     total.backward()
     assert total.item() == 0.0
     assert all(p.grad.tolist() == [0.0, 0.0] for p in (first, second, third))

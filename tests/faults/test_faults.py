@@ -16,7 +16,7 @@ from tests.faults.galleries import gallery_killed
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import alike, differences, left_behind, require_whole
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
-from vireid.engine.process_errors import deaths_explained
+from vireid.engine.process_errors import explain_worker_errors
 from vireid.errors import CheckpointError, ProcessError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -102,7 +102,7 @@ def test_the_comparison_knows_a_difference(bench, tmp_path):
     ],
 )
 def test_torchs_words_about_a_death_become_one_line(text, phrase):
-    with pytest.raises(ProcessError, match="continue with") as error, deaths_explained():
+    with pytest.raises(ProcessError, match="continue with") as error, explain_worker_errors():
         raise RuntimeError(text)
     assert phrase in str(error.value) and "\n" not in str(error.value)
     assert "another" not in phrase or text in str(error.value)  # it may be none of a death
@@ -110,6 +110,6 @@ def test_torchs_words_about_a_death_become_one_line(text, phrase):
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shape") as error, deaths_explained():
+    with pytest.raises(RuntimeError, match="shape") as error, explain_worker_errors():
         raise RuntimeError("shape '[2]' is invalid")
     assert not isinstance(error.value, ProcessError)

@@ -15,11 +15,12 @@ from vireid.figures.activations import (
     read_activations,
     write_activations,
 )
-from vireid.models.heads import PartFeatures, PartsHead, ShallowHead
+from vireid.models.heads import PartFeatures, PartsHead
 from vireid.models.modality_norm import ModalityRows
 from vireid.models.parts import MultiGranularityParts
 from vireid.models.pooling import AvgPool, GeMPool
 from vireid.models.reid_model import ReidModel
+from vireid.models.student_heads import StudentHead
 from vireid.models.two_stream import TwoStream
 from vireid.structures import ImageRecord, Modality
 
@@ -37,7 +38,7 @@ class Times(nn.Module):
 
 def hand_made(*, dual: bool = False) -> ReidModel:
     """Visible images times 2, infrared ones times 3, both times 5; the student sees a quarter."""
-    student = ShallowHead(0, nn.Sequential(nn.AvgPool2d(2), AvgPool()), dim=3, num_classes=2)
+    student = StudentHead(0, nn.Sequential(nn.AvgPool2d(2), AvgPool()), dim=3, num_classes=2)
     aggregate = MultiGranularityParts(
         GeMPool(3.0), channels=3, granularities=[2, 4], dim=2, relation="none"
     )

@@ -17,7 +17,7 @@ from vireid.figures.activations import energy_maps
 from vireid.models.backbones.parallel import ParallelBackbone
 from vireid.models.backbones.sdc_cnn import SDCBackbone
 from vireid.models.build import build_model
-from vireid.models.inference_model import retrieval_model
+from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel, parameter_groups
 from vireid.structures import ModelOutput
 
@@ -95,7 +95,7 @@ def test_parallel_backbones_compute_what_each_computes_alone():
 )
 def test_parameters_are_counted_to_the_unit(options: dict, backbones: int, dim: int):
     network = network_of(classes=7, **options)
-    deployed = retrieval_model(network)
+    deployed = build_inference_model(network)
     assert unique_parameters(deployed) == backbones * BACKBONE + 2 * dim  # and a BNNeck
     # The joint classifier, and one on each branch: together as long.
     assert unique_parameters(network) == backbones * BACKBONE + 2 * dim + 2 * 7 * dim
@@ -113,7 +113,7 @@ def test_the_control_averages_each_backbones_map_over_everything():
 def test_macs_are_four_backbones_and_the_averaging():
     one = count_macs(SDCBackbone("sdc_cnn_x0_25_s16"), torch.zeros(1, 3, 64, 64)).total
     averaging = 48 * 16 * (4 + 4 + 7 + 7)
-    found = count_macs(retrieval_model(network_of()), *example_batch([64, 64]))
+    found = count_macs(build_inference_model(network_of()), *example_batch([64, 64]))
     assert found.total == 4 * one + averaging
 
 
@@ -155,11 +155,13 @@ def test_two_streams_and_a_mixed_batch(shared_depth: int):
 def test_what_is_deployed_makes_the_joint_feature():
     network = network_of().eval()
     with torch.no_grad():
-        deployed = retrieval_model(network)(images(), VISIBLE)
+        deployed = build_inference_model(network)(images(), VISIBLE)
         torch.testing.assert_close(deployed, network(images(), VISIBLE).deep.feature)
-        stream = OneStream(retrieval_model(network), infrared=False)(images())
+        stream = OneStream(build_inference_model(network), infrared=False)(images())
         torch.testing.assert_close(stream, deployed)
-    assert not [name for name in retrieval_model(network).state_dict() if "classifier" in name]
+    assert not [
+        name for name in build_inference_model(network).state_dict() if "classifier" in name
+    ]
 
 
 def test_energy_maps_are_of_all_branches():
@@ -177,7 +179,7 @@ def test_energy_maps_are_of_all_branches():
     reason="extra deploy",
 )
 def test_another_runtime_computes_the_same(tmp_path):
-    network = retrieval_model(network_of()).eval()
+    network = build_inference_model(network_of()).eval()
     write_onnx(OneStream(network, infrared=False), tmp_path / "net.onnx", size=[64, 64])
     found = RUNTIMES["onnxruntime"](tmp_path / "net.onnx", 1)(images().numpy())
     with torch.no_grad():

@@ -9,7 +9,7 @@ from vireid.config.schema import default_config
 from vireid.cost.flops import unique_parameters
 from vireid.errors import UsageError
 from vireid.models.build import POOLS, build_model
-from vireid.models.inference_model import retrieval_model
+from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 
 FLAGS = torch.tensor([False, True, False, True])
@@ -47,8 +47,8 @@ def full_size(**options: object) -> ReidModel:
 def test_default_network_trains_5408369_parameters_and_deploys_2808942():
     network = full_size()
     assert unique_parameters(network) == 5_408_369
-    assert unique_parameters(retrieval_model(network)) == 2_808_942
-    assert unique_parameters(retrieval_model(network, embedding="global")) == 2_151_021
+    assert unique_parameters(build_inference_model(network)) == 2_808_942
+    assert unique_parameters(build_inference_model(network, embedding="global")) == 2_151_021
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_default_network_trains_5408369_parameters_and_deploys_2808942():
 )
 def test_deployed_parameters_of_other_relations(dim: int, relation: str, deployed: int):
     network = full_size(**{"MODEL.MGIM.DIM": dim, "MODEL.MGIM.RELATION": relation})
-    assert unique_parameters(retrieval_model(network)) == deployed
+    assert unique_parameters(build_inference_model(network)) == deployed
 
 
 @pytest.mark.parametrize("head", SHALLOW)
@@ -75,13 +75,13 @@ def test_every_exit_is_the_truncated_networks_own_feature(head: str):
     with torch.no_grad():
         output = network(images(), FLAGS)
         for number, stages in ((1, 1), (2, 3), (3, 4)):
-            chosen = retrieval_model(network, exit_name=f"shallow{number}").eval()
+            chosen = build_inference_model(network, exit_name=f"shallow{number}").eval()
             backbone = chosen.backbone
             assert len(backbone.visible) + len(backbone.shared) == stages
             feature = chosen(images(), FLAGS)
             assert feature.shape == (4, 128)
             torch.testing.assert_close(feature, output.heads[f"shallow{number}"].feature)
-        deep = retrieval_model(network, embedding="global").eval()(images(), FLAGS)
+        deep = build_inference_model(network, embedding="global").eval()(images(), FLAGS)
         torch.testing.assert_close(deep, output.deep.feature)
 
 
@@ -89,8 +89,8 @@ def test_blocks_are_brought_to_unit_length_and_count_alike():
     network = model()
     with torch.no_grad():
         output = network(images(), FLAGS)
-        feature = retrieval_model(network).eval()(images(), FLAGS)
-        only_parts = retrieval_model(network, embedding="parts").eval()(images(), FLAGS)
+        feature = build_inference_model(network).eval()(images(), FLAGS)
+        only_parts = build_inference_model(network, embedding="parts").eval()(images(), FLAGS)
     blocks = [output.deep.feature, *(part.feature for part in output.parts)]
     expected = torch.cat([F.normalize(block, dim=1) for block in blocks], dim=1) / 2
     assert feature.shape == (4, 128 + (2 + 3 + 6) * 256)
@@ -102,7 +102,7 @@ def test_blocks_are_brought_to_unit_length_and_count_alike():
 def test_without_parts_the_embedding_is_global():
     network = model(**{"MODEL.MGIM.ENABLED": False})
     with torch.no_grad():
-        feature = retrieval_model(network).eval()(images(), FLAGS)
+        feature = build_inference_model(network).eval()(images(), FLAGS)
         torch.testing.assert_close(feature, network(images(), FLAGS).deep.feature)
 
 
@@ -111,7 +111,7 @@ def test_without_parts_the_embedding_is_global():
 def test_exits_hold_no_more_than_they_compute(shared_depth: int, exit_name: str):
     """Every parameter but those of the classifiers receives a gradient from the features."""
     network = model(**{"MODEL.SHARED_DEPTH": shared_depth})
-    chosen = retrieval_model(network, exit_name=exit_name)
+    chosen = build_inference_model(network, exit_name=exit_name)
     chosen.train()
     chosen(images(), FLAGS).square().sum().backward()
     assert all(p.grad is not None for p in chosen.parameters())
@@ -120,9 +120,9 @@ def test_exits_hold_no_more_than_they_compute(shared_depth: int, exit_name: str)
 def test_unknown_exits_and_embeddings_are_named():
     network = model(**{"MODEL.SDM.TAPS": ["conv2"], "MODEL.MGIM.ENABLED": False})
     with pytest.raises(UsageError, match="shallow2.*deep, shallow1"):
-        retrieval_model(network, exit_name="shallow2")
+        build_inference_model(network, exit_name="shallow2")
     with pytest.raises(UsageError, match="TEST.EMBED parts"):
-        retrieval_model(network, embedding="parts")
+        build_inference_model(network, embedding="parts")
 
 
 def test_granularity_that_does_not_divide_the_map_is_refused_unless_overlap_is_allowed():

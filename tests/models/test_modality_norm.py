@@ -6,8 +6,8 @@ from torch import nn
 
 from vireid.config.schema import default_config
 from vireid.models.build import build_model
-from vireid.models.inference_model import retrieval_model
-from vireid.models.modality_norm import DualNorm, ModalityRows, make_dual
+from vireid.models.inference_model import build_inference_model
+from vireid.models.modality_norm import ModalityNorm, ModalityRows, use_modality_norms
 from vireid.models.reid_model import ReidModel
 
 FLAGS = torch.tensor([True, False, True, False, False, True])
@@ -31,7 +31,7 @@ def test_training_normalises_each_half_by_itself_and_keeps_both_statistics():
     plain = nn.BatchNorm2d(3)
     nn.init.uniform_(plain.weight)
     nn.init.uniform_(plain.bias)
-    norm = DualNorm(plain, ModalityRows(visible=2, total=5)).train()
+    norm = ModalityNorm(plain, ModalityRows(visible=2, total=5)).train()
     inputs = draw(5, 3, 4, 2) + torch.arange(5).view(5, 1, 1, 1)
     outputs = norm(inputs)
     for half, mean in (
@@ -54,7 +54,7 @@ def test_training_normalises_each_half_by_itself_and_keeps_both_statistics():
 
 def test_several_vectors_per_image_belong_to_their_image():
     rows = ModalityRows(visible=1, total=3)
-    norm = DualNorm(nn.BatchNorm1d(2), rows).train()
+    norm = ModalityNorm(nn.BatchNorm1d(2), rows).train()
     outputs = norm(draw(3 * 4, 2))
     torch.testing.assert_close(outputs[:4].mean(dim=0), torch.zeros(2), atol=1e-6, rtol=0)
     torch.testing.assert_close(outputs[4:].mean(dim=0), torch.zeros(2), atol=1e-6, rtol=0)
@@ -71,7 +71,7 @@ def test_parameters_are_those_of_the_plain_network():
 def test_every_norm_behind_shared_weights_is_dual(shared_depth: int):
     network = model(**{"MODEL.SHARED_DEPTH": shared_depth})
     inner = {
-        id(part) for m in network.modules() if isinstance(m, DualNorm) for part in m.children()
+        id(part) for m in network.modules() if isinstance(m, ModalityNorm) for part in m.children()
     }
     own = {
         id(m) for m in [*network.backbone.visible.modules(), *network.backbone.infrared.modules()]
@@ -102,7 +102,7 @@ def test_one_modality_alone_gives_the_features_that_it_has_among_both():
     with torch.no_grad():
         network(draw(6, 3, 96, 48), FLAGS)
     network.eval()
-    deployed, images = retrieval_model(network).eval(), draw(6, 3, 96, 48, seed=1)
+    deployed, images = build_inference_model(network).eval(), draw(6, 3, 96, 48, seed=1)
     with torch.no_grad():
         both = deployed(images, FLAGS)
         for flag in (True, False):
@@ -122,5 +122,5 @@ def test_frozen_statistics_stay_in_both_halves():
 def test_statistics_of_loaded_weights_start_both_halves():
     layer = nn.Sequential(nn.BatchNorm2d(3))
     layer[0].running_mean.fill_(2.0)
-    make_dual(layer, ModalityRows())
+    use_modality_norms(layer, ModalityRows())
     assert layer[0].infrared.running_mean.tolist() == [2.0, 2.0, 2.0]

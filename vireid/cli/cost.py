@@ -39,7 +39,7 @@ from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import CheckpointError, UsageError
 from vireid.figures.style import require_figure
 from vireid.models.build import build_model
-from vireid.models.inference_model import Mirrored, retrieval_model
+from vireid.models.inference_model import TestTimeFlip, build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import gallery_exit
 from vireid.runs.options import read_config
@@ -108,8 +108,8 @@ def _subjects(
 ) -> Iterator[Subject]:
     size = tuple(cfg.INPUT.SIZE)
     for exit_name, embedding in dict.fromkeys(_features_of(cfg, model, exits)):
-        network: nn.Module = retrieval_model(model, exit_name=exit_name, embedding=embedding)
-        network = Mirrored(network) if cfg.TEST.FLIP else network
+        network: nn.Module = build_inference_model(model, exit_name=exit_name, embedding=embedding)
+        network = TestTimeFlip(network) if cfg.TEST.FLIP else network
         yield Subject(name, exit_name, embedding, cfg.TEST.FLIP, network, size, trained)
 
 
@@ -315,8 +315,8 @@ def _time(args: argparse.Namespace, costs: Sequence[Cost], device: torch.device)
 
 
 def _one_stream(network: nn.Module) -> nn.Module:
-    if isinstance(network, Mirrored):
-        return Mirrored(OneStream(network.network, infrared=False))
+    if isinstance(network, TestTimeFlip):
+        return TestTimeFlip(OneStream(network.network, infrared=False))
     return OneStream(network, infrared=False)
 
 

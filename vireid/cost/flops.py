@@ -33,7 +33,7 @@ class Macs:
 def unique_parameters(*modules: nn.Module) -> int:
     """Numbers that training changes, each counted once however many modules share it.
 
-    What is deployed of a network: :func:`~vireid.models.inference_model.retrieval_model`.
+    What is deployed of a network: :func:`~vireid.models.inference_model.build_inference_model`.
     """
     return sum({id(p): p.numel() for module in modules for p in module.parameters()}.values())
 

@@ -10,13 +10,13 @@ from vireid.deploy.checksum import seal
 from vireid.deploy.metadata import NetworkCard
 from vireid.deploy.onnx_export import OneStream, write_onnx
 from vireid.deploy.trained_model import TrainedNetwork, UnitFeatures
-from vireid.models.inference_model import RetrievalModel
+from vireid.models.inference_model import InferenceModel
 from vireid.utils.io import replace_file
 
 
-def is_shared(network: RetrievalModel) -> bool:
+def is_shared(network: InferenceModel) -> bool:
     """Whether images of both modalities take one way through the network."""
-    return not len(network.backbone.visible) and not network.has_two_statistics
+    return not len(network.backbone.visible) and not network.has_modality_norms
 
 
 def streams(trained: TrainedNetwork) -> list[tuple[str, ...]]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vireid.deploy.backends import INPUT, OUTPUT, require_packages
-from vireid.models.inference_model import RetrievalModel
-from vireid.models.modality_norm import DualNorm
+from vireid.models.inference_model import InferenceModel
+from vireid.models.modality_norm import ModalityNorm
 from vireid.models.two_stream import TwoStream
 
 
@@ -26,12 +26,12 @@ class OneStream(nn.Module):
         infrared: which stream.
     """
 
-    def __init__(self, network: RetrievalModel, *, infrared: bool) -> None:
+    def __init__(self, network: InferenceModel, *, infrared: bool) -> None:
         super().__init__()
         copied = copy.deepcopy(network)
         streams = copied.backbone
         own = streams.infrared if infrared else streams.visible
-        self.network = RetrievalModel(
+        self.network = InferenceModel(
             TwoStream((), (), [*own, *streams.shared]),
             aggregate=copied.aggregate,
             bnneck=copied.bnneck,
@@ -47,9 +47,9 @@ class OneStream(nn.Module):
 
 
 def _keep_one_norm(module: nn.Module, *, infrared: bool) -> None:
-    """Replaces every :class:`DualNorm` by a BatchNorm with one modality's statistics."""
+    """Replaces every :class:`ModalityNorm` by a BatchNorm with one modality's statistics."""
     for name, child in module.named_children():
-        if isinstance(child, DualNorm):
+        if isinstance(child, ModalityNorm):
             norm = child.norm
             if infrared:
                 norm.load_state_dict(child.infrared.state_dict(), strict=False)

@@ -20,7 +20,7 @@ from vireid.deploy.onnx_export import OneStream, write_onnx
 from vireid.deploy.verify_export import LARGEST
 from vireid.engine.precision import resolve_device
 from vireid.errors import UsageError
-from vireid.models.inference_model import RetrievalModel
+from vireid.models.inference_model import InferenceModel
 from vireid.runs.features import TORCH, Runtime
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Substitute:
         self.used, self._names, self._threads = names[0], list(names), threads
 
     def __call__(
-        self, network: RetrievalModel, size: Sequence[int], count: int
+        self, network: InferenceModel, size: Sequence[int], count: int
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """What computes the network's features of images of [height, width].
 
@@ -93,7 +93,7 @@ class Substitute:
 
     def _run(
         self,
-        network: RetrievalModel,
+        network: InferenceModel,
         size: Sequence[int],
         infrared: bool,
         images: np.ndarray,
@@ -121,7 +121,7 @@ class Substitute:
 
     def _checked(
         self,
-        network: RetrievalModel,
+        network: InferenceModel,
         size: Sequence[int],
         infrared: bool,
         sample: np.ndarray,
@@ -157,7 +157,7 @@ def _seconds(run: Run, images: np.ndarray) -> float:
     return min(times)
 
 
-def _by_torch(network: RetrievalModel, infrared: bool) -> Run:
+def _by_torch(network: InferenceModel, infrared: bool) -> Run:
     @torch.inference_mode()
     def run(images: np.ndarray) -> np.ndarray:
         return network(torch.from_numpy(images), torch.full((len(images),), infrared)).numpy()

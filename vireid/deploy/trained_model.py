@@ -19,7 +19,7 @@ from vireid.config.load import flatten, to_dict
 from vireid.config.schema import default_config
 from vireid.data.build import modalities_of
 from vireid.deploy.metadata import FIXED, NetworkCard
-from vireid.models.inference_model import Mirrored, RetrievalModel, retrieval_model
+from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
 from vireid.runs.features import embedding_name, require_one_exit
 from vireid.runs.options import run_config
 from vireid.runs.score import read_trained, trained_model
@@ -37,7 +37,7 @@ class TrainedNetwork:
         cfg: the run's configuration, with what the user changed.
     """
 
-    network: RetrievalModel
+    network: InferenceModel
     card: NetworkCard
     cfg: CfgNode
 
@@ -55,7 +55,7 @@ class UnitFeatures(nn.Module):
 
     def __init__(self, network: nn.Module, *, flip: bool) -> None:
         super().__init__()
-        self.network = Mirrored(network) if flip else network
+        self.network = TestTimeFlip(network) if flip else network
 
     def forward(self, images: Tensor, *flags: Tensor) -> Tensor:
         """What the network takes → (B, D)."""
@@ -75,11 +75,11 @@ def trained_network(run: Path, options: Sequence[str] = ()) -> TrainedNetwork:
     require_one_exit(cfg)
     path, checkpoint = read_trained(cfg, run)
     model = trained_model(cfg, checkpoint, path)
-    network = retrieval_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED).eval()
+    network = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED).eval()
     return TrainedNetwork(network, _card(cfg, network), cfg)
 
 
-def _card(cfg: CfgNode, network: RetrievalModel) -> NetworkCard:
+def _card(cfg: CfgNode, network: InferenceModel) -> NetworkCard:
     with torch.inference_mode():
         example = torch.zeros(1, 3, *cfg.INPUT.SIZE), torch.zeros(1, dtype=torch.bool)
         dim = network(*example).shape[1]

@@ -15,7 +15,7 @@ PEER = re.compile(
 
 
 @contextmanager
-def deaths_explained() -> Iterator[None]:
+def explain_worker_errors() -> Iterator[None]:
     """Turns torch's errors about processes that died into one line.
 
     Raises:

@@ -23,7 +23,7 @@ from vireid.engine.gradient_norms import gradient_norms
 from vireid.engine.precision import Precision
 from vireid.engine.schedule import Schedule
 from vireid.engine.signals import StopFlag
-from vireid.engine.unused_parameters import anchor, untrained
+from vireid.engine.unused_parameters import unused_parameters, zero_term
 from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
@@ -138,8 +138,8 @@ class Trainer:
         """
         self.optimizer.zero_grad(set_to_none=True)
         if self.world.size > 1:
-            idle = untrained(loss, members, self.world)
-            self.scaler.scale(loss + anchor(own)).backward()
+            idle = unused_parameters(loss, members, self.world)
+            self.scaler.scale(loss + zero_term(own)).backward()
             for parameter in idle:
                 parameter.grad = None
         else:

@@ -15,7 +15,7 @@ from vireid.structures import ModelOutput
 SINK = "_DDPSinkBackward"
 
 
-def anchor(output: ModelOutput) -> Tensor:
+def zero_term(output: ModelOutput) -> Tensor:
     """() 0 that depends on everything in ``output``.
 
     Added to a loss, it gives every parameter of the network a gradient, if only of zeros, which
@@ -26,7 +26,9 @@ def anchor(output: ModelOutput) -> Tensor:
     return 0 * torch.stack([tensor.float().sum() for tensor in tensors]).sum()
 
 
-def untrained(loss: Tensor, parameters: Sequence[nn.Parameter], world: World) -> list[nn.Parameter]:
+def unused_parameters(
+    loss: Tensor, parameters: Sequence[nn.Parameter], world: World
+) -> list[nn.Parameter]:
     """The parameters that ``loss`` depends on in no process.
 
     A gradient of zeros is not the same as none: weight decay goes on, and Adam makes large steps

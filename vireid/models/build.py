@@ -15,13 +15,13 @@ from vireid.errors import UsageError
 from vireid.models.backbones import mobilenet, osnet, resnet, sdc_cnn
 from vireid.models.backbones.parallel import ParallelBackbone
 from vireid.models.directional_pooling import DirectionalPool
-from vireid.models.heads import BranchHeads, PartFeatures, PartsHead, ShallowHead
-from vireid.models.modality_norm import ModalityRows, make_dual
+from vireid.models.heads import BranchHeads, PartFeatures, PartsHead
+from vireid.models.modality_norm import ModalityRows, use_modality_norms
 from vireid.models.parts import MultiGranularityParts
 from vireid.models.pooling import AvgPool, GeMPool, MaxPool
 from vireid.models.pretrained import imagenet_file, load_backbone_weights
 from vireid.models.reid_model import ReidModel
-from vireid.models.student_heads import SHALLOW_HEADS
+from vireid.models.student_heads import STUDENT_HEADS, StudentHead
 from vireid.models.two_stream import share_stages
 
 # name → a module with ``stages`` (nn.ModuleList), ``stage_channels`` and ``stage_strides``
@@ -68,7 +68,7 @@ def build_model(
         pool,
         dim=sum(dims),
         num_classes=num_classes,
-        shallow=_shallow_heads(options, backbone, num_classes),
+        shallow=_student_heads(options, backbone, num_classes),
         parts=_parts(options.MGIM, backbone, num_classes),
         branches=branches,
         rows=rows,
@@ -77,7 +77,7 @@ def build_model(
     if rows is not None:
         for shared in (model.backbone.shared, model.head, model.shallow, model.parts):
             if shared is not None:
-                make_dual(shared, rows)
+                use_modality_norms(shared, rows)
     return model, origin
 
 
@@ -125,16 +125,16 @@ def _directional(options: CfgNode, backbone: nn.Module, size: list[int]) -> Dire
     )
 
 
-def _shallow_heads(
+def _student_heads(
     options: CfgNode, backbone: nn.Module, num_classes: int
-) -> dict[str, ShallowHead]:
+) -> dict[str, StudentHead]:
     dim, heads = backbone.stage_channels[-1], {}
     for number, name in enumerate(options.SDM.TAPS if options.SDM.ENABLED else [], start=1):
         tap = STAGES.index(name)
         halvings = int(log2(backbone.stage_strides[-1] / backbone.stage_strides[tap]))
-        make, pool = SHALLOW_HEADS[options.SDM.HEAD], POOLS[options.POOL](options.GEM_P)
+        make, pool = STUDENT_HEADS[options.SDM.HEAD], POOLS[options.POOL](options.GEM_P)
         aggregate = make(backbone.stage_channels[tap], dim, halvings, pool)
-        heads[f"shallow{number}"] = ShallowHead(tap, aggregate, dim=dim, num_classes=num_classes)
+        heads[f"shallow{number}"] = StudentHead(tap, aggregate, dim=dim, num_classes=num_classes)
     return heads
 
 

@@ -63,25 +63,6 @@ class BranchHeads(nn.Module):
         }
 
 
-class ShallowHead(nn.Module):
-    """A student: a head like the deepest one on an earlier stage's map.
-
-    Args:
-        tap: position of the stage, 0 for the first.
-        aggregate: (B, C, H, W) → (B, dim).
-        dim, num_classes: as for :class:`BNNeckHead`.
-    """
-
-    def __init__(self, tap: int, aggregate: nn.Module, *, dim: int, num_classes: int) -> None:
-        super().__init__()
-        self.tap = tap
-        self.aggregate = aggregate
-        self.head = BNNeckHead(dim, num_classes)
-
-    def forward(self, maps: Tensor) -> HeadOutput:
-        return self.head(self.aggregate(maps))
-
-
 class PartFeatures(nn.Module):
     """Part vectors, and the same behind a BNNeck.
 

@@ -13,14 +13,14 @@ from vireid.models.reid_model import ReidModel
 from vireid.models.two_stream import TwoStream
 
 
-class RetrievalModel(nn.Module):
+class InferenceModel(nn.Module):
     """Streams up to an exit, and what turns the map there into one vector.
 
     Args:
         backbone: the stages up to the exit.
         aggregate, bnneck: global feature; None to leave it out.
         parts: part features; None to leave them out.
-        rows: what the network's :class:`DualNorm` layers read, if it has any.
+        rows: what the network's :class:`ModalityNorm` layers read, if it has any.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RetrievalModel(nn.Module):
         self._rows = rows
 
     @property
-    def has_two_statistics(self) -> bool:
+    def has_modality_norms(self) -> bool:
         """Whether layers normalise each modality by its own statistics."""
         return self._rows is not None
 
@@ -69,7 +69,7 @@ class RetrievalModel(nn.Module):
         return F.normalize(torch.cat([F.normalize(block, dim=1) for block in blocks], dim=1), dim=1)
 
 
-class Mirrored(nn.Module):
+class TestTimeFlip(nn.Module):
     """Mean of the features of images and of their mirror images, as ``TEST.FLIP`` has it."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -81,9 +81,9 @@ class Mirrored(nn.Module):
         return (self.network(images, *flags) + self.network(images.flip(3), *flags)) / 2
 
 
-def retrieval_model(
+def build_inference_model(
     model: ReidModel, *, exit_name: str = "deep", embedding: str = "global+parts"
-) -> RetrievalModel:
+) -> InferenceModel:
     """The part of a network that makes one exit's features; weights are not copied.
 
     Args:
@@ -98,7 +98,7 @@ def retrieval_model(
             known = ", ".join(["deep", *model.shallow])
             raise UsageError(f"TEST.EXIT={exit_name!r}: this network's exits are {known}")
         student = model.shallow[exit_name]
-        return RetrievalModel(
+        return InferenceModel(
             model.backbone.truncated(student.tap + 1),
             aggregate=student.aggregate,
             bnneck=student.head.bnneck,
@@ -108,7 +108,7 @@ def retrieval_model(
     whole, parts = embedding != "parts", embedding != "global" and model.parts is not None
     if not whole and not parts:
         raise UsageError("TEST.EMBED parts: this network has no part features (MODEL.MGIM.ENABLED)")
-    return RetrievalModel(
+    return InferenceModel(
         model.backbone,
         aggregate=model.pool if whole else None,
         bnneck=model.head.bnneck if whole else None,

@@ -31,7 +31,7 @@ class ModalityRows:
         return images[there], is_infrared[order], back
 
 
-class DualNorm(nn.Module):
+class ModalityNorm(nn.Module):
     """A BatchNorm whose mean and variance are each modality's own, with one scale and shift.
 
     What all images of a spectrum have in common, brightness, contrast, noise, then leaves no trace
@@ -77,10 +77,10 @@ class DualNorm(nn.Module):
         )
 
 
-def make_dual(module: nn.Module, rows: ModalityRows) -> None:
-    """Replaces every BatchNorm within ``module`` by a :class:`DualNorm`."""
+def use_modality_norms(module: nn.Module, rows: ModalityRows) -> None:
+    """Replaces every BatchNorm within ``module`` by a :class:`ModalityNorm`."""
     for name, child in module.named_children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            setattr(module, name, DualNorm(child, rows))
+            setattr(module, name, ModalityNorm(child, rows))
         else:
-            make_dual(child, rows)
+            use_modality_norms(child, rows)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from vireid.models.heads import BNNeckHead, BranchHeads, PartsHead, ShallowHead
+from vireid.models.heads import BNNeckHead, BranchHeads, PartsHead
 from vireid.models.modality_norm import ModalityRows
+from vireid.models.student_heads import StudentHead
 from vireid.models.two_stream import TwoStream
 from vireid.structures import ModelOutput
 
@@ -23,7 +24,7 @@ class ReidModel(nn.Module):
         shallow: students on earlier maps, by name; both streams share them.
         parts: part features of the deepest map.
         branches: auxiliary classifiers on stretches of the deep head's vector.
-        rows: what the network's :class:`DualNorm` layers read, if it has any.
+        rows: what the network's :class:`ModalityNorm` layers read, if it has any.
         freeze_bn: keep every BatchNorm at its running statistics in training mode too.
     """
 
@@ -34,7 +35,7 @@ class ReidModel(nn.Module):
         *,
         dim: int,
         num_classes: int,
-        shallow: Mapping[str, ShallowHead] | None = None,
+        shallow: Mapping[str, StudentHead] | None = None,
         parts: PartsHead | None = None,
         branches: BranchHeads | None = None,
         rows: ModalityRows | None = None,

@@ -1,7 +1,8 @@
-"""What turns an early stage's map into a vector of the deepest head's length.
+"""Student heads: a head like the deepest one on the map of an earlier stage.
 
-All take the map's channels, the length of the vector, how often the map must be halved to have
-the deepest map's size, and a pooling module, and return a module (B, C, H, W) → (B, dim).
+``MODEL.SDM.HEAD`` chooses how the map becomes a vector of the deepest head's length. These
+functions take the map's channels, the length of the vector, how often the map must be halved to
+have the deepest map's size, and a pooling module, and return a module (B, C, H, W) → (B, dim).
 """
 
 from __future__ import annotations
@@ -9,7 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
+
+from vireid.models.heads import BNNeckHead
+from vireid.structures import HeadOutput
+
+
+class StudentHead(nn.Module):
+    """A head on the map of an earlier stage.
+
+    Args:
+        tap: position of the stage, 0 for the first.
+        aggregate: (B, C, H, W) → (B, dim).
+        dim, num_classes: as for :class:`BNNeckHead`.
+    """
+
+    def __init__(self, tap: int, aggregate: nn.Module, *, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.tap = tap
+        self.aggregate = aggregate
+        self.head = BNNeckHead(dim, num_classes)
+
+    def forward(self, maps: Tensor) -> HeadOutput:
+        return self.head(self.aggregate(maps))
 
 
 def light(channels: int, dim: int, halvings: int, pool: nn.Module) -> nn.Module:
@@ -77,7 +100,7 @@ def _separable(channels: int, dim: int, *, stride: int) -> list[nn.Module]:
 
 
 # MODEL.SDM.HEAD → what builds it
-SHALLOW_HEADS: dict[str, Callable[[int, int, int, nn.Module], nn.Module]] = {
+STUDENT_HEADS: dict[str, Callable[[int, int, int, nn.Module], nn.Module]] = {
     "light": light,
     "pool_proj": pool_proj,
     "byot": byot,

@@ -18,7 +18,7 @@ from vireid.data.build import build_eval_loader
 from vireid.engine.extract import extract_features
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.models.inference_model import RetrievalModel, retrieval_model
+from vireid.models.inference_model import InferenceModel, build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
 
@@ -37,7 +37,7 @@ class Runtime(Protocol):
     used: str
 
     def __call__(
-        self, network: RetrievalModel, size: Sequence[int], count: int
+        self, network: InferenceModel, size: Sequence[int], count: int
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """What takes the network's place, for ``count`` images of [height, width]."""
         ...
@@ -66,7 +66,9 @@ def features_of(
     Raises:
         UsageError: the network has no such exit or embedding.
     """
-    chosen = retrieval_model(model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
+    chosen = build_inference_model(
+        model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
+    )
     was_training = model.training
     model.eval()
     chosen.eval()

@@ -31,7 +31,7 @@ from vireid.engine.checkpoint import (
 )
 from vireid.engine.distributed import World, join_world
 from vireid.engine.precision import resolve_device, use_threads
-from vireid.engine.process_errors import deaths_explained
+from vireid.engine.process_errors import explain_worker_errors
 from vireid.engine.signals import StopFlag
 from vireid.engine.trainer import TIMING, Trainer, fit
 from vireid.errors import DivergedError, StoppedError
@@ -106,7 +106,7 @@ def train_and_score(
     """
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
-    with deaths_explained(), join_world(device.type) as world, ExitStack() as stack:
+    with explain_worker_errors(), join_world(device.type) as world, ExitStack() as stack:
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()

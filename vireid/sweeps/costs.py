@@ -11,7 +11,7 @@ from vireid.config.load import flatten, to_dict
 from vireid.cost.flops import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.errors import VireidError
 from vireid.models.build import build_model
-from vireid.models.inference_model import retrieval_model
+from vireid.models.inference_model import build_inference_model
 from vireid.sweeps.planner import Run
 
 NOTE = (
@@ -74,7 +74,7 @@ def deployed_cost(cfg: CfgNode) -> Cost | None:
     """Builds the network from random weights and counts; None where it cannot be built."""
     try:
         model, _ = build_model(cfg, CLASSES, load_weights=False)
-        network = retrieval_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
+        network = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
         macs = count_macs(network, *example_batch(cfg.INPUT.SIZE)).total
     except (VireidError, RuntimeError):  # its runs have failed with the same message
         return None
