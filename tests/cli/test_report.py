@@ -13,7 +13,8 @@ from PIL import Image
 
 from vireid.cli import report
 from vireid.config.load import dump_config, load_config
-from vireid.reports.html import EMPTY
+
+VOID = {"img", "meta", "link", "br", "wbr"}  # elements that have no end
 
 
 class Reader(HTMLParser):
@@ -45,7 +46,7 @@ class Reader(HTMLParser):
             self.rows.append([])
         if tag in ("th", "td"):
             self.rows[-1].append("")
-        if tag not in EMPTY:
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
