@@ -23,11 +23,12 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.evaluation.protocols import expand
 from vireid.models.build import build_model
 from vireid.runs.options import read_config
 from vireid.runs.pipeline import train_and_score
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
 from vireid.runs.score import score
 from vireid.structures import ImageRecord, Splits

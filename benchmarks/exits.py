@@ -25,12 +25,13 @@ from vireid.cli.sources import run_config
 from vireid.config import apply_overrides
 from vireid.cost.flops import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.cost.latency import measure_latency, median_ratio
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.results import summarise
 from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import features_of, mixed
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.score import (
     check_answerable,
     chosen_protocols,

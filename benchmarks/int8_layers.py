@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid.cli.arguments import tool
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.deploy.calibration import spread
 from vireid.deploy.extractor import Extractor
 from vireid.deploy.int8 import quantize
@@ -25,6 +25,7 @@ from vireid.deploy.model_files import export_streams
 from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.trained_model import trained_network
 from vireid.deploy.verify_export import features_of_records, scores_of
+from vireid.runs.rendered_data import prepare_data
 
 WAYS: Mapping[str, tuple[str, ...]] = {
     "pooling and heads": (),

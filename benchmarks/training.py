@@ -35,18 +35,19 @@ from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
 from vireid.cost.latency import measure_latency, median_ratio
 from vireid.cost.machine import describe, machine
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
 from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World
-from vireid.engine.precision import resolve_device, resolve_precision, use_threads
-from vireid.engine.trainer import Trainer, peak_mib
+from vireid.engine.precision import peak_mib, resolve_device, resolve_precision, use_threads
+from vireid.engine.trainer import Trainer
 from vireid.errors import UsageError
 from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
 from vireid.models.build import build_model
 from vireid.runs.options import read_config
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
 from vireid.runs.teacher import load_teacher
 from vireid.structures import Batch, Splits
@@ -56,7 +57,7 @@ YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
 
 def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float, int]:
     """Seconds of the steps after the warm-up, seconds waited for data in them, their images."""
-    trainer.network.train()
+    trainer.wrapped.train()
     source = batches(trainer.loader)
     started = waited = 0.0
     images = 0
@@ -90,7 +91,7 @@ def step_ways(
         trainers[name] = build_trainer(
             changed, model, splits, device=device, world=World(), teacher=teacher
         )
-        trainers[name].network.train()
+        trainers[name].wrapped.train()
     batch = next(batches(trainers[YARDSTICK].loader))
     ways = {name: partial(trainer.step, batch) for name, trainer in trainers.items()}
     return {**ways, PLAIN: partial(plain_step, *plain_osnet(cfg, splits, device), batch, cfg)}

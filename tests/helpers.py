@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.errors import UsageError
 from vireid.structures import ImageRecord, Modality
 
@@ -171,7 +171,7 @@ def write_text(path: Path, text: str) -> Path:
 
 def value_of(cfg: CfgNode, key: str) -> Any:
     """The option that ``A.B.C`` names."""
-    return flatten(to_dict(cfg))[key]
+    return flatten(cfg)[key]
 
 
 def problems_of(error: pytest.ExceptionInfo[UsageError]) -> list[str]:

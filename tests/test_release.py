@@ -15,7 +15,7 @@ import yaml
 
 import vireid
 from vireid.cli import cost, sweep, train
-from vireid.config.shipped import find_config, shipped_folder
+from vireid.config.load import find_config, shipped_folder
 from vireid.sweeps.spec import read_sweep
 
 ROOT = Path(__file__).resolve().parents[1]

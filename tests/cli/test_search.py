@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.deploy.test_gallery import folder_bytes
 
 from tests.deploy.double import ColourExtractor, write_images
-from tests.deploy.test_gallery import folder_bytes
 from tests.helpers import write_image, write_text
 from vireid.cli import search
 from vireid.search import commands as search_fill

@@ -5,9 +5,9 @@ from yacs.config import CfgNode
 
 from tests.helpers import problems_of, value_of, write_text
 from vireid.config import load_config
-from vireid.config.coerce import override_text, parse_override
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.config.schema import default_config
+from vireid.config.values import override_text, parse_override
 from vireid.errors import UsageError
 
 
@@ -127,7 +127,7 @@ def test_wrong_type_in_a_file_names_file_key_and_type(tmp_path, key, text, phras
 MORE = (1e-5, 1e-300, -0.25, ["a, b", "yes", "1", "#"], ["x" * 200], [], "[a", "", True, 10**20)
 
 
-@pytest.mark.parametrize("value", [*flatten(to_dict(default_config())).values(), *MORE])
+@pytest.mark.parametrize("value", [*flatten(default_config()).values(), *MORE])
 def test_a_value_written_for_the_command_line_is_read_back(value):
     kind = ["a"] if value == [] else value
     assert parse_override(override_text(value), kind) == value

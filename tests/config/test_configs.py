@@ -6,7 +6,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides, dump_config, load_config
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.losses.build import build_criterion
 from vireid.models.build import build_model
 from vireid.runs.options import choices
@@ -76,11 +76,7 @@ def vrkd(name: str) -> CfgNode:
 @pytest.mark.parametrize("data", ["veri", "vehicleid", "demo"])
 def test_teacher_and_student_differ_in_what_makes_them_so(data):
     teacher, student = (vrkd(f"{data}_{role}") for role in ("teacher", "student"))
-    different = {
-        key
-        for key, value in flatten(to_dict(teacher)).items()
-        if value != flatten(to_dict(student))[key]
-    }
+    different = {key for key, value in flatten(teacher).items() if value != flatten(student)[key]}
     assert different == {"MODEL.DIRECTIONAL.ENABLED", "TEACHER.WEIGHTS"}
     assert student.TEACHER.WEIGHTS == f"runs/{data}_teacher/seed{{SEED}}"
     assert set(build_criterion(teacher).weights) == {"identity", "branch_identity"}

@@ -2,15 +2,15 @@ import pytest
 from yacs.config import CfgNode
 
 from tests.helpers import problems_of, value_of
-from vireid.config import apply_overrides, load_config
-from vireid.config.rules import CHOICES as NAMES
-from vireid.config.rules import RULES as CHECKED
+from vireid.config import apply_overrides, load_config, schema
+from vireid.config.schema import OPTIONS, Rule
 from vireid.config.validate import trained_exits
 from vireid.errors import UsageError
+from vireid.runs.options import choices
 
 
 def load(*overrides: str) -> CfgNode:
-    return load_config(None, overrides, environment={})
+    return load_config(None, overrides, choices=choices(), environment={})
 
 
 # Nothing but self-distillation is left to train on.
@@ -18,130 +18,64 @@ ALONE = " ".join(
     f"LOSS.{name}.WEIGHT 0" for name in ("IDENTITY", "TRIPLET", "PART_IDENTITY", "PART_TRIPLET")
 )
 BRANCHES = "MODEL.SDM.ENABLED false MODEL.MGIM.ENABLED false MODEL.DIRECTIONAL.ENABLED true"
-SIDE = "must be [height, width] of at least 32 pixels each"
-AREA = "must be [smallest, largest] share of the image"
-RULES = [
-    *(
-        (key, value, "must be greater than 0")
-        for key in (
-            "MODEL.GEM_P",
-            "MODEL.MGIM.GEM_P",
-            "MODEL.SDM.TEMPERATURE",
-            "DISTILL.TEMPERATURE",
-            "SOLVER.BASE_LR",
-            "SOLVER.GAMMA",
-        )
-        for value in ("0", "-1", ".nan", ".inf", "-.inf")
-    ),
-    *(
-        (key, "0", "must be greater than 0")
-        for key in (
-            "SAMPLER.IDENTITIES",
-            "SAMPLER.IMAGES",
-            "SOLVER.EPOCHS",
-            "TEST.BATCH",
-            "DATA.SYNTHETIC.TRAIN_IDS",
-            "DATA.SYNTHETIC.TEST_IDS",
-            "DATA.SYNTHETIC.IMAGES_PER_CAMERA",
-        )
-    ),
-    *(
-        (key, value, "must not be negative")
-        for key in (
-            "DISTILL.WEIGHT",
-            "LOSS.BRANCH_IDENTITY.WEIGHT",
-            "LOSS.PART_IDENTITY.WEIGHT",
-            "LOSS.PART_TRIPLET.MARGIN",
-            "LOSS.PART_TRIPLET.WEIGHT",
-            "LOSS.SDM.WEIGHT",
-            "LOSS.TRIPLET.MARGIN",
-            "LOSS.IDENTITY.WEIGHT",
-            "LOSS.TRIPLET.WEIGHT",
-            "LOSS.WEIGHTED_TRIPLET.WEIGHT",
-            "LOSS.HETERO_CENTER.WEIGHT",
-            "LOSS.HETERO_CENTER.MARGIN",
-            "MODEL.SDM.BETA",
-            "SOLVER.CLIP_NORM",
-            "SOLVER.WEIGHT_DECAY",
-            "SOLVER.BACKBONE_LR_FACTOR",
-            "SOLVER.SPECIFIC_LR_FACTOR",
-            "SOLVER.MOMENTUM",
-        )
-        for value in ("-0.1", ".nan", ".inf")
-    ),
-    *(
-        (key, "-1", "must not be negative")
-        for key in (
-            "DATA.WORKERS",
-            "INPUT.PAD",
-            "SOLVER.WARMUP_EPOCHS",
-            "SOLVER.CHECKPOINT_EVERY",
-            "THREADS",
-            "SOLVER.VAL_EVERY",
-            "DATA.SYNTHETIC.SEED",
-        )
-    ),
-    *(
-        (key, value, "must lie between 0 and 1")
-        for key in (
-            "INPUT.FLIP",
-            "INPUT.ERASE",
-            "INPUT.CHANNEL_EXCHANGE",
-            "INPUT.GRAYSCALE",
-            "INPUT.INFRARED.CHANNEL_EXCHANGE",
-            "LOSS.IDENTITY.LABEL_SMOOTHING",
-            "MODEL.SDM.ALPHA",
-            "SOLVER.WARMUP_FACTOR",
-            "SOLVER.MIN_LR_FACTOR",
-        )
-        for value in ("-0.1", "1.1", ".nan", ".inf")
-    ),
-    *(("SEED", value, "must be 0 to 4294967295") for value in ("-1", str(2**32), "9" * 400)),
-    *(("INPUT.INFRARED.ERASE", value, "must be at most 1") for value in ("1.1", ".nan")),
-    *(("MODEL.MGIM.DIM", value, "must be at least 2") for value in ("0", "1")),
-    *(("DATA.TRIAL", value, "must be one of the splits 1 to 10") for value in ("0", "11")),
-    *(
-        ("MODEL.SHARED_DEPTH", v, "must be 0 (two backbones) to 5 (one stream)")
-        for v in ("-1", "6")
-    ),
-    *(
-        ("INPUT.SIZE", value, SIDE)
-        for value in ("[]", "[64]", "[64, 32, 3]", "[64, 31]", "[31, 64]")
-    ),
-    ("DATA.SYNTHETIC.SIZE", "[16, 8]", SIDE),
-    ("INPUT.MEAN", "[0.5, 0.5]", "must hold three numbers"),
-    *(("INPUT.MEAN", f"[{v}, 0, 0]", "must hold numbers between 0 and 1") for v in (".nan", "124")),
-    ("INPUT.STD", "[1, 1, 1, 1]", "must hold three numbers"),
-    *(
-        ("INPUT.STD", f"[1, {value}, 1]", "must hold positive numbers")
-        for value in ("0", "-1", ".nan", ".inf")
-    ),
-    *(
-        ("INPUT.ERASE_AREA", value, AREA)
-        for value in ("[]", "[0.1]", "[0, 0.1]", "[0.4, 0.1]", "[0.1, 1.1]", "[0.1, .nan]")
-    ),
-    *(
-        ("SOLVER.STEPS", value, "must be ascending epochs from 1")
-        for value in ("[90, 60]", "[60, 60]", "[0, 60]")
-    ),
-]
+# Rule → texts that break it; numbers that are no whole ones are tried on options of that type only.
+WRONG = {
+    schema.POSITIVE: ("0", "-1", ".nan", ".inf", "-.inf"),
+    schema.NOT_NEGATIVE: ("-1", "-0.1", ".nan", ".inf"),
+    schema.SHARE: ("-0.1", "1.1", ".nan", ".inf"),
+    schema.SHARE_OR_NEGATIVE: ("1.1", ".nan"),
+    schema.SEEDS: ("-1", str(2**32), "9" * 400),
+    schema.TRIALS: ("0", "11"),
+    schema.DEPTH: ("-1", "6"),
+    schema.AT_LEAST_2: ("0", "1"),
+    schema.SIZE: ("[]", "[64]", "[64, 32, 3]", "[64, 31]", "[31, 64]"),
+    schema.MEAN: ("[0.5, 0.5]", "[.nan, 0, 0]", "[0, .nan, 0]", "[124, 0, 0]"),
+    schema.STD: ("[1, 1, 1, 1]", "[1, 0, 1]", "[1, -1, 1]", "[1, .nan, 1]", "[1, .inf, 1]"),
+    schema.AREA: ("[]", "[0.1]", "[0, 0.1]", "[0.4, 0.1]", "[0.1, 1.1]", "[0.1, .nan]"),
+    schema.EPOCHS: ("[90, 60]", "[60, 60]", "[0, 60]"),
+    schema.STRIPES: ("[]", "[2, 0]", "[2, 2]"),
+    schema.PATH: ("~nobody_of_this_name/x", "a" * 300),
+}
 
 
-def test_every_rule_has_a_value_that_breaks_it():
-    assert {key for key, _, _ in RULES} >= set(CHECKED)
+def with_rules() -> list[tuple[str, str, str]]:
+    """Every option that has a rule, with each text that breaks it and the rule's words."""
+    return [
+        (key, text, option.allowed.words)
+        for key, option in OPTIONS.items()
+        if isinstance(option.allowed, Rule)
+        for text in WRONG.get(option.allowed, ())
+        if not (isinstance(option.default, int) and "." in text)
+    ]
 
 
-@pytest.mark.parametrize(("key", "text", "phrase"), RULES)
-def test_value_out_of_range_is_the_only_problem_named(key, text, phrase):
+def test_every_rule_is_broken_by_some_value():
+    used = {o.allowed for o in OPTIONS.values() if isinstance(o.allowed, Rule)}
+    assert used == {*WRONG, schema.ANY}
+
+
+def test_every_number_and_every_text_is_checked():
+    free = [key for key, option in OPTIONS.items() if option.allowed is schema.ANY]
+    others = {key for key in free if not isinstance(OPTIONS[key].default, bool)}
+    assert others == {"DEVICE", "MODEL.SDM.WEIGHTS"}  # checked with the machine, and the taps
+
+
+@pytest.mark.parametrize(("key", "text", "words"), with_rules())
+def test_value_out_of_range_is_named_with_its_rule(key, text, words):
     with pytest.raises(UsageError) as error:
         load(key, text)
-    (line,) = problems_of(error)
-    assert line.startswith(f"{key} {phrase}")
+    (line,) = (line for line in problems_of(error) if line.startswith(f"{key} "))
+    assert line.startswith(f"{key} must be {words}, got " if words else key)
 
 
-@pytest.mark.parametrize("key", sorted(NAMES))
+def test_the_tables_of_other_packages_are_those_that_the_options_ask_for():
+    asked = {key for key, option in OPTIONS.items() if option.allowed == schema.TABLE}
+    assert asked == choices().keys()
+
+
+@pytest.mark.parametrize("key", [k for k, o in OPTIONS.items() if isinstance(o.allowed, tuple)])
 def test_unknown_name_lists_the_choices(key):
-    value = value_of(load(), key)
+    value = OPTIONS[key].default
     with pytest.raises(UsageError) as error:
         load(key, "[nonsense]" if isinstance(value, list) else "nonsense")
     (line,) = problems_of(error)
@@ -177,9 +111,6 @@ def test_unknown_name_lists_the_choices(key):
             (f"MODEL.SDM.WEIGHTS {weights}", "MODEL.SDM.WEIGHTS must hold a finite number")
             for weights in ("[1,1]", "[1,1,-1]", "[1,1,.inf]", "[1,.nan,1]")
         ),
-        ("MODEL.MGIM.GRANULARITIES []", "MODEL.MGIM.GRANULARITIES must hold different"),
-        ("MODEL.MGIM.GRANULARITIES [2,0]", "MODEL.MGIM.GRANULARITIES must hold different"),
-        ("MODEL.MGIM.GRANULARITIES [2,2]", "MODEL.MGIM.GRANULARITIES must hold different"),
         (
             "MODEL.MGIM.SCOPE all MODEL.MGIM.RELATION_SHARING granularity",
             "MODEL.MGIM.SCOPE all relates",
@@ -191,7 +122,7 @@ def test_unknown_name_lists_the_choices(key):
         ("TEST.EXIT shallow1 MODEL.SDM.ENABLED false", "TEST.EXIT='shallow1': MODEL.SDM gives"),
         (
             "TEST.GALLERY_EXIT shallow3 MODEL.SDM.TAPS [conv2,conv3] TEST.EMBED global",
-            "TEST.GALLERY_EXIT='shallow3': MODEL.SDM gives this network the exits deep, shallow1, ",
+            "TEST.GALLERY_EXIT='shallow3': MODEL.SDM gives this model the exits deep, shallow1, ",
         ),
         ("TEST.EMBED parts MODEL.MGIM.ENABLED false", "TEST.EMBED parts needs parts"),
         ("TEST.EXIT shallow1 TEST.EMBED parts", "TEST.EMBED parts: the exit shallow1"),
@@ -226,7 +157,7 @@ def test_unknown_name_lists_the_choices(key):
         ),
         ("SOLVER.SELECT best", "SOLVER.SELECT best needs validation identities"),
         ("SOLVER.SELECT best DATA.SPLIT train", "SOLVER.SELECT best needs validation identities"),
-        ("DATA.ROOT a/b DATA.CACHE a/b", "DATA.CACHE must be a folder of its own, not DATA.ROOT"),
+        ("DATA.ROOT a/b DATA.CACHE a/b", "DATA.CACHE must be another folder than DATA.ROOT"),
         ("SOLVER.VAL_EVERY 5", "SOLVER.VAL_EVERY needs validation identities held out"),
         ("SOLVER.VAL_EVERY 5 DATA.SPLIT train+val", "SOLVER.VAL_EVERY needs validation"),
     ],
@@ -279,9 +210,8 @@ def test_best_epoch_with_held_out_identities_is_accepted():
 
 
 def test_selecting_the_best_epoch_without_ever_validating_is_refused():
-    overrides = "SOLVER.SELECT best SOLVER.VAL_EVERY 9 SOLVER.EPOCHS 8 DATA.SPLIT train".split()
     with pytest.raises(UsageError, match="never validates"):
-        load_config(None, overrides, environment={})
+        load(*"SOLVER.SELECT best SOLVER.VAL_EVERY 9 SOLVER.EPOCHS 8 DATA.SPLIT train".split())
 
 
 @pytest.mark.parametrize(

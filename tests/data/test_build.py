@@ -6,9 +6,10 @@ from yacs.config import CfgNode
 
 from tests.helpers import write_regdb, write_sysu
 from vireid.config import load_config
-from vireid.data.build import build_eval_loader, build_splits, build_train_loader, synthetic_root
+from vireid.data.build import build_eval_loader, build_splits, build_train_loader
 from vireid.data.dataset import batches
 from vireid.errors import DataError, UsageError
+from vireid.runs.rendered_data import synthetic_root
 
 CPU = torch.device("cpu")
 
@@ -61,7 +62,7 @@ def test_synthetic_root_is_a_name_and_nothing_is_written(tmp_path):
 
 def test_a_changed_renderer_changes_the_synthetic_root(monkeypatch):
     before = synthetic_root(config())
-    monkeypatch.setattr("vireid.data.build.RENDERER_VERSION", "another")
+    monkeypatch.setattr("vireid.runs.rendered_data.RENDERER_VERSION", "another")
     assert synthetic_root(config()) != before
 
 

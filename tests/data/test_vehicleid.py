@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers import VEHICLEID_LISTS, write_image, write_text, write_vehicleid
 from vireid.data.datasets import vehicleid
-from vireid.data.verify import check
+from vireid.data.verify import check_dataset
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
 
@@ -97,7 +97,7 @@ def test_windows_files_and_other_blanks_are_read(root: Path):
 
 def test_check_finds_a_list_that_its_protocol_cannot_use(tmp_path: Path):
     lists = {**VEHICLEID_LISTS, "test_list_1600": VEHICLEID_LISTS["test_list_800"]}
-    report = check("vehicleid", write_vehicleid(tmp_path / "v", lists), reduced=True)
+    report = check_dataset("vehicleid", write_vehicleid(tmp_path / "v", lists), reduced=True)
     (problem,) = report.problems
     assert problem.startswith("test list 1600 holds no image that a shorter list has not")
 
@@ -105,7 +105,7 @@ def test_check_finds_a_list_that_its_protocol_cannot_use(tmp_path: Path):
 def test_check_counts_every_list(root: Path):
     write_image(root / "image/0000777.jpg")  # of no list, as many of the real set
     (root / "image/Thumbs.db").write_bytes(b"x")
-    report = check("vehicleid", root, reduced=True)
+    report = check_dataset("vehicleid", root, reduced=True)
     assert report.faults == 0 and report.images.opened == 8
     assert {count.name: count.found for count in report.counts} == {
         "training identities": 2,
@@ -122,7 +122,7 @@ def test_check_counts_every_list(root: Path):
     single, again, ignored = report.notes
     assert single.startswith("test list 1600: 1 vehicles have one image only")
     assert again.startswith("test list 2400: 1 vehicles") and "Thumbs.db" in ignored
-    published = {count.name: count.expected for count in check("vehicleid", root).counts}
+    published = {count.name: count.expected for count in check_dataset("vehicleid", root).counts}
     assert published["training images"] == 113_346 and published["training identities"] == 13_164
     assert [published[f"test list {n} identities"] for n in (800, 1600, 2400)] == [800, 1600, 2400]
     assert published["test list 2400 images"] == 19_777

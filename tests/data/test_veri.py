@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers import VERI_NAMES, write_image, write_text, write_veri
 from vireid.data.datasets import veri
-from vireid.data.verify import check
+from vireid.data.verify import check_dataset
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Role
 
@@ -51,14 +51,16 @@ def test_a_list_decides_which_images_count(tmp_path: Path):
     write_image(root / "image_train/0002_c005_00000090_0.jpg")
     (root / "image_test/Thumbs.db").write_bytes(b"x")
     assert veri.load(root).train == TRAIN
-    report = check("veri", root, reduced=True)
+    report = check_dataset("veri", root, reduced=True)
     assert report.faults == 0 and report.images.opened == 7
     (extra, *_) = [note for note in report.notes if "does not list" in note]
     assert extra.startswith("1 images that name_train.txt does not list are not read")
     assert extra.endswith("0002_c005_00000090_0.jpg")
     (root / "name_train.txt").unlink()
     assert len(veri.load(root).train) == 4
-    assert "no name_train.txt: every image of image_train counts" in check("veri", root).notes
+    assert (
+        "no name_train.txt: every image of image_train counts" in check_dataset("veri", root).notes
+    )
 
 
 @pytest.mark.parametrize("folder", VERI_NAMES)
@@ -98,7 +100,7 @@ def test_what_a_list_gets_wrong_is_named(tmp_path: Path):
         (good + "0005_c006_00000001_0.jpg\n", r"lists 1 images that are not under .*c006"),
         (good + good, "lists 3 images more than once, the first: image_test/0005_c002"),
         ("\n \n", "name_test.txt lists no image"),
-        (good + "../0005_c001_1_0.jpg", "must tell vehicle and camera"),
+        (good + "../0005_c001_1_0.jpg", "must hold vehicle and camera"),
     ):
         write_text(root / "name_test.txt", text)
         with pytest.raises(DataError, match=phrase):
@@ -115,7 +117,7 @@ def test_no_vehicle_trains_and_tests(tmp_path: Path):
 
 
 def test_check_counts_queries_and_gallery_apart(tmp_path: Path):
-    report = check("veri", write_veri(tmp_path / "VeRi", lists=True))
+    report = check_dataset("veri", write_veri(tmp_path / "VeRi", lists=True))
     counts = {count.name: (count.found, count.expected) for count in report.counts}
     assert counts == {
         "training identities": (2, 576),
@@ -132,5 +134,7 @@ def test_check_counts_queries_and_gallery_apart(tmp_path: Path):
 
 def test_check_tells_of_queries_that_nothing_answers(tmp_path: Path):
     names = {**VERI_NAMES, "image_test": ["0005_c002_00000030_0.jpg", "0009_c004_5_2.jpg"]}
-    notes = check("veri", write_veri(tmp_path / "VeRi", names, lists=True), reduced=True).notes
+    notes = check_dataset(
+        "veri", write_veri(tmp_path / "VeRi", names, lists=True), reduced=True
+    ).notes
     assert any(note.startswith("1 queries have no image of their vehicle in an") for note in notes)

@@ -20,11 +20,10 @@ from tests.helpers import (
     write_vehicleid,
     write_veri,
 )
-from vireid.data.build import DATASETS
-from vireid.data.datasets import regdb, sysu
-from vireid.data.datasets.checks import CHECKS, Count, count_sysu, unfit_permutations
-from vireid.data.datasets.files import one_sided
-from vireid.data.verify import Report, check, inspect_images
+from vireid.data.datasets import DATASETS, regdb
+from vireid.data.datasets.info import Count
+from vireid.data.datasets.sysu import INFO, count_by_protocol, permutation_problems
+from vireid.data.verify import DataCheck, check_dataset, inspect_images, one_sided
 from vireid.errors import DataError
 from vireid.synthetic.writers import write_llcm as render_llcm
 from vireid.utils.threads import threaded_map
@@ -32,7 +31,7 @@ from vireid.utils.threads import threaded_map
 OFFICIAL = Path(__file__).resolve().parents[2].parent / "shared/sysu_mm01"
 
 
-def found(report: Report) -> dict[str, int]:
+def found(report: DataCheck) -> dict[str, int]:
     return {count.name: count.found for count in report.counts}
 
 
@@ -48,10 +47,6 @@ def write_permutations(path: Path, images: dict[tuple[int, int], int]) -> Path:
     return path
 
 
-def test_every_data_set_that_trains_can_be_checked():
-    assert set(CHECKS) == set(DATASETS)
-
-
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official split files are not at hand")
 def test_published_counts_of_sysu_follow_from_its_official_files():
     cameras = loadmat(OFFICIAL / "rand_perm_cam.mat")["rand_perm_cam"].ravel()
@@ -63,18 +58,18 @@ def test_published_counts_of_sysu_follow_from_its_official_files():
         if pid in pids and cell.size
     }
     test = [sysu_record(c, p, n) for (c, p), count in images.items() for n in range(count)]
-    counts = count_sysu(test)
-    assert counts == {name: sysu.EXPECTED[name] for name in counts}
+    counts = count_by_protocol(test)
+    assert counts == {name: INFO.published[name] for name in counts}
     assert counts["queries answerable indoors"] == 2208
-    assert len(test) == sysu.EXPECTED["test visible images"] + counts["queries"]
-    assert list(unfit_permutations(OFFICIAL / "rand_perm_cam.mat", test)) == []
+    assert len(test) == INFO.published["test visible images"] + counts["queries"]
+    assert list(permutation_problems(OFFICIAL / "rand_perm_cam.mat", test)) == []
 
 
 def test_queries_and_galleries_of_sysu_by_hand():
     """Identity 1 is in cameras 1 and 3; 2 in 2, 3 and 6; 3 in 4 and 6."""
     images = {(1, 1): 12, (3, 1): 2, (2, 2): 3, (3, 2): 5, (6, 2): 7, (4, 3): 1, (6, 3): 9}
     test = [sysu_record(c, p, n) for (c, p), count in images.items() for n in range(count)]
-    assert count_sysu(test) == {
+    assert count_by_protocol(test) == {
         "queries": 23,
         "queries answerable indoors": 2 + 7,  # camera 3 does not see camera 2
         "gallery all-search single-shot": 3,
@@ -90,8 +85,8 @@ def test_a_complete_set_has_no_fault(tmp_path, monkeypatch):
     published |= {
         f"{part} {m} images": 2 for part in ("training", "test") for m in ("visible", "infrared")
     }
-    monkeypatch.setitem(CHECKS, "llcm", replace(CHECKS["llcm"], published=published))
-    report = check("llcm", root)
+    monkeypatch.setitem(DATASETS, "llcm", replace(DATASETS["llcm"], published=published))
+    report = check_dataset("llcm", root)
     assert [(c.expected, c.found) for c in report.counts] == [(2, 2)] * 6
     assert (report.faults, report.images.opened, report.images.unreadable) == (0, 8, ())
 
@@ -110,15 +105,15 @@ def test_reduced_compares_nothing_with_what_was_published(
     tmp_path, dataset, write: Callable[[Path], Path]
 ):
     root = write(tmp_path / "set")
-    report = check(dataset, root, reduced=True)
+    report = check_dataset(dataset, root, reduced=True)
     assert report.faults == 0
     assert all(count.expected is None for count in report.counts)
-    whole = check(dataset, root)
+    whole = check_dataset(dataset, root)
     assert whole.faults == sum(c.differs for c in whole.counts) + len(whole.problems) > 0
 
 
 def test_counts_of_a_small_sysu(tmp_path):
-    report = check("sysu", write_sysu(tmp_path / "s"))
+    report = check_dataset("sysu", write_sysu(tmp_path / "s"))
     assert Count("training identities", 3, 395) in report.counts
     assert Count("test infrared images", 2, 3803) in report.counts
     assert Count("gallery indoor multi-shot", 2, 1120) in report.counts
@@ -130,20 +125,20 @@ def test_permutations_of_other_folders_are_a_problem(tmp_path):
     root = write_sysu(tmp_path / "s")
     images = {(camera, 305): 1 for camera in range(1, 7)}
     path = write_permutations(root / "exp/rand_perm_cam.mat", images)
-    assert check("sysu", root, reduced=True).faults == 0
+    assert check_dataset("sysu", root, reduced=True).faults == 0
     write_image(root / "cam4/0305/0002.jpg")
-    assert check("sysu", root, reduced=True).problems == (
+    assert check_dataset("sysu", root, reduced=True).problems == (
         f"{path} does not fit 1 of 6 test folders; the first is camera 4, identity 305: "
         "2 images on disk, 1 in the file",
     )
     path.write_bytes(b"x")
-    (problem,) = check("sysu", root, reduced=True).problems
+    (problem,) = check_dataset("sysu", root, reduced=True).problems
     assert problem.startswith(f"{path} is no MATLAB file")
 
 
 def test_all_ten_splits_of_regdb_are_read_and_shown_once_where_they_agree(tmp_path):
     root = write_regdb(tmp_path / "r", {t: ([t, 11], [12]) for t in range(1, 11)})
-    counts = found(check("regdb", root))
+    counts = found(check_dataset("regdb", root))
     assert counts == {
         "splits": 10,
         "identities": 12,
@@ -158,7 +153,7 @@ def test_all_ten_splits_of_regdb_are_read_and_shown_once_where_they_agree(tmp_pa
 
 def test_a_split_of_regdb_that_differs_is_named(tmp_path):
     root = write_regdb(tmp_path / "r", {1: ([1], [2]), 2: ([1, 3], [2])})
-    counts = found(check("regdb", root, reduced=True))
+    counts = found(check_dataset("regdb", root, reduced=True))
     assert counts["training identities, split 1"] == 1
     assert counts["training identities, split 2"] == 2
     assert counts["test identities, each split"] == 1
@@ -167,25 +162,25 @@ def test_a_split_of_regdb_that_differs_is_named(tmp_path):
 
 def test_missing_splits_of_regdb_are_a_problem_unless_reduced(tmp_path):
     root = write_regdb(tmp_path / "r")  # splits 1 and 2
-    problems = check("regdb", root).problems
+    problems = check_dataset("regdb", root).problems
     assert len(problems) == 8
     assert problems[0].startswith("split 3: ") and "idx/train_visible_3.txt" in problems[0]
-    assert check("regdb", root, reduced=True).problems == ()
+    assert check_dataset("regdb", root, reduced=True).problems == ()
     (root / "idx/test_thermal_2.txt").unlink()
-    (problem,) = check("regdb", root, reduced=True).problems
+    (problem,) = check_dataset("regdb", root, reduced=True).problems
     assert problem.startswith(f"split 2: {root} lacks idx/test_thermal_2.txt")
 
 
 def test_published_counts_of_regdb_add_up():
-    expected = regdb.EXPECTED
+    expected = regdb.INFO.published
     assert expected["training identities"] + expected["test identities"] == 412
     assert expected["training visible images"] == 10 * expected["training identities"]
 
 
-@pytest.mark.parametrize("dataset", sorted(CHECKS))
+@pytest.mark.parametrize("dataset", sorted(DATASETS))
 def test_a_root_that_is_not_there_is_an_error_of_its_own(tmp_path, dataset):
     with pytest.raises(DataError, match="there is nothing there"):
-        check(dataset, tmp_path / "gone")
+        check_dataset(dataset, tmp_path / "gone")
 
 
 def test_a_csv_set_is_compared_with_nothing_and_needs_both_modalities(tmp_path):
@@ -193,7 +188,7 @@ def test_a_csv_set_is_compared_with_nothing_and_needs_both_modalities(tmp_path):
         write_image(tmp_path / name)
     rows = ["path,pid,modality,split", "a.jpg,1,rgb,train", "b.jpg,1,ir,train", "c.jpg,2,ir,test"]
     write_text(tmp_path / "dataset.csv", "\n".join(rows))
-    report = check("csv", tmp_path)
+    report = check_dataset("csv", tmp_path)
     assert all(count.expected is None for count in report.counts)
     assert report.problems == ("no visible image in the test split",)
     assert report.notes == ("1 identity has infrared images only: 2",)
@@ -241,7 +236,7 @@ def test_unreadable_images_are_listed_in_order_with_the_reason(tmp_path):
     Image.fromarray(noise).save(truncated)
     truncated.write_bytes(truncated.read_bytes()[:900])
     broken.write_text("no image")
-    report = check("sysu", root, reduced=True)
+    report = check_dataset("sysu", root, reduced=True)
     assert report.faults == 2
     first, second = report.images.unreadable
     assert first.startswith(f"image {truncated} cannot be decoded")
@@ -252,7 +247,7 @@ def test_listed_images_that_are_gone_stop_the_check_with_their_number(tmp_path):
     root = write_llcm(tmp_path / "l")
     shutil.rmtree(root / "vis/0351")
     with pytest.raises(DataError, match="train_vis.txt lists 1 images that are not under"):
-        check("llcm", root)
+        check_dataset("llcm", root)
 
 
 def test_threads_keep_the_order_and_stop_at_the_first_error():
@@ -281,15 +276,18 @@ def write_test_lists(root: Path, extra: str = "") -> None:
 
 def test_lists_of_test_images_are_compared_with_the_folders(tmp_path):
     root = write_llcm(tmp_path / "l")
-    assert "no idx/test_nir.txt to compare the images of test_nir with" in check("llcm", root).notes
+    assert (
+        "no idx/test_nir.txt to compare the images of test_nir with"
+        in check_dataset("llcm", root).notes
+    )
     write_test_lists(root)
-    report = check("llcm", root, reduced=True)
+    report = check_dataset("llcm", root, reduced=True)
     assert report.problems == () and not any("idx/test" in note for note in report.notes)
     gone, new = "0007/0007_c01_s1_f1_vis.jpg", "cam4/0020/0020_c04_s1_f1_nir.jpg"
     (root / "test_vis/cam1" / gone).unlink()
     write_image(root / "test_nir" / new)
     of = "of the identities of idx/test_id.txt, first:"
-    assert check("llcm", root, reduced=True).problems == (
+    assert check_dataset("llcm", root, reduced=True).problems == (
         f"idx/test_vis.txt lists 1 images that test_vis has not {of} {gone}",
         f"test_nir has 1 images that idx/test_nir.txt does not list {of} {new[5:]}",
     )
@@ -299,24 +297,24 @@ def test_an_unreadable_list_of_test_images_is_a_problem_of_its_own(tmp_path):
     root = write_llcm(tmp_path / "l")
     write_test_lists(root)
     (root / "idx/test_vis.txt").write_bytes(b"\xff\xfe")
-    (problem,) = check("llcm", root, reduced=True).problems
+    (problem,) = check_dataset("llcm", root, reduced=True).problems
     assert problem.startswith("idx/test_vis.txt cannot be read")
 
 
 def test_a_rendered_set_agrees_with_its_lists(tmp_path):
     root = tmp_path / "l"
     render_llcm(root, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 16), seed=0)
-    assert check("llcm", root, reduced=True).faults == 0
+    assert check_dataset("llcm", root, reduced=True).faults == 0
 
 
 def test_cameras_without_test_images_are_named(tmp_path):
     root = write_llcm(tmp_path / "l")
     (root / "test_vis/cam2").mkdir()
-    notes = check("llcm", root, reduced=True).notes
+    notes = check_dataset("llcm", root, reduced=True).notes
     assert "no visible test image of camera 2, 3, 4, 5, 6, 7, 8, 9" in notes
     assert "no infrared test image of camera 1, 4, 5, 6, 7, 8, 9" in notes  # 3 has none
     root = write_sysu(tmp_path / "s", cameras=(1, 2, 3, 5, 6))
-    notes = check("sysu", root, reduced=True).notes
+    notes = check_dataset("sysu", root, reduced=True).notes
     assert "no visible test image of camera 4" in notes
     assert not any("infrared test image" in note for note in notes)
 
@@ -333,11 +331,11 @@ def test_files_that_are_no_images_are_counted_and_the_first_is_named(
     tmp_path, dataset, write: Callable[[Path], Path], folder
 ):
     root = write(tmp_path / "set")
-    assert not any("ignored" in note for note in check(dataset, root, reduced=True).notes)
+    assert not any("ignored" in note for note in check_dataset(dataset, root, reduced=True).notes)
     for name in ("Thumbs.db", "._1.jpg", "1.tif"):
         (root / folder / name).write_bytes(b"x")
     (root / folder / "more").mkdir()
-    (note,) = (n for n in check(dataset, root, reduced=True).notes if "ignored" in n)
+    (note,) = (n for n in check_dataset(dataset, root, reduced=True).notes if "ignored" in n)
     assert note == (
         f"files among the images that are ignored: 3, the first: {folder}/._1.jpg (images end in "
         ".bmp, .jpeg, .jpg, .png)"
@@ -350,7 +348,7 @@ def test_a_csv_set_ignores_nothing_that_it_lists(tmp_path):
     rows = ["path,pid,modality,split", "i/a.tif,1,rgb,train", "i/b.tif,1,ir,train"]
     rows += ["c.jpg,2,ir,test", "d.jpg,2,rgb,test"]
     write_text(tmp_path / "dataset.csv", "\n".join(rows))
-    assert check("csv", tmp_path).notes == ()
+    assert check_dataset("csv", tmp_path).notes == ()
     write_text(tmp_path / "i/notes.txt", "")
-    (note,) = check("csv", tmp_path).notes
+    (note,) = check_dataset("csv", tmp_path).notes
     assert "ignored: 1, the first: i/notes.txt" in note

@@ -22,8 +22,8 @@ from vireid.errors import CheckpointError, UsageError
             nn.Sequential(
                 nn.Linear(2, 4, bias=False), nn.BatchNorm1d(4, track_running_stats=False)
             ),
-            "it lacks 0.bias; it has 1.weight, which this network has not; it has 1.bias, which "
-            "this network has not",
+            "it lacks 0.bias; it has 1.weight, which this model does not have; it has 1.bias, "
+            "which this model does not have",
         ),
     ],
 )

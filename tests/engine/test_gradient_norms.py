@@ -6,9 +6,8 @@ from torch import nn
 
 from vireid.cli import train
 from vireid.engine.distributed import World
-from vireid.engine.gradient_norms import gradient_norms
+from vireid.engine.gradients import gradient_norms, unused_parameters, zero_term
 from vireid.engine.trainer import Trainer
-from vireid.engine.unused_parameters import unused_parameters, zero_term
 from vireid.structures import HeadOutput, ModelOutput, PartOutput
 
 

@@ -5,8 +5,9 @@ import torch
 
 from vireid.config.schema import default_config
 from vireid.data.build import build_splits
-from vireid.engine.build import build_optimizer, build_trainer
+from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World
+from vireid.engine.optim import build_optimizer
 from vireid.engine.trainer import Trainer
 from vireid.losses.build import build_criterion
 from vireid.models.build import build_model
@@ -35,7 +36,7 @@ def test_every_group_has_its_rate(optimizer: str):
         }
     )
     model, _ = build_model(cfg, 7)
-    groups = build_optimizer(cfg, model, build_criterion(cfg)).param_groups
+    groups = build_optimizer(cfg.SOLVER, model, build_criterion(cfg)).param_groups
     rates = {group["name"]: group["base_lr"] for group in groups}
     assert rates == pytest.approx({"specific": 0.01, "backbone": 0.05, "head": 0.5})
     assert [group["lr"] for group in groups] == [group["base_lr"] for group in groups]
@@ -62,7 +63,7 @@ def moved(tiny_sysu, clip: float) -> tuple[float, Trainer]:
     model, _ = build_model(cfg, len(splits.train_pids))
     before = [p.detach().clone() for p in model.parameters()]
     trainer = build_trainer(cfg, model, splits, device=CPU, world=World())
-    trainer.network.train()
+    trainer.wrapped.train()
     trainer.advance(next(iter(trainer.loader)))
     steps = [(p.detach() - b).norm() for p, b in zip(model.parameters(), before, strict=True)]
     return float(torch.stack(steps).norm()), trainer

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from vireid.engine.schedule import Schedule
+from vireid.engine.optim import Schedule
 
 STEP = Schedule(kind="step", epochs=120, warmup_epochs=10, warmup_factor=0.1, steps=(60, 90))
 COSINE = Schedule(kind="cosine", epochs=12, warmup_epochs=2, warmup_factor=0.5, min_factor=0.01)

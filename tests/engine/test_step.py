@@ -13,8 +13,7 @@ from vireid.data.build import build_splits
 from vireid.data.dataset import batches
 from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World
-from vireid.engine.precision import compile_stages
-from vireid.engine.trainer import Numbers
+from vireid.engine.precision import AsyncScalars, compile_stages
 from vireid.models.build import build_model
 from vireid.models.two_stream import share_stages
 from vireid.runs.options import read_config
@@ -46,7 +45,7 @@ def trainer_of(tiny_command, folder, *options):
     splits = build_splits(cfg)
     model = build_model(cfg, len(splits.train_pids))[0]
     trainer = build_trainer(cfg, model, splits, device=torch.device("cpu"), world=World())
-    trainer.network.train()
+    trainer.wrapped.train()
     return trainer, next(batches(trainer.loader))
 
 
@@ -71,7 +70,7 @@ def test_the_watch_sees_what_waits():
 
 
 def test_numbers_arrive_under_their_names():
-    numbers = Numbers({"loss": torch.tensor(2.5), "accuracy": torch.tensor(0.25)})
+    numbers = AsyncScalars({"loss": torch.tensor(2.5), "accuracy": torch.tensor(0.25)})
     assert numbers.read() == {"loss": 2.5, "accuracy": 0.25}
 
 
@@ -86,7 +85,7 @@ def test_compiled_streams_compute_what_eager_ones_do(caplog):
     torch.manual_seed(0)
     eager = share_stages([stage(3, 4), stage(4, 4)], 1)
     compiled = copy.deepcopy(eager)
-    compile_stages([*compiled.visible, *compiled.infrared, *compiled.shared], torch.device("cpu"))
+    compile_stages(compiled.stages, torch.device("cpu"))
     assert "no working compiler" not in caplog.text, caplog.text
     images, flags = torch.randn(6, 3, 12, 8), torch.tensor([0, 1, 0, 1, 1, 1]).bool()
     for network in (eager, compiled):

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from tests.deploy.test_gallery import folder_bytes
+
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import Process
 from vireid.cli import search

@@ -16,7 +16,7 @@ from tests.faults.galleries import gallery_killed
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import alike, differences, left_behind, require_whole
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
-from vireid.engine.process_errors import explain_worker_errors
+from vireid.engine.distributed import explain_worker_errors
 from vireid.errors import CheckpointError, ProcessError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

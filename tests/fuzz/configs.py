@@ -10,7 +10,7 @@ import yaml
 
 from tests.fuzz.mutate import TEXTS, VALUES, encoded, mutate_bytes, mutate_text, mutate_tree
 from vireid.config import dump_config, load_config
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.runs.options import choices, read_config
 from vireid.sweeps.spec import read_sweep
@@ -135,7 +135,7 @@ def sweep(folder: Path, random: Random) -> Use:
 def override(folder: Path, random: Random) -> Use:
     """Two ``KEY VALUE`` pairs with a known or a spoilt key."""
     (folder / "config.yaml").write_text("SEED: 1\n")
-    keys = list(flatten(to_dict(default_config())))
+    keys = list(flatten(default_config()))
     words: list[str] = []
     for _ in range(random.randint(1, 2)):
         key = random.choice(keys)

@@ -20,7 +20,7 @@ from tests.helpers import (
     write_veri,
 )
 from vireid.cli import check_data
-from vireid.data.build import DATASETS
+from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
 
 Use = Callable[[], object]
@@ -99,12 +99,12 @@ def _spoilt(dataset: str, names: Sequence[str], folder: Path, random: Random) ->
     shutil.copytree(corpus() / dataset, root, copy_function=_link)
     path = root / random.choice(names)
     path.write_bytes(_changed(path.read_text(), random))
-    split, whole = random.choice(("", "train")), random.randint(0, 1)
+    split, whole = random.choice(("train+val", "train")), random.randint(0, 1)
 
     def use() -> None:
         if whole:
-            check_data.check(dataset, root, reduced=True)
-        splits = DATASETS[dataset](root, split=split)
+            check_data.check_dataset(dataset, root, reduced=True)
+        splits = DATASETS[dataset].load(root, split=split)
         fingerprint(splits)
         assert all(0 <= r.pid < 2**63 for r in splits.train + splits.val + splits.test)
 

@@ -18,7 +18,7 @@ from scipy.sparse import csc_matrix
 from tests.fuzz.mutate import encoded, mutate_bytes, mutate_text
 from tests.fuzz.payload import payload
 from vireid.cli import evaluate
-from vireid.data.datasets.checks import unfit_permutations
+from vireid.data.datasets.sysu import permutation_problems
 from vireid.evaluation.feature_files import read_source
 from vireid.evaluation.query_gallery import read_permutations
 from vireid.evaluation.results import read_results
@@ -100,7 +100,7 @@ def permutations(folder: Path, random: Random) -> Use:
     test = [ImageRecord(f"cam1/0001/{k}.jpg", 1, 1, Modality.VISIBLE) for k in range(5)]
 
     def use() -> None:
-        list(unfit_permutations(path, test))
+        list(permutation_problems(path, test))
         known = read_permutations(path)
         assert all(rows.dtype == np.int64 and rows.min() == 1 for rows in known.values())
 

@@ -357,7 +357,7 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
 
     def kept(self, batch):
         with torch.no_grad():
-            own = self.network(normalize(batch.images, self.mean, self.std), batch.is_infrared)
+            own = self.wrapped(normalize(batch.images, self.mean, self.std), batch.is_infrared)
         seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared)))
         return step(self, batch)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vireid.cli import make_synthetic
 from vireid.data.datasets import vehicleid, veri
-from vireid.data.verify import check
+from vireid.data.verify import check_dataset
 from vireid.structures import Role
 from vireid.synthetic.vehicles.body import solids_of
 from vireid.synthetic.vehicles.render import VIEWPOINTS, draw_vehicle_view, render_vehicle
@@ -153,7 +153,7 @@ def test_veri_is_read_back_with_its_names(sets: dict[str, Path]):
     for query in queries:  # each repeats an image of the gallery
         twin = query.path.replace("image_query", "image_test")
         assert twin in gallery and (root / twin).read_bytes() == (root / query.path).read_bytes()
-    report = check("veri", root, reduced=True)
+    report = check_dataset("veri", root, reduced=True)
     assert report.faults == 0 and not any("query" in note for note in report.notes)
 
 
@@ -167,7 +167,7 @@ def test_vehicleid_is_read_back_with_lists_that_hold_thirds(sets: dict[str, Path
     assert numbers == list(range(1, 73))
     ordered = [r.pid for r in sorted(splits.train, key=lambda r: r.path)]
     assert ordered != sorted(ordered)  # numbers do not tell the vehicle
-    assert check("vehicleid", sets["vehicleid"], reduced=True).faults == 0
+    assert check_dataset("vehicleid", sets["vehicleid"], reduced=True).faults == 0
 
 
 def test_each_test_list_needs_a_vehicle_of_its_own(tmp_path: Path):

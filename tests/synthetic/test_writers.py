@@ -17,9 +17,10 @@ from scipy.io import savemat
 
 from vireid.cli import make_synthetic
 from vireid.config import load_config
-from vireid.data.build import DATASETS, build_splits, prepare_data, synthetic_root
-from vireid.data.datasets import regdb, sysu
+from vireid.data.build import build_splits
+from vireid.data.datasets import DATASETS, regdb, sysu
 from vireid.errors import DataError
+from vireid.runs.rendered_data import prepare_data, synthetic_root
 from vireid.structures import Modality
 from vireid.synthetic.writers import LAYOUTS, common, vehicles, write_sheet, write_sysu_counts
 from vireid.synthetic.writers import processes as work

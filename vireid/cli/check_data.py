@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vireid.cli.arguments import parser, tool
-from vireid.data.datasets.checks import CHECKS
-from vireid.data.verify import Report, check
+from vireid.data.datasets import DATASETS
+from vireid.data.verify import DataCheck, check_dataset
 from vireid.errors import DataError
 
 SHOWN = 10  # bad paths
@@ -16,7 +16,7 @@ SHOWN = 10  # bad paths
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/check_data.py --help``."""
     line = parser(__doc__, "python tools/check_data.py --dataset sysu --root /data/SYSU-MM01")
-    line.add_argument("--dataset", choices=sorted(CHECKS), required=True)
+    line.add_argument("--dataset", choices=sorted(DATASETS), required=True)
     line.add_argument("--root", required=True, metavar="PATH", help="its folder")
     line.add_argument(
         "--reduced",
@@ -24,15 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="a part of the set, or another in its layout: internal consistency only",
     )
     args = line.parse(arguments)
-    report = check(args.dataset, args.root, reduced=args.reduced)
+    report = check_dataset(args.dataset, args.root, reduced=args.reduced)
     print(f"{args.dataset} in {args.root}\n\n" + "\n".join(lines_of(report)))
     if report.faults:
         many = "1 thing is" if report.faults == 1 else f"{report.faults} things are"
-        raise DataError(f"{args.root}: {many} wrong, as shown above\n{report.where}")
+        info = DATASETS[args.dataset]
+        raise DataError(f"{args.root}: {many} wrong, as shown above\n{info.where_to_get}")
     print("nothing is wrong")
 
 
-def lines_of(report: Report) -> Iterator[str]:
+def lines_of(report: DataCheck) -> Iterator[str]:
     """A table of counts, then the images, the problems and the notes."""
     width = max(len(count.name) for count in report.counts)
     yield f"{'':{width}}  {'expected':>8}  {'found':>8}"

@@ -32,7 +32,6 @@ from vireid.cost.tables import (
     times_table,
     torch_call,
 )
-from vireid.data.build import expected_identities
 from vireid.deploy.backends import RUNTIMES, require_packages
 from vireid.deploy.onnx_export import OneStream, write_onnx
 from vireid.engine.precision import resolve_device, use_threads
@@ -43,6 +42,7 @@ from vireid.models.inference_model import TestTimeFlip, build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import gallery_exit
 from vireid.runs.options import read_config
+from vireid.runs.rendered_data import expected_identities
 from vireid.runs.score import read_trained, trained_model
 from vireid.utils.io import replace_file, require_target
 

@@ -11,13 +11,14 @@ from yacs.config import CfgNode
 
 from vireid.cli.arguments import SHIPPED_HELP, add_options, is_key, parser, tool
 from vireid.config import apply_overrides
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
 from vireid.figures.curves import draw_run
 from vireid.reports.tables import FORMATS, score_table
 from vireid.runs.options import read_config
 from vireid.runs.pipeline import train_and_score
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import changed_options
 from vireid.runs.run_dir import run_folder
 from vireid.utils.paths import expand

@@ -1,4 +1,4 @@
-"""The one boundary where options are read: files, environment and command line → a frozen node.
+"""Files, environment and command line → a checked, frozen configuration.
 
 Precedence: defaults < ``_BASE_`` < file < ``VIREID_DATA`` (DATA.ROOT only) < command line.
 """
@@ -12,25 +12,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
-from vireid.config.coerce import coerce, parse_override
-from vireid.config.schema import default_config
-from vireid.config.shipped import exists, find_config
+from vireid.config.schema import OPTIONS, nested
 from vireid.config.validate import find_problems
-from vireid.config.yaml_reader import parse_yaml, read_yaml
+from vireid.config.values import coerce, parse_override, parse_yaml, read_yaml
 from vireid.errors import ConfigError, UsageError
-from vireid.utils.paths import path_problem
+from vireid.utils.paths import expand, path_problem
 
 BASE_KEY = "_BASE_"
+SHIPPED = "configs"  # folder of the config files that come with the project
+Choices = Mapping[str, Collection[str]]  # option → allowed names; see vireid.runs.options.choices
 
 
 def load_config(
     path: Path | None,
     overrides: Sequence[str] = (),
     *,
-    choices: Mapping[str, Collection[str]] | None = None,
+    choices: Choices | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> CfgNode:
     """Resolves a configuration and freezes it.
@@ -38,24 +37,23 @@ def load_config(
     Args:
         path: YAML file, or ``None`` for the defaults alone; see :func:`find_config`.
         overrides: ``[KEY, VALUE, KEY, VALUE, ...]`` from the command line.
-        choices: allowed names of options whose tables live in other packages, by key.
+        choices: names that the tables of other packages allow; without it those options may have
+            any name.
         environment: where ``VIREID_DATA`` is looked up; the process's own by default.
     Raises:
         ConfigError: one message with *all* the problems found.
     """
     environment = os.environ if environment is None else environment
-    cfg, problems = default_config(), []
-    for file, values in _file_chain(find_config(Path(path))) if path else []:
-        problems += _merge_file(cfg, values, file)
+    values, problems = _defaults(), []
+    for file, tree in _file_chain(find_config(Path(path))) if path else []:
+        problems += _merge_file(values, tree, file)
     if environment.get("VIREID_DATA"):
-        cfg.DATA.ROOT = environment["VIREID_DATA"]
-    problems += _merge_overrides(cfg, overrides)
-    return _finish(cfg, problems, choices or {}, source=str(path) if path else "the defaults")
+        values["DATA.ROOT"] = environment["VIREID_DATA"]
+    problems += _merge_overrides(values, overrides)
+    return _finish(values, problems, choices, source=str(path) if path else "the defaults")
 
 
-def parse_config(
-    text: str, *, source: str, choices: Mapping[str, Collection[str]] | None = None
-) -> CfgNode:
+def parse_config(text: str, *, source: str, choices: Choices | None = None) -> CfgNode:
     """The frozen configuration in a text that :func:`dump_config` made, as a checkpoint holds it.
 
     Options that are younger than the text have their defaults.
@@ -65,37 +63,33 @@ def parse_config(
     Raises:
         UsageError: the text, or an option in it, cannot be used.
     """
-    cfg = default_config()
     try:
-        values = parse_yaml(text)
+        tree = parse_yaml(text)
     except ValueError as error:
         raise UsageError(f"the configuration {source} is no YAML: {error}") from error
-    if not isinstance(values, dict):
+    if not isinstance(tree, dict):
         raise UsageError(f"the configuration {source} must hold KEY: VALUE pairs")
-    problems = _merge(cfg, leaves(values), coerce, "")
-    return _finish(cfg, problems, choices or {}, source=source)
+    values = _defaults()
+    problems = _merge(values, leaves(tree), coerce)
+    return _finish(values, problems, choices, source=source)
 
 
 def apply_overrides(
-    cfg: CfgNode,
-    overrides: Sequence[str],
-    *,
-    choices: Mapping[str, Collection[str]] | None = None,
+    cfg: CfgNode, overrides: Sequence[str], *, choices: Choices | None = None
 ) -> CfgNode:
     """A frozen copy of ``cfg`` with ``KEY VALUE`` pairs applied; ``cfg`` itself stays as it is.
 
     Raises:
         ConfigError: one message with all the problems found.
     """
-    changed = cfg.clone()
-    changed.defrost()
-    problems = _merge_overrides(changed, overrides)
-    return _finish(changed, problems, choices or {}, source="the overrides")
+    values = flatten(cfg)
+    problems = _merge_overrides(values, overrides)
+    return _finish(values, problems, choices, source="the overrides")
 
 
 def dump_config(cfg: CfgNode) -> str:
     """YAML text of every option; loading it again gives an equal configuration."""
-    return yaml.safe_dump(to_dict(cfg), sort_keys=False, default_flow_style=None)
+    return cfg.dump(sort_keys=False, default_flow_style=None)
 
 
 def to_dict(cfg: CfgNode) -> dict[str, Any]:
@@ -104,7 +98,7 @@ def to_dict(cfg: CfgNode) -> dict[str, Any]:
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"A": {"B": 1}}`` → ``{"A.B": 1}``; an empty group stays a key of its own."""
+    """``{"A": {"B": 1}}``, or such a node → ``{"A.B": 1}``; an empty group stays a key."""
     return dict(leaves(tree))
 
 
@@ -117,89 +111,107 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + key, value
 
 
-def _finish(
-    cfg: CfgNode, problems: list[str], choices: Mapping[str, Collection[str]], source: str
-) -> CfgNode:
-    problems = problems + find_problems(cfg, choices)  # a value of a wrong type was never set
-    if problems:
-        raise ConfigError(f"configuration ({source}) has problems", problems)
-    cfg.freeze()
-    return cfg
+def unknown_key(key: str) -> str:
+    """The message about an option that does not exist: the nearest one, or those of a group."""
+    members = [name for name in OPTIONS if name.startswith(f"{key}.")]
+    if members:
+        return f"{key} is a group, not an option; its options are {', '.join(members)}"
+    (near,) = difflib.get_close_matches(key[:100].upper(), OPTIONS, n=1, cutoff=0.0)
+    return f"unknown key {key:.100}; did you mean {near}?"
 
 
-def _file_chain(path: Path) -> list[tuple[Path, dict]]:
+def shipped_folder() -> Path:
+    """``configs/``: inside the package once that was built, beside it in the repository."""
+    package = Path(__file__).resolve().parents[1]
+    built = package / SHIPPED
+    return built if built.is_dir() else package.parent / SHIPPED
+
+
+def find_config(path: Path) -> Path:
+    """``path``, or the shipped file of that name where there is no such file.
+
+    Args:
+        path: as the user named it; ``configs/demo.yaml`` may be a shipped one, other folders and
+            absolute paths are only themselves.
+    """
+    if path.parts[:1] != (SHIPPED,) or ".." in path.parts or _may_exist(path):
+        return path
+    shipped = shipped_folder().joinpath(*path.parts[1:])
+    return shipped if _may_exist(shipped) else path
+
+
+def _may_exist(path: Path) -> bool:
+    """False only for a path that is certainly free; reading any other gives the better message."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+        return True
+
+
+def _file_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     """The file and its bases, the deepest base first."""
-    chain: list[tuple[Path, dict]] = []
+    chain: list[tuple[Path, dict[str, Any]]] = []
     seen: list[Path] = []
     while True:
         if path.resolve() in seen:
             raise UsageError(f"{path}: {BASE_KEY} leads back to a file that is already being read")
         seen.append(path.resolve())
-        values = read_yaml(path)
-        base = values.pop(BASE_KEY, None)
-        chain.insert(0, (path, values))
+        tree = read_yaml(path)
+        base = tree.pop(BASE_KEY, None)
+        chain.insert(0, (path, tree))
         if base is None:
             return chain
-        if not isinstance(base, str):
-            raise UsageError(f"{path}: {BASE_KEY} must be a file name, got {base!r:.60}")
-        if problem := path_problem(base):
+        problem = path_problem(base) if isinstance(base, str) else "must be a file name"
+        if problem:
             raise UsageError(f"{path}: {BASE_KEY} {problem}, got {base!r:.60}")
-        path = _base_file(path, Path(base).expanduser())
+        path = _base_file(path, expand(base))
 
 
 def _base_file(path: Path, base: Path) -> Path:
     """Relative to the file that names it, or else one that came with the project."""
     beside, shipped = path.parent / base, find_config(base)
-    return beside if shipped == base or exists(beside) else shipped
+    return beside if shipped == base or _may_exist(beside) else shipped
 
 
-def _merge_file(cfg: CfgNode, values: Mapping[str, Any], file: Path) -> list[str]:
-    pairs = list(leaves(values))
+def _defaults() -> dict[str, Any]:
+    return {key: option.default for key, option in OPTIONS.items()}
+
+
+def _merge_file(values: dict[str, Any], tree: Mapping[str, Any], file: Path) -> list[str]:
+    pairs = list(leaves(tree))
     counts = Counter(key for key, _ in pairs)  # "A.B: 1" beside "A: {B: 2}" is one key twice
-    twice = [f"{file}: {key} is given twice" for key, count in counts.items() if count > 1]
-    return twice + _merge(cfg, pairs, coerce, f"{file}: ")
+    twice = [f"{key} is given twice" for key, count in counts.items() if count > 1]
+    return [f"{file}: {problem}" for problem in twice + _merge(values, pairs, coerce)]
 
 
-def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> list[str]:
+def _merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     if len(overrides) % 2:
         return [f"overrides must be KEY VALUE pairs, but {overrides[-1]!r} has no partner"]
-    pairs = zip(overrides[::2], overrides[1::2], strict=True)
-    return _merge(cfg, pairs, parse_override, "")
+    return _merge(values, zip(overrides[::2], overrides[1::2], strict=True), parse_override)
 
 
 def _merge(
-    cfg: CfgNode,
-    pairs: Iterable[tuple[str, Any]],
-    convert: Callable[[Any, Any], Any],
-    where: str,
+    values: dict[str, Any], pairs: Iterable[tuple[str, Any]], convert: Callable[[Any, Any], Any]
 ) -> list[str]:
     """Sets every option that can be set; one line for each that cannot."""
-    defaults = flatten(to_dict(default_config()))
     problems = []
     for key, value in pairs:
-        if key not in defaults:
-            problems.append(where + unknown_key(key, defaults))
+        if key not in OPTIONS:
+            problems.append(unknown_key(key))
             continue
         try:
-            _set(cfg, key, convert(value, defaults[key]))
+            values[key] = convert(value, OPTIONS[key].default)
         except ValueError as error:
-            problems.append(f"{where}{key} {error}, got {value!r:.200}")
+            problems.append(f"{key} {error}, got {value!r:.200}")
     return problems
 
 
-def _set(cfg: CfgNode, key: str, value: Any) -> None:
-    *groups, leaf = key.split(".")
-    for group in groups:
-        cfg = cfg[group]
-    cfg[leaf] = value
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """What to say of an option that does not exist: the nearest one, or those of a group."""
-    known = list(known)
-    by_case = {name.upper(): name for name in known}
-    groups = [name for name in known if name.startswith(f"{key}.")]
-    if groups:
-        return f"{key} is a group, not an option; its options are {', '.join(groups)}"
-    near = difflib.get_close_matches(key[:100].upper(), by_case, n=1, cutoff=0.0)
-    return f"unknown key {key:.100}; did you mean {by_case[near[0]]}?"
+def _finish(
+    values: Mapping[str, Any], problems: list[str], choices: Choices | None, source: str
+) -> CfgNode:
+    cfg = nested(values)
+    problems = problems + find_problems(cfg, values, choices or {})
+    if problems:  # a value of a wrong type was never set, so that its default was checked
+        raise ConfigError(f"configuration ({source}) has problems", problems)
+    cfg.freeze()
+    return cfg

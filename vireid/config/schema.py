@@ -1,235 +1,384 @@
-"""Every option with its unit and where its default comes from.
+"""Every option: its default, what it may be, what a change of it changes, and what it means.
 
-No option defaults to ``None`` (yacs would stop checking its type); "not set" is an empty string,
-an empty list or zero, and says so here.
+Add an option here and read it in the ``build.py`` that needs it: the check of its values, the page
+docs/configuration.md, what may differ on resume and the names of results follow from the table.
+
+No option defaults to ``None`` (its type would be unknown); "not set" is an empty text, an empty
+list or zero, and the help says so.
 """
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 from yacs.config import CfgNode
 
-# Defaults marked [field] are what most published code of the field uses (AGW, CAJ, HcTri, MPANet);
-# those marked [ours] are choices of this project. None of them is claimed to be a paper's.
+from vireid.utils.paths import path_problem
+
+
+class Effect(Enum):
+    """What a change of an option changes, and with it everything that is computed from that."""
+
+    LAYERS = "the weights, by the layers of the model"
+    POOLING = "the features, by layers without weights"
+    STUDENTS = "the weights, by the layers of the student heads"
+    START = "the weights, by where they start; a resumed run takes the checkpoint's"
+    EPOCH = "the weights, by losses and batches; fixed until the current epoch ends"
+    TRAINING = "the weights, by the rest of the training"
+    DATA = "the weights, by the images"
+    FEATURES = "the features of trained weights"
+    SCORES = "the scores of given features"
+    NOTHING = "no result"
+
+
+(LAYERS, POOLING, STUDENTS, START, EPOCH, TRAINING, DATA, FEATURES, SCORES, NOTHING) = Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the value of an option must satisfy.
+
+    Args:
+        words: what it must be, for messages and the documentation.
+        problem: value → what is wrong with it; empty when nothing is.
+    """
+
+    words: str
+    problem: Callable[[Any], str]
+
+
+def _rule(words: str, holds: Callable[[Any], bool]) -> Rule:
+    # `math.inf` by comparison: `isfinite` fails for whole numbers of more than 308 digits
+    return Rule(words, lambda v: "" if holds(v) and v != math.inf else f"must be {words}")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Args:
+        default: of the type that all its values have.
+        allowed: a rule, or the names to choose from; of a list, what each item may be.
+        effect: what a change of it changes.
+        help: meaning, unit and source. [field] marks what most published code of the field uses
+            (AGW, CAJ, HcTri, MPANet), [ours] a choice of this project; other names in brackets
+            say whose paper or code a value is from.
+        in_names: False where neither the names of results and kept features nor what is recorded
+            beside those show the option, because something else tells them apart.
+        costs: whether it also changes what the deployed model costs (parameters, MACs, length of
+            the feature). Layers always do.
+    """
+
+    default: Any
+    allowed: Rule | tuple[str, ...]
+    effect: Effect
+    help: str
+    in_names: bool = True
+    costs: bool = False
+
+
+TABLE: tuple[str, ...] = ()  # names of the table that implements the option: runs/options.py
+EXITS = ("deep", "shallow1", "shallow2", "shallow3")
+MIN_SIDE = 32  # pixels: OSNet's stride is 16, and a map of one row or column has nothing to pool
+
+ANY = Rule("", lambda value: "")
+PATH = Rule("", path_problem)
+POSITIVE = _rule("greater than 0", lambda v: v > 0)
+NOT_NEGATIVE = _rule("0 or more", lambda v: v >= 0)
+SHARE = _rule("between 0 and 1", lambda v: 0 <= v <= 1)
+SHARE_OR_NEGATIVE = _rule("at most 1", lambda v: v <= 1)
+SEEDS = _rule("0 to 4294967295, the seeds of numpy", lambda v: 0 <= v < 2**32)
+TRIALS = _rule("one of the splits 1 to 10", lambda v: 1 <= v <= 10)
+DEPTH = _rule("0 (two backbones) to 5 (one stream)", lambda v: 0 <= v <= 5)
+AT_LEAST_2 = _rule("at least 2", lambda v: v >= 2)  # attention halves it
+SIZE = _rule(
+    f"[height, width] of at least {MIN_SIDE} pixels each",
+    lambda v: len(v) == 2 and min(v) >= MIN_SIDE,
+)
+MEAN = _rule(
+    "three numbers between 0 and 1", lambda v: len(v) == 3 and all(0 <= one <= 1 for one in v)
+)
+STD = _rule(
+    "three positive numbers", lambda v: len(v) == 3 and all(0 < one < math.inf for one in v)
+)
+AREA = _rule(
+    "[smallest, largest] share of the image", lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1
+)
+EPOCHS = _rule("ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1)
+STRIPES = _rule(
+    "different numbers of stripes, at least one",
+    lambda v: bool(v) and min(v) >= 1 and len(set(v)) == len(v),
+)
+
+# What a group of options is about.
+GROUPS = {
+    "DATA.SYNTHETIC": "Used when ENABLED and ROOT is empty: rendered once, under datasets/",
+    "INPUT.INFRARED": "Where infrared images are treated in another way than visible ones",
+    "MODEL.DIRECTIONAL": "Branches that average a square map along one direction each, instead of "
+    "MODEL.POOL",
+    "MODEL.SDM": "Self-distillation: shallow heads learn from the deepest one. docs/method.md says "
+    "why",
+    "MODEL.MGIM": "Part features at several granularities, and relations between the parts",
+    "TEACHER": "A trained, frozen model that teaches this one (VRKD)",
+    "DISTILL": "Divergence of the student's posterior from the teacher's",
+    "LOSS.PART_IDENTITY": "Of MODEL.MGIM: classification of the parts, with the label smoothing of "
+    "IDENTITY",
+    "LOSS.PART_TRIPLET": "A metric loss on each granularity's parts side by side, mean over "
+    "granularities",
+    "LOSS.TRIPLET": "Batch-hard triplets over both modalities",
+}
+
+# fmt: off
+OPTIONS: dict[str, Option] = {
+    "DATA.DATASET": Option("sysu", TABLE, DATA, "docs/datasets.md says what each needs"),
+    "DATA.ROOT": Option("", PATH, NOTHING,
+        "Folder of the data set (csv: or a CSV file). VIREID_DATA in the environment overrides "
+        "the config file's"),
+    "DATA.TRIAL": Option(1, TRIALS, DATA, "RegDB: which of its ten train/test splits"),
+    "DATA.SPLIT": Option("", ("", "train+val", "train"), DATA,
+        "train+val: every training identity trains. train: validation identities are held out "
+        "(SYSU: its val_id.txt; CSV: its val rows; else every fifth identity). Empty: the data "
+        "set's usual"),
+    "DATA.WORKERS": Option(4, NOT_NEGATIVE, NOTHING,
+        "Loader processes at most; 0 reads in the main process"),
+    "DATA.CACHE": Option("", PATH, NOTHING,
+        "Folder for decoded and resized images, memory-mapped. SYSU-MM01's training images at "
+        "288 × 144 take 4.3 GB. Empty: none"),
+    # in_names: the fingerprint of the images tells rendered sets apart
+    "DATA.SYNTHETIC.ENABLED": Option(False, ANY, DATA, "Render a data set", in_names=False),
+    "DATA.SYNTHETIC.TRAIN_IDS": Option(60, POSITIVE, DATA,
+        "Training and validation identities together", in_names=False),
+    "DATA.SYNTHETIC.TEST_IDS": Option(20, POSITIVE, DATA, "Test identities", in_names=False),
+    "DATA.SYNTHETIC.IMAGES_PER_CAMERA": Option(6, POSITIVE, DATA, "Of each identity",
+        in_names=False),
+    "DATA.SYNTHETIC.SIZE": Option([128, 64], SIZE, DATA, "Of the rendered images, pixels",
+        in_names=False),
+    "DATA.SYNTHETIC.SEED": Option(0, NOT_NEGATIVE, DATA, "Of the rendering", in_names=False),
+
+    "INPUT.SIZE": Option([288, 144], SIZE, FEATURES, "Pixels [field: AGW, CAJ, HcTri]", costs=True),
+    "INPUT.PAD": Option(10, NOT_NEGATIVE, TRAINING,
+        "Pixels of padding before the random crop, on both sides [field]"),
+    "INPUT.FLIP": Option(0.5, SHARE, TRAINING, "Probability of a horizontal flip [field]"),
+    "INPUT.ERASE": Option(0.5, SHARE, TRAINING,
+        "Probability of random erasing [field: CAJ, DEEN, MPANet]"),
+    "INPUT.ERASE_AREA": Option([0.02, 0.4], AREA, TRAINING,
+        "Share of the image that is erased [field]"),
+    "INPUT.GRAYSCALE": Option(0.0, SHARE, TRAINING,
+        "Probability of a grey visible image [DEEN: 0.5]"),
+    "INPUT.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
+        "Probability that a visible image shows one of its colour channels, drawn at random, in "
+        "all three [CAJ: always, in the second view]"),
+    "INPUT.SECOND_VISIBLE": Option(False, ANY, TRAINING,
+        "Every visible image comes a second time with its channels exchanged, so that a batch has "
+        "P × 3K images [CAJ]"),
+    "INPUT.INFRARED.ERASE": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
+        "Probability of random erasing; negative: as INPUT.ERASE"),
+    "INPUT.INFRARED.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
+        "For false-colour files [CAJ: 0.5]"),
+    "INPUT.MEAN": Option([0.485, 0.456, 0.406], MEAN, FEATURES,
+        "Of each channel, in the data that OSNet's published weights saw"),
+    "INPUT.STD": Option([0.229, 0.224, 0.225], STD, FEATURES,
+        "Standard deviation of each channel in the same data"),
+
+    "SAMPLER.IDENTITIES": Option(8, POSITIVE, EPOCH,
+        "P: identities in a batch, over all processes [field]"),
+    "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH, "K: images per identity and modality [field]"),
+
+    "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS, "Stages from image to feature maps"),
+    "MODEL.PRETRAINED": Option("imagenet", PATH, START, "File of weights, imagenet or none"),
+    "MODEL.SHARED_DEPTH": Option(3, DEPTH, LAYERS,
+        "Stages shared by both streams, counted from the deepest [ours; equals HcTri's "
+        "share_net 2]"),
+    "MODEL.POOL": Option("gem", TABLE, POOLING, "Of the global head and of the students"),
+    "MODEL.GEM_P": Option(3.0, POSITIVE, START, "Initial exponent of gem; learnt [field: AGW]"),
+    "MODEL.NORM_STATISTICS": Option("joint", ("joint", "dual"), LAYERS,
+        "Of BatchNorm in layers that both streams share: joint over both modalities [field: AGW], "
+        "or each modality's own (dual), with one scale and shift"),
+    "MODEL.BN_EVAL": Option(False, ANY, TRAINING,
+        "Keep every BatchNorm at its running statistics while training"),
+    "MODEL.SYNC_BN": Option(False, ANY, TRAINING,
+        "BatchNorm statistics over all processes; CUDA only"),
+    "MODEL.DIRECTIONAL.ENABLED": Option(False, ANY, LAYERS, "Use the branches"),
+    "MODEL.DIRECTIONAL.DIRECTIONS": Option(["horizontal", "vertical", "diagonal", "antidiagonal"],
+        TABLE, POOLING,
+        "One branch each. global averages everything, as a control of equal size [QD-DLF: the "
+        "first four]"),
+    "MODEL.DIRECTIONAL.MODE": Option("linear", TABLE, LAYERS,
+        "linear: 2n − 1 diagonals; wrap: n, which continue at the opposite edge [ours]"),
+    "MODEL.DIRECTIONAL.SPATIAL_NORM": Option("branch", TABLE, POOLING,
+        "What is brought to unit length [ours]"),
+    "MODEL.DIRECTIONAL.BACKBONES": Option("separate", ("separate", "shared"), LAYERS,
+        "One backbone per branch, or one for all [ours]"),
+    "MODEL.SDM.ENABLED": Option(True, ANY, STUDENTS, "Add the student heads and their losses"),
+    "MODEL.SDM.TAPS": Option(["conv2", "conv3", "conv4"], TABLE, STUDENTS,
+        "Stages behind which shallow1, shallow2, … stand; at most three [ours]"),
+    "MODEL.SDM.HEAD": Option("light", TABLE, STUDENTS, "Layers of a student head"),
+    "MODEL.SDM.TEMPERATURE": Option(3.0, POSITIVE, EPOCH, "Of both posteriors [BYOT]"),
+    "MODEL.SDM.ALPHA": Option(0.3, SHARE, EPOCH,
+        "Share of the divergence; 1 − ALPHA is the labels' [BYOT]"),
+    "MODEL.SDM.BETA": Option(0.1, NOT_NEGATIVE, EPOCH, "Weight of the feature hint [ours]"),
+    "MODEL.SDM.SCALE_T2": Option(True, ANY, EPOCH,
+        "Divergence × TEMPERATURE², so that another temperature is not another weight"),
+    "MODEL.SDM.TEACHER": Option("global", TABLE, EPOCH,
+        "The deepest classifier, the mean logits of it and the parts', or of all exits (ensemble)"),
+    "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
+        "Students send no gradient into their teacher [BYOT]"),
+    "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
+        "Distance of embeddings: of unit vectors (l2_norm), as they are (mse_raw), or none"),
+    "MODEL.SDM.WEIGHTS": Option([1.0, 1.0, 1.0], ANY, EPOCH, "Of each student's three terms"),
+    "MODEL.MGIM.ENABLED": Option(True, ANY, LAYERS, "Add the parts and their losses"),
+    "MODEL.MGIM.GRANULARITIES": Option([2, 3, 6], STRIPES, LAYERS,
+        "Each must divide the rows of the map, 18 at 288 pixels [ours]"),
+    "MODEL.MGIM.ALLOW_OVERLAP": Option(False, ANY, LAYERS,
+        "Let stripes share a row where a granularity does not divide"),
+    "MODEL.MGIM.DIM": Option(256, AT_LEAST_2, LAYERS,
+        "Length of a part's vector [field: PCB, MGN, RRID]"),
+    "MODEL.MGIM.POOL": Option("gem", TABLE, LAYERS, "Of a stripe"),
+    # As MODEL.GEM_P a start, but fingerprints of exported models have contained it from the first
+    "MODEL.MGIM.GEM_P": Option(3.0, POSITIVE, LAYERS, "Initial exponent of gem; learnt"),
+    "MODEL.MGIM.RELATION": Option("one_vs_rest", TABLE, LAYERS,
+        "What a part learns of the others"),
+    "MODEL.MGIM.SCOPE": Option("within", ("within", "all"), LAYERS,
+        "Which parts are related: those of one granularity, or all"),
+    "MODEL.MGIM.REDUCE_SHARING": Option("granularity", TABLE, LAYERS,
+        "Which parts share the weights that shorten their vectors"),
+    "MODEL.MGIM.RELATION_SHARING": Option("all", ("all", "granularity"), LAYERS,
+        "Which parts share the weights of their relation"),
+    "MODEL.MGIM.BNNECK": Option(True, ANY, LAYERS,
+        "Batch normalisation without parameters between the parts and their classifiers; its "
+        "output is what retrieval compares"),
+    "MODEL.MGIM.CLASSIFIER": Option("part", ("part", "granularity"), LAYERS,
+        "What has a classifier of its own"),
+
+    "TEACHER.WEIGHTS": Option("", PATH, TRAINING,
+        "Checkpoint or run folder, in which {SEED} and {TRIAL} stand for this run's. Empty: none"),
+    "TEACHER.CONFIG": Option("", PATH, EPOCH,
+        "Config file that describes it; empty: the one in the checkpoint"),
+    "TEACHER.POSTERIOR": Option("joint_fc", TABLE, EPOCH,
+        "Posterior that the student learns: of the deepest classifier (joint_fc), or of the "
+        "branches of MODEL.DIRECTIONAL, mean of logits or of probabilities [ours]"),
+    "DISTILL.TEMPERATURE": Option(4.0, POSITIVE, EPOCH, "Of both posteriors [ours]"),
+    "DISTILL.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
+        "λ [the value at which the paper varies the temperature]"),
+    "DISTILL.SCALE_T2": Option(True, ANY, EPOCH, "× TEMPERATURE² [ours]; see MODEL.SDM.SCALE_T2"),
+
+    "LOSS.IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Classification [field: BoT]"),
+    "LOSS.IDENTITY.LABEL_SMOOTHING": Option(0.1, SHARE, EPOCH, "[field: BoT]"),
+    "LOSS.TRIPLET.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "[field]"),
+    "LOSS.TRIPLET.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "[field]"),
+    "LOSS.WEIGHTED_TRIPLET.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "AGW's weighted regularisation, which has no margin"),
+    "LOSS.HETERO_CENTER.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Triplets of the centres of each identity and modality [HcTri]"),
+    "LOSS.HETERO_CENTER.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "[HcTri]"),
+    "LOSS.PART_IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Over all parts"),
+    "LOSS.PART_IDENTITY.REDUCTION": Option("mean", ("mean", "sum"), EPOCH,
+        "Over the classifiers [HcTri: sum]"),
+    "LOSS.PART_TRIPLET.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Over all granularities"),
+    "LOSS.PART_TRIPLET.KIND": Option("batch_hard", TABLE, EPOCH, "weighted: AGW's, without margin"),
+    "LOSS.PART_TRIPLET.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "Of batch_hard"),
+    "LOSS.SDM.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Of all terms of MODEL.SDM together"),
+    "LOSS.BRANCH_IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
+        "Of MODEL.DIRECTIONAL: the branches' own classifiers, sum over them; with the label "
+        "smoothing of IDENTITY"),
+
+    "SOLVER.EPOCHS": Option(120, POSITIVE, TRAINING, "Length of the training"),
+    "SOLVER.BASE_LR": Option(3.5e-4, POSITIVE, TRAINING, "[field: AGW's and MPANet's Adam]"),
+    "SOLVER.BACKBONE_LR_FACTOR": Option(1.0, NOT_NEGATIVE, TRAINING,
+        "Learning rate of the backbone over BASE_LR"),
+    "SOLVER.SPECIFIC_LR_FACTOR": Option(1.0, NOT_NEGATIVE, TRAINING,
+        "Learning rate of the stages that each stream has for itself over the backbone's [ours]: "
+        "from random weights at a high rate, two stems drift apart before anything holds them"),
+    "SOLVER.OPTIMIZER": Option("adam", TABLE, TRAINING, "Its state does not fit another one"),
+    "SOLVER.WEIGHT_DECAY": Option(5e-4, NOT_NEGATIVE, TRAINING, "[field]"),
+    "SOLVER.CLIP_NORM": Option(0.0, NOT_NEGATIVE, TRAINING,
+        "Longest gradient, over all parameters; longer ones are shortened to it. 0: none"),
+    "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "sgd only, as Nesterov's [field]"),
+    "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING, "Of the learning rate after the warm-up"),
+    "SOLVER.STEPS": Option([60, 90], EPOCHS, TRAINING,
+        "Epochs after which a step schedule multiplies by GAMMA"),
+    "SOLVER.GAMMA": Option(0.1, POSITIVE, TRAINING, "Factor of a step"),
+    "SOLVER.WARMUP_EPOCHS": Option(10, NOT_NEGATIVE, TRAINING, "Linear [field]"),
+    "SOLVER.WARMUP_FACTOR": Option(0.1, SHARE, TRAINING, "Where the warm-up starts, over BASE_LR"),
+    "SOLVER.MIN_LR_FACTOR": Option(0.01, SHARE, TRAINING, "Where cosine ends, over BASE_LR"),
+    "SOLVER.SELECT": Option("last", ("last", "best"), FEATURES,
+        "Epoch that is scored and exported; best: by validation mAP, needs DATA.SPLIT train"),
+    "SOLVER.VAL_EVERY": Option(0, NOT_NEGATIVE, TRAINING, "Epochs between validations; 0: none"),
+    "SOLVER.GRADIENT_NORMS": Option(False, ANY, NOTHING,
+        "Write the norm of each term's gradient in the backbone, at the first step of every epoch, "
+        "into metrics.csv; of the global batch on several processes"),
+    "SOLVER.CHECKPOINT_EVERY": Option(0, NOT_NEGATIVE, NOTHING,
+        "Epochs between checkpoints that are kept beside last.pth; 0: none"),
+
+    # in_names: results.json has an entry for each protocol, and for re-ranking
+    "TEST.PROTOCOLS": Option([], TABLE, SCORES,
+        "Names or groups; empty: all of the data set's", in_names=False),
+    "TEST.METRIC": Option("auto", TABLE, SCORES, "Distance of features; auto: the protocol's own"),
+    "TEST.GALLERY_DRAW": Option("auto", ("auto", "official", "seeded"), SCORES,
+        "auto: the protocol's own"),
+    "TEST.RERANK": Option(False, ANY, SCORES,
+        "Score k-reciprocal re-ranking too, beside the plain scores", in_names=False),
+    "TEST.BATCH": Option(64, POSITIVE, SCORES, "Images; moves the last digits", in_names=False),
+    "TEST.FLIP": Option(False, ANY, FEATURES,
+        "Average the features of an image and of its mirror image", costs=True),
+    "TEST.EXIT": Option("deep", EXITS, FEATURES, "Head whose features are scored", costs=True),
+    "TEST.GALLERY_EXIT": Option("", ("", *EXITS), SCORES,
+        "Exit of the gallery's images where it is another one than the queries'; empty: the same",
+        costs=True),
+    "TEST.EMBED": Option("global+parts", ("global", "parts", "global+parts"), FEATURES,
+        "Students, and models without MGIM, have the global one", costs=True),
+    "TEST.BACKEND": Option("torch", ("torch", "onnxruntime", "openvino", "auto"), SCORES,
+        "What computes features in evaluate and extract. auto: the fastest for many images without "
+        "a GPU; same scores to a thousandth"),
+
+    "PRECISION": Option("auto", TABLE, TRAINING, "Number format of the forward pass; fp16: CUDA"),
+    "COMPILE": Option(False, ANY, TRAINING,
+        "torch.compile; falls back to eager where no compiler is"),
+    "THREADS": Option(0, NOT_NEGATIVE, TRAINING,
+        "Processor threads of torch's operations; 0: torch's choice. A small model trains faster "
+        "on one: more wait for one another. Moves the last digits of results"),
+    "DEVICE": Option("auto", ANY, NOTHING, "auto, cpu, cuda or cuda:N"),
+    "SEED": Option(0, SEEDS, EPOCH, "Of initial weights, batches and augmentation"),
+    "OUTPUT_DIR": Option("", PATH, NOTHING, "Empty: runs/<config stem>[/split<t>]/seed<k>"),
+}
+# fmt: on
 
 
 def default_config() -> CfgNode:
-    """A fresh, unfrozen node that holds every option."""
-    return CfgNode(
-        {
-            "DATA": _data(),
-            "INPUT": _input(),
-            "SAMPLER": {
-                "IDENTITIES": 8,  # P: identities in a batch, over all processes [field]
-                "IMAGES": 4,  # K: images per identity and modality [field]
-            },
-            "MODEL": _model(),
-            "TEACHER": {  # a trained, frozen network that teaches this one (VRKD)
-                # Checkpoint or run folder, {SEED} and {TRIAL} standing for this run's. Empty: none
-                "WEIGHTS": "",
-                # Config file that describes it; empty: what the checkpoint says of itself
-                "CONFIG": "",
-                # joint_fc (its deepest classifier) | mean_branch_logits | mean_branch_prob (of
-                # MODEL.DIRECTIONAL): whose posterior the student is to have [ours]
-                "POSTERIOR": "joint_fc",
-            },
-            "DISTILL": {  # divergence of the student's posterior from the teacher's
-                "TEMPERATURE": 4.0,  # of both posteriors [ours]
-                "WEIGHT": 1.0,  # λ [the value at which the paper varies the temperature]
-                "SCALE_T2": True,  # × TEMPERATURE² [ours]; see MODEL.SDM.SCALE_T2
-            },
-            "LOSS": _loss(),
-            "SOLVER": _solver(),
-            "TEST": _test(),
-            "PRECISION": "auto",  # auto | fp32 | bf16 | fp16 (CUDA only)
-            "COMPILE": False,  # torch.compile; falls back to eager where no compiler is
-            # Processor threads of torch's operations; 0: torch's choice. A small network trains
-            # faster on one: more wait for one another. Moves the last digits of results.
-            "THREADS": 0,
-            "DEVICE": "auto",  # auto | cpu | cuda | cuda:N
-            "SEED": 0,
-            "OUTPUT_DIR": "",  # empty: runs/<config stem>[/split<t>]/seed<k>
-        }
+    """A fresh node of all options that can be changed."""
+    return nested({key: option.default for key, option in OPTIONS.items()})
+
+
+def nested(values: Mapping[str, Any]) -> CfgNode:
+    """``{"A.B": 1}`` → the node whose ``.A.B`` is 1; lists are copied."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, name = key.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[name] = value
+    return CfgNode(tree)
+
+
+def options_of(*effects: Effect) -> tuple[str, ...]:
+    """Names of the options with one of these effects, in the table's order."""
+    return tuple(key for key, option in OPTIONS.items() if option.effect in effects)
+
+
+def options_in_names(*effects: Effect) -> tuple[str, ...]:
+    """Those of :func:`options_of` that names of results and kept features show."""
+    return tuple(key for key in options_of(*effects) if OPTIONS[key].in_names)
+
+
+def options_of_cost() -> tuple[str, ...]:
+    """Names of the options that change what a deployed model costs."""
+    return tuple(
+        key
+        for key, option in OPTIONS.items()
+        if option.costs or option.effect in (LAYERS, POOLING, STUDENTS)
     )
-
-
-def _data() -> dict:
-    return {
-        "DATASET": "sysu",
-        # Folder of the data set (csv: or a CSV file); VIREID_DATA in the environment overrides the
-        # file's
-        "ROOT": "",
-        "TRIAL": 1,  # RegDB: which of its ten train/test splits
-        # train+val: every training identity trains. train: validation identities are held out
-        # (SYSU: its val_id.txt; CSV: its val rows; else every fifth identity). Empty: the data
-        # set's usual.
-        "SPLIT": "",
-        "WORKERS": 4,  # loader processes at most; 0 reads in the main process; changes no result
-        # Folder for decoded and resized images, memory-mapped; changes no result. SYSU-MM01's
-        # training images at 288 × 144 take 4.3 GB. Empty: none.
-        "CACHE": "",
-        "SYNTHETIC": {  # used when ENABLED and ROOT is empty: rendered once, under datasets/
-            "ENABLED": False,
-            "TRAIN_IDS": 60,  # training and validation identities together
-            "TEST_IDS": 20,
-            "IMAGES_PER_CAMERA": 6,
-            "SIZE": [128, 64],  # [height, width] of the rendered images, pixels
-            "SEED": 0,
-        },
-    }
-
-
-def _input() -> dict:
-    return {
-        "SIZE": [288, 144],  # [height, width], pixels [field: AGW, CAJ, HcTri]
-        "PAD": 10,  # pixels of padding before the random crop, at both sides [field]
-        "FLIP": 0.5,  # probability of a horizontal flip [field]
-        "ERASE": 0.5,  # probability of random erasing [field: CAJ, DEEN, MPANet]
-        "ERASE_AREA": [0.02, 0.4],  # share of the image that is erased [field]
-        "GRAYSCALE": 0.0,  # probability of a grey visible image [DEEN: 0.5]
-        # Probability that a visible image shows one of its colour channels, drawn at random, in all
-        # three [CAJ: always, in the second view]
-        "CHANNEL_EXCHANGE": 0.0,
-        # Every visible image comes a second time with its channels exchanged, so that a batch has
-        # P × 3K images [CAJ]
-        "SECOND_VISIBLE": False,
-        "INFRARED": {  # where infrared images are treated in another way than visible ones
-            "ERASE": -1.0,  # probability of random erasing; negative: as INPUT.ERASE
-            "CHANNEL_EXCHANGE": 0.0,  # for false-colour files [CAJ: 0.5]
-        },
-        "MEAN": [0.485, 0.456, 0.406],  # of the data that OSNet's published weights saw
-        "STD": [0.229, 0.224, 0.225],
-    }
-
-
-def _model() -> dict:
-    return {
-        "BACKBONE": "osnet_x1_0",
-        "PRETRAINED": "imagenet",  # path | imagenet | none
-        # Stages shared by both streams, counted from the deepest: 5 one stream, 0 two backbones.
-        "SHARED_DEPTH": 3,  # [ours; equals HcTri's share_net 2]
-        "POOL": "gem",  # gem | avg | max; of the global head and of the students
-        "GEM_P": 3.0,  # initial exponent; learnt [field: AGW]
-        # Of BatchNorm in layers that both streams share: joint over both modalities, or each
-        # modality's own (dual), with one scale and shift
-        "NORM_STATISTICS": "joint",  # joint [field: AGW] | dual
-        "BN_EVAL": False,  # keep every BatchNorm at its running statistics while training
-        "SYNC_BN": False,  # BatchNorm statistics over all processes; CUDA only
-        "DIRECTIONAL": _directional(),
-        "SDM": _sdm(),
-        "MGIM": _mgim(),
-    }
-
-
-def _directional() -> dict:
-    """Branches that average a square map along one direction each, instead of ``MODEL.POOL``."""
-    return {
-        "ENABLED": False,
-        # One branch each: horizontal | vertical | diagonal | antidiagonal | global (everything: the
-        # control of equal size) [QD-DLF: the first four]
-        "DIRECTIONS": ["horizontal", "vertical", "diagonal", "antidiagonal"],
-        "MODE": "linear",  # linear (2n − 1 diagonals) | wrap (n, round the edge) [ours]
-        "SPATIAL_NORM": "branch",  # branch | channel | none: what is brought to unit length [ours]
-        "BACKBONES": "separate",  # separate (one per branch) | shared [ours]
-    }
-
-
-def _sdm() -> dict:
-    """Self-distillation: shallow heads learn from the deepest one. docs/method.md says why."""
-    return {
-        "ENABLED": True,
-        "TAPS": ["conv2", "conv3", "conv4"],  # of conv1 … conv4: where shallow1, … stand [ours]
-        "HEAD": "light",  # light | pool_proj | byot | sepconv
-        "TEMPERATURE": 3.0,  # of both posteriors [BYOT]
-        "ALPHA": 0.3,  # share of the divergence; 1 − ALPHA is the labels' [BYOT]
-        "BETA": 0.1,  # weight of the feature hint [ours]
-        "SCALE_T2": True,  # divergence × TEMPERATURE², so that the sweep is not one of weights
-        "TEACHER": "global",  # global | global+parts (mean logits) | ensemble (of all exits)
-        "DETACH_TEACHER": True,  # students send no gradient into their teacher [BYOT]
-        "HINT": "l2_norm",  # l2_norm (unit vectors) | mse_raw | none
-        "WEIGHTS": [1.0, 1.0, 1.0],  # of each student's three terms
-    }
-
-
-def _mgim() -> dict:
-    """Part features at several granularities, and relations between the parts."""
-    return {
-        "ENABLED": True,
-        "GRANULARITIES": [2, 3, 6],  # stripes; must divide the map's rows, 18 at 288 [ours]
-        "ALLOW_OVERLAP": False,  # let stripes share a row where a granularity does not divide
-        "DIM": 256,  # length of a part's vector [field: PCB, MGN, RRID]
-        "POOL": "gem",  # gem | avg | max
-        "GEM_P": 3.0,  # initial exponent; learnt
-        "RELATION": "one_vs_rest",  # one_vs_rest | attention | graph | none
-        "SCOPE": "within",  # within (a granularity) | all (parts are related)
-        "REDUCE_SHARING": "granularity",  # all | granularity | part: what shares weights
-        "RELATION_SHARING": "all",  # all | granularity
-        # Batch normalisation without parameters between the parts and their classifiers; its output
-        # is what retrieval compares
-        "BNNECK": True,
-        "CLASSIFIER": "part",  # part | granularity: what has a classifier of its own
-    }
-
-
-def _loss() -> dict:
-    return {
-        "IDENTITY": {"WEIGHT": 1.0, "LABEL_SMOOTHING": 0.1},  # [field: BoT]
-        "TRIPLET": {"WEIGHT": 1.0, "MARGIN": 0.3},  # batch-hard over both modalities [field]
-        "WEIGHTED_TRIPLET": {"WEIGHT": 0.0},  # AGW's weighted regularisation, no margin
-        "HETERO_CENTER": {"WEIGHT": 0.0, "MARGIN": 0.3},  # HcTri
-        # Of MODEL.MGIM: classification of the parts, over all of them; with IDENTITY's smoothing
-        "PART_IDENTITY": {"WEIGHT": 1.0, "REDUCTION": "mean"},  # mean | sum [HcTri sums]
-        # A metric loss on each granularity's parts side by side, mean over granularities
-        "PART_TRIPLET": {
-            "WEIGHT": 1.0,
-            "KIND": "batch_hard",  # batch_hard | weighted (AGW's, no margin)
-            "MARGIN": 0.3,
-        },
-        "SDM": {"WEIGHT": 1.0},  # of all terms of MODEL.SDM together
-        # Of MODEL.DIRECTIONAL: the branches' own classifiers, sum over them; IDENTITY's smoothing
-        "BRANCH_IDENTITY": {"WEIGHT": 1.0},
-    }
-
-
-def _solver() -> dict:
-    return {
-        "EPOCHS": 120,
-        "BASE_LR": 3.5e-4,  # [field: AGW's and MPANet's Adam]
-        "BACKBONE_LR_FACTOR": 1.0,  # backbone's learning rate over BASE_LR
-        # Learning rate of the stages that each stream has for itself over the backbone's [ours]:
-        # from random weights at a high rate, two stems drift apart before anything holds them
-        "SPECIFIC_LR_FACTOR": 1.0,
-        "OPTIMIZER": "adam",  # adam | adamw | sgd
-        "WEIGHT_DECAY": 5e-4,  # [field]
-        # Longest gradient, over all parameters; longer ones are shortened to it. 0: none
-        "CLIP_NORM": 0.0,
-        "MOMENTUM": 0.9,  # sgd only, with Nesterov's rule [field]
-        "SCHEDULE": "step",  # step | cosine
-        "STEPS": [60, 90],  # epochs after which a step schedule multiplies by GAMMA
-        "GAMMA": 0.1,
-        "WARMUP_EPOCHS": 10,  # linear [field]
-        "WARMUP_FACTOR": 0.1,  # where the warm-up starts, over BASE_LR
-        "MIN_LR_FACTOR": 0.01,  # where cosine ends, over BASE_LR
-        "SELECT": "last",  # last | best (by validation mAP; needs DATA.SPLIT train)
-        "VAL_EVERY": 0,  # epochs between validations; 0: none
-        # Write the norm of each term's gradient in the backbone, at the first step of every epoch,
-        # into metrics.csv; of the global batch on several processes; changes no result
-        "GRADIENT_NORMS": False,
-        "CHECKPOINT_EVERY": 0,  # epochs between checkpoints that are kept beside last.pth; 0: none
-    }
-
-
-def _test() -> dict:
-    return {
-        "PROTOCOLS": [],  # names or groups; empty: all of the data set's
-        "METRIC": "auto",  # auto (the protocol's own) | cosine | euclidean
-        "GALLERY_DRAW": "auto",  # auto (the protocol's own) | official | seeded
-        "RERANK": False,  # score k-reciprocal re-ranking too, beside the plain scores
-        "BATCH": 64,  # images
-        "FLIP": False,  # average the features of an image and of its mirror image
-        "EXIT": "deep",  # deep | shallow1 | shallow2 | shallow3: whose features are scored
-        # Exit of the gallery's images where it is another one than the queries'; empty: the same
-        "GALLERY_EXIT": "",
-        # What computes features in evaluate and extract: torch | onnxruntime | openvino | auto
-        # (the fastest for many images, without a GPU); same scores to a thousandth
-        "BACKEND": "torch",
-        # global | parts | global+parts; students, and networks without MGIM, have the global one
-        "EMBED": "global+parts",
-    }

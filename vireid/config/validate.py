@@ -1,4 +1,6 @@
-"""What a configuration must satisfy as a whole: every problem is found, not only the first."""
+"""The check of a whole configuration: it finds every problem, not only the first."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
@@ -6,24 +8,25 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.rules import CHOICES, EXITS, MIN_SIDE, PATHS, RULES
-from vireid.utils.paths import path_problem
+from vireid.config.schema import EXITS, OPTIONS, Rule
 
 
-def find_problems(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> list[str]:
+def find_problems(
+    cfg: CfgNode, values: Mapping[str, Any], choices: Mapping[str, Collection[str]]
+) -> list[str]:
     """One line per problem, empty when the configuration can be used.
 
     Args:
-        choices: names that live outside this package (data sets, backbones, protocols), by key.
+        values: those of ``cfg``, by dotted names.
+        choices: names that the tables of other packages allow, by option.
     """
     return [
-        *_choices(cfg, {**CHOICES, **choices}),
-        *_ranges(cfg),
-        *_paths(cfg),
-        *_shapes(cfg),
-        *_modules(cfg),
-        *_directional(cfg.MODEL),
-        *_relations(cfg),
+        *_option_problems(values, choices),
+        *_student_problems(cfg),
+        *_part_problems(cfg),
+        *_exit_problems(cfg),
+        *_branch_problems(cfg.MODEL),
+        *_training_problems(cfg),
     ]
 
 
@@ -33,72 +36,39 @@ def is_taught(cfg: CfgNode) -> bool:
 
 
 def trained_exits(cfg: CfgNode) -> dict[str, bool]:
-    """Whether some loss term trains each exit and, where the network has them, the ``parts``."""
+    """Whether some loss term trains each exit and, where the model has them, the ``parts``."""
     losses, sdm = cfg.LOSS, cfg.MODEL.SDM
-    mine = {"PART_IDENTITY": "parts", "PART_TRIPLET": "parts", "SDM": "students"}
-    mine["BRANCH_IDENTITY"] = "branches"
-    by_labels = any(term.WEIGHT for name, term in losses.items() if name not in mine)
-    found = {"deep": by_labels or is_taught(cfg)}
-    if cfg.MODEL.DIRECTIONAL.ENABLED:  # a branch's own classifier trains what the joint one sees
-        found["deep"] = found["deep"] or bool(losses.BRANCH_IDENTITY.WEIGHT)
+    elsewhere = ("PART_IDENTITY", "PART_TRIPLET", "SDM", "BRANCH_IDENTITY")
+    by_labels = any(term.WEIGHT for name, term in losses.items() if name not in elsewhere)
+    # A branch's own classifier trains what the joint one sees
+    by_branches = cfg.MODEL.DIRECTIONAL.ENABLED and losses.BRANCH_IDENTITY.WEIGHT
+    found = {"deep": bool(by_labels or by_branches or is_taught(cfg))}
     if cfg.MODEL.MGIM.ENABLED:
-        found["parts"] = any(losses[name].WEIGHT for name in mine if mine[name] == "parts")
+        found["parts"] = bool(losses.PART_IDENTITY.WEIGHT or losses.PART_TRIPLET.WEIGHT)
     if sdm.ENABLED:
         for number, weight in enumerate(sdm.WEIGHTS[: len(sdm.TAPS)], start=1):
             found[f"shallow{number}"] = bool(losses.SDM.WEIGHT and weight)
     return found
 
 
-def _get(cfg: CfgNode, key: str) -> Any:
-    for name in key.split("."):
-        cfg = cfg[name]
-    return cfg
+def _option_problems(
+    values: Mapping[str, Any], choices: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """What is wrong with single options."""
+    for key, option in OPTIONS.items():
+        value = values[key]
+        if isinstance(option.allowed, Rule):
+            if problem := option.allowed.problem(value):
+                yield f"{key} {problem}, got {value!r:.200}"
+        elif allowed := choices.get(key, option.allowed):
+            for name in value if isinstance(value, list) else [value]:
+                if name not in allowed:
+                    names = ", ".join(known or "'' (as usual)" for known in allowed)
+                    yield f"{key}={name!r:.100} is unknown; choose one of {names}"
 
 
-def _choices(cfg: CfgNode, choices: Mapping[str, Collection[str]]) -> Iterator[str]:
-    for key, allowed in choices.items():
-        value = _get(cfg, key)
-        for name in value if isinstance(value, list) else [value]:
-            if name not in allowed:
-                names = ", ".join(known or "'' (as usual)" for known in allowed)
-                yield f"{key}={name!r:.100} is unknown; choose one of {names}"
-
-
-def _ranges(cfg: CfgNode) -> Iterator[str]:
-    for key, (holds, rule) in RULES.items():
-        value = _get(cfg, key)
-        if not holds(value) or value == math.inf:  # not isfinite: a long integer is no float
-            yield f"{key} {rule}, got {value}"
-
-
-def _paths(cfg: CfgNode) -> Iterator[str]:
-    for key in PATHS:
-        if problem := path_problem(_get(cfg, key)):
-            yield f"{key} {problem}, got {_get(cfg, key)!r:.200}"
-
-
-def _shapes(cfg: CfgNode) -> Iterator[str]:
-    for key in ("INPUT.SIZE", "DATA.SYNTHETIC.SIZE"):
-        size = _get(cfg, key)
-        if len(size) != 2 or min(size, default=0) < MIN_SIDE:
-            yield f"{key} must be [height, width] of at least {MIN_SIDE} pixels each, got {size}"
-    for key in ("INPUT.MEAN", "INPUT.STD"):
-        if len(_get(cfg, key)) != 3:
-            yield f"{key} must hold three numbers, got {_get(cfg, key)}"
-    if not all(0 <= value <= 1 for value in cfg.INPUT.MEAN):
-        yield f"INPUT.MEAN must hold numbers between 0 and 1, got {cfg.INPUT.MEAN}"
-    if not all(0 < value < math.inf for value in cfg.INPUT.STD):
-        yield f"INPUT.STD must hold positive numbers, got {cfg.INPUT.STD}"
-    low_high = cfg.INPUT.ERASE_AREA
-    if len(low_high) != 2 or not 0 < low_high[0] <= low_high[1] <= 1:
-        yield f"INPUT.ERASE_AREA must be [smallest, largest] share of the image, got {low_high}"
-    if sorted(set(cfg.SOLVER.STEPS)) != cfg.SOLVER.STEPS or min(cfg.SOLVER.STEPS, default=1) < 1:
-        yield f"SOLVER.STEPS must be ascending epochs from 1, got {cfg.SOLVER.STEPS}"
-
-
-def _modules(cfg: CfgNode) -> Iterator[str]:
-    """What self-distillation, the parts and the exits need of one another."""
-    sdm, mgim = cfg.MODEL.SDM, cfg.MODEL.MGIM
+def _student_problems(cfg: CfgNode) -> Iterator[str]:
+    sdm = cfg.MODEL.SDM
     if sorted(set(sdm.TAPS)) != sdm.TAPS or len(sdm.TAPS) > 3:
         yield (
             "MODEL.SDM.TAPS must be at most three stages, each once and in their order, got "
@@ -109,33 +79,44 @@ def _modules(cfg: CfgNode) -> Iterator[str]:
             "MODEL.SDM.WEIGHTS must hold a finite number that is not negative for each of the "
             f"{len(sdm.TAPS)} MODEL.SDM.TAPS, got {sdm.WEIGHTS}"
         )
-    counts = mgim.GRANULARITIES
-    if not counts or min(counts) < 1 or len(set(counts)) < len(counts):
-        yield f"MODEL.MGIM.GRANULARITIES must hold different numbers of stripes, got {counts}"
+    if sdm.TEACHER == "global+parts" and sdm.ENABLED and not cfg.MODEL.MGIM.ENABLED:
+        yield "MODEL.SDM.TEACHER global+parts needs parts: set MODEL.MGIM.ENABLED true"
+
+
+def _part_problems(cfg: CfgNode) -> Iterator[str]:
+    mgim = cfg.MODEL.MGIM
     if mgim.SCOPE == "all" and mgim.RELATION_SHARING != "all":
         yield "MODEL.MGIM.SCOPE all relates parts across granularities: RELATION_SHARING all"
-    if sdm.TEACHER == "global+parts" and sdm.ENABLED and not mgim.ENABLED:
-        yield "MODEL.SDM.TEACHER global+parts needs parts: set MODEL.MGIM.ENABLED true"
-    exits = ["deep", *(f"shallow{k + 1}" for k in range(len(sdm.TAPS) * sdm.ENABLED))]
+    if cfg.TEST.EMBED == "parts" and not mgim.ENABLED:
+        yield "TEST.EMBED parts needs parts: set MODEL.MGIM.ENABLED true"
+
+
+def _exit_problems(cfg: CfgNode) -> Iterator[str]:
+    """Exits must exist, and features that are compared must be of one kind."""
+    sdm, query, gallery = cfg.MODEL.SDM, cfg.TEST.EXIT, cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
+    exits = EXITS[: 1 + len(sdm.TAPS) * sdm.ENABLED]
     for key in ("EXIT", "GALLERY_EXIT"):
         if cfg.TEST[key] in EXITS and cfg.TEST[key] not in exits:
             known = ", ".join(exits)
-            yield f"TEST.{key}={cfg.TEST[key]!r}: MODEL.SDM gives this network the exits {known}"
-    if cfg.TEST.EMBED == "parts" and not mgim.ENABLED:
-        yield "TEST.EMBED parts needs parts: set MODEL.MGIM.ENABLED true"
-    yield from _exit_problems(cfg)
+            yield f"TEST.{key}={cfg.TEST[key]!r}: MODEL.SDM gives this model the exits {known}"
+    across = query != gallery and {query, gallery} <= set(EXITS)
+    if across and "deep" in (query, gallery) and cfg.MODEL.MGIM.ENABLED:
+        if cfg.TEST.EMBED != "global":
+            yield "students have global features only: across exits, set TEST.EMBED global"
+    elif query != "deep" and cfg.TEST.EMBED == "parts":
+        yield f"TEST.EMBED parts: the exit {query} has a global feature only"
 
 
-def _directional(options: CfgNode) -> Iterator[str]:
+def _branch_problems(model: CfgNode) -> Iterator[str]:
     """What directional branches need of one another and of the other modules."""
-    branches = options.DIRECTIONAL
+    branches = model.DIRECTIONAL
     if not branches.ENABLED:
         return
-    for name, stands in (("SDM", "students"), ("MGIM", "parts")):
-        if options[name].ENABLED:
+    for name, what in (("SDM", "students"), ("MGIM", "parts")):
+        if model[name].ENABLED:
             yield (
-                f"MODEL.DIRECTIONAL.ENABLED true: {stands} beside directional branches are not "
-                f"built: set MODEL.{name}.ENABLED false (a student of such a network may have them)"
+                f"MODEL.DIRECTIONAL.ENABLED true: {what} beside directional branches are not "
+                f"built: set MODEL.{name}.ENABLED false (a student of such a model may have them)"
             )
     directions = branches.DIRECTIONS
     if not directions:
@@ -152,45 +133,35 @@ def _directional(options: CfgNode) -> Iterator[str]:
         )
 
 
-def _exit_problems(cfg: CfgNode) -> Iterator[str]:
-    """Features that are compared must be of one kind."""
-    query, gallery = cfg.TEST.EXIT, cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
-    across = query != gallery and {query, gallery} <= set(EXITS)
-    if across and "deep" in (query, gallery) and cfg.MODEL.MGIM.ENABLED:
-        if cfg.TEST.EMBED != "global":
-            yield "students have global features only: across exits, set TEST.EMBED global"
-    elif query != "deep" and cfg.TEST.EMBED == "parts":
-        yield f"TEST.EMBED parts: the exit {query} has a global feature only"
-
-
-def _relations(cfg: CfgNode) -> Iterator[str]:
-    if cfg.SOLVER.GRADIENT_NORMS and cfg.COMPILE:
-        yield "SOLVER.GRADIENT_NORMS walks the graph once per term: set COMPILE false"
+def _training_problems(cfg: CfgNode) -> Iterator[str]:
+    solver = cfg.SOLVER
+    if not cfg.MODEL.PRETRAINED:
+        yield "MODEL.PRETRAINED must be a file, imagenet or none, got an empty text"
     if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS == "dual":
         yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
-        yield f"DATA.CACHE must be a folder of its own, not DATA.ROOT, got {cfg.DATA.CACHE!r}"
+        yield f"DATA.CACHE must be another folder than DATA.ROOT, got {cfg.DATA.CACHE!r}"
     if cfg.TEACHER.CONFIG and not cfg.TEACHER.WEIGHTS:
         yield (
             f"TEACHER.CONFIG={cfg.TEACHER.CONFIG!r} describes a teacher that is not there: name "
             "its checkpoint or run folder in TEACHER.WEIGHTS"
         )
-    if not cfg.MODEL.PRETRAINED:
-        yield "MODEL.PRETRAINED must be a file, imagenet or none, got an empty text"
     if not any(trained_exits(cfg).values()):
         yield (
             "every LOSS.*.WEIGHT is 0, or what it weighs is (MODEL.SDM.WEIGHTS) or is not there "
             "(MODEL.SDM.TAPS, MODEL.*.ENABLED): there is nothing to train on"
         )
-    if cfg.SOLVER.SELECT == "best" and cfg.SOLVER.VAL_EVERY > cfg.SOLVER.EPOCHS:
+    if solver.GRADIENT_NORMS and cfg.COMPILE:
+        yield "SOLVER.GRADIENT_NORMS walks the graph once per term: set COMPILE false"
+    if solver.SELECT == "best" and solver.VAL_EVERY > solver.EPOCHS:
         yield (
-            f"SOLVER.SELECT best never validates: SOLVER.VAL_EVERY {cfg.SOLVER.VAL_EVERY} is "
-            f"longer than SOLVER.EPOCHS {cfg.SOLVER.EPOCHS}"
+            f"SOLVER.SELECT best never validates: SOLVER.VAL_EVERY {solver.VAL_EVERY} is longer "
+            f"than SOLVER.EPOCHS {solver.EPOCHS}"
         )
-    if cfg.SOLVER.SELECT == "best" and (cfg.DATA.SPLIT != "train" or not cfg.SOLVER.VAL_EVERY):
+    if solver.SELECT == "best" and (cfg.DATA.SPLIT != "train" or not solver.VAL_EVERY):
         yield (
             "SOLVER.SELECT best needs validation identities and validations: set DATA.SPLIT train "
             "and SOLVER.VAL_EVERY"
         )
-    if cfg.SOLVER.VAL_EVERY > 0 and cfg.DATA.SPLIT != "train":
+    if solver.VAL_EVERY > 0 and cfg.DATA.SPLIT != "train":
         yield "SOLVER.VAL_EVERY needs validation identities held out: set DATA.SPLIT train"

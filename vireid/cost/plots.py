@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
+from vireid.config.schema import Effect, options_of, options_of_cost
 from vireid.cost.tables import Cost, Subject
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.results import read_results
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
-
-OF_NETWORK = ("INPUT.SIZE", "TEST.EXIT", "TEST.GALLERY_EXIT", "TEST.EMBED", "TEST.FLIP")
-FREE = "MODEL.PRETRAINED"  # changes weights, not what they cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +69,10 @@ def group(runs: Mapping[Path, CfgNode]) -> list[Recipe]:
 
 def _require_alike(members: Mapping[Path, CfgNode]) -> None:
     (first, cfg), *others = members.items()
-    expected = flatten(to_dict(cfg))
+    expected, starts = flatten(cfg), options_of(Effect.START)
     for run, other in others:
-        for key, value in flatten(to_dict(other)).items():
-            decides = key in OF_NETWORK or (key.startswith("MODEL.") and key != FREE)
+        for key, value in flatten(other).items():
+            decides = (key.startswith("MODEL.") and key not in starts) or key in options_of_cost()
             if decides and value != expected[key]:
                 raise UsageError(
                     f"{run} and {first} are no seeds of one network: {key} is {value!r} and "

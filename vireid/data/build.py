@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,109 +16,27 @@ from yacs.config import CfgNode
 
 from vireid.data.cache import ImageCache, cached_images
 from vireid.data.dataset import ImageDataset, collate
-from vireid.data.datasets import csv_set, llcm, regdb, sysu, vehicleid, veri
+from vireid.data.datasets import DATASETS
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transforms, train_transforms
+from vireid.data.verify import missing_modalities
 from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord, Modality, Splits
-from vireid.synthetic.pedestrians.render import RENDERER_VERSION
-from vireid.synthetic.writers import LAYOUTS
-
-DATASETS: dict[str, Callable[..., Splits]] = {
-    "sysu": sysu.load,
-    "regdb": regdb.load,
-    "llcm": llcm.load,
-    "csv": csv_set.load,
-    "veri": veri.load,
-    "vehicleid": vehicleid.load,
-}
-# What is published about each
-PUBLISHED: dict[str, Mapping[str, int]] = {
-    "sysu": sysu.EXPECTED,
-    "regdb": regdb.EXPECTED,
-    "llcm": llcm.EXPECTED,
-    "veri": veri.EXPECTED,
-    "vehicleid": vehicleid.EXPECTED,
-}
-# Of those that have not all of them
-MODALITIES: dict[str, Sequence[Modality]] = {
-    "veri": veri.MODALITIES,
-    "vehicleid": vehicleid.MODALITIES,
-}
-
-
-def modalities_of(dataset: str) -> Sequence[Modality]:
-    """The modalities that a data set's training and test images have."""
-    return MODALITIES.get(dataset, tuple(Modality))
-
-
-def expected_identities(cfg: CfgNode) -> int | None:
-    """How many identities train, as published or as rendered; None where only the files tell."""
-    if cfg.DATA.SPLIT == "train":
-        return None
-    if cfg.DATA.SYNTHETIC.ENABLED and Path(cfg.DATA.ROOT) == synthetic_root(cfg):
-        return cfg.DATA.SYNTHETIC.TRAIN_IDS
-    return PUBLISHED.get(cfg.DATA.DATASET, {}).get("training identities")
+from vireid.utils.threads import processors
 
 
 def build_splits(cfg: CfgNode) -> Splits:
     """Reads the data set that ``DATA`` names.
 
     Raises:
-        DataError: see the data set's ``load``; also when there is nothing to train on or to test.
+        DataError: see the data set's ``load``; also if a modality has no training or test image.
     """
-    load = DATASETS[cfg.DATA.DATASET]
-    splits = load(cfg.DATA.ROOT, split=cfg.DATA.SPLIT, split_trial=cfg.DATA.TRIAL)
-    for part in ("train", "test"):
-        for modality in modalities_of(cfg.DATA.DATASET):
-            if not any(record.modality is modality for record in getattr(splits, part)):
-                name = modality.name.lower()
-                raise DataError(f"{splits.root}: no {name} image in the {part} split")
+    info = DATASETS[cfg.DATA.DATASET]
+    split = cfg.DATA.SPLIT or info.usual_split
+    splits = info.load(cfg.DATA.ROOT, split=split, split_trial=cfg.DATA.TRIAL)
+    for problem in missing_modalities(splits, info.modalities):
+        raise DataError(f"{splits.root}: {problem}")
     return splits
-
-
-def synthetic_root(cfg: CfgNode, parent: Path = Path("datasets")) -> Path:
-    """Where the synthetic set of these options belongs.
-
-    The folder's name carries a digest of everything that decides its content, so that changed
-    options or a changed renderer never meet an old set.
-    """
-    content = json.dumps([RENDERER_VERSION, _synthetic_parameters(cfg)])
-    digest = hashlib.sha256(content.encode()).hexdigest()
-    return parent / f"synthetic_{cfg.DATA.DATASET}_{digest[:10]}"
-
-
-def prepare_data(cfg: CfgNode) -> None:
-    """Renders the synthetic set if the options ask for one and it is not there yet.
-
-    Raises:
-        UsageError: this data set's layout cannot be rendered, or the sizes make no sense.
-    """
-    root, layout = Path(cfg.DATA.ROOT), cfg.DATA.DATASET
-    if not cfg.DATA.SYNTHETIC.ENABLED or root != synthetic_root(cfg) or root.is_dir():
-        return
-    if layout not in LAYOUTS:
-        raise UsageError(
-            f"DATA.SYNTHETIC cannot write the layout of {layout}; it can write {sorted(LAYOUTS)}"
-        )
-    try:
-        LAYOUTS[layout](root, **_synthetic_parameters(cfg), progress=True, workers=0)
-    except ValueError as error:
-        raise UsageError(f"DATA.SYNTHETIC: {error}") from error
-    except OSError as error:
-        if not root.is_dir():  # otherwise another run finished the same set first
-            raise UsageError(f"cannot write the synthetic set {root}: {error}") from error
-
-
-def _synthetic_parameters(cfg: CfgNode) -> dict[str, Any]:
-    options = cfg.DATA.SYNTHETIC
-    return {
-        "train_ids": options.TRAIN_IDS,
-        "test_ids": options.TEST_IDS,
-        "images_per_camera": options.IMAGES_PER_CAMERA,
-        "size": tuple(options.SIZE),
-        "seed": options.SEED,
-    }
 
 
 def build_train_loader(
@@ -135,23 +51,19 @@ def build_train_loader(
     """
     sampler = _sampler(cfg, splits, rank, world_size)
     label_of = {pid: label for label, pid in enumerate(splits.train_pids)}
-    labels = [label_of[record.pid] for record in splits.train]
-    cache = _cache(cfg, splits.root, splits.train)
     transforms, second_view = _augmentation(cfg)
     dataset = ImageDataset(
         splits.root,
         splits.train,
-        labels,
+        [label_of[record.pid] for record in splits.train],
         transforms,
         second_view=second_view,
         seed=cfg.SEED,
-        cache=cache,
+        cache=_cache(cfg, splits.root, splits.train),
     )
+    options = _loading(cfg, device)
     loader = DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        persistent_workers=cfg.DATA.WORKERS > 0,
-        **_loading(cfg, device),
+        dataset, batch_sampler=sampler, persistent_workers=options["num_workers"] > 0, **options
     )
     return loader, sampler
 
@@ -215,23 +127,23 @@ def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCac
     return cached_images(cfg.DATA.CACHE, root, records, size=tuple(cfg.INPUT.SIZE))
 
 
-def _loading(cfg: CfgNode, device: torch.device) -> dict:
+def _loading(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
     return {
         # More processes than processors only take turns; their number changes no result.
-        "num_workers": min(cfg.DATA.WORKERS, os.cpu_count() or 1),
+        "num_workers": min(cfg.DATA.WORKERS, processors()),
         "collate_fn": collate,
-        # A loader draws a number whenever it is read: not from the generator of training, whose
-        # state would tell how often that validated or stopped.
+        # A loader draws a number whenever it is read. From the generator of training, the number
+        # of validations and stops would change what follows.
         "generator": torch.Generator(),
-        "worker_init_fn": _leave_signals_to_the_loop,
+        "worker_init_fn": _ignore_signals,
         "pin_memory": device.type == "cuda",
     }
 
 
-def _leave_signals_to_the_loop(worker: int) -> None:
-    """Ctrl-C and a batch system signal the process group: the loop, which ends these, is to have
-    its data until it has saved."""
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C and batch systems signal the whole process group, but the training loop needs its
+    data until it has saved, and ends these processes then."""
     if hasattr(os, "setpgid"):  # not on Windows
         os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how the loop's exit ends them
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the loop's exit sends it

@@ -1,8 +1,8 @@
 """Decoded and resized images kept on disk, so that an epoch decodes nothing.
 
-A cache file is never changed once it bears its name, and the name is a digest of all that decides
-its content. A changed image or option therefore means another file, and an old one is only in the
-way of disk space: the folder can be emptied at any time.
+The name of a cache file is a digest of everything that decides its content, and a file never
+changes once it has this name. So a changed image or option leads to another file; old ones only
+take disk space and can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -10,32 +10,29 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, features
 from PIL import __version__ as pillow_version
-from torchvision.transforms import v2
 
 from vireid.data.images import read_image
 from vireid.data.transforms import RESIZE_FILTER, resize
 from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord
-from vireid.utils.io import locked, sync_folder
+from vireid.utils.io import locked, replace_file
+from vireid.utils.paths import expand
 from vireid.utils.threads import threaded_map
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # 2: another reading of grey values of more than eight bits
-HALF_BUILT = ".tmp"
-STALE_AFTER = 24 * 3600  # seconds after which a half-built file is taken for a killed build's
+FORMAT = 2  # 2: grey values of more than eight bits are read in another way
+STALE_AFTER = 24 * 3600  # seconds after which the build of an unfinished file was surely killed
 
 
 class ImageCache:
@@ -66,16 +63,16 @@ def cached_images(
 ) -> ImageCache:
     """The records' images at ``size``, from a file in ``folder`` that is built when it is missing.
 
-    Several processes may ask at once: one builds, the others wait. A build that is killed leaves
-    nothing that could be taken for a cache.
+    Several processes may call this at once: one builds, the others wait. A killed build leaves no
+    file with the name of a cache.
 
     Args:
         size: (height, width), pixels.
     Raises:
-        DataError: an image cannot be read, or changed meanwhile.
+        DataError: an image cannot be read, or changes during the build.
         UsageError: the folder cannot be written, or the disk is full.
     """
-    folder = Path(folder).expanduser()
+    folder = expand(folder)
     key, shape = cache_key(root, records, size), (len(records), *size, 3)
     path = folder / f"{key}.npy"
     if not _usable(path, shape):
@@ -92,7 +89,7 @@ def cached_images(
 
 
 def cache_key(root: Path, records: Sequence[ImageRecord], size: tuple[int, int]) -> str:
-    """Digest of the files (path, size, time of change), their order, and how they are resized.
+    """Digest of the files (path, size, time of change), their order, and the target size.
 
     Raises:
         DataError: a file is missing.
@@ -120,35 +117,28 @@ def _usable(path: Path, shape: tuple[int, ...]) -> bool:
 
 
 def _build(path: Path, root: Path, records: Sequence[ImageRecord], shape: tuple[int, ...]) -> None:
-    """Writes the file under another name, and renames it when it is on the disk."""
     size = (shape[1], shape[2])
     _remove_stale(path.parent)
     _require_space(path.parent, int(np.prod(shape, dtype=np.int64)))
-    half_built = path.with_name(f"{path.stem}.{uuid.uuid4().hex}{HALF_BUILT}")
-    read = partial(_read, root, resize(size))
-    try:
-        with half_built.open("wb") as file:
-            layout = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, layout)
-            for image in threaded_map(read, records, doing=f"caching in {path.parent}"):
-                file.write(image.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+    resized = resize(size)
+
+    def pixels(record: ImageRecord) -> bytes:
+        return np.asarray(resized(read_image(root / record.path))).tobytes()  # (H, W, 3)
+
+    def write(file: BinaryIO) -> None:
+        layout = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, layout)
+        for image in threaded_map(pixels, records, doing=f"caching in {path.parent}"):
+            file.write(image)
         if cache_key(root, records, size) != path.stem:
             raise DataError(f"images under {root} changed while they were cached: start again")
-        half_built.replace(path)
-        sync_folder(path.parent)
-    finally:
-        half_built.unlink(missing_ok=True)
+
+    replace_file(path, write, durable=True)
     log.info("cached %d images in %s", len(records), path)
 
 
-def _read(root: Path, resized: v2.Transform, record: ImageRecord) -> np.ndarray:
-    return np.asarray(resized(read_image(root / record.path)))  # (H, W, 3)
-
-
 def _remove_stale(folder: Path) -> None:
-    for path in folder.glob(f"*{HALF_BUILT}"):
+    for path in folder.glob("*.tmp"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_AFTER:
                 path.unlink()

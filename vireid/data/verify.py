@@ -1,78 +1,32 @@
-"""What counting the images of a data set gives, beside what was published."""
+"""Compares a data set with what was published about it, and opens every image."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
-from vireid.data.datasets.checks import CHECKS, absent_cameras, describe_ignored, ignored_files
-from vireid.data.datasets.files import one_sided
+from vireid.data.datasets import DATASETS
+from vireid.data.datasets.files import IMAGE_SUFFIXES, is_image
+from vireid.data.datasets.info import Count, ListCheck, compared, count_images
 from vireid.data.images import opened, read_image
 from vireid.errors import DataError
-from vireid.structures import Modality, Splits
+from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.threads import threaded_map
 
-Published = Mapping[str, int]
-Cameras = Mapping[Modality, Sequence[int]]
-
 
 @dataclass(frozen=True, slots=True)
-class Count:
-    """How many of something a data set has; ``expected`` is None where nothing was published."""
-
-    name: str
-    found: int
-    expected: int | None = None
-
-    @property
-    def differs(self) -> bool:
-        return self.expected is not None and self.found != self.expected
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a data set's lists and folders tell before any image is opened."""
-
-    splits: list[Splits]
-    counts: list[Count]
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def count_images(splits: Splits) -> dict[str, int]:
-    """Identities and images of each modality, of the training and of the test part."""
-    counts = {}
-    for part, records in (("training", splits.train), ("test", splits.test)):
-        counts[f"{part} identities"] = len({record.pid for record in records})
-        for modality in Modality:
-            found = sum(record.modality is modality for record in records)
-            counts[f"{part} {modality.name.lower()} images"] = found
-    return counts
-
-
-def compared(found: Mapping[str, int], published: Published) -> list[Count]:
-    return [Count(name, number, published.get(name)) for name, number in found.items()]
-
-
-def read_single(load: Callable[..., Splits], root: str | Path, published: Published) -> Reading:
-    """A data set with one split and nothing but its images to count."""
-    splits = load(root)
-    return Reading([splits], compared(count_images(splits), published))
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
+class ImageCheck:
     """What opening every image showed.
 
     Args:
-        opened: how many there are.
+        opened: how many images there are.
         unreadable: one message for each that is missing, broken or truncated, by path.
-        kinds: how many are not plain three-channel images, by what they are instead.
+        kinds: how many are not plain three-channel images, by kind.
     """
 
     opened: int
@@ -81,19 +35,17 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DataCheck:
     """Everything that a check found.
 
     Args:
         counts: expected and found.
         problems: one message each; counts that differ and unreadable images are not among them.
         notes: what is unusual but no mistake.
-        where: where to ask for the data.
     """
 
     counts: tuple[Count, ...]
-    images: Images
-    where: str
+    images: ImageCheck
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -104,38 +56,106 @@ class Report:
         return different + len(self.images.unreadable) + len(self.problems)
 
 
-def check(dataset: str, folder: str | Path, *, reduced: bool = False) -> Report:
+def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> DataCheck:
     """Reads a data set, counts, and opens every image.
 
     Args:
-        dataset: one of :data:`CHECKS`.
+        name: one of :data:`DATASETS`.
         reduced: the set is a part of the published one, or another in its layout: nothing is
             compared with published counts.
     Raises:
         DataError: the set cannot be read at all.
     """
-    source = CHECKS[dataset]
-    reading = source.read(folder, {} if reduced else source.published)
-    parts = [(part, s) for s in reading.splits for part in ("train", "test")]
-    for part, splits in parts:
-        for modality in source.modalities:
-            if not any(record.modality is modality for record in getattr(splits, part)):
-                reading.problems.append(f"no {modality.name.lower()} image in the {part} split")
-    records = sorted({r for s in reading.splits for r in s.train + s.test}, key=lambda r: r.path)
-    root = reading.splits[0].root
-    test = [record for splits in reading.splits for record in splits.test]
-    notes = [*reading.notes, *absent_cameras(test, source.cameras), *one_sided(records)]
-    notes += describe_ignored(ignored_files(root, source.folders, records))
-    return Report(
-        counts=tuple(reading.counts),
+    info = DATASETS[name]
+    published = {} if reduced else info.published
+    if info.check_lists is None:
+        splits = info.load(folder)
+        lists = ListCheck([splits], compared(count_images(splits), published))
+    else:
+        lists = info.check_lists(folder, published)
+    root = lists.splits[0].root
+    test = [record for splits in lists.splits for record in splits.test]
+    records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
+    absent = [line for s in lists.splits for line in missing_modalities(s, info.modalities)]
+    return DataCheck(
+        counts=tuple(lists.counts),
         images=inspect_images(root, [record.path for record in records]),
-        where=source.where,
-        problems=tuple(dict.fromkeys(reading.problems)),
-        notes=tuple(notes),
+        problems=tuple(dict.fromkeys([*lists.problems, *absent])),
+        notes=(
+            *lists.notes,
+            *_absent_cameras(test, info.test_cameras),
+            *one_sided(records),
+            *_ignored_files(root, info.image_folders, records),
+        ),
     )
 
 
-def inspect_images(root: Path, paths: Sequence[str]) -> Images:
+def missing_modalities(splits: Splits, modalities: Sequence[Modality]) -> Iterator[str]:
+    """One line per part and modality without an image."""
+    for part in ("train", "test"):
+        for modality in modalities:
+            if not any(record.modality is modality for record in getattr(splits, part)):
+                yield f"no {modality.name.lower()} image in the {part} split"
+
+
+def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
+    """One line per modality that is the only one of some identities; names them.
+
+    Nothing for a data set with one modality.
+    """
+    pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
+    for record in records:
+        pids[record.modality].add(record.pid)
+    visible, infrared = pids[Modality.VISIBLE], pids[Modality.INFRARED]
+    if not (visible and infrared):
+        return
+    for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
+        if only:
+            shown = ", ".join(map(str, sorted(only)[:20])) + (" …" if len(only) > 20 else "")
+            who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
+            yield f"{who} {name} images only: {shown}"
+
+
+def _absent_cameras(
+    test: Sequence[ImageRecord], cameras: Mapping[Modality, Sequence[int]]
+) -> Iterator[str]:
+    """One line per modality in which some of its cameras have no test image."""
+    for modality, expected in cameras.items():
+        seen = {record.camid for record in test if record.modality is modality}
+        absent = [camera for camera in expected if camera not in seen]
+        if seen and absent:  # no image at all is a problem of its own
+            named = ", ".join(map(str, absent))
+            yield f"no {modality.name.lower()} test image of camera {named}"
+
+
+def _ignored_files(
+    root: Path, folders: Sequence[str], records: Iterable[ImageRecord]
+) -> Iterator[str]:
+    """One line if there are files among the images that are no images by their names.
+
+    Args:
+        folders: glob patterns; if there are none, the folders of the records are searched, except
+            ``root`` itself, which also holds lists.
+    """
+    known = {record.path for record in records}
+    places = {place for pattern in folders for place in root.glob(pattern) if place.is_dir()}
+    if not folders:
+        places = {(root / path).parent for path in known} - {root}
+    ignored = sorted(
+        relative
+        for place in places
+        for path in place.iterdir()
+        if not is_image(path) and path.is_file()
+        if (relative := path.relative_to(root).as_posix()) not in known
+    )
+    if ignored:
+        yield (
+            f"files among the images that are ignored: {len(ignored)}, the first: {ignored[0]} "
+            f"(images end in {', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+
+
+def inspect_images(root: Path, paths: Sequence[str]) -> ImageCheck:
     """Opens and decodes every image, as training would."""
     kinds: Counter[str] = Counter()
     unreadable = []
@@ -144,11 +164,11 @@ def inspect_images(root: Path, paths: Sequence[str]) -> Images:
             unreadable.append(error)
         elif kind:
             kinds[kind] += 1
-    return Images(len(paths), tuple(unreadable), dict(sorted(kinds.items())))
+    return ImageCheck(len(paths), tuple(unreadable), dict(sorted(kinds.items())))
 
 
 def _inspect(root: Path, path: str) -> tuple[str, str]:
-    """(what kind of image it is unless a plain one, why it cannot be read)."""
+    """(kind of image, empty for a plain one; why it cannot be read)."""
     try:
         read_image(root / path)
         with opened(root / path) as image:

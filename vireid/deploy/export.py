@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.deploy.backends import open_torch
 from vireid.deploy.calibration import Sample, check_sample, spread
 from vireid.deploy.extractor import Extractor
@@ -18,6 +18,7 @@ from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.trained_model import TrainedNetwork
 from vireid.deploy.verify_export import compare, compare_scores
 from vireid.errors import UsageError
+from vireid.runs.rendered_data import prepare_data
 from vireid.utils.io import require_target
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}

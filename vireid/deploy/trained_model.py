@@ -15,17 +15,14 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 import vireid
-from vireid.config.load import flatten, to_dict
-from vireid.config.schema import default_config
-from vireid.data.build import modalities_of
+from vireid.config.load import flatten
+from vireid.config.schema import Effect, default_config, options_of
+from vireid.data.datasets import DATASETS
 from vireid.deploy.metadata import FIXED, NetworkCard
 from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
 from vireid.runs.features import embedding_name, require_one_exit
 from vireid.runs.options import run_config
 from vireid.runs.score import read_trained, trained_model
-
-# Options of MODEL that change training alone, or that show in the weights' names and shapes
-TRAINING_ONLY = ("MODEL.PRETRAINED", "MODEL.BN_EVAL", "MODEL.SYNC_BN", "MODEL.SDM.", "MODEL.GEM_P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ def _card(cfg: CfgNode, network: InferenceModel) -> NetworkCard:
     facts = {**preprocessing, **features, **FIXED, "options": _deployed_options(cfg)}
     return NetworkCard(
         fingerprint=fingerprint(network, facts),
-        modalities=tuple(m.name.lower() for m in modalities_of(cfg.DATA.DATASET)),
+        modalities=tuple(m.name.lower() for m in DATASETS[cfg.DATA.DATASET].modalities),
         dim=dim,
         backbone=cfg.MODEL.BACKBONE,
         precision="fp32",
@@ -106,12 +103,9 @@ def _card(cfg: CfgNode, network: InferenceModel) -> NetworkCard:
 def _deployed_options(cfg: CfgNode) -> dict[str, Any]:
     """What a network does with its weights, where it is not the usual: options that later versions
     add must not change what is known of older networks."""
-    now, usual = flatten(to_dict(cfg)), flatten(to_dict(default_config()))
-    return {
-        key: value
-        for key, value in now.items()
-        if key.startswith("MODEL.") and not key.startswith(TRAINING_ONLY) and value != usual[key]
-    }
+    now, usual = flatten(cfg), flatten(default_config())
+    keys = options_of(Effect.LAYERS, Effect.POOLING)
+    return {key: now[key] for key in keys if now[key] != usual[key]}
 
 
 def fingerprint(network: nn.Module, facts: dict[str, Any]) -> str:

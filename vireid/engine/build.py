@@ -5,58 +5,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
-from vireid.data.build import build_train_loader, modalities_of
+from vireid.data.build import build_train_loader
+from vireid.data.datasets import DATASETS
 from vireid.engine.distributed import World
+from vireid.engine.optim import build_optimizer, build_schedule
 from vireid.engine.precision import compile_stages, resolve_precision
-from vireid.engine.schedule import Schedule
 from vireid.engine.trainer import TeacherLogits, Trainer
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
-from vireid.losses.criterion import Criterion
-from vireid.models.reid_model import ReidModel, parameter_groups
+from vireid.models.reid_model import ReidModel
 from vireid.structures import Splits
-
-
-def build_optimizer(cfg: CfgNode, model: ReidModel, criterion: Criterion) -> Optimizer:
-    """The optimiser over the network's and the criterion's parameters; ``base_lr`` per group."""
-    options, groups = cfg.SOLVER, []
-    factors = {
-        "specific": options.BACKBONE_LR_FACTOR * options.SPECIFIC_LR_FACTOR,
-        "backbone": options.BACKBONE_LR_FACTOR,
-    }
-    parameters = parameter_groups(model) | {"criterion": list(criterion.parameters())}
-    for name, members in parameters.items():
-        if members:
-            rate = options.BASE_LR * factors.get(name, 1.0)
-            groups.append({"params": members, "lr": rate, "base_lr": rate, "name": name})
-    if options.OPTIMIZER == "sgd":
-        nesterov = options.MOMENTUM > 0
-        return SGD(
-            groups,
-            momentum=options.MOMENTUM,
-            weight_decay=options.WEIGHT_DECAY,
-            nesterov=nesterov,
-            fused=True,
-        )
-    rule = {"adam": Adam, "adamw": AdamW}[options.OPTIMIZER]
-    return rule(groups, weight_decay=options.WEIGHT_DECAY, fused=True)
-
-
-def build_schedule(cfg: CfgNode) -> Schedule:
-    """The learning rate that ``SOLVER`` describes."""
-    options = cfg.SOLVER
-    return Schedule(
-        kind=options.SCHEDULE,
-        epochs=options.EPOCHS,
-        warmup_epochs=options.WARMUP_EPOCHS,
-        warmup_factor=options.WARMUP_FACTOR,
-        steps=tuple(options.STEPS),
-        gamma=options.GAMMA,
-        min_factor=options.MIN_LR_FACTOR,
-    )
 
 
 def build_trainer(
@@ -68,13 +28,13 @@ def build_trainer(
     world: World,
     teacher: TeacherLogits | None = None,
 ) -> Trainer:
-    """Everything that one training step touches, on ``device``.
+    """Everything that one training step uses, on ``device``.
 
     Args:
         teacher: on ``device`` already.
     Raises:
         DataError: fewer identities than a batch needs.
-        UsageError: options that this machine or this number of processes cannot serve.
+        UsageError: options that do not fit the data set, this machine or the number of processes.
     """
     _require_modalities(cfg)
     loader, sampler = build_train_loader(
@@ -82,16 +42,16 @@ def build_trainer(
     )
     model.to(device)
     criterion = build_criterion(cfg).to(device)
-    optimizer = build_optimizer(cfg, model, criterion)
+    optimizer = build_optimizer(cfg.SOLVER, model, criterion)
     if cfg.COMPILE:
         compile_stages(model.backbone.stages, device)
     return Trainer(
         model=model,
-        network=_wrap(cfg, model, splits, device, world),
+        wrapped=_wrap(cfg, model, splits, device, world),
         teacher=teacher,
         criterion=criterion,
         optimizer=optimizer,
-        schedule=build_schedule(cfg),
+        schedule=build_schedule(cfg.SOLVER),
         loader=loader,
         sampler=sampler,
         device=device,
@@ -105,9 +65,9 @@ def build_trainer(
 
 
 def _require_modalities(cfg: CfgNode) -> None:
-    """What is meant for two modalities cannot be trained on one."""
+    """Refuses options for two modalities on a data set of one."""
     name = cfg.DATA.DATASET
-    if len(modalities_of(name)) > 1:
+    if len(DATASETS[name].modalities) > 1:
         return
     if cfg.MODEL.SHARED_DEPTH < 5:
         raise UsageError(
@@ -133,7 +93,7 @@ def _wrap(
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
-        # A share of a batch may lack a modality only where an identity does. Heads without a loss
-        # are the trainer's business: to this wrapper all that the network returns is in use.
+        # A process's share of a batch lacks a modality only where an identity lacks it. Heads
+        # without a loss need no search: the trainer gives every output a gradient (zero_term).
         find_unused_parameters=len(shown) < whole,
     )

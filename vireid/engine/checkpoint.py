@@ -1,8 +1,7 @@
-"""Training state on disk: written whole or not at all, read strictly."""
+"""Training state on disk: written whole or not at all, checked when it is read."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,11 @@ import torch
 from torch import nn
 
 from vireid.config.load import flatten
-from vireid.config.yaml_reader import parse_yaml
+from vireid.config.schema import default_config
+from vireid.config.values import parse_yaml
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.pretrained import read_tensors
+from vireid.utils.io import replace_file
 
 # Where a run folder keeps its checkpoints.
 LAST = "checkpoints/last.pth"
@@ -40,7 +41,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes to a temporary file in the same folder, syncs it, and renames it.
+    """Replaces a checkpoint as a whole; returns when it is on the disk.
 
     Args:
         content: tensors and plain Python values only, so that ``weights_only`` can read it.
@@ -48,21 +49,18 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         UsageError: the disk is full, or the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            torch.save({"format": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's writer turns the one into the other
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        replace_file(
+            path, lambda file: torch.save({"format": FORMAT, **content}, file), durable=True
+        )
+    except (UsageError, RuntimeError) as error:  # torch's writer may hide an OSError in the latter
+        reason = str(error)
+        if not isinstance(error, UsageError):
+            reason = f"cannot write {path}: {' '.join(reason.split())[:200]}"
         raise UsageError(
-            f"cannot write {path}: {reason}; what it held before is whole: make room, or let the "
-            "folder be written, and continue with --resume"
+            f"{reason}; what it held before is whole: make room, or let the folder be written, and "
+            "continue with --resume"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _malformed(content: Mapping[str, Any]) -> str:
-    """Name of the first entry that nothing could be made of; empty if there is none."""
+    """Name of the first entry with unusable contents; empty if there is none."""
     progress, pids = content["progress"], content["pids"]
     counts = [progress.get(name) for name in ("epoch", "step")]
     if not all(type(count) is int and count >= 0 for count in counts):
@@ -119,7 +117,7 @@ def _holds_numbers(table: object) -> bool:
 
 
 def load_trained(path: Path) -> dict[str, Any]:
-    """A checkpoint of a network that has been trained for an epoch at least.
+    """A checkpoint of a model that has been trained for at least one epoch.
 
     Raises:
         CheckpointError: missing, damaged, or saved before the first epoch ended.
@@ -130,10 +128,15 @@ def load_trained(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def saved_options(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's options by dotted name; those that it is too old to hold have defaults."""
+    return flatten(default_config()) | flatten(parse_yaml(checkpoint["config"]))
+
+
 def unfinished(checkpoint: Mapping[str, Any], path: Path) -> str:
     """Why a run's training is not finished; empty where it is, or an earlier epoch was chosen."""
     epoch, step = checkpoint["progress"]["epoch"], checkpoint["progress"]["step"]
-    epochs = flatten(parse_yaml(checkpoint["config"])).get("SOLVER.EPOCHS")
+    epochs = saved_options(checkpoint)["SOLVER.EPOCHS"]
     if step:
         return f"saved within epoch {epoch + 1}: its training is not finished"
     if path.name == Path(LAST).name and isinstance(epochs, int) and epoch < epochs:
@@ -142,14 +145,14 @@ def unfinished(checkpoint: Mapping[str, Any], path: Path) -> str:
 
 
 def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Copies every tensor of a checkpoint's network into ``model``.
+    """Copies every tensor of a checkpoint's model into ``model``.
 
     Raises:
-        CheckpointError: the checkpoint is of another network; says what differs first.
+        CheckpointError: the checkpoint is of another model; names the first differences.
     """
     own = model.state_dict()
     problems = [f"lacks {key}" for key in own if key not in state]
-    problems += [f"has {key}, which this network has not" for key in state if key not in own]
+    problems += [f"has {key}, which this model does not have" for key in state if key not in own]
     problems += [
         f"has {key} of {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
         for key in own

@@ -1,21 +1,29 @@
-"""Several processes as one: who this process is, and what they tell each other."""
+"""Several processes as one: ranks, exchanged tensors, and the error when a process dies."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vireid.errors import ProcessError
 from vireid.structures import Batch, ModelOutput
 
 # One process renders or evaluates while the others wait for it: minutes, not seconds.
 TIMEOUT = timedelta(hours=4)
+# How torch's messages say that a process died.
+LOADER = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: ([\w ]+)|exited)")
+PEER = re.compile(
+    r"closed by peer|reset by peer|Socket closed|Broken pipe|NCCL|gloo", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ def join_world(device_type: str) -> Iterator[World]:
 
 class _GatherRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tensor: Tensor, rank: int, size: int) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, rank: int, size: int) -> Tensor:
         counts = [torch.zeros(1, dtype=torch.int64, device=tensor.device) for _ in range(size)]
         dist.all_gather(counts, torch.tensor([len(tensor)], device=tensor.device))
         lengths = [int(count) for count in counts]
@@ -112,5 +120,40 @@ class _GatherRows(torch.autograd.Function):
         return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return grad[ctx.start : ctx.stop] * ctx.size, None, None
+
+
+@contextmanager
+def explain_worker_errors() -> Iterator[None]:
+    """Turns torch's errors about processes that died into one line.
+
+    Raises:
+        ProcessError: a data-loading process, or another process of torchrun's, died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        line = _explanation(str(error))
+        if not line:
+            raise
+        raise ProcessError(line) from error
+
+
+def _explanation(text: str) -> str:
+    """Empty where the error is about something else."""
+    loader = LOADER.search(text)
+    if loader:
+        by = f" (signal: {loader[1].strip()})" if loader[1] else ""
+        return (
+            f"a process that loads data died{by}: memory, or shared memory (/dev/shm), may be too "
+            "small for DATA.WORKERS; the last checkpoint is whole: continue with --resume, and "
+            "with fewer DATA.WORKERS if it happens again"
+        )
+    if PEER.search(text):
+        return (
+            "another process of this training died or cannot be reached; its own output may say "
+            f"why (here: {' '.join(text.split()):.160}); the last checkpoint is whole: continue "
+            "with the same torchrun command and --resume"
+        )
+    return ""

@@ -1,16 +1,22 @@
-"""Which device, which number format, compiled or not."""
+"""What a step is computed with: device, threads, number format, compiler; its memory use."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vireid.errors import UsageError
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -119,3 +125,35 @@ def _compiler_works(device: torch.device) -> bool:
         )
         return False
     return True
+
+
+class AsyncScalars:
+    """Copies single numbers from a device to the CPU, in one transfer, while the device goes on.
+
+    Args:
+        values: () each, on one device.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        self._names = tuple(values)
+        stacked = torch.stack(list(values.values()))
+        self._copy = stacked.to("cpu", non_blocking=True)
+        self._arrived = torch.cuda.Event() if stacked.is_cuda else None
+        if self._arrived is not None:
+            self._arrived.record(torch.cuda.current_stream(stacked.device))
+
+    def read(self) -> dict[str, float]:
+        """Waits for the copy, but not for what the device was asked for after it."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return dict(zip(self._names, self._copy.tolist(), strict=True))
+
+
+def peak_mib(device: torch.device) -> float:
+    """Largest memory use so far: of the CUDA device, or of this process; 0 where it is unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if resource is None:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

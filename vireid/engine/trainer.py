@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,20 +18,14 @@ from vireid.data.dataset import batches
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import normalize
 from vireid.engine.distributed import World
-from vireid.engine.gradient_norms import gradient_norms
-from vireid.engine.precision import Precision
-from vireid.engine.schedule import Schedule
+from vireid.engine.gradients import gradient_norms, unused_parameters, zero_term
+from vireid.engine.optim import Schedule
+from vireid.engine.precision import AsyncScalars, Precision, peak_mib
 from vireid.engine.signals import StopFlag
-from vireid.engine.unused_parameters import unused_parameters, zero_term
 from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch, ModelOutput
-
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
 
 # (B, 3, H, W) uint8 images, (B,) bool is_infrared → (B, C) logits of a frozen model
 TeacherLogits = Callable[[Tensor, Tensor], Tensor]
@@ -45,9 +38,9 @@ class Progress:
 
     Args:
         epoch: whole epochs done.
-        step: steps done of the epoch after those.
-        sums: over those steps, of every logged quantity.
-        gradients: of the epoch's first step, the norm of each term's gradient, if asked for.
+        step: steps done of the next epoch.
+        sums: of every logged quantity over those steps.
+        gradients: norm of each loss term's gradient at the epoch's first step, if asked for.
         history: one row of metrics.csv per whole epoch.
         best: validation score and epoch of the best epoch; empty without validation.
     """
@@ -62,11 +55,11 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Everything that one step touches.
+    """Everything that one step uses.
 
     Args:
-        network: what is called in the forward pass: ``model``, or its DDP wrapper.
-        loader, sampler: the sampler decides which batches the loader yields.
+        wrapped: ``model`` itself, or DistributedDataParallel around it.
+        sampler: decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
@@ -75,11 +68,11 @@ class Trainer:
     """
 
     model: ReidModel
-    network: nn.Module
+    wrapped: nn.Module
     criterion: Criterion
     optimizer: Optimizer
     schedule: Schedule
-    loader: DataLoader
+    loader: DataLoader[Batch]
     sampler: IdentityBatchSampler
     device: torch.device
     precision: Precision
@@ -102,73 +95,80 @@ class Trainer:
         Raises:
             DivergedError: the loss is not finite; the weights stay as they were.
         """
-        flags = batch.is_infrared  # the network asks for them: a GPU would have to be waited for
+        is_infrared = batch.is_infrared  # stays on the CPU: the model need not wait for a GPU
         batch = batch.to(self.device)
         images = normalize(batch.images, self.mean, self.std)
         with torch.autocast(
             self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
         ):
-            own = self.network(images, flags)
+            own = self.wrapped(images, is_infrared)
             if self.teacher is not None:
-                own = replace(own, teacher=self.teacher(batch.images, flags))
+                own = replace(own, teacher=self.teacher(batch.images, is_infrared))
         output, batch = self.world.gather(own, batch)
         report = self.criterion(output, batch)
-        numbers = Numbers(report.named() | accuracies(output, batch.labels))
+        scalars = AsyncScalars(report.named() | accuracies(output, batch.labels))
         if self.gradient_norms and self.progress.step == 0:
-            backbone = list(self.model.backbone.parameters())
-            weights = self.criterion.weights
-            norms = gradient_norms(report.terms, weights, backbone, world=self.world)
-            self.progress.gradients = norms
-        members = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self._backward(report.total, own, members)
-        found = numbers.read()  # while a GPU is busy with what was just asked for
-        if not math.isfinite(found["loss"]):
+            self.progress.gradients = gradient_norms(
+                report.terms,
+                self.criterion.weights,
+                list(self.model.backbone.parameters()),
+                world=self.world,
+            )
+        self._backward(report.total, own)
+        values = scalars.read()  # while a GPU still computes the gradients
+        if not math.isfinite(values["loss"]):
             raise DivergedError(
                 f"the loss is not finite in epoch {self.progress.epoch + 1}, step "
-                f"{self.progress.step + 1}: {found}; lower SOLVER.BASE_LR or use PRECISION fp32"
+                f"{self.progress.step + 1}: {values}; lower SOLVER.BASE_LR or use PRECISION fp32"
             )
-        self._update(members)
-        return found
+        self._update()
+        return values
 
-    def _backward(self, loss: Tensor, own: ModelOutput, members: list[nn.Parameter]) -> None:
-        """Gradients of the members.
+    def _parameters(self) -> list[nn.Parameter]:
+        """The model's and the criterion's."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _backward(self, loss: Tensor, own: ModelOutput) -> None:
+        """Computes the gradients.
 
         Args:
             own: this process's outputs.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        if self.world.size > 1:
-            idle = unused_parameters(loss, members, self.world)
-            self.scaler.scale(loss + zero_term(own)).backward()
-            for parameter in idle:
-                parameter.grad = None
-        else:
+        if self.world.size == 1:
             self.scaler.scale(loss).backward()
+            return
+        unused = unused_parameters(loss, self._parameters(), self.world)
+        self.scaler.scale(loss + zero_term(own)).backward()
+        for parameter in unused:
+            parameter.grad = None
 
-    def _update(self, members: list[nn.Parameter]) -> None:
+    def _update(self) -> None:
         if self.clip_norm:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(members, self.clip_norm)
+            nn.utils.clip_grad_norm_(self._parameters(), self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
     def advance(self, batch: Batch) -> None:
-        """Trains the epoch's next step at the rate that the schedule has for it, and counts it."""
+        """Trains the epoch's next step at the scheduled learning rate, and counts it."""
         progress = self.progress
-        self._set_rate(progress.epoch + progress.step / len(self.sampler))
+        factor = self.schedule.factor(progress.epoch + progress.step / len(self.sampler))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
         for name, value in self.step(batch).items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.step += 1
 
     def run_epoch(self, stop: StopFlag) -> int:
-        """Trains from the current step to the end of the epoch, or until a signal came.
+        """Trains from the current step to the end of the epoch, or until a signal comes.
 
         Returns:
             the signal's number, 0 when the epoch is complete.
         """
         progress, total = self.progress, len(self.sampler)
         self.sampler.epoch, self.sampler.first_step = progress.epoch, progress.step
-        self.network.train()
+        self.wrapped.train()
         started, waited = time.perf_counter(), 0.0
         bar = tqdm(
             total=total,
@@ -190,11 +190,6 @@ class Trainer:
                     return received
         self._close_epoch(time.perf_counter() - started, waited)
         return self.world.largest(stop.received)
-
-    def _set_rate(self, done: float) -> None:
-        factor = self.schedule.factor(done)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
 
     def _close_epoch(self, seconds: float, waited: float) -> None:
         """Turns the epoch's sums into a row of metrics.csv, timing columns last."""
@@ -219,8 +214,8 @@ class Trainer:
             "progress": asdict(self.progress),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`state`, but for the network's weights.
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`state`, except for the model's weights.
 
         The optimiser's running averages continue; its options stay this configuration's.
         """
@@ -230,39 +225,9 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
             group.update(own)
-        if state["scaler"] and self.scaler.is_enabled():  # empty when the other was not fp16
+        if state["scaler"] and self.scaler.is_enabled():  # empty unless the other run was fp16
             self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
-
-
-class Numbers:
-    """Single numbers on their way from a device to the processor, all in one copy.
-
-    Args:
-        values: () each, on one device.
-    """
-
-    def __init__(self, values: Mapping[str, Tensor]) -> None:
-        self._names = tuple(values)
-        stacked = torch.stack(list(values.values()))
-        self._copy = stacked.to("cpu", non_blocking=True)
-        self._arrived = torch.cuda.Event() if stacked.is_cuda else None
-        if self._arrived is not None:
-            self._arrived.record(torch.cuda.current_stream(stacked.device))
-
-    def read(self) -> dict[str, float]:
-        """Waits for what had been asked of the device before them, and for nothing after."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return dict(zip(self._names, self._copy.tolist(), strict=True))
-
-
-def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
-    """Share of a batch that the deepest classifier, and the teacher if there is one, tell right."""
-    said = {"accuracy": output.deep.logits.detach()}
-    if output.teacher is not None:
-        said["teacher_accuracy"] = output.teacher
-    return {name: (one.argmax(dim=1) == labels).float().mean() for name, one in said.items()}
 
 
 def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -> int:
@@ -282,11 +247,9 @@ def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -
     return trainer.world.largest(stop.received)  # it may have come after the last step
 
 
-def peak_mib(device: torch.device) -> float:
-    """Most memory in use so far: of the CUDA device, or of this process; 0 where nobody tells."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    if resource is None:
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
+    """Share of a batch that the deepest classifier, and the teacher if any, classifies right."""
+    logits = {"accuracy": output.deep.logits.detach()}
+    if output.teacher is not None:
+        logits["teacher_accuracy"] = output.teacher
+    return {name: (one.argmax(dim=1) == labels).float().mean() for name, one in logits.items()}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from vireid.data.build import build_eval_loader, build_splits, prepare_data
+from vireid.data.build import build_eval_loader, build_splits
 from vireid.data.dataset import batches
 from vireid.data.transforms import normalize
 from vireid.engine.precision import resolve_device, use_threads
@@ -24,6 +24,7 @@ from vireid.figures.style import HEAT, TALLEST, drawn
 from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.score import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality
 from vireid.utils.io import replace_file, require_target

@@ -11,9 +11,9 @@ from yacs.config import CfgNode
 
 from vireid.losses.criterion import Criterion, Term, WeightedTerm
 from vireid.losses.distillation import (
+    SDM_TEACHERS,
     distillation_loss,
     raw_hint_loss,
-    teacher_logits,
     unit_hint_loss,
 )
 from vireid.losses.identity import identity_loss
@@ -58,9 +58,15 @@ TERMS: dict[str, Callable[[CfgNode], Term]] = {
     "WEIGHTED_TRIPLET": _weighted_triplet,
     "HETERO_CENTER": _hetero_center,
 }
+# MODEL.SDM.HINT → its loss of embeddings (B, D); besides these, "none"
 HINTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l2_norm": unit_hint_loss,
     "mse_raw": raw_hint_loss,
+}
+# LOSS.PART_TRIPLET.KIND → what makes its loss of embeddings (B, D) and labels (B,)
+PART_METRICS: dict[str, Callable[[CfgNode], Callable[[Tensor, Tensor], Tensor]]] = {
+    "batch_hard": lambda options: partial(batch_hard_triplet_loss, margin=options.MARGIN),
+    "weighted": lambda options: weighted_triplet_loss,
 }
 
 
@@ -123,11 +129,7 @@ def _part_terms(options: CfgNode) -> dict[str, WeightedTerm]:
         label_smoothing=options.IDENTITY.LABEL_SMOOTHING,
         reduction=options.PART_IDENTITY.REDUCTION,
     )
-    metrics: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "batch_hard": partial(batch_hard_triplet_loss, margin=options.PART_TRIPLET.MARGIN),
-        "weighted": weighted_triplet_loss,
-    }
-    metric = metrics[options.PART_TRIPLET.KIND]
+    metric = PART_METRICS[options.PART_TRIPLET.KIND](options.PART_TRIPLET)
     return {
         "part_identity": WeightedTerm(
             options.PART_IDENTITY.WEIGHT,
@@ -159,7 +161,7 @@ def _edge_terms(
         options.ALPHA,
         lambda output, batch: distillation_loss(
             output.heads[student].logits.float(),
-            teacher_logits(output, options.TEACHER),
+            SDM_TEACHERS[options.TEACHER](output),
             options.TEMPERATURE,
             scale_t2=options.SCALE_T2,
             detach=detach,

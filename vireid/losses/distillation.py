@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -69,16 +71,23 @@ def raw_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher).square().sum(dim=1).mean()
 
 
-def teacher_logits(output: ModelOutput, teacher: str) -> Tensor:
-    """(B, C) logits of the students' teacher.
+def _deep_logits(output: ModelOutput) -> Tensor:
+    return output.deep.logits.float()
 
-    Args:
-        teacher: ``global``: the deep head's; ``global+parts``: mean over its and the parts'
-            classifiers; ``ensemble``: mean over all exits.
-    """
-    if teacher == "global":
-        return output.deep.logits.float()
-    if teacher == "ensemble":
-        return torch.stack([head.logits.float() for head in output.heads.values()]).mean(dim=0)
+
+def _deep_and_parts_logits(output: ModelOutput) -> Tensor:
     every = [output.deep.logits.unsqueeze(1), *(part.logits for part in output.parts)]
     return torch.cat([logits.float() for logits in every], dim=1).mean(dim=1)
+
+
+def _ensemble_logits(output: ModelOutput) -> Tensor:
+    return torch.stack([head.logits.float() for head in output.heads.values()]).mean(dim=0)
+
+
+# MODEL.SDM.TEACHER → logits (B, C) that the students learn: of the deepest classifier, mean over it
+# and the parts', mean over all exits
+SDM_TEACHERS: dict[str, Callable[[ModelOutput], Tensor]] = {
+    "global": _deep_logits,
+    "global+parts": _deep_and_parts_logits,
+    "ensemble": _ensemble_logits,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -115,13 +115,17 @@ class MultiGranularityParts(nn.Module):
         return list(related.split(self.granularities, dim=1))
 
 
+# MODEL.MGIM.REDUCE_SHARING → granularities → how many neighbouring parts share weights each time
+SHARINGS: dict[str, Callable[[Sequence[int]], list[int]]] = {
+    "all": lambda granularities: [sum(granularities)],
+    "granularity": list,
+    "part": lambda granularities: [1] * sum(granularities),
+}
+
+
 def _stretches(granularities: Sequence[int], sharing: str) -> list[slice]:
     """Of the row of all parts, the stretches that share weights."""
-    lengths = {
-        "all": [sum(granularities)],
-        "granularity": list(granularities),
-        "part": [1] * sum(granularities),
-    }[sharing]
+    lengths = SHARINGS[sharing](granularities)
     ends = [sum(lengths[: k + 1]) for k in range(len(lengths))]
     return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
 

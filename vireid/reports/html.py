@@ -13,7 +13,7 @@ import yaml
 from markupsafe import Markup
 
 import vireid
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
 from vireid.evaluation.results import COLUMNS, describe
@@ -122,7 +122,7 @@ def _comparisons(runs: Sequence[RunFiles], recipes: Sequence[str]) -> Iterator[P
 
 
 def _option_tables(runs: Mapping[str, RunFiles]) -> Iterator[PageTable]:
-    usual = flatten(to_dict(default_config()))
+    usual = flatten(default_config())
     values = {
         label: {key: value for key, value in run.options.items() if key != IGNORED}
         for label, run in runs.items()

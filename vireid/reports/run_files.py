@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid.config.load import flatten
-from vireid.config.yaml_reader import read_yaml
+from vireid.config.values import read_yaml
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.results import COLUMNS, is_score, read_results
 from vireid.figures.curves import History, read_history

@@ -8,19 +8,51 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from vireid.config import load_config
+from vireid.config import apply_overrides, load_config
 from vireid.errors import CheckpointError
 from vireid.evaluation.protocols import GROUPS, PROTOCOLS
 
 
 def choices() -> dict[str, Collection[str]]:
-    """Names whose tables live outside the config package, by option."""
-    from vireid.data.build import DATASETS  # these two import torch, which not every tool needs
-    from vireid.models.build import BACKBONES
+    """The names that an option may have, from the table that implements it.
+
+    The config package imports none of these tables; its options whose ``allowed`` is ``TABLE`` are
+    all here.
+    """
+    # Not at the top: most of these import torch, which takes seconds.
+    from vireid.data.datasets import DATASETS
+    from vireid.engine.optim import DECAYS, OPTIMIZERS
+    from vireid.engine.precision import DTYPES
+    from vireid.evaluation.distance import METRICS
+    from vireid.losses.build import HINTS, PART_METRICS
+    from vireid.losses.distillation import SDM_TEACHERS
+    from vireid.models import directional_pooling
+    from vireid.models.build import BACKBONES, POOLS, STAGES
+    from vireid.models.part_relations import RELATIONS
+    from vireid.models.parts import SHARINGS
+    from vireid.models.student_heads import STUDENT_HEADS
+    from vireid.models.teacher import POSTERIORS
 
     return {
         "DATA.DATASET": tuple(DATASETS),
+        "LOSS.PART_TRIPLET.KIND": tuple(PART_METRICS),
         "MODEL.BACKBONE": tuple(BACKBONES),
+        "MODEL.DIRECTIONAL.DIRECTIONS": directional_pooling.DIRECTIONS,
+        "MODEL.DIRECTIONAL.MODE": directional_pooling.MODES,
+        "MODEL.DIRECTIONAL.SPATIAL_NORM": directional_pooling.NORMS,
+        "MODEL.MGIM.POOL": tuple(POOLS),
+        "MODEL.MGIM.REDUCE_SHARING": tuple(SHARINGS),
+        "MODEL.MGIM.RELATION": tuple(RELATIONS),
+        "MODEL.POOL": tuple(POOLS),
+        "MODEL.SDM.HEAD": tuple(STUDENT_HEADS),
+        "MODEL.SDM.HINT": (*HINTS, "none"),
+        "MODEL.SDM.TAPS": STAGES[:-1],  # behind the last one stands the deepest head
+        "MODEL.SDM.TEACHER": tuple(SDM_TEACHERS),
+        "PRECISION": ("auto", *DTYPES),
+        "SOLVER.OPTIMIZER": tuple(OPTIMIZERS),
+        "SOLVER.SCHEDULE": tuple(DECAYS),
+        "TEACHER.POSTERIOR": tuple(POSTERIORS),
+        "TEST.METRIC": ("auto", *METRICS),
         "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
     }
 
@@ -31,13 +63,11 @@ def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
     Raises:
         UsageError: one message with all the problems.
     """
-    from vireid.data.build import synthetic_root
+    from vireid.runs.rendered_data import synthetic_root
 
     cfg = load_config(path, overrides, choices=choices())
     if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:
-        cfg.defrost()
-        cfg.DATA.ROOT = str(synthetic_root(cfg))
-        cfg.freeze()
+        return apply_overrides(cfg, ["DATA.ROOT", str(synthetic_root(cfg))])
     return cfg
 
 

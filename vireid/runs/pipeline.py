@@ -16,10 +16,12 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.dataset import end_processes
-from vireid.data.datasets.files import fingerprint, one_sided
+from vireid.data.datasets import DATASETS
+from vireid.data.datasets.files import fingerprint
 from vireid.data.images import require_readable
+from vireid.data.verify import one_sided
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     BEST,
@@ -29,9 +31,8 @@ from vireid.engine.checkpoint import (
     rng_state,
     save_checkpoint,
 )
-from vireid.engine.distributed import World, join_world
+from vireid.engine.distributed import World, explain_worker_errors, join_world
 from vireid.engine.precision import resolve_device, use_threads
-from vireid.engine.process_errors import explain_worker_errors
 from vireid.engine.signals import StopFlag
 from vireid.engine.trainer import TIMING, Trainer, fit
 from vireid.errors import DivergedError, StoppedError
@@ -39,6 +40,7 @@ from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import results_table, write_results
 from vireid.models.build import build_model
 from vireid.runs.features import warn_of_untrained
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import (
     Start,
     check_same_data,
@@ -247,7 +249,7 @@ def _validate(training: _Training) -> None:
     """Adds the validation scores to the epoch's row."""
     cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
-    protocols = expand(["val"], modalities_of(cfg.DATA.DATASET))
+    protocols = expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
     results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]

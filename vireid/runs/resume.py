@@ -11,9 +11,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, load_config, to_dict
-from vireid.config.schema import default_config
-from vireid.config.yaml_reader import parse_yaml
+from vireid.config.load import flatten, load_config
+from vireid.config.schema import Effect, default_config, options_of
+from vireid.config.values import parse_yaml
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng
 from vireid.engine.trainer import Progress, Trainer
@@ -24,28 +24,9 @@ from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
 
-# Options that change neither what is trained nor how.
-HARMLESS = (
-    "DATA.ROOT",
-    "DATA.WORKERS",
-    "DATA.CACHE",
-    "OUTPUT_DIR",
-    "DEVICE",
-    "SOLVER.CHECKPOINT_EVERY",
-    "SOLVER.GRADIENT_NORMS",
-)
-# Where the weights came from: the checkpoint's take their place.
-WITHOUT_EFFECT = ("MODEL.PRETRAINED", "MODEL.GEM_P")
-# What the sums and the batches of an epoch depend on: fixed until the epoch ends.
-FIXED_WITHIN_EPOCH = (
-    "LOSS.",
-    "MODEL.SDM.",
-    "SAMPLER.",
-    "SEED",
-    "DISTILL.",
-    "TEACHER.CONFIG",
-    "TEACHER.POSTERIOR",
-)
+HARMLESS = options_of(Effect.NOTHING)
+WITHOUT_EFFECT = options_of(Effect.START)
+FIXED_WITHIN_EPOCH = options_of(Effect.EPOCH, Effect.STUDENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +178,12 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
         UsageError: its config.yaml cannot be read.
     """
     saved = load_config(folder / "config.yaml", environment={})
-    before, now = flatten(to_dict(saved)), flatten(to_dict(cfg))
+    before, now = flatten(saved), flatten(cfg)
     return [key for key in now if now[key] != before[key] and key not in HARMLESS]
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
-    usual, now = flatten(to_dict(default_config())), flatten(to_dict(cfg))
+    usual, now = flatten(default_config()), flatten(cfg)
     before = usual | flatten(parse_yaml(checkpoint["config"]))  # older ones lack newer options
     changed = {
         key: f"{key} {before[key]} → {value}"
@@ -214,7 +195,7 @@ def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[st
             f"{changed['SOLVER.OPTIMIZER']}: the state in {path} is of the other optimiser; keep "
             "it, or start a new run"
         )
-    refused = [line for key, line in changed.items() if key.startswith(FIXED_WITHIN_EPOCH)]
+    refused = [line for key, line in changed.items() if key in FIXED_WITHIN_EPOCH]
     if refused and checkpoint["progress"]["step"]:
         raise UsageError(
             f"{path} was saved within an epoch, whose losses and batches must stay as they are: "

@@ -11,8 +11,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
-from vireid.data.build import build_splits, prepare_data
+from vireid.config.load import flatten
+from vireid.config.schema import Effect, options_in_names
+from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
@@ -26,17 +27,15 @@ from vireid.runs.features import (
     require_one_exit,
     warn_of_untrained,
 )
-from vireid.runs.score import SHAPELESS, check_unseen, differences, read_trained, trained_model
+from vireid.runs.rendered_data import prepare_data
+from vireid.runs.score import check_unseen, differences, read_trained, trained_model
 from vireid.structures import FeatureSet, ImageRecord, Splits
 from vireid.utils.io import require_target
 
 log = logging.getLogger(__name__)
 
-# Options whose change makes other features of the same network; they name the file.
-NAMING = ("INPUT.SIZE", "INPUT.MEAN", "INPUT.STD", "SOLVER.SELECT", "TEST.FLIP", "TEST.EXIT")
-NAMING += ("TEST.EMBED", *SHAPELESS)
-# And those that are the same for all files of a run, unless somebody asks for another network.
-OTHERS = ("DATA.DATASET", "DATA.SPLIT", "DATA.TRIAL")
+# Options whose change makes other features of the same weights; they name the file.
+NAMING = options_in_names(Effect.FEATURES) + options_in_names(Effect.POOLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +141,14 @@ class _Wanted:
         check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
         tags = ([] if split == "test" else [split]) + differences(cfg, checkpoint, data, NAMING)
         name = "_".join(["features", *tags]) + ".npz"
-        options = flatten(to_dict(cfg))
+        options = flatten(cfg)
+        data_options = options_in_names(Effect.DATA)
         network = [key for key in options if key.startswith("MODEL.")]
         source = {
             "checkpoint": hashlib.sha256(path.read_bytes()).hexdigest(),
             "data": data,
             "split": split,
-            "options": {key: options[key] for key in (*OTHERS, *network, *NAMING)},
+            "options": {key: options[key] for key in (*data_options, *network, *NAMING)},
         }
         return _Wanted(path, checkpoint, splits, split, name, source)
 

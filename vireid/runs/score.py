@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
-from vireid.config.schema import default_config
-from vireid.config.yaml_reader import parse_yaml
-from vireid.data.build import build_splits, modalities_of, prepare_data
+from vireid.config.load import flatten
+from vireid.config.schema import Effect, default_config, options_in_names
+from vireid.config.values import parse_yaml
+from vireid.data.build import build_splits
+from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
 from vireid.engine.extract import labels_of
@@ -37,26 +38,12 @@ from vireid.runs.features import (
     require_two_sides,
     warn_of_untrained,
 )
+from vireid.runs.rendered_data import prepare_data
 from vireid.structures import Splits
 from vireid.utils.io import require_target
 
-# Options that make another network of the same weights.
-SHAPELESS = ("MODEL.POOL", "MODEL.DIRECTIONAL.DIRECTIONS", "MODEL.DIRECTIONAL.SPATIAL_NORM")
-# Options whose change makes other scores of the same network on the same data.
-SCORING = (
-    "INPUT.SIZE",
-    "INPUT.MEAN",
-    "INPUT.STD",
-    *SHAPELESS,
-    "SOLVER.SELECT",
-    "TEST.METRIC",
-    "TEST.GALLERY_DRAW",
-    "TEST.FLIP",
-    "TEST.EXIT",
-    "TEST.GALLERY_EXIT",
-    "TEST.EMBED",
-    "TEST.BACKEND",
-)
+# Options whose change makes other scores of the same weights on the same data.
+SCORING = options_in_names(Effect.FEATURES, Effect.POOLING, Effect.SCORES)
 
 log = logging.getLogger(__name__)
 
@@ -189,8 +176,8 @@ def differences(
         data: fingerprint of the data set.
         keys: options that count.
     """
-    own, now = flatten(parse_yaml(checkpoint["config"])), flatten(to_dict(cfg))
-    usual = flatten(to_dict(default_config()))
+    own, now = flatten(parse_yaml(checkpoint["config"])), flatten(cfg)
+    usual = flatten(default_config())
     for options in (own, now):  # an empty one is the queries'
         if options.get("TEST.GALLERY_EXIT") == options.get("TEST.EXIT"):
             options["TEST.GALLERY_EXIT"] = ""
@@ -223,7 +210,7 @@ def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
         UsageError: one of them has no such draw, or cannot have two exits.
     """
     names = list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET]
-    protocols = expand(names, modalities_of(cfg.DATA.DATASET))
+    protocols = expand(names, DATASETS[cfg.DATA.DATASET].modalities)
     require_two_sides(cfg, protocols)
     return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
 

@@ -20,9 +20,11 @@ from vireid.data.transforms import normalize
 from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
 from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
-from vireid.models.build import BACKBONES, build_model
+from vireid.models.build import build_model
 from vireid.models.teacher import FrozenTeacher
+from vireid.runs.options import choices
 from vireid.structures import Splits
+from vireid.utils.paths import expand
 
 log = logging.getLogger(__name__)
 
@@ -150,11 +152,9 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
 
 
 def _own_config(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> CfgNode:
-    choices = {"MODEL.BACKBONE": tuple(BACKBONES)}
     if cfg.TEACHER.CONFIG:
-        config = Path(cfg.TEACHER.CONFIG).expanduser()
-        return load_config(config, choices=choices, environment={})
-    return parse_config(checkpoint["config"], source=f"in {path}", choices=choices)
+        return load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
+    return parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
 
 
 def _require_same_classes(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.data.datasets.csv_set import MODALITIES, names_like
+from vireid.data.datasets.csv_set import MODALITY_NAMES, names_like
 from vireid.data.datasets.files import is_image
 from vireid.errors import DataError
 from vireid.search.gallery_files import UNKNOWN
@@ -159,13 +159,13 @@ def _row(
     if not path or path.endswith("/") or "\0" in path:
         raise DataError(f"{where}, column path: must name an image, got {values['path']!r:.100}")
     name = values.get("modality", "").lower()
-    if name and name not in MODALITIES:
+    if name and name not in MODALITY_NAMES:
         raise DataError(
             f"{where}, column modality: {name!r:.60} is unknown; choose one of "
-            + ", ".join(MODALITIES)
+            + ", ".join(MODALITY_NAMES)
         )
     numbers = [_number(where, values, column) for column in ("pid", "camid")]
-    return Listed(os.path.normpath(path), *numbers), not name or MODALITIES[name] == modality
+    return Listed(os.path.normpath(path), *numbers), not name or MODALITY_NAMES[name] == modality
 
 
 def _number(where: str, values: dict[str, str], column: str) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, to_dict
+from vireid.config.load import flatten
+from vireid.config.schema import options_of_cost
 from vireid.cost.flops import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.errors import VireidError
 from vireid.models.build import build_model
@@ -19,22 +20,6 @@ NOTE = (
     f"mirror image as well ({COUNTER})."
 )
 CLASSES = 2  # what is deployed has no classifier: any number does
-# Options that say how the network is made and which part of it is deployed …
-SHAPING = ("MODEL.", "INPUT.SIZE", "TEST.EXIT", "TEST.EMBED", "TEST.FLIP")
-# … but for those that training alone reads.
-TRAINING = (
-    "MODEL.PRETRAINED",
-    "MODEL.BN_EVAL",
-    "MODEL.SYNC_BN",
-    "MODEL.SDM.TEMPERATURE",
-    "MODEL.SDM.ALPHA",
-    "MODEL.SDM.BETA",
-    "MODEL.SDM.SCALE_T2",
-    "MODEL.SDM.TEACHER",
-    "MODEL.SDM.DETACH_TEACHER",
-    "MODEL.SDM.HINT",
-    "MODEL.SDM.WEIGHTS",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +72,5 @@ def vary(costs: Costs) -> bool:
 
 
 def _shape(cfg: CfgNode) -> str:
-    options = flatten(to_dict(cfg))
-    shaping = {key: options[key] for key in options if key.startswith(SHAPING)}
-    return repr({key: value for key, value in shaping.items() if key not in TRAINING})
+    options = flatten(cfg)
+    return repr([options[key] for key in options_of_cost()])

@@ -90,7 +90,7 @@ def training_seconds(cfg: CfgNode) -> float:
     seed_everything(cfg.SEED)
     model, _ = build_model(cfg, len(splits.train_pids), load_weights=False)
     trainer = build_trainer(cfg, model, splits, device=device, world=World(), teacher=teacher)
-    trainer.network.train()
+    trainer.wrapped.train()
     times, asked = [], time.perf_counter()
     source = batches(trainer.loader)
     try:

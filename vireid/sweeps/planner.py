@@ -13,10 +13,11 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from vireid.config.load import load_config
-from vireid.data.build import build_splits, prepare_data
+from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import LAST
 from vireid.errors import ConfigError, DataError, UsageError
+from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import changed_options
 from vireid.runs.run_dir import RUN_MARKS
 from vireid.sweeps.spec import OWNED, Cell, Sweep

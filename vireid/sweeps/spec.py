@@ -28,11 +28,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from vireid.config.coerce import coerce, override_text
-from vireid.config.load import flatten, leaves, to_dict, unknown_key
+from vireid.config.load import find_config, flatten, leaves, unknown_key
 from vireid.config.schema import default_config
-from vireid.config.shipped import find_config
-from vireid.config.yaml_reader import read_yaml
+from vireid.config.values import coerce, override_text, read_yaml
 from vireid.errors import ConfigError
 from vireid.utils.paths import path_problem
 
@@ -241,7 +239,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
-        self._defaults = flatten(to_dict(default_config()))
+        self._defaults = flatten(default_config())
 
     def sections(self, values: Mapping[str, Any]) -> None:
         for name in values:
@@ -347,7 +345,7 @@ class _Reader:
     def _known(self, key: str, section: str) -> bool:
         if key in self._defaults:
             return True
-        self.problems.append(f"{section}: {unknown_key(key, self._defaults)}")
+        self.problems.append(f"{section}: {unknown_key(key)}")
         return False
 
     def _text(self, key: str, value: Any, section: str) -> str:

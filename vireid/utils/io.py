@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,7 +48,8 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object], *, durable: bo
     """
     target = path.resolve()
     # not tempfile: only the owner can read its files, so only the owner could read the results
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    # the number tells writers on other machines and in other threads apart
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             write(file)

@@ -1,0 +1,14 @@
+"""The data sets: to add one, write a file with its ``INFO`` and add a line to the table."""
+
+from vireid.data.datasets import csv_set, llcm, regdb, sysu, vehicleid, veri
+from vireid.data.datasets.info import DatasetInfo
+
+_INFOS = (
+    sysu.INFO,
+    regdb.INFO,
+    llcm.INFO,
+    csv_set.INFO,
+    veri.INFO,
+    vehicleid.INFO,
+)
+DATASETS: dict[str, DatasetInfo] = {info.name: info for info in _INFOS}

@@ -1,4 +1,4 @@
-"""What the readers of all data sets share: how a folder is listed and what is said of a bad one."""
+"""What the readers share: listing folders, reading lists, and messages about bad ones."""
 
 from __future__ import annotations
 
@@ -6,35 +6,38 @@ import hashlib
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.paths import expand
 
 # Identities: int() would also take 1_000 and other scripts' digits, and longer ones fit no array.
 NUMBER = re.compile(r"[0-9]{1,18}")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 
-def require_root(root: str | Path, tree: str, where_to_get: str, parts: Sequence[str] = ()) -> Path:
-    """The data set's folder, or an error that shows the tree that was expected.
+def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ()) -> Path:
+    """The data set's folder, or an error that shows the expected tree.
 
     Args:
         parts: relative paths of folders and files that must be in it.
     Raises:
-        DataError: no folder was named, it does not exist, or it lacks a part; names what is there.
+        DataError: no folder was named, it does not exist, or it lacks a part.
     """
-    expected = f"\nexpected:\n{tree}"
+    expected = f"\nexpected:\n{info.tree}"
     if not str(root):
         raise DataError(
-            f"no data set folder: set DATA.ROOT or VIREID_DATA{expected}\n{where_to_get}"
+            f"no data set folder: set DATA.ROOT or VIREID_DATA{expected}\n{info.where_to_get}"
         )
-    path = home_of(root)
+    path = expand(root)
     if not is_folder(path):
         found = "a file" if is_file(path) else "nothing"
         raise DataError(
-            f"data set folder {path} not found (there is {found} there){expected}\n{where_to_get}"
+            f"data set folder {path} not found (there is {found} there){expected}\n"
+            f"{info.where_to_get}"
         )
     missing = [part for part in parts if not (path / part).exists()]
     if missing:
@@ -46,30 +49,18 @@ def require_root(root: str | Path, tree: str, where_to_get: str, parts: Sequence
     return path
 
 
-def home_of(root: str | Path) -> Path:
-    """The path, with ``~`` written out.
-
-    Raises:
-        DataError: ``~`` and a user who has no folder here.
-    """
-    try:
-        return Path(root).expanduser()
-    except RuntimeError as error:
-        raise DataError(f"data set folder {root} not found: {error}") from error
-
-
 def is_image(path: Path) -> bool:
-    """By its name: ``Thumbs.db`` is none, nor is ``._0001.jpg``, which macOS leaves behind."""
+    """By its name; neither ``Thumbs.db`` nor ``._0001.jpg``, which macOS leaves behind."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def images_in(folder: Path) -> Iterator[Path]:
-    """Image files directly in ``folder``, by name; other files are passed over."""
+    """Image files directly in ``folder``, by name; other files are skipped."""
     yield from (path for path in sorted(folder.iterdir()) if is_image(path))
 
 
 def read_ids(path: Path) -> list[int]:
-    """Identities of one comma-separated line of un-padded integers.
+    """Identities from one comma-separated line of numbers.
 
     Raises:
         DataError: the file is missing or holds anything else.
@@ -89,21 +80,33 @@ def read_ids(path: Path) -> list[int]:
 def read_lists(
     root: Path, lists: Mapping[str, Modality], parse: Callable[[str, str], ImageRecord]
 ) -> list[ImageRecord]:
-    """The images of several list files, each of one modality; see :func:`read_list`."""
-    return [r for name, modality in lists.items() for r in read_list(root, name, modality, parse)]
+    """The images of several list files; see :func:`read_list`.
+
+    Args:
+        lists: name of the file → modality of every image in it.
+    Raises:
+        DataError: also for a list with an image of the other modality.
+    """
+    found: list[ImageRecord] = []
+    for name, modality in lists.items():
+        records = read_list(root, name, parse)
+        wrong = [record.path for record in records if record.modality is not modality]
+        if wrong:
+            raise DataError(
+                f"{root / name} must list {modality.name.lower()} images only, but lists {wrong[0]}"
+            )
+        found += records
+    return found
 
 
-def read_list(
-    root: Path, name: str, modality: Modality, parse: Callable[[str, str], ImageRecord]
-) -> list[ImageRecord]:
+def read_list(root: Path, name: str, parse: Callable[[str, str], ImageRecord]) -> list[ImageRecord]:
     """The images that a list file names, in its order.
 
     Args:
         name: of the list file, relative to ``root``.
-        modality: of every image in it.
-        parse: (line, where it stands) → record.
+        parse: (line, file and line number for messages) → record.
     Raises:
-        DataError: the list is unreadable, empty, of the other modality, or names absent images.
+        DataError: the list is unreadable or empty, names an image twice, or names absent images.
     """
     try:
         lines = (root / name).read_text(encoding="utf-8-sig").splitlines()
@@ -114,11 +117,6 @@ def read_list(
     ]
     if not records:
         raise DataError(f"{root / name} lists no image")
-    strangers = [record.path for record in records if record.modality is not modality]
-    if strangers:
-        raise DataError(
-            f"{root / name} must list {modality.name.lower()} images only, but lists {strangers[0]}"
-        )
     counts = Counter(record.path for record in records)
     twice = [path for path, count in counts.items() if count > 1]
     if twice:
@@ -126,7 +124,7 @@ def read_list(
             f"{root / name} lists {len(twice)} images more than once, the first: {twice[0]}; an "
             "image counts once: remove the other lines"
         )
-    missing = [record.path for record in records if not is_file(root / record.path)]
+    missing = [path for path in counts if not is_file(root / path)]
     if missing:
         raise DataError(
             f"{name} lists {len(missing)} images that are not under {root}, the first: "
@@ -136,14 +134,14 @@ def read_list(
 
 
 def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPath:
-    """``<folder>/<identity>/<image> <label>`` → its path, with ``/`` whatever the list uses.
+    r"""The path in ``<folder>/<identity>/<image> <label>``, which may be written with ``\``.
 
     Raises:
         DataError: the line has another form; quotes it.
     """
     path = PurePosixPath(line.rpartition(" ")[0].strip().replace("\\", "/"))
-    whole = len(path.parts) == 3 and path.parts[0] in folders
-    if not whole or not NUMBER.fullmatch(path.parts[1]):
+    complete = len(path.parts) == 3 and path.parts[0] in folders
+    if not complete or not NUMBER.fullmatch(path.parts[1]):
         raise DataError(
             f"{where}: expected '<{'|'.join(folders)}>/<identity>/<image> <label>', "
             f"got {line!r:.100}"
@@ -152,7 +150,7 @@ def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPat
 
 
 def is_file(path: Path) -> bool:
-    """Whether a readable file is there; also of a name that is too long or may not be asked for."""
+    """Whether it is a file; False, not an error, for a name that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -160,7 +158,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """The same of a folder."""
+    """Whether it is a folder; likewise."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -168,7 +166,7 @@ def is_folder(path: Path) -> bool:
 
 
 def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:
-    """Raises :class:`DataError` when two of the named groups share identities."""
+    """Raises :class:`DataError` if two of the named groups share identities."""
     names = list(pids)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
@@ -178,7 +176,7 @@ def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:
 
 
 def hold_out(
-    records: Sequence[ImageRecord], split: str = "train", *, every: int = 5
+    records: Sequence[ImageRecord], split: str
 ) -> tuple[tuple[ImageRecord, ...], tuple[ImageRecord, ...]]:
     """(training, validation) images of a set that names no validation identities.
 
@@ -187,36 +185,40 @@ def hold_out(
             ``train+val`` none.
     """
     pids = sorted({record.pid for record in records})
-    held_out = set(pids[every - 1 :: every]) if split == "train" else set()
+    held_out = set(pids[4::5]) if split == "train" else set()
     train = tuple(record for record in records if record.pid not in held_out)
     return train, tuple(record for record in records if record.pid in held_out)
 
 
-def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
-    """One line per modality that is the only one of some identities; names them.
+def make_splits(
+    root: Path,
+    listed: Sequence[ImageRecord],
+    test: Sequence[ImageRecord],
+    split: str,
+    *,
+    split_trial: int | None = None,
+) -> Splits:
+    """The splits of a set that names no validation identities; see :func:`hold_out`.
 
-    None where it is that of the whole set.
+    Args:
+        listed: images of all training identities.
+        split_trial: which train/test split it is, if there are several.
+    Raises:
+        DataError: training and test identities overlap.
     """
-    pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
-    for record in records:
-        pids[record.modality].add(record.pid)
-    visible, infrared = pids[Modality.VISIBLE], pids[Modality.INFRARED]
-    if not (visible and infrared):
-        return
-    for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
-        if only:
-            shown = ", ".join(map(str, sorted(only)[:20])) + (" …" if len(only) > 20 else "")
-            who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
-            yield f"{who} {name} images only: {shown}"
+    where = root if split_trial is None else f"{root}, split {split_trial}"
+    check_apart({"training": {r.pid for r in listed}, "test": {r.pid for r in test}}, where)
+    train, val = hold_out(listed, split)
+    return Splits(root, train, val, tuple(test), split_trial)
 
 
 def fingerprint(splits: Splits) -> str:
     """Digest of every image's path, identity, camera, modality and size on disk.
 
-    It does not depend on which images train and which test: all splits of a set share it.
+    All splits of a data set have the same one: which images train does not matter.
 
     Raises:
-        DataError: an image is no readable file, or its name is no text.
+        DataError: an image is no readable file, or its name cannot be encoded.
     """
     digest = hashlib.sha256()
     for r in sorted(splits.train + splits.val + splits.test, key=lambda record: record.path):

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vireid.data.datasets.files import check_apart, hold_out, listed_path, read_lists, require_root
+from vireid.data.datasets.files import listed_path, make_splits, read_lists, require_root
+from vireid.data.datasets.info import (
+    Count,
+    DatasetInfo,
+    ListCheck,
+    Published,
+    compared,
+    count_images,
+)
+from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.paths import expand
 
-TREE = """\
-  ROOT/Visible/<identity>/<image>.bmp   ROOT/Thermal/<identity>/<image>.bmp
-  ROOT/idx/{train,test}_{visible,thermal}_{1..10}.txt   lines: Visible/285/male_back_v_1.bmp 0"""
-WHERE = "RegDB is given on request by its authors: http://dm.dongguk.edu/link.html"
 KINDS = {"visible": Modality.VISIBLE, "thermal": Modality.INFRARED}
 FOLDERS = {"Visible": Modality.VISIBLE, "Thermal": Modality.INFRARED}
 TRIALS = range(1, 11)
-EXPECTED = {  # the first two of all splits together, the others of each
-    "splits": 10,
-    "identities": 412,
-    "training identities": 206,
-    "training visible images": 2_060,
-    "training infrared images": 2_060,
-    "test identities": 206,
-    "test visible images": 2_060,
-    "test infrared images": 2_060,
-}
-USUAL_SPLIT = "train+val"  # RegDB names no validation identities
 
 
-def load(root: str | Path, *, split: str = "", split_trial: int = 1) -> Splits:
-    """Reads one of the ten train/test splits; the images themselves are not opened.
-
-    Args:
-        root: folder that holds ``Visible``, ``Thermal`` and ``idx``.
-        split: ``train+val`` (usual) trains on every training identity; ``train`` keeps every
-            fifth of them apart for validation.
-        split_trial: 1–10.
-    Raises:
-        DataError: a list or an image is missing, or training and test identities overlap.
-    """
+def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) -> Splits:
+    """Reads one of the ten train/test splits; see :class:`~vireid.data.datasets.info.Reader`."""
     lists = {
         part: {f"idx/{part}_{kind}_{split_trial}.txt": modality for kind, modality in KINDS.items()}
         for part in ("train", "test")
     }
-    root = require_root(root, TREE, WHERE, [*FOLDERS, *lists["train"], *lists["test"]])
+    root = require_root(root, INFO, [*FOLDERS, *lists["train"], *lists["test"]])
     listed, test = (read_lists(root, names, _parse) for names in lists.values())
-    pids = {"training": {r.pid for r in listed}, "test": {r.pid for r in test}}
-    check_apart(pids, f"{root}, split {split_trial}")
-    train, val = hold_out(listed, split or USUAL_SPLIT)
-    return Splits(root=root, train=train, val=val, test=tuple(test), split_trial=split_trial)
+    return make_splits(root, listed, test, split, split_trial=split_trial)
 
 
 def _parse(line: str, where: str) -> ImageRecord:
@@ -55,3 +39,56 @@ def _parse(line: str, where: str) -> ImageRecord:
     path = listed_path(line, FOLDERS, where)
     modality = FOLDERS[path.parts[0]]
     return ImageRecord(str(path), int(path.parts[1]), int(modality) + 1, modality)
+
+
+def check_lists(root: str | Path, published: Published) -> ListCheck:
+    """All ten splits; of a reduced set those that have a list."""
+    splits: list[Splits] = []
+    problems = []
+    for trial in TRIALS:
+        try:
+            splits.append(load(root, split_trial=trial))
+        except DataError as error:
+            lists = expand(root) / "idx"
+            if not lists.is_dir():
+                raise
+            if published or any(lists.glob(f"*_{trial}.txt")):
+                problems.append(f"split {trial}: {error}")
+    if not splits:
+        raise DataError("\n".join(problems) or f"{root}/idx holds no list of any split")
+    everyone = {r.pid for one in splits for r in one.train + one.test}
+    counts = compared({"splits": len(splits), "identities": len(everyone)}, published)
+    return ListCheck(splits, [*counts, *_counts_of_splits(splits, published)], problems)
+
+
+def _counts_of_splits(splits: Sequence[Splits], published: Published) -> Iterator[Count]:
+    """Counts that all splits agree on are shown once."""
+    found = {one.split_trial: count_images(one) for one in splits}
+    for name in count_images(splits[0]):
+        numbers = {f"split {trial}": counts[name] for trial, counts in found.items()}
+        if len(set(numbers.values())) == 1:
+            numbers = {"each split": next(iter(numbers.values()))}
+        for which, number in numbers.items():
+            yield Count(f"{name}, {which}", number, published.get(name))
+
+
+INFO = DatasetInfo(
+    name="regdb",
+    load=load,
+    tree="""\
+  ROOT/Visible/<identity>/<image>.bmp   ROOT/Thermal/<identity>/<image>.bmp
+  ROOT/idx/{train,test}_{visible,thermal}_{1..10}.txt   lines: Visible/285/male_back_v_1.bmp 0""",
+    where_to_get="RegDB is given on request by its authors: http://dm.dongguk.edu/link.html",
+    published={  # the first two of all splits together, the others of each
+        "splits": 10,
+        "identities": 412,
+        "training identities": 206,
+        "training visible images": 2_060,
+        "training infrared images": 2_060,
+        "test identities": 206,
+        "test visible images": 2_060,
+        "test infrared images": 2_060,
+    },
+    image_folders=("Visible/*", "Thermal/*"),
+    check_lists=check_lists,
+)

@@ -1,0 +1,105 @@
+"""What the project knows about one data set, and what a check of its lists finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from vireid.structures import Modality, Splits
+
+Published = Mapping[str, int]  # counts by name
+
+
+class Reader(Protocol):
+    """Reads the lists and folders of a data set; opens no image.
+
+    Args:
+        root: the data set's folder.
+        split: ``train+val`` trains on the validation identities, too; ``train`` keeps them apart.
+        split_trial: which train/test split, from 1; ignored by data sets with one split.
+    Raises:
+        DataError: a folder, a list or an image is missing or malformed.
+    """
+
+    def __call__(
+        self, root: str | Path, *, split: str = "train+val", split_trial: int = 1
+    ) -> Splits: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many of something a data set has; ``expected`` is None if nothing was published."""
+
+    name: str
+    found: int
+    expected: int | None = None
+
+    @property
+    def differs(self) -> bool:
+        return self.expected is not None and self.found != self.expected
+
+
+@dataclass(slots=True)
+class ListCheck:
+    """What the lists and folders of a data set show before any image is opened.
+
+    Args:
+        splits: every train/test split that could be read.
+        problems: one message for each mistake; counts that differ are not among them.
+        notes: one message for whatever is unusual but no mistake.
+    """
+
+    splits: list[Splits]
+    counts: list[Count]
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """A data set: how it is read, what was published about it, and how it is checked.
+
+    Args:
+        name: value of ``DATA.DATASET``.
+        load: turns the folder into splits.
+        tree: layout of the folder, for error messages.
+        where_to_get: whom to ask for the data, for error messages.
+        published: counts of the whole set, by the names that ``check_lists`` gives them;
+            ``training identities`` is also the number of classes before the data are read.
+        modalities: that training and test images have.
+        usual_split: ``split`` if ``DATA.SPLIT`` is empty.
+        image_folders: glob patterns of folders that hold only images; if there are none, the
+            folders of the images that were read are searched for other files.
+        test_cameras: cameras that took test images, by modality.
+        check_lists: (root, published counts, empty for a reduced set) → what the lists show;
+            None counts identities and images of the only split.
+    """
+
+    name: str
+    load: Reader
+    tree: str
+    where_to_get: str
+    published: Published = field(default_factory=dict)
+    modalities: Sequence[Modality] = tuple(Modality)
+    usual_split: str = "train+val"
+    image_folders: Sequence[str] = ()
+    test_cameras: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
+    check_lists: Callable[[str | Path, Published], ListCheck] | None = None
+
+
+def count_images(splits: Splits) -> dict[str, int]:
+    """Identities and images of each modality, of the training and of the test part."""
+    counts = {}
+    for part, records in (("training", splits.train), ("test", splits.test)):
+        counts[f"{part} identities"] = len({record.pid for record in records})
+        for modality in Modality:
+            found = sum(record.modality is modality for record in records)
+            counts[f"{part} {modality.name.lower()} images"] = found
+    return counts
+
+
+def compared(found: Mapping[str, int], published: Published) -> list[Count]:
+    """Every number found beside the published one of the same name."""
+    return [Count(name, number, published.get(name)) for name, number in found.items()]
