@@ -1,12 +1,12 @@
-"""What a data set gives away without learning: simple features on its test split.
+"""What can be recognised in a data set without learning: simple features on its test split.
 
     python benchmarks/honesty.py --layout sysu --root datasets/synthetic
 
-A synthetic set is worth training on only if these yardsticks stay far below a trained network:
+Training on a synthetic set makes sense only if these baselines stay far below a trained model:
 grey pixels and colour histograms near chance, gradient histograms (HOG) not far above it. Vehicles
-have few colours and shapes, which tell a model from others for free, but not its vehicles. Of
-rendered ones the sides are known, and matches are told apart by the turn between the two images;
-``--features`` does the same with what the extract tool has saved of trained networks.
+have few colours and shapes, so simple features recognise a car model, but not a car. The viewpoints
+of rendered vehicles are known: their scores are also shown by the viewpoint difference between a
+query and its matches, and ``--features`` adds saved features of trained models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from vireid.cli.arguments import tool
-from vireid.data.datasets import regdb, sysu, vehicleid, veri
+from vireid.data.datasets import DATASETS
 from vireid.engine.extract import labels_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import cosine_distance
@@ -38,12 +38,6 @@ CELL = 8  # pixels
 ORIENTATIONS = 9  # unsigned
 STRIPES = 6
 BINS = 8
-READERS: dict[str, Callable[..., Splits]] = {
-    "sysu": sysu.load,
-    "regdb": regdb.load,
-    "veri": veri.load,
-    "vehicleid": vehicleid.load,
-}
 PROTOCOLS_OF = {
     "sysu": ("sysu_all_single",),
     "regdb": ("regdb_v2t", "regdb_t2v"),
@@ -107,12 +101,12 @@ def feature_set(
     records: Sequence[ImageRecord],
     describe: Callable[[np.ndarray], np.ndarray],
 ) -> FeatureSet:
-    """Features of images by one yardstick."""
+    """One kind of features of images."""
     features = np.stack([describe(image) for image in images]).astype(np.float64)
     return replace(labels_of(records), features=features)
 
 
-def yardsticks(
+def baseline_scores(
     splits: Splits, protocol_name: str, size: tuple[int, int] = SIZE
 ) -> dict[str, dict[str, float]]:
     """Mean metrics over the gallery trials, by feature; ``chance`` is the mean of random ones."""
@@ -140,22 +134,24 @@ def yardsticks(
     return found
 
 
-def records_by_turn(splits: Splits) -> list[ImageRecord]:
-    """The test images that :func:`by_turn` compares: VeRi's queries stand among them, too."""
+def viewpoint_records(splits: Splits) -> list[ImageRecord]:
+    """The test images that :func:`by_viewpoint` compares; VeRi's gallery also has the queries."""
     return [record for record in splits.test if record.role is not Role.QUERY]
 
 
-def by_turn(splits: Splits, features: np.ndarray) -> list[tuple[float, float, int]]:
-    """(rank-1, mAP, queries) by the turn between a query and its matches, in eighths.
+def by_viewpoint(splits: Splits, features: np.ndarray) -> list[tuple[float, float, int]]:
+    """(rank-1, mAP, queries) by the viewpoint difference of a query and its matches.
+
+    There is one entry per eighth of a turn, from 0 to 4.
 
     Every query searches all images of other identities, and its own identity's in other cameras
     that see it from a side so many eighths of a turn away.
 
     Args:
-        features: (N, D), a row for each of :func:`records_by_turn`.
+        features: (N, D), a row for each of :func:`viewpoint_records`.
     """
     sides = {path: VIEWPOINTS.index(side) for path, side in read_viewpoints(splits.root).items()}
-    records = records_by_turn(splits)
+    records = viewpoint_records(splits)
     side = np.array([sides[record.path] for record in records])
     pids, cameras = (np.array([getattr(r, key) for r in records]) for key in ("pid", "camid"))
     turn = np.abs(side[:, None] - side) % 8
@@ -193,13 +189,13 @@ def _scores(hits: np.ndarray, kept: np.ndarray) -> tuple[float, float, int]:
     return float(np.mean([hit[0] for hit in lists])), float(np.mean(precision)), len(lists)
 
 
-def _print_by_turn(splits: Splits, size: tuple[int, int], saved: Sequence[Path]) -> None:
-    records = records_by_turn(splits)
+def _print_by_viewpoint(splits: Splits, size: tuple[int, int], saved: Sequence[Path]) -> None:
+    records = viewpoint_records(splits)
     images = [read_image(splits.root, record, size) for record in records]
     shown = {name: feature_set(images, records, f).features for name, f in FEATURES.items()}
     shown |= {path.stem: saved_features(path, records) for path in saved}
     for name, features in shown.items():
-        for eighths, (rank1, mean, queries) in enumerate(by_turn(splits, features)):
+        for eighths, (rank1, mean, queries) in enumerate(by_viewpoint(splits, features)):
             print(
                 f"{45 * eighths:3d}° apart       {name:17} rank-1 {rank1:.3f}  mAP {mean:.3f}  "
                 f"({queries} queries)"
@@ -212,24 +208,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    line.add_argument("--layout", choices=sorted(READERS), required=True)
+    line.add_argument("--layout", choices=sorted(PROTOCOLS_OF), required=True)
     line.add_argument("--root", type=Path, required=True, metavar="DIR")
     line.add_argument("--features", type=Path, nargs="*", default=[], metavar="FILE")
     args = line.parse_args(arguments)
-    splits, size = READERS[args.layout](args.root), SIZES.get(args.layout, SIZE)
+    splits, size = DATASETS[args.layout].load(args.root), SIZES.get(args.layout, SIZE)
     sides_known = (args.root / VIEWPOINT_LIST).is_file()
     if args.features and not sides_known:
         raise UsageError(
-            f"--features tells matches apart by {VIEWPOINT_LIST}, which {args.root} has not: score "
+            f"--features needs {VIEWPOINT_LIST}, which {args.root} has not: score "
             "saved features with the evaluate tool, or name a set of rendered vehicles"
         )
     for protocol in PROTOCOLS_OF[args.layout]:
-        for name, metrics in yardsticks(splits, protocol, size).items():
+        for name, metrics in baseline_scores(splits, protocol, size).items():
             print(
                 f"{protocol:16} {name:17} rank-1 {metrics['rank1']:.3f}  mAP {metrics['mAP']:.3f}"
             )
     if sides_known:
-        _print_by_turn(splits, size, args.features)
+        _print_by_viewpoint(splits, size, args.features)
 
 
 if __name__ == "__main__":

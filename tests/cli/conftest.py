@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vireid.cli import sweep
+from vireid.cli import extract, sweep
 from vireid.cli import sweep as sweep_results
 from vireid.sweeps.costs import Cost
 from vireid.sweeps.local import train_command
@@ -38,3 +38,11 @@ def write(tmp_path):
         return ["--cfg", str(path), "--device", "cpu"]
 
     return written
+
+
+@pytest.fixture(scope="session")
+def features(finished_run, tmp_path_factory) -> Path:
+    """The test features of the finished run."""
+    path = tmp_path_factory.mktemp("features") / "features.npz"
+    assert extract.main(["--run", str(finished_run), "--out", str(path)]) == 0
+    return path

@@ -155,9 +155,3 @@ def test_every_network_of_a_sweep_builds(name):
         model, _ = build_model(run.cfg, num_classes=3, load_weights=False)
         build_criterion(run.cfg)
         assert len(model.shallow) == len(run.cfg.MODEL.SDM.TAPS)
-
-
-def test_the_shared_depth_sweep_covers_every_depth():
-    sweep = read_sweep(CONFIGS / "sweeps/shared_depth.yaml")
-    assert [cell.labels for cell in sweep.cells] == [(str(depth),) for depth in range(6)]
-    assert sweep.base == CONFIGS / "sysu.yaml" and sweep.seeds == (0, 1, 2)

@@ -244,9 +244,3 @@ def test_a_file_too_long_for_a_configuration_is_not_read_to_its_end(tmp_path):
     (tmp_path / "a.yaml").write_text("SEED: 1\n" + "#" * 2**20)
     with pytest.raises(UsageError, match="more than 1,048,576 bytes: it is no config file"):
         load_config(tmp_path / "a.yaml", environment={})
-
-
-@pytest.mark.parametrize("value", ["~nobody_of_this_name/x", "a" * 300])
-def test_a_path_that_cannot_be_is_a_problem_like_others(value):
-    with pytest.raises(UsageError, match="DATA.ROOT (begins with ~|is longer)"):
-        load_config(None, ["DATA.ROOT", value], environment={})

@@ -10,6 +10,7 @@ from vireid.data.build import build_eval_loader, build_splits, build_train_loade
 from vireid.data.dataset import batches
 from vireid.errors import DataError, UsageError
 from vireid.runs.rendered_data import synthetic_root
+from vireid.structures import Modality
 
 CPU = torch.device("cpu")
 
@@ -103,6 +104,27 @@ def test_training_labels_count_the_identities_in_ascending_order(sysu_root):
             met.add((splits.train[index].pid, label))
     assert met == {(7, 0), (12, 1), (40, 2)}
     assert len(loader) == len(sampler) == 2  # 12 visible images / 6
+
+
+@pytest.mark.parametrize(
+    ("changed", "options"),
+    [
+        (Modality.VISIBLE, ["INPUT.GRAYSCALE", "1"]),
+        (Modality.VISIBLE, ["INPUT.ERASE", "1", "INPUT.INFRARED.ERASE", "0"]),
+        (Modality.INFRARED, ["INPUT.INFRARED.CHANNEL_EXCHANGE", "1"]),
+    ],
+)
+def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):
+    off = ["INPUT.PAD", "0", "INPUT.FLIP", "0", "INPUT.ERASE", "0", "INPUT.GRAYSCALE", "0"]
+    cfg = tiny(sysu_root, *off, *options)
+    splits = build_splits(cfg)
+    loader, _ = build_train_loader(cfg, splits, device=CPU)
+    plain = torch.cat(
+        [b.images for b in batches(build_eval_loader(cfg, sysu_root, splits.train, device=CPU))]
+    )
+    for batch in batches(loader):
+        same = (batch.images == plain[batch.indices]).flatten(1).all(1)
+        assert torch.equal(same, batch.is_infrared == (changed is Modality.VISIBLE))
 
 
 def test_processes_share_a_batch_out(sysu_root):

@@ -5,13 +5,13 @@ import pytest
 
 from benchmarks.honesty import (
     FEATURES,
-    by_turn,
+    baseline_scores,
+    by_viewpoint,
     colour_histogram,
     grey_pixels,
     hog,
     main,
     saved_features,
-    yardsticks,
 )
 from vireid.data.datasets import regdb, sysu, veri
 from vireid.engine.extract import labels_of
@@ -36,14 +36,14 @@ def test_hog_of_an_edge_votes_for_its_direction_in_its_cells():
     assert not np.allclose(hog(image.transpose(1, 0, 2).repeat(2, 0)[:128, :64]), hog(image))
 
 
-def test_yardsticks_are_free_of_what_they_should_not_see():
+def test_simple_features_are_free_of_what_they_should_not_see():
     image = np.random.default_rng(0).integers(0, 200, (128, 64, 3)).astype(np.uint8)
     np.testing.assert_allclose(grey_pixels(image + 50), grey_pixels(image), atol=1e-9)
     histogram = colour_histogram(image)
     assert histogram.shape == (6 * 3 * 8,) and histogram.sum() == image.size
 
 
-def test_matches_are_told_apart_by_the_turn_between_them(tmp_path):
+def test_scores_are_shown_by_viewpoint_difference(tmp_path):
     write_veri(tmp_path / "v", train_ids=1, test_ids=4, size=(48, 48), seed=0)
     splits = veri.load(tmp_path / "v")
     sides = {p: VIEWPOINTS.index(side) for p, side in read_viewpoints(tmp_path / "v").items()}
@@ -57,11 +57,11 @@ def test_matches_are_told_apart_by_the_turn_between_them(tmp_path):
         }
         for turn in turns:
             queries[turn] += 1
-    turns = by_turn(splits, np.random.default_rng(0).standard_normal((len(images), 8)))
+    turns = by_viewpoint(splits, np.random.default_rng(0).standard_normal((len(images), 8)))
     assert [number for _, _, number in turns] == list(queries.values())
     assert all(0 <= rank1 <= 1 and 0 < mean <= 1 for rank1, mean, _ in turns)
     # Features that know the vehicle find every match at once, whatever the turn.
-    knowing = by_turn(splits, np.eye(1000)[[record.pid for record in images]])
+    knowing = by_viewpoint(splits, np.eye(1000)[[record.pid for record in images]])
     assert all(turn[:2] == (1.0, 1.0) for turn in knowing if turn[2])
 
 
@@ -81,7 +81,7 @@ def test_saved_features_are_joined_by_path(tmp_path):
 def test_mistakes_are_one_line(tmp_path, tiny_sysu, capsys):
     missing = ["--features", str(tmp_path / "gone.npz")]
     assert main(["--layout", "sysu", "--root", str(tiny_sysu), *missing]) == 2
-    assert "--features tells matches apart by viewpoints.csv" in capsys.readouterr().err
+    assert "--features needs viewpoints.csv" in capsys.readouterr().err
     write_veri(tmp_path, train_ids=1, test_ids=2, images_per_camera=1, size=(32, 32), seed=0)
     assert main(["--layout", "veri", "--root", str(tmp_path), *missing]) == 3
     assert "gone.npz" in capsys.readouterr().err
@@ -96,6 +96,6 @@ def test_scores_of_rendered_sets(tmp_path, tiny_sysu):
         "regdb_t2v": regdb.load(tmp_path / "r"),
     }
     for protocol, splits in cases.items():
-        found = yardsticks(splits, protocol)
+        found = baseline_scores(splits, protocol)
         assert set(found) == {*FEATURES, "chance"}
         assert 0.1 < found["chance"]["rank1"] < 0.45  # one of four

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -210,7 +211,7 @@ def test_every_visible_image_comes_a_second_time_as_view_1():
     for one, two in zip(plain, doubled, strict=True):
         assert two[: len(one)] == one  # a second view changes nothing of the first
         visible = [key for key in one if EVEN[key.index].modality is Modality.VISIBLE]
-        assert two[len(one) :] == [key._replace(view=1) for key in visible]
+        assert two[len(one) :] == [replace(key, view=1) for key in visible]
         assert len(two) == 4 * 2 * 3
 
 

@@ -6,10 +6,9 @@ import torch
 from PIL import Image
 
 from vireid.data.images import read_image
-from vireid.data.transforms import eval_transforms, normalize
+from vireid.data.transforms import eval_transform, normalize
 from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.errors import DataError
-from vireid.structures import Modality
 
 SIZE = (24, 12)
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -27,7 +26,7 @@ def picture(size: tuple[int, int], mode: str) -> Image.Image:
 def test_pixels_are_those_of_the_test_transform(size, mode, tmp_path):
     path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
     picture(size, mode).save(path)
-    wanted = normalize(eval_transforms(SIZE)[Modality.INFRARED](read_image(path))[None], MEAN, STD)
+    wanted = normalize(eval_transform(SIZE)(read_image(path))[None], MEAN, STD)
     with Image.open(path) as opened:
         kinds = [path, str(path), opened, np.asarray(read_image(path))]
         for image in kinds:

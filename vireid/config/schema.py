@@ -32,10 +32,13 @@ class Effect(Enum):
     DATA = "the weights, by the images"
     FEATURES = "the features of trained weights"
     SCORES = "the scores of given features"
+    ROUNDING = "the last digits of features and scores, or of the weights"
     NOTHING = "no result"
 
 
-(LAYERS, POOLING, STUDENTS, START, EPOCH, TRAINING, DATA, FEATURES, SCORES, NOTHING) = Effect
+LAYERS, POOLING, STUDENTS, START, EPOCH, TRAINING, DATA, FEATURES, SCORES, ROUNDING, NOTHING = (
+    Effect
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,25 +325,25 @@ OPTIONS: dict[str, Option] = {
         "auto: the protocol's own"),
     "TEST.RERANK": Option(False, ANY, SCORES,
         "Score k-reciprocal re-ranking too, beside the plain scores", in_names=False),
-    "TEST.BATCH": Option(64, POSITIVE, SCORES, "Images; moves the last digits", in_names=False),
+    "TEST.BATCH": Option(64, POSITIVE, ROUNDING, "Images", in_names=False),
     "TEST.FLIP": Option(False, ANY, FEATURES,
         "Average the features of an image and of its mirror image", costs=True),
     "TEST.EXIT": Option("deep", EXITS, FEATURES, "Head whose features are scored", costs=True),
     "TEST.GALLERY_EXIT": Option("", ("", *EXITS), SCORES,
         "Exit of the gallery's images where it is another one than the queries'; empty: the same",
         costs=True),
+    "TEST.BACKEND": Option("torch", ("torch", "onnxruntime", "openvino", "auto"), ROUNDING,
+        "What computes features in evaluate and extract. auto: the fastest for many images without "
+        "a GPU; the same scores to a thousandth"),
     "TEST.EMBED": Option("global+parts", ("global", "parts", "global+parts"), FEATURES,
         "Students, and models without MGIM, have the global one", costs=True),
-    "TEST.BACKEND": Option("torch", ("torch", "onnxruntime", "openvino", "auto"), SCORES,
-        "What computes features in evaluate and extract. auto: the fastest for many images without "
-        "a GPU; same scores to a thousandth"),
 
     "PRECISION": Option("auto", TABLE, TRAINING, "Number format of the forward pass; fp16: CUDA"),
-    "COMPILE": Option(False, ANY, TRAINING,
-        "torch.compile; falls back to eager where no compiler is"),
-    "THREADS": Option(0, NOT_NEGATIVE, TRAINING,
+    "COMPILE": Option(False, ANY, ROUNDING,
+        "torch.compile; falls back to eager where no compiler is", in_names=False),
+    "THREADS": Option(0, NOT_NEGATIVE, ROUNDING,
         "Processor threads of torch's operations; 0: torch's choice. A small model trains faster "
-        "on one: more wait for one another. Moves the last digits of results"),
+        "on one: more wait for one another", in_names=False),
     "DEVICE": Option("auto", ANY, NOTHING, "auto, cpu, cuda or cuda:N"),
     "SEED": Option(0, SEEDS, EPOCH, "Of initial weights, batches and augmentation"),
     "OUTPUT_DIR": Option("", PATH, NOTHING, "Empty: runs/<config stem>[/split<t>]/seed<k>"),

@@ -18,7 +18,7 @@ from vireid.data.cache import ImageCache, cached_images
 from vireid.data.dataset import ImageDataset, collate
 from vireid.data.datasets import DATASETS
 from vireid.data.sampler import IdentityBatchSampler
-from vireid.data.transforms import eval_transforms, train_transforms
+from vireid.data.transforms import eval_transform, train_transform
 from vireid.data.verify import missing_modalities
 from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord, Modality, Splits
@@ -93,7 +93,7 @@ def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transf
     """Training transforms by modality, and that of a visible image's second view, if any."""
     options, infrared = cfg.INPUT, cfg.INPUT.INFRARED
     augment = partial(
-        train_transforms,
+        train_transform,
         tuple(options.SIZE),
         pad=options.PAD,
         flip=options.FLIP,
@@ -101,14 +101,16 @@ def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transf
         erase_area=tuple(options.ERASE_AREA),
         mean=options.MEAN,
     )
-    transforms = augment(
-        grayscale=options.GRAYSCALE,
-        channel_exchange=options.CHANNEL_EXCHANGE,
-        infrared_erase=options.ERASE if infrared.ERASE < 0 else infrared.ERASE,
-        infrared_exchange=infrared.CHANNEL_EXCHANGE,
-    )
-    second = augment(channel_exchange=1.0)[Modality.VISIBLE] if options.SECOND_VISIBLE else None
-    return transforms, second
+    transforms = {
+        Modality.VISIBLE: augment(
+            grayscale=options.GRAYSCALE, channel_exchange=options.CHANNEL_EXCHANGE
+        ),
+        Modality.INFRARED: augment(
+            erase=options.ERASE if infrared.ERASE < 0 else infrared.ERASE,
+            channel_exchange=infrared.CHANNEL_EXCHANGE,
+        ),
+    }
+    return transforms, augment(channel_exchange=1.0) if options.SECOND_VISIBLE else None
 
 
 def build_eval_loader(
@@ -116,8 +118,8 @@ def build_eval_loader(
 ) -> DataLoader:
     """Every record once, in order; labels are the data set's own pids."""
     pids = [record.pid for record in records]
-    transforms, cache = eval_transforms(tuple(cfg.INPUT.SIZE)), _cache(cfg, root, records)
-    dataset = ImageDataset(root, records, pids, transforms, cache=cache)
+    transforms = dict.fromkeys(Modality, eval_transform(tuple(cfg.INPUT.SIZE)))
+    dataset = ImageDataset(root, records, pids, transforms, cache=_cache(cfg, root, records))
     return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,13 +13,15 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vireid.data.cache import ImageCache
 from vireid.data.images import read_image
 from vireid.errors import DataError
 from vireid.structures import Batch, ImageRecord, Modality
 
 
-class SampleKey(NamedTuple):
-    """Which image to read, and where in which epoch it stands: the seed of its augmentation."""
+@dataclass(frozen=True, slots=True)
+class SampleKey:
+    """Which image to read, and its place in the epoch, which seeds its augmentation."""
 
     index: int
     epoch: int = 0
@@ -27,29 +29,24 @@ class SampleKey(NamedTuple):
     view: int = 0  # 1: a visible image's second view
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
     image: Tensor  # (3, H, W) uint8
     label: int
     is_infrared: bool
-    index: int
-
-
-class ImageSource(Protocol):
-    """Images by the position of their record, resized already."""
-
-    def __getitem__(self, index: int, /) -> Image.Image: ...
+    index: int  # of its record
 
 
 class ImageDataset(Dataset):
-    """Records → samples; reading and augmentation are functions of the key alone.
+    """Labelled images of records; reading and augmentation are functions of the key alone.
 
     Args:
         root: folder that the records' paths are relative to.
-        labels: (len(records),) what each record's label is.
+        labels: (len(records),) label of each record.
         transforms: per modality, PIL image → (3, H, W) uint8.
         second_view: of a visible image whose key asks for view 1.
         seed: with the key's epoch, position and view it seeds torch's generator for the transform.
-        cache: where the images are read instead of from their files.
+        cache: resized images to use instead of the files.
     """
 
     def __init__(
@@ -61,7 +58,7 @@ class ImageDataset(Dataset):
         *,
         second_view: Callable[[Image.Image], Tensor] | None = None,
         seed: int = 0,
-        cache: ImageSource | None = None,
+        cache: ImageCache | None = None,
     ) -> None:
         self.root, self.records, self.labels = root, records, labels
         self.transforms, self.second_view = transforms, second_view
@@ -70,16 +67,18 @@ class ImageDataset(Dataset):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, key: SampleKey | int) -> Sample | DataError:
-        """An unreadable image is returned as its error: raised inside a loader process, it would
-        reach the user wrapped in that process's traceback."""
-        key = SampleKey(*key) if isinstance(key, tuple) else SampleKey(key)
+    def __getitem__(self, key: SampleKey | int) -> LabelledImage | DataError:
+        """An image, or the error of an unreadable one.
+
+        Raised inside a loader process, the error would be shown with that process's traceback.
+        """
+        key = SampleKey(key) if isinstance(key, int) else key
         record = self.records[key.index]
         try:
-            if self.cache is not None:
-                image = self.cache[key.index]
-            else:
+            if self.cache is None:
                 image = read_image(self.root / record.path)
+            else:
+                image = self.cache[key.index]
         except DataError as error:
             return error
         transform = self.second_view if key.view else self.transforms[record.modality]
@@ -87,7 +86,7 @@ class ImageDataset(Dataset):
         with _torch_seeded(self.seed, key.epoch, key.position, *([key.view] if key.view else [])):
             tensor = transform(image)
         is_infrared = record.modality is Modality.INFRARED
-        return Sample(tensor, self.labels[key.index], is_infrared, key.index)
+        return LabelledImage(tensor, self.labels[key.index], is_infrared, key.index)
 
 
 @contextmanager
@@ -105,14 +104,18 @@ def _torch_seeded(*entropy: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
-    """Stacks samples; the first error takes the place of the whole batch."""
-    for sample in samples:
-        if isinstance(sample, DataError):
-            return sample
-    images, labels, is_infrared, indices = zip(*samples, strict=True)
+def collate(items: Sequence[LabelledImage | DataError]) -> Batch | DataError:
+    """Stacks images; the first error takes the place of the whole batch."""
+    images: list[LabelledImage] = []
+    for item in items:
+        if isinstance(item, DataError):
+            return item
+        images.append(item)
     return Batch(
-        torch.stack(images), torch.tensor(labels), torch.tensor(is_infrared), torch.tensor(indices)
+        torch.stack([item.image for item in images]),
+        torch.tensor([item.label for item in images]),
+        torch.tensor([item.is_infrared for item in images]),
+        torch.tensor([item.index for item in images]),
     )
 
 
@@ -132,7 +135,7 @@ def batches(loader: Iterable[Batch | DataError]) -> Iterator[Batch]:
 def end_processes(iterator: object) -> None:
     """Ends a loader's processes now.
 
-    Left to the interpreter's exit, they are killed, and torch takes that for a failure.
+    At the interpreter's exit they would be killed, which torch takes for a failure.
 
     Args:
         iterator: of a DataLoader, with or without processes; None does nothing.

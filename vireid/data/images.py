@@ -1,4 +1,4 @@
-"""Images from their files: any mode becomes RGB, and what cannot be read is named."""
+"""Images from their files: any mode becomes RGB, and unreadable files are named."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vireid.errors import DataError
 from vireid.utils.threads import threaded_map
 
-# What is opened, whatever a file is called. Not EPS: Pillow would start Ghostscript to run it.
+# Formats that are opened, whatever a file is called; without EPS, for which Pillow would start
+# Ghostscript.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000", "PPM", "TGA")
-MOST_PIXELS = 50_000_000  # larger ones are decoded into gigabytes, eight at a time
-# How a whole file ends, by Pillow's name of its format; others have no mark at their end.
+MOST_PIXELS = 50_000_000  # larger ones take gigabytes, and eight are decoded at a time
+# The last bytes of a complete file, by Pillow's name of its format; others have no such mark.
 ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 
@@ -26,7 +27,7 @@ def read_image(path: Path) -> Image.Image:
     Grey values of more than eight bits are brought to 0 … 255 by :func:`grey_of_eight_bits`.
 
     Raises:
-        DataError: names the file that is missing, truncated, no image, or of an unknown range.
+        DataError: names the file, which is missing, truncated, no image, or of an unknown range.
     """
     try:
         with opened(path) as image:
@@ -42,11 +43,11 @@ def read_image(path: Path) -> Image.Image:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """An image whose header was read, and whose pixels were not.
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """An image of which only the header was read.
 
     Raises:
-        ValueError: it has none, or more than any camera takes.
+        ValueError: it has no pixels, or more than any camera takes.
     """
     with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
         if not 0 < image.width * image.height <= MOST_PIXELS:
@@ -58,7 +59,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 @cache
 def _formats() -> list[str]:
-    """Those that this Pillow was built with; naming another one is an error."""
+    """Formats of this build of Pillow, which refuses the names of others."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
@@ -77,14 +78,14 @@ def as_rgb(image: Image.Image) -> Image.Image:
 def grey_of_eight_bits(values: np.ndarray) -> np.ndarray:
     """(H, W) grey values of more than eight bits → (H, W) uint8, rounded.
 
-    Neither a file nor Pillow's mode tells which numbers are white (an eight-bit image is often
-    saved in sixteen, and versions of Pillow differ in the mode), so the largest value decides:
+    Neither a file nor Pillow's mode says which value is white (an eight-bit image is often saved
+    in sixteen, and versions of Pillow differ in the mode), so the largest value decides:
 
     - whole numbers up to 255: eight bits, as they are;
     - whole numbers up to 65,535: sixteen bits, divided by 257, so that 65,535 becomes 255;
     - fractions up to 1: times 255; up to 255: as they are.
 
-    The one image that this misjudges is a sixteen-bit one darker than 0.4 % all over.
+    This misjudges only a sixteen-bit image that is darker than 0.4 % all over.
 
     Raises:
         ValueError: a value is negative, larger, or not finite.
@@ -102,9 +103,9 @@ def require_readable(root: Path, paths: Sequence[str]) -> None:
     """Looks at every image before hours are spent on some of them.
 
     Reads the header and the last bytes of each: 0.04 ms for a JPEG of 288 × 144 on two cores, where
-    decoding takes 0.3 ms, so two seconds for SYSU-MM01. A JPEG or PNG file that does not end as
-    such files end, and any file of another format, is decoded. What this leaves is damage in the
-    middle of a file, which :mod:`vireid.data.verify` finds.
+    decoding takes 0.3 ms, so two seconds for SYSU-MM01. A JPEG or PNG file without the usual end,
+    and any file of another format, is decoded. Damage in the middle of a file is left to
+    :mod:`vireid.data.verify`.
 
     Args:
         paths: relative to ``root``.
@@ -113,33 +114,32 @@ def require_readable(root: Path, paths: Sequence[str]) -> None:
     """
     found = threaded_map(partial(_why_unreadable, root), paths, doing="looking at images")
     reasons = [reason for reason in found if reason]
+    if len(reasons) == 1:
+        raise DataError(reasons[0])
     if reasons:
         raise DataError(
-            reasons[0]
-            if len(reasons) == 1
-            else f"{len(reasons)} of {len(paths)} images cannot be read, the first: {reasons[0]}"
+            f"{len(reasons)} of {len(paths)} images cannot be read, the first: {reasons[0]}"
         )
 
 
 def _why_unreadable(root: Path, path: str) -> str:
-    """What :func:`read_image` would say, found out with as little reading as that takes."""
+    """The message of :func:`read_image`, or nothing; decodes the image only if it must."""
     try:
-        if not _ends_well(root / path):
+        if not _has_usual_end(root / path):
             read_image(root / path)
     except DataError as error:
         return str(error)
     return ""
 
 
-def _ends_well(path: Path) -> bool:
-    """Whether the file is of a format whose end is known, and ends so; False when in doubt."""
+def _has_usual_end(path: Path) -> bool:
     try:
         with opened(path) as image:
             ending = ENDINGS.get(image.format or "")
             if ending is None or image.mode.startswith(("I", "F")):  # their values may be refused
                 return False
-            assert image.fp is not None  # Pillow reads pixels when they are asked for
+            assert image.fp is not None  # Pillow reads pixels only when they are asked for
             image.fp.seek(-len(ending), 2)
             return image.fp.read() == ending
-    except Exception:  # read_image() is asked, and says what is wrong
+    except Exception:  # read_image() says what is wrong
         return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -18,10 +20,10 @@ def identity_batches(
 ) -> list[list[int]]:
     """P identities × K images of each modality per batch, for one epoch.
 
-    Every epoch has as many batches as the larger modality fills (the field's epoch length).
-    Identities are dealt from shuffled packs, so that all come about equally often; an identity's
-    images likewise, without repetition until all were used. An identity that exists in one
-    modality only gives K images of that one.
+    Every epoch has as many batches as the larger modality fills, as in all published code.
+    Identities are dealt from shuffled packs, so that all come about equally often; so are an
+    identity's images, each once before any comes again. An identity with one modality gives K
+    images of that one.
 
     Args:
         identities: P, over all processes.
@@ -43,7 +45,7 @@ def identity_batches(
     larger = max(sum(len(group[m]) for group in groups.values()) for m in Modality)
     count = max(1, larger // (identities * images))
     packs = {
-        (pid, m): _Pack(groups[pid][m], rng)
+        (pid, m): _dealt(groups[pid][m], rng)
         for pid in sorted(groups)
         for m in Modality
         if groups[pid][m]
@@ -55,7 +57,7 @@ def identity_batches(
             for pid in next(chosen)
             for m in Modality
             if (pid, m) in packs
-            for i in packs[pid, m].deal(images)
+            for i in islice(packs[pid, m], images)
         ]
         for _ in range(count)
     ]
@@ -64,36 +66,24 @@ def identity_batches(
 def _identity_rounds(
     pids: list[int], identities: int, rng: np.random.Generator
 ) -> Iterator[list[int]]:
-    """Groups of distinct identities; the rest of a shuffle that fills no group is passed over."""
+    """Groups of distinct identities; the rest of a shuffle that fills no group is skipped."""
     while True:
         order = rng.permutation(pids).tolist()
         for start in range(0, len(order) - identities + 1, identities):
             yield order[start : start + identities]
 
 
-class _Pack:
-    """Deals items in random order, each once before any comes again."""
-
-    def __init__(self, items: list[int], rng: np.random.Generator) -> None:
-        self._items, self._rng, self._left = items, rng, []
-
-    def deal(self, count: int) -> list[int]:
-        dealt: list[int] = []
-        while len(dealt) < count:
-            if not self._left:
-                self._left = self._rng.permutation(self._items).tolist()
-            take = count - len(dealt)
-            dealt += self._left[:take]
-            self._left = self._left[take:]
-        return dealt
+def _dealt(items: list[int], rng: np.random.Generator) -> Iterator[int]:
+    """Items in random order without end, each once before any comes again."""
+    while True:
+        yield from rng.permutation(items).tolist()
 
 
 class IdentityBatchSampler(Sampler[list[SampleKey]]):
     """Batches of keys for one epoch, from one step on, for one of several processes.
 
-    Each batch of P identities is cut into ``world_size`` runs of P / world_size identities, so
-    that all processes together see exactly what one process would. Set ``epoch`` and
-    ``first_step`` before iterating.
+    Each process gets P / world_size identities of every batch, so that all processes together see
+    exactly what one process would. Set ``epoch`` and ``first_step`` before iterating.
 
     Args:
         second_visible: every visible image comes twice, the second time as view 1.
@@ -134,7 +124,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
             position += len(batch)
             if self._second_visible:
                 visible = [k for k in keys if self._records[k.index].modality is Modality.VISIBLE]
-                keys += [key._replace(view=1) for key in visible]
+                keys += [replace(key, view=1) for key in visible]
             if step >= self.first_step:
                 yield self._shard(keys)
 

@@ -1,75 +1,60 @@
-"""What happens to an image before the network sees it."""
+"""What happens to an image before the model sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from vireid.structures import Modality
-
 RESIZE_FILTER = v2.InterpolationMode.BILINEAR
 
 
-def train_transforms(
+def train_transform(
     size: tuple[int, int],
     *,
     pad: int,
     flip: float,
     erase: float,
     erase_area: tuple[float, float],
+    mean: Sequence[float],
     grayscale: float = 0.0,
     channel_exchange: float = 0.0,
-    infrared_erase: float | None = None,
-    infrared_exchange: float = 0.0,
-    mean: Sequence[float],
-) -> dict[Modality, v2.Transform]:
-    """Resize, exchange colours, pad and crop, flip, erase.
+) -> v2.Transform:
+    """Resize, change colours, pad and crop, flip, erase: PIL image → (3, H, W) uint8.
 
-    PIL image → (3, H, W) uint8, for each modality. Resizing comes first and draws nothing, so that
-    an image resized before (:mod:`vireid.data.cache`) comes out the same.
+    Resizing comes first and draws no random number, so that an image resized before
+    (:mod:`vireid.data.cache`) gives the same result.
 
     Args:
         size: (height, width), pixels.
         pad: pixels on every side before the random crop back to ``size``.
         flip, erase: probabilities.
         erase_area: smallest and largest erased share of the image.
-        grayscale: probability of dropping a visible image's colours, which infrared has not.
-        channel_exchange: probability of :class:`ChannelExchange` on a visible image.
-        infrared_erase: probability of erasing in an infrared image; None: as in a visible one.
-        infrared_exchange: probability of :class:`ChannelExchange` on an infrared image, which
-            matters where its file has false colours.
         mean: normalisation mean in [0, 1]; erased pixels take it, so that they become zero.
+        grayscale: probability of dropping the colours.
+        channel_exchange: probability of :class:`ChannelExchange`.
     """
-    drop = partial(v2.RandomErasing, scale=erase_area, value=[round(255 * v) for v in mean])
-    move = [v2.RandomCrop(list(size), padding=pad)] if pad else []
-    move.append(v2.RandomHorizontalFlip(flip))
-    infrared_erase = erase if infrared_erase is None else infrared_erase
-    visible = [*_colours(grayscale, channel_exchange), *move, drop(erase)]
-    infrared = [*_colours(0.0, infrared_exchange), *move, drop(infrared_erase)]
-    return {
-        Modality.VISIBLE: v2.Compose([resize(size), *visible]),
-        Modality.INFRARED: v2.Compose([resize(size), *infrared]),
-    }
-
-
-def _colours(grayscale: float, exchange: float) -> list[Callable]:
-    """PIL image → tensor whose colours are dropped or exchanged with these probabilities."""
-    return [
+    fill = [round(255 * value) for value in mean]
+    steps = [
+        resize(size),
         *([v2.RandomGrayscale(grayscale)] if grayscale else []),
         v2.PILToTensor(),
-        *([ChannelExchange(exchange)] if exchange else []),
+        *([ChannelExchange(channel_exchange)] if channel_exchange else []),
+        *([v2.RandomCrop(list(size), padding=pad)] if pad else []),
+        v2.RandomHorizontalFlip(flip),
+        v2.RandomErasing(erase, scale=erase_area, value=fill),
     ]
+    return v2.Compose(steps)
 
 
 class ChannelExchange:
-    """One channel, drawn at random, in place of all three: the same clothes, another grey.
+    """Replaces all three channels by one of them, drawn at random.
 
     Args:
-        probability: of doing so; otherwise the image stays as it is.
+        probability: of a replacement; otherwise the image stays as it is.
     Source: Ye et al., Channel Augmented Joint Learning for Visible-Infrared Recognition, ICCV 2021.
     """
 
@@ -83,9 +68,9 @@ class ChannelExchange:
         return image[torch.randint(3, ())].expand_as(image).clone()
 
 
-def eval_transforms(size: tuple[int, int]) -> dict[Modality, v2.Transform]:
-    """Resize only: PIL image → (3, H, W) uint8, for each modality."""
-    return dict.fromkeys(Modality, v2.Compose([resize(size), v2.PILToTensor()]))
+def eval_transform(size: tuple[int, int]) -> v2.Transform:
+    """Resize only: PIL image → (3, H, W) uint8."""
+    return v2.Compose([resize(size), v2.PILToTensor()])
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -96,11 +81,11 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 
 @cache
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """(1, C, 1, 1). Kept, for a copy to a GPU waits for all that the GPU has still to do."""
-    with torch.inference_mode(False):  # so that it serves training, too
+    """(1, C, 1, 1); kept, because a copy to a GPU waits for everything that the GPU has to do."""
+    with torch.inference_mode(False):  # so that training can use it, too
         return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 def resize(size: tuple[int, int]) -> v2.Transform:
-    """PIL image → PIL image of (height, width); one of that size already stays as it is."""
+    """PIL image → PIL image of (height, width); an image of this size stays as it is."""
     return v2.Resize(list(size), interpolation=RESIZE_FILTER, antialias=True)

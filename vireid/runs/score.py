@@ -44,6 +44,7 @@ from vireid.utils.io import require_target
 
 # Options whose change makes other scores of the same weights on the same data.
 SCORING = options_in_names(Effect.FEATURES, Effect.POOLING, Effect.SCORES)
+SCORING += options_in_names(Effect.ROUNDING)
 
 log = logging.getLogger(__name__)
 

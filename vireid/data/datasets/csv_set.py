@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vireid.data.datasets.files import check_apart, hold_out, is_file, require_root
 from vireid.data.datasets.info import DatasetInfo
@@ -105,16 +104,19 @@ def _read(path: Path) -> Iterator[tuple[str, ImageRecord]]:
 def _read_cells(path: Path) -> pd.DataFrame:
     """Every cell as text without spaces around it; columns by name, rows by line number.
 
-    Pandas fills a short row with empty cells, which the checks of the columns refuse.
+    Pandas fills a short row with empty cells, which the columns that must not be empty refuse.
     """
     import pandas as pd
 
-    options: dict[str, Any] = {"header": None, "dtype": str, "skip_blank_lines": False}
+    def read(rows: int | None = None) -> pd.DataFrame:
+        file.seek(0)
+        return pd.read_csv(
+            file, header=None, dtype=str, na_filter=False, skip_blank_lines=False, nrows=rows
+        )
+
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            read = partial(pd.read_csv, file, keep_default_na=False, **options)
-            columns = _check_columns(path, read(nrows=1).iloc[0].tolist())
-            file.seek(0)
+            columns = _check_columns(path, read(1).iloc[0].tolist())
             cells = read()
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path}, line 1: no columns; {WANTED}") from error
@@ -168,10 +170,9 @@ def names_like(column: str, names: Sequence[str]) -> list[str]:
 
 def _require(path: Path, column: pd.Series[str], good: pd.Series[bool], problem: str) -> None:
     """Raises :class:`DataError` for the first value that is not good, which replaces ``{}``."""
-    if not good.all():
-        line = good.idxmin()
-        value = f"{column[line]!r:.200}"
-        raise DataError(f"{path}, line {line}, column {column.name}: {problem.format(value)}")
+    for line, value in column[~good].items():
+        shown = f"{value!r:.200}"
+        raise DataError(f"{path}, line {line}, column {column.name}: {problem.format(shown)}")
 
 
 def _numbers(path: Path, column: pd.Series[str], *, at_least: int) -> list[int]:
