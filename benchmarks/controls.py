@@ -32,8 +32,7 @@ from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
 from vireid.runs.score import score
 from vireid.structures import ImageRecord, Splits
-from vireid.synthetic.writers.common import Shot, Studio
-from vireid.synthetic.writers.sysu import sysu_cameras_of
+from vireid.synthetic.writers import LAYOUTS, Shot
 
 PROTOCOL = "sysu_all_single"
 
@@ -52,7 +51,7 @@ def shuffled_labels(splits: Splits, root: Path) -> None:
 def backgrounds_alone(splits: Splits, root: Path) -> None:
     """A copy of the set in which every picture is taken again with nobody in it."""
     made = json.loads((splits.root / "synthetic.json").read_text(encoding="utf-8"))
-    studio = Studio(sysu_cameras_of(made["seed"]), made["seed"], tuple(made["size"]))
+    studio = LAYOUTS["sysu"].studio(made["seed"], tuple(made["size"]))
     shutil.copytree(splits.root / "exp", root / "exp")
     for record in splits.train + splits.val + splits.test:
         (root / record.path).parent.mkdir(parents=True, exist_ok=True)

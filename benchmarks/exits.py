@@ -30,15 +30,10 @@ from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.results import summarise
 from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
-from vireid.runs.features import features_of, mixed
+from vireid.runs.features import features_of, mixed, records_of
 from vireid.runs.rendered_data import prepare_data
-from vireid.runs.score import (
-    check_answerable,
-    chosen_protocols,
-    read_trained,
-    records_of,
-    trained_model,
-)
+from vireid.runs.score import check_answerable, chosen_protocols
+from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import FeatureSet, ImageRecord, Splits
 
 WHOLE = "deep, global+parts"

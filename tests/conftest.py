@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vireid.cli import export, train
-from vireid.synthetic.writers import write_sysu
+from vireid.synthetic.writers import write_set
 
 TINY = [
     "INPUT.SIZE=[64, 32]",
@@ -39,7 +39,7 @@ def _one_thread():
 def tiny_sysu(tmp_path_factory) -> Path:
     """A rendered SYSU-MM01 tree: 8 training identities (2 of them validation), 4 test."""
     root = tmp_path_factory.mktemp("data") / "sysu"
-    write_sysu(root, train_ids=8, test_ids=4, images_per_camera=2, size=(64, 32), seed=1)
+    write_set("sysu", root, train_ids=8, test_ids=4, images_per_camera=2, size=(64, 32), seed=1)
     return root
 
 

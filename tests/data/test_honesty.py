@@ -19,7 +19,7 @@ from vireid.errors import DataError
 from vireid.evaluation.feature_files import write_features
 from vireid.structures import Role
 from vireid.synthetic.vehicles.render import VIEWPOINTS
-from vireid.synthetic.writers import write_regdb, write_veri
+from vireid.synthetic.writers import write_set
 from vireid.synthetic.writers.vehicles import read_viewpoints
 
 
@@ -44,7 +44,7 @@ def test_simple_features_are_free_of_what_they_should_not_see():
 
 
 def test_scores_are_shown_by_viewpoint_difference(tmp_path):
-    write_veri(tmp_path / "v", train_ids=1, test_ids=4, size=(48, 48), seed=0)
+    write_set("veri", tmp_path / "v", train_ids=1, test_ids=4, size=(48, 48), seed=0)
     splits = veri.load(tmp_path / "v")
     sides = {p: VIEWPOINTS.index(side) for p, side in read_viewpoints(tmp_path / "v").items()}
     images = [record for record in splits.test if record.role is Role.GALLERY]
@@ -66,7 +66,7 @@ def test_scores_are_shown_by_viewpoint_difference(tmp_path):
 
 
 def test_saved_features_are_joined_by_path(tmp_path):
-    write_veri(tmp_path, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 32), seed=0)
+    write_set("veri", tmp_path, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 32), seed=0)
     records = veri.load(tmp_path).test
     labels = labels_of(records)
     values = np.arange(len(records), dtype=np.float32)[:, None]
@@ -82,14 +82,16 @@ def test_mistakes_are_one_line(tmp_path, tiny_sysu, capsys):
     missing = ["--features", str(tmp_path / "gone.npz")]
     assert main(["--layout", "sysu", "--root", str(tiny_sysu), *missing]) == 2
     assert "--features needs viewpoints.csv" in capsys.readouterr().err
-    write_veri(tmp_path, train_ids=1, test_ids=2, images_per_camera=1, size=(32, 32), seed=0)
+    write_set("veri", tmp_path, train_ids=1, test_ids=2, images_per_camera=1, size=(32, 32), seed=0)
     assert main(["--layout", "veri", "--root", str(tmp_path), *missing]) == 3
     assert "gone.npz" in capsys.readouterr().err
     assert main(["--layout", "veri", "--root", str(tmp_path / "no")]) == 3
 
 
 def test_scores_of_rendered_sets(tmp_path, tiny_sysu):
-    write_regdb(tmp_path / "r", train_ids=2, test_ids=4, images_per_camera=2, size=(64, 32), seed=0)
+    write_set(
+        "regdb", tmp_path / "r", train_ids=2, test_ids=4, images_per_camera=2, size=(64, 32), seed=0
+    )
     cases = {
         "sysu_all_single": sysu.load(tiny_sysu),
         "regdb_v2t": regdb.load(tmp_path / "r"),

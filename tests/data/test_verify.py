@@ -25,7 +25,7 @@ from vireid.data.datasets.info import Count
 from vireid.data.datasets.sysu import INFO, count_by_protocol, permutation_problems
 from vireid.data.verify import DataCheck, check_dataset, inspect_images, one_sided
 from vireid.errors import DataError
-from vireid.synthetic.writers import write_llcm as render_llcm
+from vireid.synthetic.writers import write_set
 from vireid.utils.threads import threaded_map
 
 OFFICIAL = Path(__file__).resolve().parents[2].parent / "shared/sysu_mm01"
@@ -303,7 +303,7 @@ def test_an_unreadable_list_of_test_images_is_a_problem_of_its_own(tmp_path):
 
 def test_a_rendered_set_agrees_with_its_lists(tmp_path):
     root = tmp_path / "l"
-    render_llcm(root, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 16), seed=0)
+    write_set("llcm", root, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 16), seed=0)
     assert check_dataset("llcm", root, reduced=True).faults == 0
 
 

@@ -13,7 +13,8 @@ from vireid.config import load_config
 from vireid.data.build import build_splits
 from vireid.engine.checkpoint import load_checkpoint, rng_state
 from vireid.engine.trainer import TIMING
-from vireid.runs.score import chosen_protocols, score, trained_model
+from vireid.runs.score import chosen_protocols, score
+from vireid.runs.trained_run import trained_model
 
 SHORT = (
     "SOLVER.EPOCHS=3",

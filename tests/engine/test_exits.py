@@ -11,7 +11,8 @@ from vireid.config import load_config
 from vireid.evaluation.evaluate import evaluate as scores_of
 from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
-from vireid.runs.features import mixed, warn_of_untrained
+from vireid.runs.exits import warn_of_untrained
+from vireid.runs.features import mixed
 from vireid.structures import FeatureSet, Modality
 
 ALL = ("--protocols", "sysu_all_single", "--gallery-draw", "seeded")
@@ -113,7 +114,7 @@ SILENT = {
 )
 def test_scores_of_what_no_loss_trains_come_with_a_warning(off, options, warned, monkeypatch):
     found = []
-    monkeypatch.setattr("vireid.runs.features.log.warning", lambda text, name: found.append(name))
+    monkeypatch.setattr("vireid.runs.exits.log.warning", lambda text, name: found.append(name))
     zeros = [word for name in off for key in SILENT[name] for word in (key, "0")]
     warn_of_untrained(load_config(None, [*zeros, *options.split()], environment={}))
     assert found == warned

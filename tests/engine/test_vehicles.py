@@ -9,7 +9,7 @@ import pytest
 
 from vireid.cli import evaluate, extract, train, visualize
 from vireid.evaluation.feature_files import read_features
-from vireid.synthetic.writers import write_vehicleid, write_veri
+from vireid.synthetic.writers import write_set
 
 OPTIONS = {
     "INPUT.SIZE": "[48, 48]",
@@ -36,8 +36,8 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Ten training vehicles, of which 5 and 10 validate, and three that test."""
     parent = tmp_path_factory.mktemp("data")
     numbers = {"train_ids": 10, "test_ids": 3, "images_per_camera": 1, "size": (48, 48), "seed": 2}
-    write_veri(parent / "veri", **numbers)
-    write_vehicleid(parent / "vehicleid", **numbers)
+    write_set("veri", parent / "veri", **numbers)
+    write_set("vehicleid", parent / "vehicleid", **numbers)
     return {"veri": parent / "veri", "vehicleid": parent / "vehicleid"}
 
 

@@ -22,7 +22,7 @@ import torch
 from tests.faults import scenarios
 from tests.faults.galleries import gallery_killed
 from tests.faults.scenarios import Bench
-from vireid.synthetic.writers import write_sysu
+from vireid.synthetic.writers import write_set
 
 Scenario = Callable[[Bench, Random, str], list[str]]
 
@@ -87,7 +87,7 @@ def main() -> int:
     torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp(prefix="vireid_faults_"))
     root = folder / "sysu"
-    write_sysu(root, train_ids=8, test_ids=4, images_per_camera=2, size=(64, 32), seed=1)
+    write_set("sysu", root, train_ids=8, test_ids=4, images_per_camera=2, size=(64, 32), seed=1)
     bench, found = Bench(root, folder), {}
     started = time.monotonic()
     for number, (fault, injected, scenario) in enumerate(plan(args.kills, args.rounds)):

@@ -20,7 +20,7 @@ from tests.fuzz.payload import payload
 from vireid.cli import extract, train
 from vireid.models.build import BACKBONES
 from vireid.models.pretrained import load_backbone_weights
-from vireid.synthetic.writers import write_sysu
+from vireid.synthetic.writers import write_set
 
 Use = Callable[[], object]
 NETWORK = "osnet_x0_25"
@@ -48,7 +48,9 @@ def run() -> Path:
     holder = tempfile.TemporaryDirectory(prefix="vireid_fuzz_")
     _HOLDERS.append(holder)
     folder = Path(holder.name)
-    write_sysu(folder / "sysu", train_ids=4, test_ids=2, images_per_camera=1, size=(64, 32), seed=1)
+    write_set(
+        "sysu", folder / "sysu", train_ids=4, test_ids=2, images_per_camera=1, size=(64, 32), seed=1
+    )
     (folder / "config.yaml").write_text("DATA: {DATASET: sysu}\n")
     options = {**OPTIONS, "DATA.ROOT": str(folder / "sysu"), "OUTPUT_DIR": str(folder / "run")}
     words = [word for pair in options.items() for word in pair]

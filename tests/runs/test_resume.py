@@ -154,7 +154,7 @@ def test_a_best_checkpoint_of_a_later_epoch_is_not_taken(tiny_command, tmp_path,
     save_checkpoint(checkpoints / "best.pth", later)
     arguments = [*tiny_command(folder, *extra), "--resume", str(checkpoints / "epoch_001.pth")]
     assert train.main(arguments) == 0
-    assert "starts anew" in capsys.readouterr().out
+    assert "only later epochs can be the best" in capsys.readouterr().out
     assert load_checkpoint(checkpoints / "best.pth")["progress"]["epoch"] == 2
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from vireid.config.schema import default_config
 from vireid.errors import UsageError
-from vireid.runs.run_dir import claim_folder, run_folder, start_log
+from vireid.runs.logs import start_log
+from vireid.runs.run_dir import claim_folder, run_folder
 
 
 @pytest.mark.parametrize("mark", ["config.yaml", "metrics.csv", "checkpoints/last.pth"])

@@ -86,7 +86,7 @@ def test_features_of_unknown_origin_are_not_overwritten(run, passes):
     found = run_features(run_config(run), run=run).features
     write_features(run / "features.npz", found)  # tells no source, as others' files do
     before = (run / "features.npz").read_bytes()
-    with pytest.raises(UsageError, match="does not tell what its features were made of"):
+    with pytest.raises(UsageError, match="does not record what its features were computed from"):
         run_features(run_config(run), run=run)
     assert (run / "features.npz").read_bytes() == before and passes == [40]
 

@@ -12,7 +12,8 @@ from vireid.cli import evaluate, train
 from vireid.cli.sources import run_config
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
 from vireid.runs.saved_features import NAMING
-from vireid.runs.score import SCORING, differences
+from vireid.runs.score import SCORING
+from vireid.runs.trained_run import TrainedRun
 
 ALL = ("--protocols", "sysu_all_single")
 
@@ -45,9 +46,9 @@ def test_other_options_are_scored_beside_the_runs_own(run, options, name):
 
 def test_options_without_parameters_make_another_network_of_the_same_weights(run):
     cfg = run_config(run, ["MODEL.DIRECTIONAL.SPATIAL_NORM", "none"])
-    checkpoint = load_checkpoint(run / "checkpoints/last.pth")
+    trained = TrainedRun.open(cfg, run)
     for keys in (SCORING, NAMING):
-        assert differences(cfg, checkpoint, checkpoint["data"], keys) == ["spatial_norm-none"]
+        assert trained.differences(keys) == ["spatial_norm-none"]
 
 
 def test_a_run_that_was_moved_keeps_its_scores(run):

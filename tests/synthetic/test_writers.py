@@ -1,8 +1,10 @@
-"""The layouts besides plain SYSU-MM01, and what all share: processes, cleaning up, the tool."""
+"""The layouts on disk, and what all share: processes, cleaning up, the tool."""
 
 import hashlib
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,18 +15,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from vireid.cli import make_synthetic
 from vireid.config import load_config
 from vireid.data.build import build_splits
-from vireid.data.datasets import DATASETS, regdb, sysu
+from vireid.data.datasets import DATASETS, regdb, sysu, vehicleid, veri
+from vireid.data.verify import check_dataset
 from vireid.errors import DataError
 from vireid.runs.rendered_data import prepare_data, synthetic_root
-from vireid.structures import Modality
-from vireid.synthetic.writers import LAYOUTS, common, vehicles, write_sheet, write_sysu_counts
-from vireid.synthetic.writers import processes as work
-from vireid.synthetic.writers.counts import read_counts, read_split
+from vireid.structures import Modality, Role
+from vireid.synthetic import RENDERER_VERSION
+from vireid.synthetic.vehicles.render import VIEWPOINTS
+from vireid.synthetic.writers import LAYOUTS, pictures, write_counted_set, write_set, write_sheet
+from vireid.synthetic.writers.layout import SetNumbers
+from vireid.synthetic.writers.sysu import draw_permutations, read_counts, read_split
+from vireid.synthetic.writers.vehicles import read_viewpoints
 
 SMALL = {"train_ids": 5, "test_ids": 3, "images_per_camera": 2, "size": (32, 16), "seed": 7}
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,19 +38,21 @@ REAL_COUNTS = ROOT.parent / "shared/sysu_mm01/rand_perm_cam.mat"
 
 
 def digests(root: Path) -> dict[str, str]:
-    """Everything but .mat files, whose header holds the time they were written."""
+    """By path; of .mat files without their header, which holds the time they were written."""
     return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(root).as_posix(): hashlib.sha256(
+            path.read_bytes()[116 if path.suffix == ".mat" else 0 :]
+        ).hexdigest()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.suffix != ".mat"
+        if path.is_file()
     }
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     parent = tmp_path_factory.mktemp("layouts")
-    for layout, write in LAYOUTS.items():
-        write(parent / layout, **SMALL)
+    for layout in LAYOUTS:
+        write_set(layout, parent / layout, **SMALL)
     return {layout: parent / layout for layout in LAYOUTS}
 
 
@@ -53,15 +61,84 @@ def test_equal_seeds_write_equal_bytes_whatever_the_processes(
     sets: dict[str, Path], layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     expected = digests(sets[layout])
-    LAYOUTS[layout](tmp_path / "again", **SMALL)
-    assert digests(tmp_path / "again") == expected
-    monkeypatch.setattr(work, "BATCH", 9)
-    LAYOUTS[layout](tmp_path / "shared", **SMALL, workers=3)
+    monkeypatch.setattr(pictures, "BATCH", 9)
+    write_set(layout, tmp_path / "shared", **SMALL, workers=3)
     assert digests(tmp_path / "shared") == expected
-    LAYOUTS[layout](tmp_path / "other", **{**SMALL, "seed": 8})
+    write_set(layout, tmp_path / "other", **{**SMALL, "seed": 8})
     other = digests(tmp_path / "other")
-    pictures = {k: value for k, value in expected.items() if not k.endswith(("txt", "csv"))}
-    assert not set(other.values()) & set(pictures.values())
+    images = {path: value for path, value in expected.items() if path.endswith(("jpg", "bmp"))}
+    assert len(images) > 30 and not set(other.values()) & set(images.values())
+
+
+@pytest.mark.parametrize(
+    ("layout", "more", "kept"),
+    [
+        ("sysu", {"images_per_camera": 3}, "*/*/*.jpg"),
+        ("veri", {"test_ids": 5}, "image_train/*.jpg"),
+    ],
+)
+def test_a_picture_does_not_depend_on_the_others(
+    sets: dict[str, Path], layout: str, more: dict[str, int], kept: str, tmp_path: Path
+):
+    write_set(layout, tmp_path, **{**SMALL, **more})
+    first = [path.relative_to(sets[layout]) for path in sets[layout].glob(kept)]
+    assert len(first) > 30
+    assert all((tmp_path / p).read_bytes() == (sets[layout] / p).read_bytes() for p in first)
+
+
+def test_parameters_are_written(sets: dict[str, Path]):
+    for layout, root in sets.items():
+        expected = {**SMALL, "size": [32, 16], "layout": layout}
+        expected["renderer_version"] = RENDERER_VERSION
+        assert json.loads((root / "synthetic.json").read_text()) == expected
+
+
+def test_sysu_has_the_real_sets_paths(sets: dict[str, Path]):
+    root = sets["sysu"]
+    present = {c: sorted(path.name for path in (root / f"cam{c}").iterdir()) for c in range(1, 7)}
+    assert all(present[c] == [f"{pid:04d}" for pid in range(1, 9)] for c in (3, 4, 5, 6))
+    assert present[1] == present[2]
+    assert len(present[1]) == 2 + 1 + 2  # 60 %, at least half, of 4, 1 and 3
+    expected = {
+        f"cam{c}/{pid}/{n:04d}.jpg" for c, pids in present.items() for pid in pids for n in (1, 2)
+    }
+    expected |= {f"exp/{name}_id.txt" for name in ("train", "val", "test", "available")}
+    expected |= {"exp/rand_perm_cam.mat", "synthetic.json"}
+    assert set(digests(root)) == expected
+    with Image.open(root / "cam4/0001/0001.jpg") as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (16, 32))
+    for path in (root / "cam3").rglob("*.jpg"):  # near infrared is grey but for JPEG's rounding
+        assert np.ptp(np.asarray(Image.open(path)), axis=2).max() <= 1
+
+
+def test_sysu_lists_are_one_line_of_unpadded_ids(sets: dict[str, Path]):
+    lines = {path.stem: path.read_text() for path in (sets["sysu"] / "exp").glob("*.txt")}
+    assert lines == {
+        "train_id": "1,2,3,4\n",
+        "val_id": "5\n",  # one in four of 5
+        "test_id": "6,7,8\n",
+        "available_id": "1,2,3,4,5,6,7,8\n",
+    }
+
+
+def test_sysu_permutations_match_the_files(sets: dict[str, Path]):
+    cells = loadmat(sets["sysu"] / "exp/rand_perm_cam.mat")["rand_perm_cam"]
+    assert cells.shape == (6, 1)
+    for camera in range(1, 7):
+        column = cells[camera - 1, 0]
+        assert column.shape == (8, 1)
+        for pid, matrix in enumerate(column[:, 0], start=1):
+            files = len(list((sets["sysu"] / f"cam{camera}/{pid:04d}").glob("*.jpg")))
+            assert np.issubdtype(matrix.dtype, np.integer)
+            expected = np.tile(np.arange(1, files + 1), (10, 1))
+            np.testing.assert_array_equal(np.sort(matrix, axis=1), expected)
+
+
+def test_sysu_permutations_differ_between_trials():
+    presence = {camera: {1} for camera in range(1, 7)}
+    matrix = draw_permutations(presence, images=300, seed=0)[2, 0][0, 0]
+    assert len({tuple(row) for row in matrix}) == 10
+    assert matrix.max() == 300  # does not wrap in eight bits
 
 
 def test_regdb_is_read_back(sets: dict[str, Path]):
@@ -89,40 +166,40 @@ def test_regdb_names_and_lines_are_the_real_sets(sets: dict[str, Path]):
         assert len(sides) == 1  # an identity is seen from one side
 
 
-def test_regdb_has_ten_images_unless_told_otherwise(tmp_path: Path):
-    LAYOUTS["regdb"](tmp_path / "set", train_ids=1, test_ids=1, size=(32, 16), seed=0)
-    assert len(list((tmp_path / "set/Visible/2").iterdir())) == 10
-    assert len(list((tmp_path / "set/Thermal/2").iterdir())) == 10
+def test_layouts_have_a_usual_number_of_images(tmp_path: Path):
+    usual = {name: layout.images for name, layout in LAYOUTS.items()}
+    assert usual == {"sysu": 6, "regdb": 10, "llcm": 4, "veri": 2, "vehicleid": 2}
+    write_set("sysu", tmp_path, train_ids=1, test_ids=1, size=(32, 16), seed=0)
+    assert len(list(tmp_path.rglob("*.jpg"))) == 2 * 6 * 6
+    assert (tmp_path / "exp/val_id.txt").read_text() == "\n"
 
 
-def test_llcm_lists_agree_with_its_files(sets: dict[str, Path]):
+@pytest.mark.parametrize("kind", ["vis", "nir"])
+def test_llcm_lists_agree_with_its_files(sets: dict[str, Path], kind: str):
     root = sets["llcm"]
     test_ids = {int(pid) for pid in (root / "idx/test_id.txt").read_text().split(",")}
     assert len(test_ids) == 3
     name = re.compile(r"(vis|nir)/(\d{4})/\2_c(0[1-9])_s\d{6}_f\d+_\1\.jpg")
-    for kind in ("vis", "nir"):
-        listed = {}
-        for part, n_ids in (("train", 5), ("test", 3)):
-            lines = (root / f"idx/{part}_{kind}.txt").read_text().splitlines()
-            found = {line.split()[0]: int(line.split()[1]) for line in lines}
-            matches = {path: name.fullmatch(path) for path in found}
-            assert all(matches.values()) and len(found) == len(lines)
-            pids = {path: int(match.group(2)) for path, match in matches.items()}
-            assert (set(pids.values()) == test_ids) == (part == "test")
-            labels = {(pids[path], label) for path, label in found.items()}
-            assert sorted(label for _, label in labels) == list(range(n_ids))
-            listed |= {path: (pids[path], int(matches[path].group(3))) for path in found}
-        files = {p.relative_to(root).as_posix() for p in (root / kind).rglob("*.jpg")}
-        assert files == set(listed)
-        assert set(Counter(listed.values()).values()) == {2}
-        copies = {p.relative_to(root).as_posix(): p for p in root.glob(f"test_{kind}/*/*/*.jpg")}
-        expected = {
-            f"test_{kind}/cam{cam}/{pid:04d}/{Path(path).name}": path
-            for path, (pid, cam) in listed.items()
-            if pid in test_ids
-        }
-        assert set(copies) == set(expected)
-        assert all(copies[c].read_bytes() == (root / o).read_bytes() for c, o in expected.items())
+    places: dict[str, tuple[int, int]] = {}  # path → identity and camera
+    for part, n_ids in (("train", 5), ("test", 3)):
+        lines = (root / f"idx/{part}_{kind}.txt").read_text().splitlines()
+        label_of = {}
+        for path, label in (line.split() for line in lines):
+            assert path not in places
+            _, pid, camera = name.fullmatch(path).groups()
+            places[path] = int(pid), int(camera)
+            assert label_of.setdefault(int(pid), int(label)) == int(label)
+        assert sorted(label_of.values()) == list(range(n_ids))
+        assert (set(label_of) == test_ids) == (part == "test")
+    assert {p.relative_to(root).as_posix() for p in (root / kind).rglob("*.jpg")} == set(places)
+    assert set(Counter(places.values()).values()) == {2}
+    copies = {
+        root / f"test_{kind}/cam{camera}/{pid:04d}/{Path(path).name}": root / path
+        for path, (pid, camera) in places.items()
+        if pid in test_ids
+    }
+    assert set(root.glob(f"test_{kind}/*/*/*.jpg")) == set(copies)
+    assert all(copy.read_bytes() == original.read_bytes() for copy, original in copies.items())
 
 
 def test_llcm_identities_are_seen_by_several_cameras_and_never_by_camera_3_at_night(
@@ -134,6 +211,48 @@ def test_llcm_identities_are_seen_by_several_cameras_and_never_by_camera_3_at_ni
         night = {path.name[5:8] for path in (root / "nir" / folder.name).iterdir()}
         assert 4 <= len(cams) <= 9 and night == cams - {"c03"}
     assert not (root / "test_nir/cam3").exists()
+
+
+def test_veri_is_read_back_with_its_names(sets: dict[str, Path]):
+    root = sets["veri"]
+    splits = veri.load(root)
+    assert splits.train_pids == (1, 2, 3, 4, 5)
+    assert {r.pid for r in splits.test} == {6, 7, 8}
+    name = re.compile(r"image_(train|query|test)/\d{4}_c0(0[1-9]|1\d|20)_\d{8}_\d\.jpg")
+    assert all(name.fullmatch(record.path) for record in splits.train + splits.test)
+    gallery = {r.path for r in splits.test if r.role is Role.GALLERY}
+    queries = [r for r in splits.test if r.role is Role.QUERY]
+    places = Counter((r.pid, r.camid) for r in splits.test if r.role is Role.GALLERY)
+    assert set(places.values()) == {2}
+    assert Counter((r.pid, r.camid) for r in queries) == Counter(dict.fromkeys(places, 1))
+    for query in queries:  # each repeats an image of the gallery
+        twin = query.path.replace("image_query", "image_test")
+        assert twin in gallery and (root / twin).read_bytes() == (root / query.path).read_bytes()
+    report = check_dataset("veri", root, reduced=True)
+    assert report.faults == 0 and not any("query" in note for note in report.notes)
+
+
+def test_vehicleid_is_read_back_with_lists_that_hold_thirds(sets: dict[str, Path]):
+    splits = vehicleid.load(sets["vehicleid"])
+    assert splits.train_pids == (1, 2, 3, 4, 5)
+    assert set(Counter(r.pid for r in splits.train + splits.test).values()) == {8}
+    smallest = {r.pid: r.test_list for r in splits.test}
+    assert smallest == {6: 800, 7: 1600, 8: 2400}
+    numbers = sorted(int(Path(r.path).stem) for r in splits.train + splits.test)
+    assert numbers == list(range(1, 65))
+    ordered = [r.pid for r in sorted(splits.train, key=lambda r: r.path)]
+    assert ordered != sorted(ordered)  # numbers do not follow the vehicles
+    assert check_dataset("vehicleid", sets["vehicleid"], reduced=True).faults == 0
+
+
+@pytest.mark.parametrize("layout", ["veri", "vehicleid"])
+def test_sides_of_all_images_are_written_beside_them(sets: dict[str, Path], layout: str):
+    root = sets[layout]
+    sides = read_viewpoints(root)
+    assert set(sides) == {p.relative_to(root).as_posix() for p in root.rglob("*.jpg")}
+    assert set(sides.values()) <= set(VIEWPOINTS)
+    rows = [line.split(",") for line in (root / "viewpoints.csv").read_text().splitlines()]
+    assert rows[0] == ["path", "pid", "viewpoint"] and len({pid for _, pid, _ in rows[1:]}) == 8
 
 
 def fake_counts(folder: Path) -> Path:
@@ -156,7 +275,7 @@ def test_counts_are_kept_to_the_image(tmp_path: Path):
     path = fake_counts(tmp_path)
     (tmp_path / "train_id.txt").write_text("1,6\n")
     savemat(tmp_path / "test_id.mat", {"id": np.array([[4, 5]])})
-    write_sysu_counts(tmp_path / "set", counts=path, size=(32, 16), seed=0)
+    write_counted_set("sysu", tmp_path / "set", counts=path, size=(32, 16), seed=0)
     expected = {
         f"cam{camera}/{pid:04d}/{n:04d}.jpg"
         for (camera, pid), images in read_counts(path).items()
@@ -179,24 +298,12 @@ def test_without_lists_identities_of_both_modalities_are_shared_out(tmp_path: Pa
         read_split(tmp_path, read_counts(tmp_path / "rand_perm_cam.mat"))
 
 
-def test_a_file_of_another_kind_is_named(tmp_path: Path):
-    (tmp_path / "x.mat").write_text("nothing")
-    with pytest.raises(DataError, match=r"x\.mat is no MATLAB file"):
-        write_sysu_counts(tmp_path / "set", counts=tmp_path / "x.mat", size=(32, 16), seed=0)
-    with pytest.raises(DataError, match=r"y\.mat cannot be read"):
-        write_sysu_counts(tmp_path / "set", counts=tmp_path / "y.mat", size=(32, 16), seed=0)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.mat"]
-
-
 @pytest.mark.skipif(not REAL_COUNTS.is_file(), reason="needs SYSU-MM01's permutations")
 def test_published_counts_follow_from_the_published_permutations():
     counts = read_counts(REAL_COUNTS)
     split = read_split(REAL_COUNTS.parent, counts)
-    assert {name: len(pids) for name, pids in split.items()} == {
-        "train": 296,
-        "val": 99,
-        "test": 96,
-    }
+    sizes = {name: len(pids) for name, pids in split.items()}
+    assert sizes == {"train": 296, "val": 99, "test": 96}
 
     def images(pids: list[int], modality: Modality) -> int:
         cameras = {3, 6} if modality is Modality.INFRARED else {1, 2, 4, 5}
@@ -212,19 +319,29 @@ def test_published_counts_follow_from_the_published_permutations():
 
 def test_contact_sheet_shows_every_layout(sets: dict[str, Path], tmp_path: Path):
     for layout, root in sets.items():
-        write_sheet(root, layout, tmp_path / f"{layout}.png")
+        shots = LAYOUTS[layout].content(SetNumbers(5, 3, 2, 7)).shots
+        write_sheet(root, LAYOUTS[layout], shots, tmp_path / f"{layout}.png")
         sheet = np.asarray(Image.open(tmp_path / f"{layout}.png").convert("RGB"))
         cell = 96 if layout in ("veri", "vehicleid") else 128
         assert sheet.shape[0] == 14 + 6 * cell and sheet.shape[1] > 600
         assert sheet[14:].std() > 30
 
 
-def test_tool_makes_a_set_and_its_sheet(tmp_path: Path):
-    numbers = ["--train-ids", "2", "--test-ids", "1", "--images-per-camera", "1"]
-    arguments = ["--layout", "regdb", "--out", str(tmp_path / "set"), *numbers]
-    arguments += ["--size", "32", "16", "--sheet", str(tmp_path / "figures/sheet.png")]
-    assert make_synthetic.main(arguments) == 0
-    assert len(list((tmp_path / "set").rglob("*.bmp"))) == 6
+@pytest.mark.parametrize(
+    ("layout", "images", "options", "size"),
+    [
+        ("regdb", 2 * 4, ["--size", "32", "16"], (16, 32)),
+        ("vehicleid", 4 * 4, [], (128, 128)),
+    ],
+)
+def test_tool_makes_a_set_and_its_sheet(
+    tmp_path: Path, layout: str, images: int, options: list[str], size: tuple[int, int]
+):
+    numbers = ["--train-ids", "1", "--test-ids", "3", "--images-per-camera", "1"]
+    arguments = ["--layout", layout, "--out", str(tmp_path / "set"), *numbers, *options]
+    assert make_synthetic.main([*arguments, "--sheet", str(tmp_path / "figures/sheet.png")]) == 0
+    found = [*(tmp_path / "set").rglob("*.bmp"), *(tmp_path / "set").rglob("*.jpg")]
+    assert len(found) == images and Image.open(found[0]).size == size
     assert (tmp_path / "figures/sheet.png").is_file()
 
 
@@ -274,11 +391,11 @@ def test_options_render_a_set_of_any_layout_that_has_a_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
+    numbers = {"TRAIN_IDS": 3, "TEST_IDS": 3, "IMAGES_PER_CAMERA": 2, "SIZE": [32, 32]}
     for layout in sorted(set(LAYOUTS) & set(DATASETS)):
-        numbers = {"TRAIN_IDS": 3, "TEST_IDS": 3, "IMAGES_PER_CAMERA": 2, "SIZE": [32, 32]}
-        options = [f"DATA.DATASET={layout}", "DATA.SYNTHETIC.ENABLED=true"]
-        options += [f"DATA.SYNTHETIC.{name}={value}" for name, value in numbers.items()]
-        words = [word for option in options for word in option.split("=")]
+        words = ["DATA.DATASET", layout, "DATA.SYNTHETIC.ENABLED", "true"]
+        for name, value in numbers.items():
+            words += [f"DATA.SYNTHETIC.{name}", str(value)]
         cfg = load_config(None, words, environment={})
         cfg.merge_from_list(["DATA.ROOT", str(synthetic_root(cfg))])
         prepare_data(cfg)
@@ -286,17 +403,56 @@ def test_options_render_a_set_of_any_layout_that_has_a_reader(
         assert len(splits.train_pids) == 3 and len({r.pid for r in splits.test}) == 3
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_failing_picture_leaves_nothing(
-    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("layout", "place", "name"),
+    [
+        ("sysu", pictures, "render_person"),
+        ("veri", pictures, "render_vehicle"),
+        ("llcm", shutil, "copyfile"),
+        ("regdb", Path, "write_bytes"),
+    ],
+)
+def test_interrupted_writing_leaves_nothing(
+    layout: str, place: object, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(common, "render", interrupt)
-    monkeypatch.setattr(vehicles, "render_vehicle", interrupt)
+    monkeypatch.setattr(place, name, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        LAYOUTS[layout](tmp_path / "set", **SMALL)
+        write_set(layout, tmp_path / "set", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_set_is_left_alone(sets: dict[str, Path]):
+    before = digests(sets["sysu"])
+    with pytest.raises(FileExistsError, match="not an empty folder"):
+        write_set("sysu", sets["sysu"], **SMALL)
+    assert digests(sets["sysu"]) == before
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "value", "message"),
+    [
+        ("sysu", "train_ids", 0, "train_ids=0 is out of range: give"),
+        ("sysu", "train_ids", 9999, "train_ids \\+ test_ids=10002 .* ask for"),
+        ("sysu", "test_ids", -1, "test_ids=-1 is out of range: give"),
+        (
+            "vehicleid",
+            "test_ids",
+            2,
+            "test_ids=2 is out of range: give a whole number from 3 to 9999",
+        ),
+        ("sysu", "images_per_camera", 10000, "images_per_camera=10000 is out of range: give"),
+        ("sysu", "seed", -1, "seed=-1 is out of range: give"),
+        ("sysu", "size", (64,), r"size=\(64,\) .* give"),
+        ("sysu", "size", (8, 32), r"size \(height\)=8 .* give"),
+        ("sysu", "size", (64, 2.5), r"size \(width\)=2.5 .* give"),
+    ],
+)
+def test_bad_argument_is_named(tmp_path: Path, layout: str, name: str, value: object, message: str):
+    with pytest.raises(ValueError, match=message):
+        write_set(layout, tmp_path / "set", **{**SMALL, name: value})
     assert list(tmp_path.iterdir()) == []
 
 

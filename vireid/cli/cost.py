@@ -40,10 +40,10 @@ from vireid.figures.style import require_figure
 from vireid.models.build import build_model
 from vireid.models.inference_model import TestTimeFlip, build_inference_model
 from vireid.models.reid_model import ReidModel
-from vireid.runs.features import gallery_exit
+from vireid.runs.exits import gallery_exit
 from vireid.runs.options import read_config
 from vireid.runs.rendered_data import expected_identities
-from vireid.runs.score import read_trained, trained_model
+from vireid.runs.trained_run import read_trained, trained_model
 from vireid.utils.io import replace_file, require_target
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from vireid.cli.arguments import parser, tool
 from vireid.errors import UsageError
-from vireid.synthetic.writers import COUNTED, LAYOUTS, USUAL_SIZES, write_sheet
+from vireid.synthetic.writers import LAYOUTS, write_counted_set, write_set, write_sheet
 
-SIZE = (288, 144)  # of people
+COUNTED = [name for name, layout in LAYOUTS.items() if layout.counted_content]
 DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}
 
 
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="MAT",
         help="rand_perm_cam.mat: identities and image counts of that file, instead of the three "
-        f"numbers above; layouts: {', '.join(sorted(COUNTED))}",
+        f"numbers above; layouts: {', '.join(COUNTED)}",
     )
     sizes = "pixels (288 144; vehicles: 128 128)"
     line.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
@@ -55,15 +55,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _amounts(args: argparse.Namespace) -> dict[str, Any]:
-    """How many identities and images, as the layout's writer wants it."""
+    """How many identities and images, as the writer wants it."""
     names = ("train_ids", "test_ids", "images_per_camera")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.counts is None:
         return DEFAULT_IDS | given
     if args.layout not in COUNTED:
-        raise UsageError(
-            f"--counts cannot be used with --layout {args.layout}; choose {sorted(COUNTED)}"
-        )
+        raise UsageError(f"--counts cannot be used with --layout {args.layout}; choose {COUNTED}")
     if given:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"--counts decides how many images there are: leave {options} out")
@@ -75,18 +73,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/make_synthetic.py --help``."""
     args = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     amounts = _amounts(args)
-    write = (LAYOUTS if args.counts is None else COUNTED)[args.layout]
+    write = write_set if args.counts is None else write_counted_set
     try:
-        write(
+        shots = write(
+            args.layout,
             args.out,
             **amounts,
-            size=tuple(args.size or USUAL_SIZES.get(args.layout, SIZE)),
+            size=tuple(args.size) if args.size else None,
             seed=args.seed,
             progress=True,
             workers=args.workers,
         )
         if args.sheet:
-            write_sheet(args.out, args.layout, args.sheet)
+            write_sheet(args.out, LAYOUTS[args.layout], shots, args.sheet)
     except (ValueError, OSError) as error:  # bad numbers; a folder in use or not writable
         raise UsageError(str(error)) from error
     print(f"wrote {args.out}" + (f" and {args.sheet}" if args.sheet else ""))

@@ -20,9 +20,9 @@ from vireid.config.schema import Effect, default_config, options_of
 from vireid.data.datasets import DATASETS
 from vireid.deploy.metadata import FIXED, NetworkCard
 from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
-from vireid.runs.features import embedding_name, require_one_exit
+from vireid.runs.exits import embedding_name, require_one_exit
 from vireid.runs.options import run_config
-from vireid.runs.score import read_trained, trained_model
+from vireid.runs.trained_run import read_trained, trained_model
 
 
 @dataclass(frozen=True, slots=True)

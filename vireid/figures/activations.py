@@ -25,7 +25,7 @@ from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
 from vireid.runs.rendered_data import prepare_data
-from vireid.runs.score import read_trained, trained_model
+from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality
 from vireid.utils.io import replace_file, require_target
 

@@ -1,8 +1,7 @@
-"""The features that a network's scores are made of, by the options of the test."""
+"""The features of a run's images, computed by its model."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,16 +12,14 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from vireid.config.validate import trained_exits
 from vireid.data.build import build_eval_loader
 from vireid.engine.extract import extract_features
-from vireid.errors import DataError, UsageError
+from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.inference_model import InferenceModel, build_inference_model
 from vireid.models.reid_model import ReidModel
+from vireid.runs.exits import gallery_exit
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
-
-log = logging.getLogger(__name__)
 
 TORCH = "torch"
 
@@ -58,13 +55,13 @@ def features_of(
     exit_name: str = "",
     runtime: Runtime | None = None,
 ) -> FeatureSet:
-    """One exit's features of the records; the network is left in the mode that it was in.
+    """One exit's features of the records; the model keeps its mode.
 
     Args:
         exit_name: instead of ``TEST.EXIT``.
         runtime: instead of torch.
     Raises:
-        UsageError: the network has no such exit or embedding.
+        UsageError: the model has no such exit or embedding.
     """
     chosen = build_inference_model(
         model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
@@ -98,7 +95,7 @@ def features_by_query(
 ) -> dict[Modality, FeatureSet]:
     """Features for the protocols whose queries are of each modality.
 
-    Queries leave the network at ``TEST.EXIT``; images of the other modality, which are these
+    Queries leave the model at ``TEST.EXIT``; images of the other modality, which are these
     protocols' galleries, at ``TEST.GALLERY_EXIT``.
     """
     extract = partial(features_of, cfg, model, splits, records, device=device, runtime=runtime)
@@ -110,7 +107,7 @@ def features_by_query(
 
 
 def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
-    """The images that a protocol is about.
+    """The images that a protocol scores.
 
     Raises:
         DataError: a validation protocol, but no identities were held out.
@@ -122,65 +119,7 @@ def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRec
     return splits.val
 
 
-def require_two_sides(cfg: CfgNode, protocols: Sequence[RetrievalProtocol]) -> None:
-    """Two exits' features can be told apart by modality only.
-
-    Raises:
-        UsageError: another exit for the gallery, where images of one modality search one another.
-    """
-    alike = [p.name for p in protocols if p.query_modality is p.gallery_modality]
-    if alike and gallery_exit(cfg) != cfg.TEST.EXIT:
-        raise UsageError(
-            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: {alike[0]} searches images of the "
-            f"queries' modality, which all leave the network at TEST.EXIT={cfg.TEST.EXIT!r}: set "
-            "TEST.GALLERY_EXIT ''"
-        )
-
-
 def mixed(queries: FeatureSet, gallery: FeatureSet, query_modality: Modality) -> FeatureSet:
     """One set of the same images: one modality's rows of the first, the other's of the second."""
-    asking = (queries.modality == query_modality)[:, None]
-    return replace(queries, features=np.where(asking, queries.features, gallery.features))
-
-
-def embedding_name(cfg: CfgNode) -> str:
-    """What ``TEST.EMBED`` comes to for this network and exit."""
-    whole_only = cfg.TEST.EXIT != "deep" or not cfg.MODEL.MGIM.ENABLED
-    return "global" if whole_only else cfg.TEST.EMBED
-
-
-def exit_names(cfg: CfgNode) -> str:
-    """The exit, or ``<queries'> / <gallery's>``."""
-    query, gallery = cfg.TEST.EXIT, gallery_exit(cfg)
-    return query if gallery == query else f"{query} / {gallery}"
-
-
-def gallery_exit(cfg: CfgNode) -> str:
-    """The exit of the gallery's images: ``TEST.GALLERY_EXIT``, or that of the queries."""
-    return cfg.TEST.GALLERY_EXIT or cfg.TEST.EXIT
-
-
-def require_one_exit(cfg: CfgNode) -> None:
-    """A file of features, or of a network, is of one exit.
-
-    Raises:
-        UsageError: another exit for the gallery.
-    """
-    if gallery_exit(cfg) != cfg.TEST.EXIT:
-        raise UsageError(
-            f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
-            f"TEST.EXIT {cfg.TEST.EXIT}; set TEST.GALLERY_EXIT '' and extract each exit by itself"
-        )
-
-
-def untrained_features(cfg: CfgNode) -> list[str]:
-    """What is scored although no loss term trains it: exits, or the ``parts``."""
-    kinds, trained = embedding_name(cfg).split("+"), trained_exits(cfg)
-    exits = dict.fromkeys((cfg.TEST.EXIT, gallery_exit(cfg))) if "global" in kinds else ()
-    return [name for name in (*exits, *kinds) if not trained.get(name, True)]
-
-
-def warn_of_untrained(cfg: CfgNode) -> None:
-    """Says which of the scored features no loss of their own has trained."""
-    for name in untrained_features(cfg):
-        log.warning("%s is scored (TEST.*), but the weights of all its losses are 0", name)
+    is_query = (queries.modality == query_modality)[:, None]
+    return replace(queries, features=np.where(is_query, queries.features, gallery.features))

@@ -39,7 +39,8 @@ from vireid.errors import DivergedError, StoppedError
 from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import results_table, write_results
 from vireid.models.build import build_model
-from vireid.runs.features import warn_of_untrained
+from vireid.runs.exits import warn_of_untrained
+from vireid.runs.logs import start_log, write_events, write_metrics
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import (
     Start,
@@ -55,12 +56,9 @@ from vireid.runs.run_dir import (
     describe_run,
     own_command,
     seed_everything,
-    start_log,
-    write_metrics,
 )
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
-from vireid.runs.trackers import write_events
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)

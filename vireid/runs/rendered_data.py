@@ -11,8 +11,8 @@ from yacs.config import CfgNode
 
 from vireid.data.datasets import DATASETS
 from vireid.errors import UsageError
-from vireid.synthetic.pedestrians.render import RENDERER_VERSION
-from vireid.synthetic.writers import LAYOUTS
+from vireid.synthetic import RENDERER_VERSION
+from vireid.synthetic.writers import LAYOUTS, write_set
 
 
 def synthetic_root(cfg: CfgNode, parent: Path = Path("datasets")) -> Path:
@@ -40,7 +40,7 @@ def prepare_data(cfg: CfgNode) -> None:
             f"DATA.SYNTHETIC cannot write the layout of {layout}; it can write {sorted(LAYOUTS)}"
         )
     try:
-        LAYOUTS[layout](root, **_parameters(cfg), progress=True, workers=0)
+        write_set(layout, root, **_parameters(cfg), progress=True, workers=0)
     except ValueError as error:
         raise UsageError(f"DATA.SYNTHETIC: {error}") from error
     except OSError as error:

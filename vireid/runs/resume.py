@@ -12,10 +12,16 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten, load_config
-from vireid.config.schema import Effect, default_config, options_of
-from vireid.config.values import parse_yaml
+from vireid.config.schema import Effect, options_of
 from vireid.data.datasets.files import fingerprint
-from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng
+from vireid.engine.checkpoint import (
+    BEST,
+    LAST,
+    REMEDY,
+    load_checkpoint,
+    restore_rng,
+    saved_options,
+)
 from vireid.engine.trainer import Progress, Trainer
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.runs.run_dir import run_folder
@@ -51,11 +57,11 @@ class Start:
 def find_start(
     cfg: CfgNode, config_path: Path, splits: Splits, *, resume: bool, resume_from: Path | None
 ) -> Start:
-    """Settles the run folder and reads the checkpoint to continue from.
+    """Decides on the run folder and reads the checkpoint to continue from.
 
     Raises:
-        CheckpointError: a continuation was asked for and there is no usable checkpoint; training
-            never starts over silently.
+        CheckpointError: ``resume``, but there is no usable checkpoint; training never starts over
+            silently.
         UsageError: options changed that a continuation cannot change.
     """
     folder = run_folder(cfg, config_path, splits.split_trial)
@@ -117,7 +123,7 @@ def check_unchanged(splits: Splits, data: str) -> None:
 
 
 def restore(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> None:
-    """The training's state but for the network's weights.
+    """Restores the training's state, except for the model's weights.
 
     Raises:
         CheckpointError: it is not what this training would have saved.
@@ -135,10 +141,10 @@ def restore(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> None
 def teacher_changes(
     checkpoint: Mapping[str, Any], teacher: Teacher | None, path: Path
 ) -> list[str]:
-    """A line about a teacher with other weights than the one that taught so far, if it has.
+    """A line that says that the teacher's weights changed since the checkpoint, if they did.
 
     Raises:
-        UsageError: it has, and an epoch is under way.
+        UsageError: they did within an epoch.
     """
     before, now = checkpoint.get("teacher", ""), teacher.digest if teacher else ""
     if before == now:
@@ -153,14 +159,14 @@ def teacher_changes(
 
 
 def settle_best(progress: Progress, start: Start) -> None:
-    """Makes the folder's best checkpoint the one that ``progress`` speaks of, or forgets it.
+    """Makes the folder's best checkpoint that of ``progress.best``, or clears ``progress.best``.
 
-    Another folder's is copied. It may also be gone, or be of an epoch after the one that training
-    continues from.
+    Another folder's checkpoint is copied. It is cleared where that file is missing, or belongs to
+    an epoch after the one that training continues from.
     """
-    best, source = start.folder / BEST, start.path.resolve().parent.parent / BEST
     if not progress.best:
         return
+    best, source = start.folder / BEST, start.path.resolve().parent.parent / BEST
     try:
         if load_checkpoint(source)["progress"]["epoch"] != progress.best["epoch"]:
             raise CheckpointError(f"{source} is of another epoch")
@@ -168,11 +174,11 @@ def settle_best(progress: Progress, start: Start) -> None:
             shutil.copyfile(source, best)
     except (CheckpointError, OSError) as error:
         progress.best = {}
-        log.info("the best epoch so far is not at hand (%s): the search for it starts anew", error)
+        log.info("best epoch so far unusable (%s): only later epochs can be the best", error)
 
 
 def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
-    """Options that a folder's run has in another way; not those that change nothing.
+    """Options whose value in a folder's run differs, except those that change no result.
 
     Raises:
         UsageError: its config.yaml cannot be read.
@@ -183,8 +189,7 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
-    usual, now = flatten(default_config()), flatten(cfg)
-    before = usual | flatten(parse_yaml(checkpoint["config"]))  # older ones lack newer options
+    before, now = saved_options(checkpoint), flatten(cfg)
     changed = {
         key: f"{key} {before[key]} → {value}"
         for key, value in now.items()

@@ -1,11 +1,8 @@
-"""A run's folder: what it is called, what it holds, and how it is kept from being overwritten."""
+"""A run's folder: its name, its description, its lock, and what --overwrite removes."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import logging
 import os
 import platform
 import random
@@ -13,8 +10,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +22,10 @@ from yacs.config import CfgNode
 import vireid
 from vireid.config import dump_config
 from vireid.engine.checkpoint import LAST
-from vireid.engine.trainer import TIMING
 from vireid.errors import UsageError
 from vireid.runs.options import recipe_of
 from vireid.utils.io import locked, write_text
+from vireid.utils.paths import expand
 
 # Everything that a run writes, and all that --overwrite removes; what makes a folder a run goes
 # last, so that a removal that is cut short leaves a folder that still counts as one.
@@ -50,26 +47,21 @@ RUN_MARKS = ("config.yaml", "metrics.csv", LAST)
 def run_folder(cfg: CfgNode, config_path: Path, split_trial: int | None) -> Path:
     """OUTPUT_DIR, or ``runs/<config stem>[/split<t>]/seed<k>``.
 
-    A run's own config.yaml stands for the file that the run was started with.
+    For a run's own config.yaml, the stem is that of the file that the run was started with.
     """
     if cfg.OUTPUT_DIR:
-        return Path(cfg.OUTPUT_DIR).expanduser()
-    folder = Path("runs") / _recipe(config_path)
+        return expand(cfg.OUTPUT_DIR)
+    home = config_path.resolve().parent
+    of_run = config_path.name == "config.yaml" and (home / "command.txt").is_file()
+    folder = Path("runs") / (recipe_of(home).name if of_run else config_path.stem)
     if split_trial is not None:
         folder /= f"split{split_trial}"
     return folder / f"seed{cfg.SEED}"
 
 
-def _recipe(config_path: Path) -> str:
-    home = config_path.resolve().parent
-    if config_path.name != "config.yaml" or not (home / "command.txt").is_file():
-        return config_path.stem
-    return recipe_of(home).name
-
-
 @contextmanager
 def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
-    """Makes the folder, unless it holds a run that nobody allowed to touch, and keeps it locked.
+    """Makes the folder, unless it holds a run that must stay, and keeps other processes out.
 
     Raises:
         UsageError: it holds a run, another process works in it, it is a file, or it cannot be
@@ -84,12 +76,16 @@ def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[Non
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(folder))
+            stack.enter_context(locked(folder))
             if holds_run and not resume:
                 _remove_run(folder)
             _remove_half_written(folder)
             (folder / "figures").mkdir(exist_ok=True)
             (folder / "checkpoints").mkdir(exist_ok=True)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"OUTPUT_DIR {folder}: another process is training in it; wait for it or stop it"
+            ) from error
         except OSError as error:
             raise UsageError(f"cannot write OUTPUT_DIR {folder}: {error.strerror}") from error
         yield
@@ -105,23 +101,10 @@ def _remove_run(folder: Path) -> None:
 
 
 def _remove_half_written(folder: Path) -> None:
-    """What a process that was killed while it wrote has left; nobody else writes here now."""
+    """Removes what a killed process left; the lock keeps others from writing here now."""
     for place in (folder, folder / "checkpoints", folder / "figures"):
         for path in place.glob("*.[0-9]*.tmp"):  # hidden ones too
             path.unlink()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of the folder."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(folder))
-        except BlockingIOError as error:
-            raise UsageError(
-                f"OUTPUT_DIR {folder}: another process is training in it; wait for it or stop it"
-            ) from error
-        yield
 
 
 def describe_run(
@@ -173,50 +156,6 @@ def git_state() -> dict[str, str | bool] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def write_metrics(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """A CSV of all the rows; columns that not every row has stay empty there, timing comes last."""
-    terms = dict.fromkeys(name for row in history for name in row if name not in TIMING)
-    columns = [*terms, *TIMING]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, text.getvalue())
-
-
-class _Lines:
-    """What is logged must not end a run: what it trained is saved elsewhere, and says so itself."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Instead of logging's own, which prints a traceback for every line."""
-
-
-class _LinesToScreen(_Lines, logging.StreamHandler):
-    pass
-
-
-class _LinesToFile(_Lines, logging.FileHandler):
-    pass
-
-
-def start_log(folder: Path | None) -> None:
-    """Messages to standard output, and to log.txt when a folder is given."""
-    handlers: list[logging.Handler] = [_LinesToScreen(sys.stdout)]
-    if folder is not None:
-        how = {"encoding": "utf-8", "errors": "backslashreplace"}  # names of files may be no text
-        handlers.append(_LinesToFile(folder / "log.txt", **how))
-    logger = logging.getLogger("vireid")
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        with suppress(OSError):  # what a full disk would not take
-            old.close()
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def seed_everything(seed: int) -> None:

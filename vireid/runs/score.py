@@ -1,9 +1,8 @@
-"""A network's scores on a data set: features, protocols, results."""
+"""Scores of a run's model: features, protocols, results."""
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,8 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten
-from vireid.config.schema import Effect, default_config, options_in_names
-from vireid.config.values import parse_yaml
-from vireid.data.build import build_splits
+from vireid.config.schema import Effect, options_in_names
 from vireid.data.datasets import DATASETS
-from vireid.data.datasets.files import fingerprint
-from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
 from vireid.engine.extract import labels_of
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
@@ -25,28 +19,21 @@ from vireid.evaluation.evaluate import require_answerable
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
 from vireid.evaluation.results import describe, result_entries, results_table, write_results
-from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
-from vireid.runs.features import (
-    TORCH,
-    Runtime,
-    backend_name,
+from vireid.runs.exits import (
     embedding_name,
     exit_names,
-    features_by_query,
-    records_of,
-    require_two_sides,
+    require_two_modalities,
     warn_of_untrained,
 )
-from vireid.runs.rendered_data import prepare_data
+from vireid.runs.features import TORCH, Runtime, backend_name, features_by_query, records_of
+from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
 from vireid.utils.io import require_target
 
 # Options whose change makes other scores of the same weights on the same data.
 SCORING = options_in_names(Effect.FEATURES, Effect.POOLING, Effect.SCORES)
 SCORING += options_in_names(Effect.ROUNDING)
-
-log = logging.getLogger(__name__)
 
 
 def score_run(
@@ -65,59 +52,31 @@ def score_run(
         DataError: the data cannot answer a protocol, or the network was trained on them.
         UsageError: ``out`` cannot be written.
     """
-    path, checkpoint = read_trained(cfg, run)
-    epoch = checkpoint["progress"]["epoch"]
+    protocols = chosen_protocols(cfg)
+    trained = TrainedRun.open(cfg, run, protocols)
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
-    prepare_data(cfg)
-    splits, protocols = build_splits(cfg), chosen_protocols(cfg)
-    data = fingerprint(splits)
-    check_unseen(cfg, checkpoint, protocols, splits, data=data, path=path)
-    out = out or run / _results_name(cfg, checkpoint, data)
-    require_target(out, inputs=[path])
+    out = out or run / ("_".join(["results", *trained.differences(SCORING)]) + ".json")
+    require_target(out, inputs=[trained.path])
     if out.exists() and out.suffix != ".json":
         raise UsageError(f"{out} exists and is no file of results: name another one with --out")
     warn_of_untrained(cfg)
-    model = trained_model(cfg, checkpoint, path).to(device)
+    model, splits = trained.model().to(device), trained.splits
     results = score(
         cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, runtime=runtime
     )
     backend = backend_name(runtime)
-    source = source_of(cfg, run=run, epoch=epoch, data=data, backend=backend)
+    epoch = trained.checkpoint["progress"]["epoch"]
+    source = source_of(cfg, run=run, epoch=epoch, data=trained.data, backend=backend)
     write_results(out, {**_kept(out, source), **results}, source)
     print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
     print(f"\n{results_table(results)}\n\nfeatures by {backend}; wrote {out}")
 
 
-def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint that is a run's result, and where it lies.
-
-    Raises:
-        CheckpointError: missing, damaged, or saved before the first epoch ended.
-    """
-    path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
-    checkpoint = load_trained(path)
-    if problem := unfinished(checkpoint, path):
-        log.warning("%s was %s", path, problem)
-    return path, checkpoint
-
-
-def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> ReidModel:
-    """The checkpoint's network, on the processor.
-
-    Raises:
-        CheckpointError: the options describe another network.
-    """
-    parts_used = embedding_name(cfg) != "global"
-    model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False, check_parts=parts_used)
-    load_model(model, checkpoint["model"], path)
-    return model
-
-
 def source_of(
     cfg: CfgNode, *, run: Path, epoch: int, data: str, backend: str = TORCH
 ) -> dict[str, Any]:
-    """The ``source`` entry of results.json: which network's features of which images were scored.
+    """The ``source`` entry of results.json: which model's features of which images were scored.
 
     Args:
         data: fingerprint of the data set.
@@ -135,63 +94,6 @@ def source_of(
         "input_size": list(cfg.INPUT.SIZE),
         "backend": backend,
     }
-
-
-def check_unseen(
-    cfg: CfgNode,
-    checkpoint: Mapping[str, Any],
-    protocols: Sequence[RetrievalProtocol],
-    splits: Splits,
-    *,
-    data: str,
-    path: Path,
-) -> None:
-    """A network scored on identities that it was trained with shows its memory."""
-    trained = checkpoint["split_trial"]
-    if checkpoint["dataset"] == cfg.DATA.DATASET and trained not in (None, cfg.DATA.TRIAL):
-        raise DataError(
-            f"{path} was trained on split {trained}; scoring it on DATA.TRIAL={cfg.DATA.TRIAL} "
-            "would test it on identities that it was trained with"
-        )
-    for protocol in protocols:
-        pids = {record.pid for record in records_of(protocol, splits)}
-        seen = sorted(pids & set(checkpoint["pids"])) if checkpoint["data"] == data else []
-        if seen:
-            raise DataError(
-                f"{protocol.name}: {path} was trained on {len(seen)} of its {len(pids)} "
-                f"identities, the first {seen[:3]}; train with the DATA.SPLIT that you score"
-            )
-
-
-def _results_name(cfg: CfgNode, checkpoint: Mapping[str, Any], data: str) -> str:
-    """``results.json``, or a name that tells what differs from the run's own scores."""
-    return "_".join(["results", *differences(cfg, checkpoint, data, SCORING)]) + ".json"
-
-
-def differences(
-    cfg: CfgNode, checkpoint: Mapping[str, Any], data: str, keys: Sequence[str]
-) -> list[str]:
-    """Words for file names: what differs from the run's own data and options.
-
-    Args:
-        data: fingerprint of the data set.
-        keys: options that count.
-    """
-    own, now = flatten(parse_yaml(checkpoint["config"])), flatten(cfg)
-    usual = flatten(default_config())
-    for options in (own, now):  # an empty one is the queries'
-        if options.get("TEST.GALLERY_EXIT") == options.get("TEST.EXIT"):
-            options["TEST.GALLERY_EXIT"] = ""
-    tags = []
-    if cfg.DATA.DATASET != checkpoint["dataset"]:
-        tags.append(cfg.DATA.DATASET)
-    elif data != checkpoint["data"]:
-        tags += [cfg.DATA.DATASET, data[:8]]
-    for key in keys:
-        if now[key] != own.get(key, usual[key]):  # older runs lack newer options
-            values = now[key] if isinstance(now[key], list) else [now[key]]
-            tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
-    return tags
 
 
 def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +114,7 @@ def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
     """
     names = list(cfg.TEST.PROTOCOLS) or [cfg.DATA.DATASET]
     protocols = expand(names, DATASETS[cfg.DATA.DATASET].modalities)
-    require_two_sides(cfg, protocols)
+    require_two_modalities(cfg, protocols)
     return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
 
 
@@ -251,7 +153,7 @@ def score(
     rerank: bool = False,
     runtime: Runtime | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Entries of results.json, by protocol; every image is put through the network once per exit.
+    """Entries of results.json, by protocol; every image passes the model once per exit.
 
     Args:
         rerank: add entries after k-reciprocal re-ranking.

@@ -1,9 +1,8 @@
-"""The trained network that ``TEACHER`` names, made ready to teach a run."""
+"""The teacher of a run: loads the trained model that ``TEACHER`` names, and checks that it fits."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,9 @@ from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model
 from vireid.models.teacher import FrozenTeacher
-from vireid.runs.options import choices
+from vireid.runs.options import choices, require_run
 from vireid.structures import Splits
 from vireid.utils.paths import expand
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,9 @@ def load_teacher(
         splits: what the student trains on.
         data: fingerprint of that data set.
     Raises:
-        CheckpointError: its checkpoint is missing, damaged, of another network than
+        CheckpointError: its checkpoint is missing, damaged, of another model than
             ``TEACHER.CONFIG`` describes, or its classes are not the student's.
-        UsageError: ``TEACHER.CONFIG`` cannot be used, or the teacher has no such posterior.
+        UsageError: ``TEACHER.CONFIG`` cannot be used, or the teacher lacks the posterior.
     """
     if not is_taught(cfg):
         return None
@@ -109,7 +106,7 @@ def load_teacher(
 
 
 def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
-    """A run must not write over the teacher that it needs to continue.
+    """Checks that a run does not overwrite the teacher that it needs to continue.
 
     Raises:
         UsageError: the teacher lies in the run's own folder.
@@ -126,7 +123,7 @@ def _age(checkpoint: Mapping[str, Any], path: Path) -> str:
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
-    """Digest of a network's tensors, their names and shapes."""
+    """Digest of a model's tensors, their names and shapes."""
     digest = hashlib.sha256()
     for name, tensor in state.items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
@@ -137,7 +134,7 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
 def _checkpoint_path(cfg: CfgNode) -> Path:
     """The checkpoint, or the one that is a run folder's result."""
     text = cfg.TEACHER.WEIGHTS.replace("{SEED}", str(cfg.SEED))
-    path = Path(text.replace("{TRIAL}", str(cfg.DATA.TRIAL))).expanduser()
+    path = expand(text.replace("{TRIAL}", str(cfg.DATA.TRIAL)))
     if not path.exists():
         raise CheckpointError(
             f"{path} does not exist: train the teacher first, or name another checkpoint or run "
@@ -145,8 +142,7 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
         )
     if not path.is_dir():
         return path
-    if not (path / "config.yaml").is_file():
-        raise CheckpointError(f"{path} is not a run folder: it has no config.yaml")
+    require_run(path)
     best = load_config(path / "config.yaml", environment={}).SOLVER.SELECT == "best"
     return path / (BEST if best else LAST)
 
@@ -160,7 +156,7 @@ def _own_config(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> CfgN
 def _require_same_classes(
     checkpoint: Mapping[str, Any], splits: Splits, dataset: str, data: str, path: Path
 ) -> None:
-    """Class k of teacher and student must be the same identity."""
+    """Checks that class k of teacher and student is the same identity."""
     theirs, ours = tuple(checkpoint["pids"]), splits.train_pids
     if checkpoint["dataset"] != dataset or theirs != ours:
         apart = sorted(set(theirs) ^ set(ours))
@@ -179,7 +175,7 @@ def _require_same_classes(
 
 
 def _require_posterior(posterior: str, own: CfgNode, path: Path) -> None:
-    """Branches must be there, and have been trained."""
+    """Checks that the teacher has trained branches where its posterior needs them."""
     if posterior == "joint_fc":
         return
     if not own.MODEL.DIRECTIONAL.ENABLED or not own.LOSS.BRANCH_IDENTITY.WEIGHT:

@@ -1,18 +1,16 @@
-"""What is painted on a body's faces: lamps, windows, plates, and an identity's own marks.
-
-Quads begin at the vehicle's left: u runs to its right, v upwards (or backwards on top).
-"""
+"""What is painted on a body's faces: lamps, windows, plates, and the marks of one identity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vireid.synthetic.pedestrians.surfaces import Rgb
-from vireid.synthetic.vehicles.solids import Solid, at, part
+from vireid.synthetic.surfaces import Rgb
+from vireid.synthetic.vehicles.solids import Solid, point_on
 from vireid.synthetic.vehicles.vehicle import Vehicle
 
 DARK: Rgb = (0.09, 0.09, 0.1)
+BLACK: Rgb = (0.05, 0.05, 0.06)
 CHROME: Rgb = (0.82, 0.83, 0.85)
 LIT: Rgb = (0.95, 0.95, 0.88)
 RED: Rgb = (0.72, 0.06, 0.06)
@@ -21,108 +19,119 @@ Quad = Sequence[Sequence[float]]
 Span = tuple[float, float]
 
 
-def _both(
-    solid: Solid, quad: Quad, u: Span, v: Span, colour: Rgb, shine: float = 0.0, lamp: bool = False
-) -> None:
-    """A piece on the left and its mirror image on the right."""
-    solid.add(part(quad, u, v), colour, shine=shine, lamp=lamp)
-    solid.add(part(quad, (1 - u[1], 1 - u[0]), v), colour, shine=shine, lamp=lamp)
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A quad of a solid, painted in shares of its width u and height v.
+
+    The quad begins at the vehicle's left: u runs to its right, v upwards (or backwards on top).
+    """
+
+    solid: Solid
+    quad: Quad
+
+    def band(
+        self,
+        u: Span,
+        v: Span,
+        colour: Rgb,
+        *,
+        mirrored: bool = False,
+        shine: float = 0.0,
+        lamp: bool = False,
+    ) -> None:
+        """A rectangle; ``mirrored``: and its mirror image on the other side."""
+        for low, high in (u, (1 - u[1], 1 - u[0]))[: 1 + mirrored]:
+            corners = [(low, v[0]), (high, v[0]), (high, v[1]), (low, v[1])]
+            points = [point_on(self.quad, *corner) for corner in corners]
+            self.solid.add(points, colour, shine=shine, lamp=lamp)
+
+    def discs(self, centre: Span, radius: Span, colour: Rgb, *, lamp: bool = False) -> None:
+        """An ellipse and its mirror image."""
+        turns = np.linspace(0, 2 * np.pi, 13)[:-1]
+        for u in (centre[0], 1 - centre[0]):
+            points = [
+                point_on(self.quad, u + radius[0] * np.cos(t), centre[1] + radius[1] * np.sin(t))
+                for t in turns
+            ]
+            self.solid.add(points, colour, lamp=lamp)
 
 
-def _round(
-    solid: Solid,
-    quad: Quad,
-    centre: Span,
-    radius: Span,
-    colour: Rgb,
-    shine: float = 0.0,
-    lamp: bool = False,
-) -> None:
-    turns = np.linspace(0, 2 * np.pi, 13)[:-1]
-    for u in (centre[0], 1 - centre[0]):
-        points = [
-            at(quad, u + radius[0] * np.cos(t), centre[1] + radius[1] * np.sin(t)) for t in turns
-        ]
-        solid.add(points, colour, shine=shine, lamp=lamp)
-
-
-def paint_front(solid: Solid, vehicle: Vehicle, quad: Quad) -> None:
+def paint_front(face: Face, vehicle: Vehicle) -> None:
     """Grille, headlamps, bumper and plate."""
     bumper = DARK if vehicle.dark_bumpers else vehicle.colour
-    solid.add(part(quad, (0.0, 1.0), (0.0, 0.38)), bumper, shine=0.1)
-    solid.add(part(quad, (0.18, 0.82), (0.1, 0.26)), (0.04, 0.04, 0.05))
+    face.band((0.0, 1.0), (0.0, 0.38), bumper, shine=0.1)
+    face.band((0.18, 0.82), (0.1, 0.26), (0.04, 0.04, 0.05))
     grille = vehicle.model.grille
     if grille == "bars":
-        solid.add(part(quad, (0.3, 0.7), (0.52, 0.86)), (0.05, 0.05, 0.06))
+        face.band((0.3, 0.7), (0.52, 0.86), BLACK)
         for v in (0.58, 0.68, 0.78):
-            solid.add(part(quad, (0.3, 0.7), (v, v + 0.04)), CHROME)
+            face.band((0.3, 0.7), (v, v + 0.04), CHROME)
     elif grille == "mesh":
-        solid.add(part(quad, (0.28, 0.72), (0.42, 0.88)), CHROME)
-        solid.add(part(quad, (0.31, 0.69), (0.46, 0.84)), (0.05, 0.05, 0.06))
+        face.band((0.28, 0.72), (0.42, 0.88), CHROME)
+        face.band((0.31, 0.69), (0.46, 0.84), BLACK)
     elif grille == "split":
-        _both(solid, quad, (0.33, 0.48), (0.5, 0.86), (0.05, 0.05, 0.06))
-    _headlamps(solid, vehicle, quad)
-    _plate(solid, vehicle, quad, (0.24, 0.42))
+        face.band((0.33, 0.48), (0.5, 0.86), BLACK, mirrored=True)
+    _paint_headlamps(face, vehicle.model.headlights)
+    _paint_plate(face, vehicle, (0.24, 0.42))
 
 
-def _headlamps(solid: Solid, vehicle: Vehicle, quad: Quad) -> None:
-    style = vehicle.model.headlights
+def _paint_headlamps(face: Face, style: str) -> None:
     if style == "round":
-        _round(solid, quad, (0.14, 0.7), (0.1, 0.17), CHROME)
-        _round(solid, quad, (0.14, 0.7), (0.075, 0.13), LIT, lamp=True)
+        face.discs((0.14, 0.7), (0.1, 0.17), CHROME)
+        face.discs((0.14, 0.7), (0.075, 0.13), LIT, lamp=True)
     elif style == "slim":
-        _both(solid, quad, (0.02, 0.3), (0.7, 0.86), LIT, lamp=True)
+        face.band((0.02, 0.3), (0.7, 0.86), LIT, mirrored=True, lamp=True)
     elif style == "tall":
-        _both(solid, quad, (0.02, 0.2), (0.48, 0.92), LIT, lamp=True)
-        _both(solid, quad, (0.03, 0.09), (0.52, 0.64), AMBER)
+        face.band((0.02, 0.2), (0.48, 0.92), LIT, mirrored=True, lamp=True)
+        face.band((0.03, 0.09), (0.52, 0.64), AMBER, mirrored=True)
     else:
-        _both(solid, quad, (0.02, 0.26), (0.76, 0.9), LIT, lamp=True)
-        _both(solid, quad, (0.04, 0.2), (0.46, 0.62), LIT, lamp=True)
+        face.band((0.02, 0.26), (0.76, 0.9), LIT, mirrored=True, lamp=True)
+        face.band((0.04, 0.2), (0.46, 0.62), LIT, mirrored=True, lamp=True)
 
 
-def paint_rear(solid: Solid, vehicle: Vehicle, quad: Quad) -> None:
+def paint_rear(face: Face, vehicle: Vehicle) -> None:
     """Rear lamps, bumper, plate and a sticker on the lid."""
     bumper = DARK if vehicle.dark_bumpers else vehicle.colour
-    solid.add(part(quad, (0.0, 1.0), (0.0, 0.32)), bumper, shine=0.1)
-    solid.add(part(quad, (0.0, 1.0), (0.33, 0.36)), DARK)
+    face.band((0.0, 1.0), (0.0, 0.32), bumper, shine=0.1)
+    face.band((0.0, 1.0), (0.33, 0.36), DARK)
     style = vehicle.model.taillights
     if style == "tall":
-        _both(solid, quad, (0.01, 0.13), (0.42, 0.98), RED, lamp=True)
-        _both(solid, quad, (0.02, 0.12), (0.6, 0.7), (0.9, 0.85, 0.8))
+        face.band((0.01, 0.13), (0.42, 0.98), RED, mirrored=True, lamp=True)
+        face.band((0.02, 0.12), (0.6, 0.7), (0.9, 0.85, 0.8), mirrored=True)
     elif style == "wide":
-        _both(solid, quad, (0.01, 0.3), (0.7, 0.92), RED, lamp=True)
+        face.band((0.01, 0.3), (0.7, 0.92), RED, mirrored=True, lamp=True)
     elif style == "bar":
-        solid.add(part(quad, (0.02, 0.98), (0.76, 0.9)), RED, lamp=True)
+        face.band((0.02, 0.98), (0.76, 0.9), RED, lamp=True)
     else:
-        _round(solid, quad, (0.12, 0.74), (0.08, 0.15), RED, lamp=True)
-        _round(solid, quad, (0.27, 0.74), (0.06, 0.12), RED, lamp=True)
-    _plate(solid, vehicle, quad, (0.44, 0.62))
+        face.discs((0.12, 0.74), (0.08, 0.15), RED, lamp=True)
+        face.discs((0.27, 0.74), (0.06, 0.12), RED, lamp=True)
+    _paint_plate(face, vehicle, (0.44, 0.62))
     if vehicle.rear_sticker == 3:
-        solid.add(part(quad, (0.68, 0.84), (0.44, 0.62)), vehicle.second)
+        face.band((0.68, 0.84), (0.44, 0.62), vehicle.second)
 
 
-def _plate(solid: Solid, vehicle: Vehicle, quad: Quad, v: Span) -> None:
-    solid.add(part(quad, (0.38, 0.62), v), vehicle.plate)
+def _paint_plate(face: Face, vehicle: Vehicle, v: Span) -> None:
+    face.band((0.38, 0.62), v, vehicle.plate)
     ink = (0.95, 0.95, 0.95) if sum(vehicle.plate) < 1.4 else (0.05, 0.05, 0.05)
     low, high = v[0] + 0.25 * (v[1] - v[0]), v[1] - 0.25 * (v[1] - v[0])
     for k, width in enumerate(vehicle.glyphs):
         u = 0.395 + 0.035 * k
-        solid.add(part(quad, (u, u + 0.026 * width), (low, high)), ink)
+        face.band((u, u + 0.026 * width), (low, high), ink)
 
 
-def paint_hood(solid: Solid, vehicle: Vehicle, quad: Quad) -> None:
+def paint_hood(face: Face, vehicle: Vehicle) -> None:
     """Stripes, and the gap before the windscreen."""
     if vehicle.hood == "one_stripe":
-        solid.add(part(quad, (0.4, 0.6), (0.0, 1.0)), vehicle.accent, shine=0.3)
+        face.band((0.4, 0.6), (0.0, 1.0), vehicle.accent, shine=0.3)
     elif vehicle.hood == "two_stripes":
-        _both(solid, quad, (0.32, 0.44), (0.0, 1.0), vehicle.accent, shine=0.3)
+        face.band((0.32, 0.44), (0.0, 1.0), vehicle.accent, mirrored=True, shine=0.3)
     if vehicle.model.shape.hood > 0.1:
-        solid.add(part(quad, (0.04, 0.96), (0.93, 1.0)), DARK)
-        _both(solid, quad, (0.17, 0.18), (0.0, 0.93), DARK)
+        face.band((0.04, 0.96), (0.93, 1.0), DARK)
+        face.band((0.17, 0.18), (0.0, 0.93), DARK, mirrored=True)
 
 
-def paint_bed(solid: Solid, vehicle: Vehicle, quad: Quad) -> None:
-    """The open bed of a pickup, on the quad behind its cabin and the one to its end."""
+def paint_bed(solid: Solid, vehicle: Vehicle) -> None:
+    """The open bed of a pickup, behind its cabin."""
     shape = vehicle.model.shape
     y, z = 0.42 * shape.width, shape.belt
     front, back = shape.x(shape.boot + 0.01), shape.x(0.975)
@@ -136,24 +145,24 @@ def _glass(vehicle: Vehicle) -> Rgb:
     return (0.8 * vehicle.glass, 0.95 * vehicle.glass, vehicle.glass)
 
 
-def paint_windscreen(solid: Solid, vehicle: Vehicle, quad: Quad) -> None:
-    """The glass and what sticks to it or lies behind it."""
-    solid.add(part(quad, (0.06, 0.94), (0.06, 0.93)), _glass(vehicle), shine=0.9)
+def paint_windscreen(face: Face, vehicle: Vehicle) -> None:
+    """The glass, the stickers on it and what lies behind it."""
+    face.band((0.06, 0.94), (0.06, 0.93), _glass(vehicle), shine=0.9)
     places = ((0.12, 0.74), (0.2, 0.74), (0.12, 0.55), (0.74, 0.74))
     for (u, v), there in zip(places, vehicle.stickers, strict=True):
         if there:
             colour = vehicle.second if u > 0.5 else (0.9, 0.92, 0.85)
-            solid.add(part(quad, (u, u + 0.065), (v, v + 0.13)), colour)
+            face.band((u, u + 0.065), (v, v + 0.13), colour)
     if vehicle.on_dashboard:
-        solid.add(part(quad, (0.42, 0.6), (0.08, 0.24)), vehicle.second)
+        face.band((0.42, 0.6), (0.08, 0.24), vehicle.second)
 
 
-def paint_glass(solid: Solid, vehicle: Vehicle, quad: Quad) -> None:
-    """The rear window; its quad runs downwards."""
-    solid.add(part(quad, (0.08, 0.92), (0.1, 0.86)), _glass(vehicle), shine=0.9)
+def paint_rear_window(face: Face, vehicle: Vehicle) -> None:
+    """The glass and a sticker; the quad of the face runs downwards."""
+    face.band((0.08, 0.92), (0.1, 0.86), _glass(vehicle), shine=0.9)
     if vehicle.rear_sticker in (1, 2):
         u = 0.14 if vehicle.rear_sticker == 1 else 0.7
-        solid.add(part(quad, (u, u + 0.16), (0.52, 0.82)), vehicle.second)
+        face.band((u, u + 0.16), (0.52, 0.82), vehicle.second)
 
 
 def paint_side_windows(solid: Solid, vehicle: Vehicle, side: int) -> None:
@@ -179,35 +188,24 @@ def paint_side_windows(solid: Solid, vehicle: Vehicle, side: int) -> None:
             solid.add([*corners, point(high, 0.86)], _glass(vehicle), shine=0.4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wall:
-    """An upright side of a body, painted in shares of its length and of its height.
+def _wall(solid: Solid, y: float, ends: Span, heights: Span) -> Face:
+    """An upright side of a body: u runs from its front end to its rear end, v upwards.
 
     Args:
-        y: where it stands, to the vehicle's left.
-        ends: x of its front and of its rear end.
+        y: its place, to the vehicle's left.
+        ends: x of both ends.
         heights: of its lower and of its upper edge.
     """
-
-    solid: Solid
-    y: float
-    ends: Span
-    heights: Span
-
-    def band(self, along: Span, up: Span, colour: Rgb) -> None:
-        """A rectangle, from the front and from below."""
-        x = [self.ends[0] + share * (self.ends[1] - self.ends[0]) for share in along]
-        z = [self.heights[0] + share * (self.heights[1] - self.heights[0]) for share in up]
-        corners = [(x[0], z[0]), (x[1], z[0]), (x[1], z[1]), (x[0], z[1])]
-        self.solid.add([(a, self.y, b) for a, b in corners], colour)
+    front, rear, low, high = *ends, *heights
+    return Face(solid, [(front, y, low), (rear, y, low), (rear, y, high), (front, y, high)])
 
 
 def paint_side(solid: Solid, vehicle: Vehicle, side: int) -> None:
-    """Lamps that reach round the corner, doors, handles, sill, and what is painted on."""
+    """Lamps around the corner, doors, handles, sill, and painted marks."""
     shape = vehicle.model.shape
     ends, heights = (shape.x(0.0), shape.x(shape.end)), (shape.base, shape.belt)
-    wall = _Wall(solid, side * shape.width / 2, ends, heights)
-    _marks(wall, vehicle)
+    wall = _wall(solid, side * shape.width / 2, ends, heights)
+    _paint_marks(wall, vehicle)
     wall.band((0.02, 0.985), (0.0, 0.1), DARK)
     if vehicle.dark_bumpers:
         wall.band((0.0, 0.07), (0.0, 0.35), DARK)
@@ -225,7 +223,7 @@ def paint_side(solid: Solid, vehicle: Vehicle, side: int) -> None:
             wall.band((share - 0.28 * metre, share - 0.12 * metre), (0.74, 0.8), handle)
 
 
-def _marks(wall: _Wall, vehicle: Vehicle) -> None:
+def _paint_marks(wall: Face, vehicle: Vehicle) -> None:
     if vehicle.side == "low_stripe":
         wall.band((0.02, 0.98), (0.2, 0.32), vehicle.accent)
     elif vehicle.side == "belt_stripe":
@@ -239,13 +237,11 @@ def _marks(wall: _Wall, vehicle: Vehicle) -> None:
         wall.band((0.62, 0.7), (0.35, 0.7), vehicle.accent)
 
 
-def paint_load(solid: Solid, vehicle: Vehicle, back: Quad, shares: Span, heights: Span) -> None:
-    """Doors of a truck's box, and a firm's colours on its sides."""
-    shape = vehicle.model.shape
-    solid.add(part(back, (0.49, 0.51), (0.02, 0.98)), DARK)
+def paint_load(solid: Solid, vehicle: Vehicle, back: Quad, ends: Span, heights: Span) -> None:
+    """Doors of a truck's box, and a firm's colours on its sides; see ``_wall`` for the spans."""
+    Face(solid, back).band((0.49, 0.51), (0.02, 0.98), DARK)
     for side in (1, -1):
-        ends = shape.x(shares[0]), shape.x(shares[1])
-        wall = _Wall(solid, side * shape.width / 2, ends, heights)
+        wall = _wall(solid, side * vehicle.model.shape.width / 2, ends, heights)
         wall.band((0.0, 1.0), (0.0, 0.05), DARK)
         if vehicle.side in ("low_stripe", "belt_stripe"):
             start = 0.15 if vehicle.side == "low_stripe" else 0.7

@@ -1,4 +1,4 @@
-"""Solids of flat coloured faces, and the eye that looks at them.
+"""Solids of flat coloured faces, and the pinhole camera that looks at them.
 
 Vehicle axes in metres: x forward, y to the vehicle's left, z up from the ground; the origin lies on
 the ground below the middle.
@@ -11,7 +11,7 @@ from math import sqrt
 
 import numpy as np
 
-from vireid.synthetic.pedestrians.surfaces import Rgb
+from vireid.synthetic.surfaces import Rgb
 
 UP = np.array([0.0, 0.0, 1.0])
 
@@ -25,7 +25,7 @@ class Patch:
         middle: (3,) their mean.
         normal: (3,) unit vector out of the solid.
         shine: how much sky it mirrors when it faces upwards, in [0, 1].
-        lamp: gives off light of its own when lamps are on.
+        lamp: shines when lamps are on.
     """
 
     corners: np.ndarray
@@ -38,13 +38,13 @@ class Patch:
 
 @dataclass
 class Solid:
-    """A convex body: its faces, and what is painted on them, in the order of painting.
+    """A convex body: its faces and what is on them, in the order of painting.
 
     Args:
         level: solids of a lower level never hide those of a higher one.
         inside: (3,) a point within, from which every patch looks away.
-        unit: (3,) where the whole is that the solid belongs to: of one level, farther wholes are
-            painted first, and the solids of one whole in their order.
+        unit: (3,) place of the group that the solid belongs to: within a level, farther groups are
+            painted first, and the solids of one group in their order.
     """
 
     level: int
@@ -60,7 +60,7 @@ class Solid:
         shine: float = 0.0,
         lamp: bool = False,
     ) -> None:
-        """One more patch, on top of the earlier ones."""
+        """Adds a patch on top of the earlier ones."""
         points = np.array(corners, dtype=float)
         middle = points.sum(axis=0) / len(points)
         normal = np.array(_newell(points.tolist()))
@@ -80,7 +80,7 @@ def _newell(corners: list[list[float]]) -> tuple[float, float, float]:
     return a / length, b / length, c / length
 
 
-def at(quad: Sequence[Sequence[float]], u: float, v: float) -> tuple[float, float, float]:
+def point_on(quad: Sequence[Sequence[float]], u: float, v: float) -> tuple[float, float, float]:
     """Point of a quad: u from its first corner to the second, v from there to the third."""
     weights = ((1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v)
     x, y, z = (
@@ -89,16 +89,15 @@ def at(quad: Sequence[Sequence[float]], u: float, v: float) -> tuple[float, floa
     return x, y, z
 
 
-def part(
-    quad: Sequence[Sequence[float]], u: tuple[float, float], v: tuple[float, float]
-) -> list[tuple[float, float, float]]:
-    """The four corners of a piece of a quad."""
-    return [at(quad, u[0], v[0]), at(quad, u[1], v[0]), at(quad, u[1], v[1]), at(quad, u[0], v[1])]
+def direction(azimuth: float, elevation: float) -> np.ndarray:
+    """(3,) unit vector; angles in radians."""
+    flat = np.cos(elevation)
+    return np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
 
 
 @dataclass(frozen=True)
-class Eye:
-    """A camera that looks at a vehicle.
+class Viewer:
+    """A pinhole camera that looks at a vehicle.
 
     Args:
         azimuth: radians; 0 sees the front, π / 2 the vehicle's left side, π the back.
@@ -114,13 +113,7 @@ class Eye:
 
     @cached_property
     def position(self) -> np.ndarray:
-        flat = np.cos(self.elevation)
-        direction = [
-            flat * np.cos(self.azimuth),
-            flat * np.sin(self.azimuth),
-            np.sin(self.elevation),
-        ]
-        return self.target + self.distance * np.array(direction)
+        return self.target + self.distance * direction(self.azimuth, self.elevation)
 
     @cached_property
     def axes(self) -> np.ndarray:
@@ -132,14 +125,14 @@ class Eye:
         return np.stack([right, np.cross(right, forward), forward])
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3) → (n, 2): to the right and up, as tangents of the angles to the middle."""
+        """(n, 3) → (n, 2): tangents of the angles to the middle, to the right and up."""
         seen = (points - self.position) @ self.axes.T
         return seen[:, :2] / seen[:, 2:]
 
     def sees(self, patch: Patch) -> bool:
-        """Whether the patch looks towards the eye."""
+        """Whether the patch faces the viewer."""
         return float(patch.normal @ (self.position - patch.middle)) > 0
 
-    def away(self, point: np.ndarray) -> float:
-        """Metres from the eye."""
+    def distance_to(self, point: np.ndarray) -> float:
+        """Metres from the viewer."""
         return float(np.linalg.norm(point - self.position))

@@ -1,134 +1,95 @@
-"""The layout of LLCM."""
+"""The layout of LLCM: nine cameras in poor light, by day and by night.
 
-import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+``{vis,nir}/{pid:04d}/{pid:04d}_c{cc}_s{time}_f{frame}_{vis,nir}.jpg``, copies of the test images in
+``test_{vis,nir}/cam{c}/{pid:04d}/``, ``idx/{train,test}_{vis,nir}.txt`` and ``idx/test_id.txt``.
+"""
+
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from vireid.synthetic.pedestrians.cameras import MODALITY_OF, Camera, llcm_cameras
-from vireid.synthetic.writers.common import (
-    CAMERA_STREAM,
+from vireid.synthetic.cameras import llcm_cameras
+from vireid.synthetic.writers.layout import (
     NAME_STREAM,
     PRESENCE_STREAM,
     SPLIT_STREAM,
-    Shot,
-    Studio,
-    checked_parameters,
-    staged,
-    write_ids,
-    write_parameters,
+    Layout,
+    SetContent,
+    SetNumbers,
+    id_line,
 )
-from vireid.synthetic.writers.processes import take
+from vireid.synthetic.writers.pictures import Shot
 
 CAMERAS = range(1, 10)
+DAY_ONLY = 3  # camera without near infrared
 INFRARED = 10  # the near-infrared pictures of camera c have the key c + 10
-MIN_CAMERAS = 4  # that see an identity; it is searched for in other cameras than its own
-KINDS = ("vis", "nir")
-FIRST_HOUR = {"vis": 7, "nir": 19}
-LAST_HOUR = {"vis": 18, "nir": 23}
+MIN_CAMERAS = 4  # that see an identity; it is searched for in other cameras than the query's
+HOURS = {"vis": (7, 18), "nir": (19, 23)}  # first and last
 
 
-def _presence(pid: int, seed: int) -> set[int]:
+def _kind(camera: int) -> str:
+    return "nir" if camera > INFRARED else "vis"
+
+
+def _seen_by(pid: int, seed: int) -> list[int]:
     """Cameras that see an identity, by day and by night alike."""
     rng = np.random.default_rng([seed, *PRESENCE_STREAM, pid])
     number = int(rng.integers(MIN_CAMERAS, len(CAMERAS) + 1))
-    return {int(camera) + 1 for camera in rng.permutation(len(CAMERAS))[:number]}
+    days = sorted(int(camera) + 1 for camera in rng.permutation(len(CAMERAS))[:number])
+    return [*days, *(camera + INFRARED for camera in days if camera != DAY_ONLY)]
 
 
-def _shots(pid: int, key: int, kind: str, images: int, seed: int) -> list[Shot]:
-    """One passage before one camera, as times and frames in the names tell."""
-    rng = np.random.default_rng([seed, *NAME_STREAM, pid, key])
-    hour = rng.integers(FIRST_HOUR[kind], LAST_HOUR[kind] + 1)
+def _shots(pid: int, camera: int, numbers: SetNumbers) -> list[Shot]:
+    """One passage before one camera, with a time and frame numbers in the names."""
+    rng = np.random.default_rng([numbers.seed, *NAME_STREAM, pid, camera])
+    kind = _kind(camera)
+    first_hour, last_hour = HOURS[kind]
+    hour = rng.integers(first_hour, last_hour + 1)
     time = f"{hour:02d}{rng.integers(60):02d}{rng.integers(60):02d}"
-    first = int(rng.integers(1, 6000))
-    stem = f"{kind}/{pid:04d}/{pid:04d}_c{key % INFRARED:02d}_s{time}"
-    return [Shot(pid, key, n, f"{stem}_f{first + 17 * n}_{kind}.jpg") for n in range(1, images + 1)]
+    frame = int(rng.integers(1, 6000))
+    stem = f"{kind}/{pid:04d}/{pid:04d}_c{camera % INFRARED:02d}_s{time}"
+    return [
+        Shot(pid, camera, n, f"{stem}_f{frame + 17 * n}_{kind}.jpg")
+        for n in range(1, numbers.images + 1)
+    ]
 
 
-def _all_shots(
-    cameras: Mapping[int, Camera], n_ids: int, images: int, seed: int
-) -> dict[str, list[Shot]]:
-    """By kind."""
-    shots: dict[str, list[Shot]] = {kind: [] for kind in KINDS}
-    for pid in range(1, n_ids + 1):
-        seen_by = _presence(pid, seed)
-        for key, camera in sorted(cameras.items()):
-            if key % INFRARED in seen_by:
-                kind = KINDS[MODALITY_OF[camera.spectrum]]
-                shots[kind] += _shots(pid, key, kind, images, seed)
-    return shots
-
-
-def _write_lists(
-    folder: Path, shots: Mapping[str, Sequence[Shot]], split: Mapping[str, list[int]]
-) -> None:
-    """``{train,test}_{vis,nir}.txt`` with lines ``<path> <label>``, and ``test_id.txt``."""
-    folder.mkdir()
-    for part, pids in split.items():
+def _content(numbers: SetNumbers) -> SetContent:
+    shots = [
+        shot
+        for pid in numbers.pids
+        for camera in _seen_by(pid, numbers.seed)
+        for shot in _shots(pid, camera, numbers)
+    ]
+    rng = np.random.default_rng([numbers.seed, *SPLIT_STREAM])
+    order = (rng.permutation(len(numbers.pids)) + 1).tolist()
+    test = sorted(order[: numbers.test_ids])
+    files = {"idx/test_id.txt": id_line(test)}
+    for part, pids in {"train": sorted(order[numbers.test_ids :]), "test": test}.items():
         label_of = {pid: label for label, pid in enumerate(pids)}
-        for kind in KINDS:
-            listed = [shot for shot in shots[kind] if shot.pid in label_of]
-            text = "".join(f"{shot.path} {label_of[shot.pid]}\n" for shot in listed)
-            (folder / f"{part}_{kind}.txt").write_text(text, encoding="ascii")
-    write_ids(folder / "test_id.txt", split["test"])
+        for kind in HOURS:
+            files[f"idx/{part}_{kind}.txt"] = "".join(
+                f"{shot.path} {label_of[shot.pid]}\n"
+                for shot in shots
+                if shot.pid in label_of and _kind(shot.camera) == kind
+            )
+    tested = set(test)
+    copies = {_copy_of(shot): shot.path for shot in shots if shot.pid in tested}
+    return SetContent(shots, files, copies)
 
 
-def _copy_test_images(
-    folder: Path, shots: Mapping[str, Sequence[Shot]], pids: Sequence[int]
-) -> None:
-    """``test_vis/cam{c}/{pid:04d}`` and ``test_nir/…`` repeat the test images, as the real set."""
-    wanted = set(pids)
-    for kind in KINDS:
-        for shot in shots[kind]:
-            if shot.pid in wanted:
-                target = folder / f"test_{kind}/cam{shot.camera % INFRARED}/{shot.pid:04d}"
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(folder / shot.path, target / Path(shot.path).name)
+def _copy_of(shot: Shot) -> str:
+    """The real set repeats its test images, sorted by camera."""
+    folder = f"test_{_kind(shot.camera)}/cam{shot.camera % INFRARED}/{shot.pid:04d}"
+    return f"{folder}/{PurePosixPath(shot.path).name}"
 
 
-def write_llcm(
-    root: Path,
-    *,
-    train_ids: int,
-    test_ids: int,
-    images_per_camera: int = 4,
-    size: tuple[int, int],
-    seed: int,
-    progress: bool = False,
-    workers: int = 1,
-) -> None:
-    """Write a synthetic set in the layout of LLCM: nine cameras in poor light, by day and night.
-
-    ``{vis,nir}/{pid:04d}/{pid:04d}_c{cc}_s{time}_f{frame}_{vis,nir}.jpg``, copies of the test
-    images in ``test_{vis,nir}/cam{c}/{pid:04d}/``, ``idx/{train,test}_{vis,nir}.txt``,
-    ``idx/test_id.txt`` and ``synthetic.json``. ``root`` appears only once it is complete.
-
-    Args:
-        train_ids, test_ids: numbers of identities; which ones test is drawn with the seed.
-        images_per_camera: per identity and modality, in each of the 4 to 9 cameras that see it;
-            camera 3 has no near-infrared images.
-        size, seed, progress, workers: as for ``write_sysu``.
-    Raises:
-        ValueError: an argument is out of range.
-        FileExistsError: root is there and not an empty folder.
-    """
-    parameters = checked_parameters(
-        train_ids=train_ids,
-        test_ids=test_ids,
-        images_per_camera=images_per_camera,
-        size=size,
-        seed=seed,
-        workers=workers,
-    )
-    cameras = llcm_cameras(np.random.default_rng([seed, *CAMERA_STREAM]))
-    shots = _all_shots(cameras, train_ids + test_ids, images_per_camera, seed)
-    order = np.random.default_rng([seed, *SPLIT_STREAM]).permutation(train_ids + test_ids) + 1
-    split = {"train": sorted(order[test_ids:].tolist()), "test": sorted(order[:test_ids].tolist())}
-    studio = Studio(cameras, seed, tuple(size))
-    with staged(root) as folder:
-        every = [shot for kind in KINDS for shot in shots[kind]]
-        take(studio, folder, every, workers=workers, progress=progress)
-        _copy_test_images(folder, shots, split["test"])
-        _write_lists(folder / "idx", shots, split)
-        write_parameters(folder, "llcm", parameters)
+LLCM = Layout(
+    draw_cameras=llcm_cameras,
+    content=_content,
+    images=4,
+    columns=tuple(
+        tuple((f"c{c} {kind}", c + first, 0) for c in (1, 2, 4, 5, 6, 7))
+        for kind, first in (("vis", 0), ("nir", INFRARED))
+    ),
+)

@@ -1,68 +1,54 @@
-"""The layout of SYSU-MM01."""
+"""The layout of SYSU-MM01, and sets with as many images of each identity as SYSU-MM01 has.
 
+``cam{1..6}/{pid:04d}/{n:04d}.jpg``, ``exp/{train,val,test,available}_id.txt`` and
+``exp/rand_perm_cam.mat``.
+"""
+
+import re
 from collections.abc import Mapping
-from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from scipy.io import savemat
 
-from vireid.synthetic.pedestrians.cameras import Camera, sysu_cameras
-from vireid.synthetic.writers.common import (
-    CAMERA_STREAM,
+from vireid.errors import DataError
+from vireid.synthetic.cameras import sysu_cameras
+from vireid.synthetic.writers.layout import (
     PRESENCE_STREAM,
-    Shot,
-    Studio,
-    checked_parameters,
-    staged,
-    write_ids,
-    write_parameters,
+    Layout,
+    SetContent,
+    SetNumbers,
+    id_line,
 )
-from vireid.synthetic.writers.processes import take
+from vireid.synthetic.writers.pictures import Shot
+from vireid.utils.matlab import read_mat
 
 CAMERAS = range(1, 7)
+INFRARED_CAMERAS = frozenset({3, 6})
 TRIALS = 10  # rows of every permutation matrix
 PARTIAL_CAMERAS = (1, 2)  # the same identities are missing from both, as in the real set
 PARTIAL_SHARE = 0.6
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # without published lists: about 296 : 99 : 96
+MAX_NUMBER = 9999  # identity folders and file names have four digits
 
 Counts = Mapping[tuple[int, int], int]  # (camera, pid) → images
+IdLists = dict[str, list[int]]  # "train", "val", "test" → identities
 
 
-@lru_cache(maxsize=2)
-def sysu_cameras_of(seed: int) -> dict[int, Camera]:
-    """The six cameras of the SYSU-like set made with ``seed``."""
-    return sysu_cameras(np.random.default_rng([seed, *CAMERA_STREAM]))
-
-
-def sysu_image(
-    seed: int, pid: int, *, camera: int, index: int, size: tuple[int, int]
-) -> np.ndarray:
-    """One picture of the set that ``write_sysu`` makes, before JPEG.
-
-    Args:
-        index: from 1, the number in the file name.
-        size: (height, width).
-    Returns:
-        (height, width, 3) uint8
-    """
-    return Studio(sysu_cameras_of(seed), seed, size).picture(Shot(pid, camera, index, ""))
-
-
-def sysu_shots(counts: Counts) -> list[Shot]:
-    """``cam{camera}/{pid:04d}/{n:04d}.jpg`` for n from 1 without holes."""
-    return [
+def _set_content(counts: Counts, lists: IdLists, permutations: bytes) -> SetContent:
+    """``n`` runs from 1 without gaps."""
+    shots = [
         Shot(pid, camera, n, f"cam{camera}/{pid:04d}/{n:04d}.jpg")
         for (camera, pid), images in sorted(counts.items())
         for n in range(1, images + 1)
     ]
-
-
-def write_lists(folder: Path, split: Mapping[str, list[int]]) -> None:
-    """``{train,val,test,available}_id.txt`` in a folder that this makes."""
-    folder.mkdir(exist_ok=True)
-    available = sorted(pid for pids in split.values() for pid in pids)
-    for name, pids in {**split, "available": available}.items():
-        write_ids(folder / f"{name}_id.txt", pids)
+    available = sorted(pid for pids in lists.values() for pid in pids)
+    files: dict[str, str | bytes] = {
+        f"exp/{name}_id.txt": id_line(pids)
+        for name, pids in {**lists, "available": available}.items()
+    }
+    return SetContent(shots, {**files, "exp/rand_perm_cam.mat": permutations})
 
 
 def draw_permutations(presence: Mapping[int, set[int]], *, images: int, seed: int) -> np.ndarray:
@@ -81,69 +67,127 @@ def draw_permutations(presence: Mapping[int, set[int]], *, images: int, seed: in
     return cells
 
 
-def _split(train_ids: int, test_ids: int) -> dict[str, list[int]]:
-    validation = train_ids // 4
-    bounds = np.cumsum([0, train_ids - validation, validation, test_ids])
-    names = ("train", "val", "test")
-    return {
-        name: list(range(int(bounds[i]) + 1, int(bounds[i + 1]) + 1))
-        for i, name in enumerate(names)
-    }
-
-
-def _presence(split: Mapping[str, list[int]], seed: int) -> dict[int, set[int]]:
-    """Identities by camera: a share of each split in cameras 1 and 2, everyone elsewhere."""
+def _presence(lists: IdLists, seed: int) -> dict[int, set[int]]:
+    """Identities by camera: a share of each list in cameras 1 and 2, all of them elsewhere."""
     rng = np.random.default_rng([seed, *PRESENCE_STREAM])
     partial: set[int] = set()
-    for pids in split.values():
+    for pids in lists.values():
         kept = max(round(PARTIAL_SHARE * len(pids)), (len(pids) + 1) // 2)
         partial.update(int(pid) for pid in rng.permutation(pids)[:kept])
-    everyone = {pid for pids in split.values() for pid in pids}
+    everyone = {pid for pids in lists.values() for pid in pids}
     return {camera: partial if camera in PARTIAL_CAMERAS else everyone for camera in CAMERAS}
 
 
-def write_sysu(
-    root: Path,
-    *,
-    train_ids: int,
-    test_ids: int,
-    images_per_camera: int = 6,
-    size: tuple[int, int],
-    seed: int,
-    progress: bool = False,
-    workers: int = 1,
-) -> None:
-    """Write a synthetic set in the layout of SYSU-MM01.
+def _content(numbers: SetNumbers) -> SetContent:
+    """One in four training identities validates; 60 % of all are seen by cameras 1 and 2."""
+    pids = list(numbers.pids)
+    training = numbers.train_ids - numbers.train_ids // 4
+    lists = {
+        "train": pids[:training],
+        "val": pids[training : numbers.train_ids],
+        "test": pids[numbers.train_ids :],
+    }
+    presence = _presence(lists, numbers.seed)
+    counts = {(camera, pid): numbers.images for camera in CAMERAS for pid in presence[camera]}
+    file = BytesIO()
+    permutations = draw_permutations(presence, images=numbers.images, seed=numbers.seed)
+    savemat(file, {"rand_perm_cam": permutations})
+    return _set_content(counts, lists, file.getvalue())
 
-    ``cam{1..6}/{pid:04d}/{n:04d}.jpg``, ``exp/{train,val,test,available}_id.txt``,
-    ``exp/rand_perm_cam.mat`` and ``synthetic.json``. ``root`` appears only once it is complete.
 
-    Args:
-        train_ids: training and validation identities together; one in four validates.
-        test_ids: test identities, numbered after the others.
-        images_per_camera: per identity in every camera that sees it; 60 % are seen by 1 and 2.
-        size: (height, width) of the pictures in pixels.
-        progress: show a bar when standard error is a terminal.
-        workers: processes that render, 0 for one per processor; they change nothing in the files.
-    Raises:
-        ValueError: an argument is out of range.
-        FileExistsError: root is there and not an empty folder.
+def _counted_content(path: Path) -> SetContent:
+    """Every image that ``rand_perm_cam.mat`` counts, also of identities in no list.
+
+    ``{train,val,test}_id`` (``.txt`` or ``.mat``) beside it decide the split.
     """
-    parameters = checked_parameters(
-        train_ids=train_ids,
-        test_ids=test_ids,
-        images_per_camera=images_per_camera,
-        size=size,
-        seed=seed,
-        workers=workers,
-    )
-    split = _split(train_ids, test_ids)
-    presence = _presence(split, seed)
-    counts = {(cam, pid): images_per_camera for cam in CAMERAS for pid in presence[cam]}
-    studio = Studio(sysu_cameras_of(seed), seed, tuple(size))
-    with staged(root) as folder:
-        take(studio, folder, sysu_shots(counts), workers=workers, progress=progress)
-        write_lists(folder / "exp", split)
-        permutations = draw_permutations(presence, images=images_per_camera, seed=seed)
-        savemat(folder / "exp/rand_perm_cam.mat", {"rand_perm_cam": permutations})
-        write_parameters(folder, "sysu", parameters)
+    counts = read_counts(path)
+    return _set_content(counts, read_split(path.parent, counts), path.read_bytes())
+
+
+def read_counts(path: Path) -> Counts:
+    """Images by (camera, identity) of a ``rand_perm_cam.mat``: the length of its permutations.
+
+    Raises:
+        DataError: missing, or of another structure.
+    """
+    found = read_mat(path, "rand_perm_cam")
+    try:
+        cells = found.ravel() if found is not None else ()
+        counts = {
+            (camera, pid): int(np.asarray(rows).shape[1])
+            for camera, column in zip(CAMERAS, cells, strict=True)
+            for pid, rows in enumerate(np.asarray(column).ravel(), start=1)
+            if np.size(rows)
+        }
+    except (ValueError, IndexError) as error:  # other cells than those of six cameras
+        raise DataError(
+            f"{path} is not SYSU-MM01's rand_perm_cam.mat ({type(error).__name__}: {error}): "
+            "give the file of its official evaluation code"
+        ) from error
+    if not counts or max(max(counts.values()), max(pid for _, pid in counts)) > MAX_NUMBER:
+        raise DataError(f"{path} holds no counts of four digits: give SYSU-MM01's own file")
+    return counts
+
+
+def read_split(folder: Path, counts: Counts) -> IdLists:
+    """Identities by list: the published lists where they are in ``folder``.
+
+    Validation identities are those of no other list that both modalities saw. Without any list,
+    the identities that both saw are divided in the published proportion, in ascending order.
+
+    Raises:
+        DataError: a list cannot be read, one of those for training and test is missing, or they
+            do not fit.
+    """
+    infrared = {pid for camera, pid in counts if camera in INFRARED_CAMERAS}
+    both = sorted({pid for camera, pid in counts if camera not in INFRARED_CAMERAS} & infrared)
+    lists = {name: _read_list(folder, name) for name in SHARES}
+    train, val, test = lists.values()
+    if train is None and test is None:
+        ends = [round(len(both) * share) for share in np.cumsum(list(SHARES.values()))]
+        starts = [0, *ends[:-1]]
+        return {
+            name: both[start:end] for name, start, end in zip(SHARES, starts, ends, strict=True)
+        }
+    if train is None or test is None:
+        missing = "test" if test is None else "train"
+        raise DataError(
+            f"{folder} has lists of identities but no {missing}_id.txt or {missing}_id.mat: "
+            "give all of them or none"
+        )
+    if val is None:
+        val = sorted(set(both) - set(train) - set(test))
+    unseen = {*train, *val, *test} - {pid for _, pid in counts}
+    if unseen:
+        raise DataError(f"{folder}: lists name identities without images: {sorted(unseen)[:5]}")
+    return {"train": train, "val": val, "test": test}
+
+
+def _read_list(folder: Path, name: str) -> list[int] | None:
+    text, matrix = folder / f"{name}_id.txt", folder / f"{name}_id.mat"
+    if text.is_file():
+        line = text.read_text(encoding="utf-8-sig", errors="replace")
+        items = re.sub(r"[,\s]+", " ", line).split()
+        if not all(re.fullmatch("[0-9]{1,18}", item) for item in items):
+            raise DataError(f"{text} must hold one comma-separated line of identity numbers")
+        return [int(item) for item in items]
+    if not matrix.is_file():
+        return None
+    ids = read_mat(matrix, "id")
+    if ids is None or ids.dtype.kind not in "iuf":
+        raise DataError(
+            f"{matrix} must hold identities in a variable 'id': copy it again, or leave it out"
+        )
+    return [int(pid) for pid in ids.ravel()]
+
+
+SYSU = Layout(
+    draw_cameras=sysu_cameras,
+    content=_content,
+    counted_content=_counted_content,
+    images=6,
+    columns=(
+        tuple((f"cam{c}", c, k) for c in (1, 2, 4, 5) for k in (0, 1)),
+        tuple((f"cam{c} IR", c, k) for c in (3, 6) for k in (0, 1)),
+    ),
+)

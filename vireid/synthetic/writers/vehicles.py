@@ -1,51 +1,44 @@
-"""What the layouts of vehicles share: pictures, and from which sides and cameras they are taken."""
+"""The layouts of VeRi-776 and VehicleID: vehicles before cameras above roads.
+
+VeRi-776: ``image_{train,query,test}/{pid:04d}_c{camera:03d}_{frame:08d}_{k}.jpg`` and
+``name_{train,query,test}.txt``. VehicleID, which does not publish its cameras:
+``image/{number:07d}.jpg`` and ``train_test_split/{train_list,test_list_{800,1600,2400}}.txt``.
+Both get a ``viewpoints.csv``, which the real sets lack.
+"""
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vireid.synthetic.vehicles.render import VIEWPOINTS, draw_vehicle_view, render_vehicle
-from vireid.synthetic.vehicles.roads import RoadCamera, road_cameras
-from vireid.synthetic.vehicles.vehicle import Vehicle, vehicle_of
-from vireid.synthetic.writers.common import CAMERA_STREAM, PRESENCE_STREAM, Shot, Studio
+from vireid.structures import TEST_LISTS
+from vireid.synthetic.cameras import road_cameras
+from vireid.synthetic.vehicles.render import VIEWPOINTS
+from vireid.synthetic.writers.layout import (
+    NAME_STREAM,
+    PRESENCE_STREAM,
+    Layout,
+    SetContent,
+    SetNumbers,
+)
+from vireid.synthetic.writers.pictures import Shot
 
-VIEWPOINT_LIST = "viewpoints.csv"  # which no real set has; for looking at pictures and for controls
-SAME_SIDE = 0.6  # of a camera's further pictures of a vehicle; the others are an eighth turn off
-
-_vehicle_of = lru_cache(maxsize=64)(vehicle_of)
+VIEWPOINT_LIST = "viewpoints.csv"  # for looking at pictures and for controls
+SAME_SIDE = 0.6  # share of a camera's further pictures of a vehicle; others are an eighth turn off
+VERI_CAMERAS, VEHICLEID_CAMERAS = 20, 12
+HOUR = 90_000  # frames
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A vehicle before a camera: the eighths of a turn at which its pictures see it."""
+    """A vehicle before a camera; its viewpoints in the pictures, in eighths of a turn."""
 
     pid: int
     camera: int
     viewpoints: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class VehicleStudio(Studio):
-    """A studio for vehicles, on roads."""
-
-    cameras: dict[int, RoadCamera]  # type: ignore[assignment]
-
-    def picture(self, shot: Shot, *, empty: bool = False) -> np.ndarray:
-        camera = self.cameras[shot.camera]
-        rng = np.random.default_rng((self.seed, shot.pid, shot.camera, shot.index))
-        view = draw_vehicle_view(camera, shot.viewpoint, rng)
-        vehicle: Vehicle | None = None if empty else _vehicle_of(self.seed, shot.pid)
-        return render_vehicle(vehicle, camera, view, self.size, rng)
-
-
-@lru_cache(maxsize=2)
-def road_cameras_of(seed: int, count: int) -> dict[int, RoadCamera]:
-    """The cameras of the set made with ``seed``."""
-    return road_cameras(np.random.default_rng([seed, *CAMERA_STREAM]), count)
 
 
 def passages(
@@ -72,33 +65,12 @@ def passages(
     return made
 
 
-def write_viewpoints(folder: Path, shots: Sequence[Shot], copies: Mapping[str, str]) -> None:
-    """``viewpoints.csv``: path, identity and side of every image.
-
-    Args:
-        copies: path of a copy → path of what it is a copy of.
-    """
+def _viewpoint_list(shots: Sequence[Shot], copies: Mapping[str, str]) -> str:
+    """Path, identity and side of every image."""
     by_path = {shot.path: shot for shot in shots}
-    paths = {path: path for path in by_path} | dict(copies)
-    with (folder / VIEWPOINT_LIST).open("w", encoding="ascii", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "pid", "viewpoint"))
-        for path, original in paths.items():
-            shot = by_path[original]
-            writer.writerow((path, shot.pid, VIEWPOINTS[shot.viewpoint]))
-
-
-def viewpoints_by_identity(folder: Path) -> dict[int, dict[str, str]]:
-    """pid → side → the first image of it.
-
-    Raises:
-        OSError: the set has no such list.
-    """
-    first: dict[int, dict[str, str]] = {}
-    with (folder / VIEWPOINT_LIST).open(encoding="ascii", newline="") as file:
-        for row in csv.DictReader(file):
-            first.setdefault(int(row["pid"]), {}).setdefault(row["viewpoint"], row["path"])
-    return first
+    by_path |= {copy: by_path[original] for copy, original in copies.items()}
+    lines = [f"{path},{shot.pid},{VIEWPOINTS[shot.viewpoint]}\n" for path, shot in by_path.items()]
+    return "".join(["path,pid,viewpoint\n", *lines])
 
 
 def read_viewpoints(folder: Path) -> dict[str, str]:
@@ -109,3 +81,94 @@ def read_viewpoints(folder: Path) -> dict[str, str]:
     """
     with (folder / VIEWPOINT_LIST).open(encoding="ascii", newline="") as file:
         return {row["path"]: row["viewpoint"] for row in csv.DictReader(file)}
+
+
+def _veri_shots(passage: Passage, folder: str, rng: np.random.Generator) -> list[Shot]:
+    """``0001_c001_00016450_0.jpg``: vehicle, camera, frame, and its number in the frame."""
+    frame, shots = int(rng.integers(1, HOUR)), []
+    for index, viewpoint in enumerate(passage.viewpoints, start=1):
+        name = f"{passage.pid:04d}_c{passage.camera:03d}_{frame:08d}_{int(rng.integers(4))}.jpg"
+        path = f"{folder}/{name}"
+        shots.append(Shot(passage.pid, passage.camera, index, path, viewpoint=viewpoint))
+        frame += int(rng.integers(5, 30))
+    return shots
+
+
+def _veri_content(numbers: SetNumbers) -> SetContent:
+    """Queries repeat the first test image of a vehicle in a camera, as in the real set."""
+    shots: list[Shot] = []
+    for pid in numbers.pids:
+        folder = "image_train" if pid <= numbers.train_ids else "image_test"
+        rng = np.random.default_rng([numbers.seed, *NAME_STREAM, pid])
+        for passage in passages(
+            pid, seed=numbers.seed, cameras=VERI_CAMERAS, seen_by=(6, 8), images=numbers.images
+        ):
+            shots += _veri_shots(passage, folder, rng)
+    queries = {
+        shot.path.replace("image_test", "image_query"): shot.path
+        for shot in shots
+        if shot.index == 1 and shot.path.startswith("image_test")
+    }
+    paths = [PurePosixPath(path) for path in (*(shot.path for shot in shots), *queries)]
+    files = {VIEWPOINT_LIST: _viewpoint_list(shots, queries)}
+    for part in ("train", "query", "test"):
+        names = sorted(path.name for path in paths if path.parent.name == f"image_{part}")
+        files[f"name_{part}.txt"] = "".join(f"{name}\n" for name in names)
+    return SetContent(shots, files, queries)
+
+
+def _vehicleid_shots(numbers: SetNumbers) -> list[Shot]:
+    """``image/0000001.jpg``: the numbers depend on neither vehicle nor camera."""
+    seed, images = numbers.seed, numbers.images
+    shots = [
+        Shot(pid, passage.camera, index, "", viewpoint=viewpoint)
+        for pid in numbers.pids
+        for passage in passages(
+            pid, seed=seed, cameras=VEHICLEID_CAMERAS, seen_by=(4, 4), images=images
+        )
+        for index, viewpoint in enumerate(passage.viewpoints, start=1)
+    ]
+    order = np.random.default_rng([seed, *NAME_STREAM]).permutation(len(shots)) + 1
+    return [
+        replace(shot, path=f"image/{number:07d}.jpg")
+        for shot, number in zip(shots, order.tolist(), strict=True)
+    ]
+
+
+def _vehicleid_content(numbers: SetNumbers) -> SetContent:
+    """The test lists keep their names and hold a third, two thirds and all test identities."""
+    shots, first = _vehicleid_shots(numbers), numbers.train_ids + 1
+
+    def listed(pids: Iterable[int]) -> str:
+        """Lines ``<image number> <vehicle>``."""
+        wanted = set(pids)
+        return "".join(
+            f"{PurePosixPath(shot.path).stem} {shot.pid}\n" for shot in shots if shot.pid in wanted
+        )
+
+    files = {
+        VIEWPOINT_LIST: _viewpoint_list(shots, {}),
+        "train_test_split/train_list.txt": listed(range(1, first)),
+    }
+    for third, name in enumerate(TEST_LISTS, start=1):
+        count = -(-numbers.test_ids * third // 3)
+        files[f"train_test_split/test_list_{name}.txt"] = listed(range(first, first + count))
+    return SetContent(shots, files)
+
+
+_COLUMNS = (tuple((title, side, 0) for side, title in enumerate(VIEWPOINTS)),)
+VERI = Layout(
+    draw_cameras=partial(road_cameras, count=VERI_CAMERAS),
+    content=_veri_content,
+    images=2,
+    columns=_COLUMNS,
+    vehicles=True,
+)
+VEHICLEID = Layout(
+    draw_cameras=partial(road_cameras, count=VEHICLEID_CAMERAS),
+    content=_vehicleid_content,
+    images=2,
+    columns=_COLUMNS,
+    vehicles=True,
+    least_test_ids=len(TEST_LISTS),  # one more in each list
+)

@@ -20,7 +20,7 @@ FOREARM = 0.155
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Maps body axes to picture axes for one viewpoint."""
+    """Projects body axes to picture axes for one viewpoint."""
 
     centre_x: float
     ground_y: float
@@ -37,11 +37,11 @@ class Frame:
         return self.centre_x + self.unit_x * x, self.ground_y - self.unit_y * y
 
     def nearness(self, side: float, forward: float) -> float:
-        """How much closer to the camera than the body axis, in body heights."""
+        """How much closer to the camera than the body axis a point is, in body heights."""
         return forward * cos(self.azimuth) - side * sin(self.azimuth)
 
     def breadth(self, side: float, forward: float) -> float:
-        """Half width in pixels of an upright ellipse with these half axes, seen from here."""
+        """Half width in pixels of a level ellipse with these half axes, seen from the camera."""
         return self.unit_x * hypot(side * cos(self.azimuth), forward * sin(self.azimuth))
 
 
@@ -87,17 +87,17 @@ def _arm(person: Person, left: bool, phase: float, *, still: bool) -> list[Joint
     return [(sign * shoulder, SHOULDER_HEIGHT - 0.015, 0.0), elbow, wrist]
 
 
-def _lowered(chain: list[Joint], drop: float) -> list[Joint]:
-    return [(side, up - drop, forward) for side, up, forward in chain]
-
-
 def walk(person: Person, phase: float) -> Skeleton:
-    """Joints at a gait phase in radians; the lower foot stands on the ground."""
+    """Joints at a gait phase in radians; the lower foot is on the ground."""
     carrying = person.bag.left if person.bag.kind == "handbag" else None
     legs = {left: _leg(person, left, phase) for left in (False, True)}
     drop = min(leg[2][1] for leg in legs.values()) - ANKLE_HEIGHT
     arms = {left: _arm(person, left, phase, still=left == carrying) for left in (False, True)}
-    return Skeleton(arms, {left: _lowered(leg, drop) for left, leg in legs.items()})
+    lowered = {
+        left: [(side, up - drop, forward) for side, up, forward in leg]
+        for left, leg in legs.items()
+    }
+    return Skeleton(arms, lowered)
 
 
 def first_part(chain: list[Joint], fraction: float) -> list[Joint]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vireid.synthetic.pedestrians.surfaces import AMBIENT_WARMTH, Surface
+from vireid.synthetic.surfaces import AMBIENT_WARMTH, Surface, as_rgb
 
 SCENE_HEIGHT = 240
 SCENE_WIDTH = 480
@@ -14,14 +14,14 @@ SCENE_WIDTH = 480
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Painted geometry (SCENE_HEIGHT, SCENE_WIDTH) uint8 and the surface each value stands for."""
+    """Painted geometry, the same in every spectrum."""
 
-    labels: np.ndarray
+    labels: np.ndarray  # (SCENE_HEIGHT, SCENE_WIDTH) uint8, an index into ``surfaces``
     surfaces: tuple[Surface, ...]
 
 
 class PlacePainter:
-    """Collects shapes, giving each a surface of its own."""
+    """Collects shapes and the surface of each."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -37,10 +37,11 @@ class PlacePainter:
         near_infrared: tuple[float, float] = (0.15, 0.75),
         warmth: float = AMBIENT_WARMTH,
     ) -> int:
-        red, green, blue = np.clip(np.asarray(hue) + self.rng.normal(0, spread, 3), 0.03, 0.97)
+        """Label of a new surface with a colour near ``hue``."""
+        colour = as_rgb(np.asarray(hue) + self.rng.normal(0, spread, 3), 0.03, 0.97)
         reflectance = float(self.rng.uniform(*near_infrared))
         thermal = max(warmth + float(self.rng.normal(0.0, 0.02)), 0.0)
-        self.surfaces.append(Surface((float(red), float(green), float(blue)), reflectance, thermal))
+        self.surfaces.append(Surface(colour, reflectance, thermal))
         return len(self.surfaces) - 1
 
     def muted(self, low: float, high: float, *, chroma: float = 0.05) -> tuple[float, ...]:
@@ -116,7 +117,7 @@ def outdoor_place(rng: np.random.Generator) -> Place:
 
 
 def road_place(rng: np.random.Generator) -> Place:
-    """A road seen from above it: lanes and kerbs that run away, verge, houses far behind."""
+    """A road seen from above: lanes and kerbs that run into the distance, verge, houses behind."""
     painter = PlacePainter(rng)
     draw = painter.draw
     horizon = int(rng.integers(20, 70))
@@ -128,17 +129,23 @@ def road_place(rng: np.random.Generator) -> Place:
         hue = painter.muted(0.25, 0.75, chroma=0.06)
         draw.rectangle((x, top, x + width, horizon + 6), fill=painter.surface(hue))
         x += width
+    _paint_road(painter, horizon)
+    return painter.place()
+
+
+def _paint_road(painter: PlacePainter, horizon: int) -> None:
+    rng = painter.rng
     middle = int(rng.integers(SCENE_WIDTH // 4, 3 * SCENE_WIDTH // 4))
-    half = int(rng.integers(300, 600))  # of the road at the lower edge
+    half = int(rng.integers(300, 600))  # width at the lower edge
 
     def across(share: float, y: int) -> float:
-        """Where a line along the road is: ``share`` of its half width at the lower edge."""
+        """x where a line along the road crosses a row; ``share``: of the road's half width."""
         near = (y - horizon) / (SCENE_HEIGHT - horizon)
         return middle + share * (40 + (half - 40) * near)
 
     def strip(left: float, right: float, top: int, bottom: int, paint: int) -> None:
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        draw.polygon([(across(share, y), y) for share, y in corners], fill=paint)
+        painter.draw.polygon([(across(share, y), y) for share, y in corners], fill=paint)
 
     tar = painter.muted(0.3, 0.5, chroma=0.015)
     strip(-1.0, 1.0, horizon, SCENE_HEIGHT, painter.surface(tar, spread=0.0))
@@ -152,7 +159,6 @@ def road_place(rng: np.random.Generator) -> Place:
     for _ in range(6):  # patches of newer tar
         y, share = int(rng.integers(horizon, SCENE_HEIGHT - 20)), float(rng.uniform(-0.9, 0.6))
         strip(share, share + float(rng.uniform(0.1, 0.4)), y, y + int(rng.integers(6, 20)), worn)
-    return painter.place()
 
 
 def _add_posts(painter: PlacePainter, ground_y: int) -> None:
@@ -179,7 +185,7 @@ def photograph(place: Place, spectrum: str, rng: np.random.Generator) -> np.ndar
         (SCENE_HEIGHT, SCENE_WIDTH, 3) uint8
     """
     palette = np.array([surface.seen_in(spectrum) for surface in place.surfaces])
-    if spectrum == "near_infrared":  # the lamp beside the camera hardly reaches what lies behind
+    if spectrum == "near_infrared":  # the lamp beside the camera hardly lights the background
         palette *= 0.5
     grain = rng.normal(0.0, 0.025, (SCENE_HEIGHT, SCENE_WIDTH, 1))
     blots = rng.normal(0.0, 0.03, (SCENE_HEIGHT // 20, SCENE_WIDTH // 20)).astype(np.float32)

@@ -1,24 +1,23 @@
-"""Cameras of a synthetic set: the place they watch, their optics and their sensor.
+"""The cameras of a synthetic set: the places they watch, their optics and their sensors.
 
 Every image crops another window of a camera's panorama, so the background varies inside a camera
 and still belongs to that camera.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vireid.synthetic.pedestrians.places import Place, indoor_place, outdoor_place, photograph
+from vireid.synthetic.places import Place, indoor_place, outdoor_place, photograph, road_place
 
-MODALITY_OF = {"visible": 0, "near_infrared": 1, "thermal": 1}
 PITCH = {"indoor": (0.05, 0.15), "outdoor": (0.15, 0.3)}  # radians
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Sensor:
-    """From what the cameras of one spectrum are drawn; see ``Camera`` for the units."""
+class SensorRanges:
+    """Ranges from which the cameras of one spectrum are drawn; see ``Camera`` for the units."""
 
     exposure: Range
     contrast: Range
@@ -28,21 +27,21 @@ class Sensor:
 
 
 SENSORS = {
-    "visible": Sensor(
+    "visible": SensorRanges(
         exposure=(0.82, 1.15),
         contrast=(0.9, 1.1),
         vignette=(0.0, 0.12),
         noise=(2, 5),
         blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
     ),
-    "near_infrared": Sensor(
+    "near_infrared": SensorRanges(
         exposure=(1.05, 1.3),
         contrast=(0.95, 1.1),
         vignette=(0.3, 0.45),
         noise=(5, 8),
         blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
     ),
-    "thermal": Sensor(  # few pixels behind a lens of germanium
+    "thermal": SensorRanges(  # few pixels behind a lens of germanium
         exposure=(1.0, 1.12),
         contrast=(0.9, 1.05),
         vignette=(0.0, 0.1),
@@ -50,6 +49,16 @@ SENSORS = {
         blur={"indoor": (2.8, 3.6), "outdoor": (3.0, 4.0)},
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class RoadLight:
+    """The light on the vehicles of one camera; angles in radians."""
+
+    sun_turn: float  # of the sun from the camera's direction
+    sun_height: float
+    ambient: float  # share of the light that comes from everywhere
+    lamps: bool  # the vehicles' lamps are on, by night
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +78,10 @@ class Camera:
     azimuth: float  # radians, most frequent walking direction, 0 faces the camera
     both_ways: bool  # people are seen from the front or the back only, not from every side
     scene: np.ndarray = field(repr=False, compare=False)
-
-    @property
-    def modality(self) -> int:
-        """0 visible, 1 infrared."""
-        return MODALITY_OF[self.spectrum]
+    road_light: RoadLight | None = None  # None: a camera for pedestrians
 
 
-def camera(
+def draw_camera(
     place: Place,
     spectrum: str,
     background: str,
@@ -85,20 +90,20 @@ def camera(
     both_ways: bool = False,
     light: float = 1.0,
 ) -> Camera:
-    """A camera of a spectrum; ``light`` below 1 is dusk, which a sensor answers with noise."""
-    sensor = SENSORS[spectrum]
+    """A camera of a spectrum; ``light`` below 1 is dusk, which adds noise."""
+    ranges = SENSORS[spectrum]
     coloured = spectrum == "visible"
-    warmth = float(rng.uniform(-0.14, 0.14)) if coloured else 0.0
-    tint = float(rng.uniform(-0.05, 0.05)) if coloured else 0.0
+    reddish = float(rng.uniform(-0.14, 0.14)) if coloured else 0.0
+    greenish = float(rng.uniform(-0.05, 0.05)) if coloured else 0.0
     return Camera(
         spectrum=spectrum,
         background=background,
-        exposure=float(rng.uniform(*sensor.exposure)) * light,
-        cast=(1 + warmth, 1 + tint, 1 - warmth),
-        contrast=float(rng.uniform(*sensor.contrast)),
-        vignette=float(rng.uniform(*sensor.vignette)),
-        blur=float(rng.uniform(*sensor.blur[background])),
-        noise=float(rng.uniform(*sensor.noise)) / light,
+        exposure=float(rng.uniform(*ranges.exposure)) * light,
+        cast=(1 + reddish, 1 + greenish, 1 - reddish),
+        contrast=float(rng.uniform(*ranges.contrast)),
+        vignette=float(rng.uniform(*ranges.vignette)),
+        blur=float(rng.uniform(*ranges.blur[background])),
+        noise=float(rng.uniform(*ranges.noise)) / light,
         pitch=float(rng.uniform(*PITCH[background])),
         scale=float(rng.uniform(0.84, 0.92)),
         azimuth=0.0 if both_ways else float(rng.integers(8) * np.pi / 4),
@@ -122,18 +127,15 @@ def sysu_cameras(rng: np.random.Generator) -> dict[int, Camera]:
         5: (garden, "visible", "outdoor"),
         6: (passage, "near_infrared", "outdoor"),
     }
-    return {
-        number: camera(place, spectrum, background, rng)
-        for number, (place, spectrum, background) in table.items()
-    }
+    return {number: draw_camera(*watched, rng) for number, watched in table.items()}
 
 
 def regdb_cameras(rng: np.random.Generator) -> dict[int, Camera]:
     """RegDB's pair side by side on one roof: 1 visible, 2 thermal."""
     street = outdoor_place(rng)
     return {
-        1: camera(street, "visible", "outdoor", rng, both_ways=True),
-        2: camera(street, "thermal", "outdoor", rng, both_ways=True),
+        1: draw_camera(street, "visible", "outdoor", rng, both_ways=True),
+        2: draw_camera(street, "thermal", "outdoor", rng, both_ways=True),
     }
 
 
@@ -147,7 +149,26 @@ def llcm_cameras(rng: np.random.Generator) -> dict[int, Camera]:
         background = "indoor" if number % 3 == 0 else "outdoor"
         place = (indoor_place if background == "indoor" else outdoor_place)(rng)
         dusk = float(rng.uniform(0.5, 0.9))
-        cameras[number] = camera(place, "visible", background, rng, light=dusk)
+        cameras[number] = draw_camera(place, "visible", background, rng, light=dusk)
         if number != 3:
-            cameras[number + 10] = camera(place, "near_infrared", background, rng)
+            cameras[number + 10] = draw_camera(place, "near_infrared", background, rng)
+    return cameras
+
+
+def road_cameras(rng: np.random.Generator, count: int) -> dict[int, Camera]:
+    """Cameras 1 to ``count`` above roads; every sixth works by night."""
+    cameras = {}
+    for number in range(1, count + 1):
+        night = number % 6 == 0
+        light = float(rng.uniform(0.5, 0.65) if night else rng.uniform(0.75, 1.1))
+        cameras[number] = replace(
+            draw_camera(road_place(rng), "visible", "outdoor", rng, light=light),
+            pitch=float(rng.uniform(0.12, 0.5)),
+            road_light=RoadLight(
+                sun_turn=float(rng.uniform(-np.pi, np.pi)),
+                sun_height=float(rng.uniform(0.4, 1.2)),
+                ambient=float(rng.uniform(0.75, 0.9) if night else rng.uniform(0.4, 0.7)),
+                lamps=night,
+            ),
+        )
     return cameras

@@ -1,0 +1,81 @@
+"""What a run writes while it trains: messages, metrics.csv, TensorBoard's events."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vireid.engine.trainer import TIMING
+from vireid.errors import DataError
+from vireid.utils.io import write_text
+
+
+def start_log(folder: Path | None) -> None:
+    """Messages to standard output, and to log.txt when a folder is given."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if folder is not None:  # a file's name may hold bytes that are no text
+        text = {"encoding": "utf-8", "errors": "backslashreplace"}
+        handlers.append(logging.FileHandler(folder / "log.txt", **text))
+    logger = logging.getLogger("vireid")
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        with suppress(OSError):  # its last lines, on a full disk
+            old.close()
+    for handler in handlers:
+        # A line that cannot be written must not end the run, nor print a traceback for every line.
+        handler.handleError = lambda record: None  # type: ignore[method-assign]
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def write_metrics(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """A CSV of all the rows; columns that not every row has stay empty there, timing comes last."""
+    columns = dict.fromkeys(name for row in history for name in row if name not in TIMING)
+    frame = pd.DataFrame(history, columns=[*columns, *TIMING], dtype=object)  # keeps every digit
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    """Rows of a run's metrics.csv, one per epoch; empty cells are left out.
+
+    Raises:
+        DataError: missing, damaged, or without a finished epoch.
+    """
+    path = run / "metrics.csv"
+    try:
+        frame = pd.read_csv(path, dtype=float, float_precision="round_trip")
+        if "epoch" not in frame or not isinstance(frame.index, pd.RangeIndex):
+            raise ValueError("its rows do not fit its columns")
+        if frame.empty or not np.isfinite(frame["epoch"]).all():
+            raise ValueError("no finished epoch")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"{path} holds no learning curves ({reason}): name the folder of a run that has "
+            "trained for an epoch, or restore the file from a copy"
+        ) from error
+    return [row.dropna().to_dict() for _, row in frame.iterrows()]
+
+
+def write_events(folder: Path, row: Mapping[str, float]) -> None:
+    """Appends an epoch's row to the folder's TensorBoard files; does nothing without TensorBoard.
+
+    Args:
+        row: of metrics.csv; ``epoch`` becomes the step.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:  # the extra ``tb`` is not installed
+        return
+    with SummaryWriter(str(folder), filename_suffix=f".{row['epoch']:.0f}") as writer:
+        for name, value in row.items():
+            if name != "epoch":
+                writer.add_scalar(name, value, global_step=int(row["epoch"]))

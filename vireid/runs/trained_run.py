@@ -1,0 +1,137 @@
+"""A trained run: its checkpoint, its model, and the data set to use them on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from vireid.config.load import flatten
+from vireid.data.build import build_splits
+from vireid.data.datasets.files import fingerprint
+from vireid.engine.checkpoint import (
+    BEST,
+    LAST,
+    load_model,
+    load_trained,
+    saved_options,
+    unfinished,
+)
+from vireid.errors import DataError
+from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.models.build import build_model
+from vireid.models.reid_model import ReidModel
+from vireid.runs.exits import embedding_name
+from vireid.runs.features import records_of
+from vireid.runs.rendered_data import prepare_data
+from vireid.structures import Splits
+
+log = logging.getLogger(__name__)
+
+
+def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that is a run's result, and where it lies.
+
+    Raises:
+        CheckpointError: missing, damaged, or saved before the first epoch ended.
+    """
+    path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
+    checkpoint = load_trained(path)
+    if problem := unfinished(checkpoint, path):
+        log.warning("%s was %s", path, problem)
+    return path, checkpoint
+
+
+def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> ReidModel:
+    """The checkpoint's model, on the CPU.
+
+    Raises:
+        CheckpointError: the options describe another model.
+    """
+    use_parts = embedding_name(cfg) != "global"
+    model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False, check_parts=use_parts)
+    load_model(model, checkpoint["model"], path)
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run's checkpoint, and a data set: the run's own, or another.
+
+    Args:
+        cfg: the run's configuration, with what the user changed.
+        path: of the checkpoint.
+        data: fingerprint of the data set.
+    """
+
+    cfg: CfgNode
+    path: Path
+    checkpoint: Mapping[str, Any]
+    splits: Splits
+    data: str
+
+    @staticmethod
+    def open(cfg: CfgNode, folder: Path, protocols: Sequence[RetrievalProtocol] = ()) -> TrainedRun:
+        """Reads a run's checkpoint and the data set that ``cfg`` names.
+
+        Args:
+            protocols: that the model will be scored by.
+        Raises:
+            CheckpointError: the checkpoint is missing or damaged.
+            DataError: the model was trained on identities that it would be scored on.
+        """
+        path, checkpoint = read_trained(cfg, folder)
+        prepare_data(cfg)
+        splits = build_splits(cfg)
+        run = TrainedRun(cfg, path, checkpoint, splits, fingerprint(splits))
+        run._require_unseen(protocols)
+        return run
+
+    def model(self) -> ReidModel:
+        """The trained model, on the CPU."""
+        return trained_model(self.cfg, self.checkpoint, self.path)
+
+    def differences(self, keys: Sequence[str]) -> list[str]:
+        """Words for file names: what differs from the run's own data and options.
+
+        Args:
+            keys: options that count.
+        """
+        checkpoint, dataset = self.checkpoint, self.cfg.DATA.DATASET
+        tags = []
+        if dataset != checkpoint["dataset"]:
+            tags.append(dataset)
+        elif self.data != checkpoint["data"]:
+            tags += [dataset, self.data[:8]]
+        own, now = saved_options(checkpoint), flatten(self.cfg)
+        for options in (own, now):  # an empty one is the queries'
+            if options["TEST.GALLERY_EXIT"] == options["TEST.EXIT"]:
+                options["TEST.GALLERY_EXIT"] = ""
+        for key in keys:
+            if now[key] != own[key]:
+                values = now[key] if isinstance(now[key], list) else [now[key]]
+                tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
+        return tags
+
+    def _require_unseen(self, protocols: Sequence[RetrievalProtocol]) -> None:
+        """A model scored on the identities that it was trained with would show its memory."""
+        cfg, checkpoint, path = self.cfg, self.checkpoint, self.path
+        trained = checkpoint["split_trial"]
+        if checkpoint["dataset"] == cfg.DATA.DATASET and trained not in (None, cfg.DATA.TRIAL):
+            raise DataError(
+                f"{path} was trained on split {trained}; scoring it on DATA.TRIAL="
+                f"{cfg.DATA.TRIAL} would test it on identities that it was trained with"
+            )
+        for protocol in protocols:
+            pids = {record.pid for record in records_of(protocol, self.splits)}
+            same_data = checkpoint["data"] == self.data
+            seen = sorted(pids & set(checkpoint["pids"])) if same_data else []
+            if seen:
+                raise DataError(
+                    f"{protocol.name}: {path} was trained on {len(seen)} of its {len(pids)} "
+                    f"identities, the first {seen[:3]}; train with the DATA.SPLIT that you score"
+                )

@@ -1,0 +1,166 @@
+"""Writes a synthetic set: checked numbers, pictures, lists, and a folder that appears complete."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vireid.synthetic import RENDERER_VERSION
+from vireid.synthetic.writers.layout import Layout, SetContent, SetNumbers
+from vireid.synthetic.writers.llcm import LLCM
+from vireid.synthetic.writers.pictures import Shot, Studio, save_all
+from vireid.synthetic.writers.regdb import REGDB
+from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU
+from vireid.synthetic.writers.vehicles import VEHICLEID, VERI
+
+LAYOUTS: dict[str, Layout] = {
+    "sysu": SYSU,
+    "regdb": REGDB,
+    "llcm": LLCM,
+    "veri": VERI,
+    "vehicleid": VEHICLEID,
+}
+
+
+def write_set(
+    layout: str,
+    root: Path,
+    *,
+    train_ids: int,
+    test_ids: int,
+    images_per_camera: int | None = None,
+    size: tuple[int, int] | None = None,
+    seed: int,
+    progress: bool = False,
+    workers: int = 1,
+) -> list[Shot]:
+    """Write a synthetic set in a layout; ``root`` appears only once it is complete.
+
+    Args:
+        layout: one of LAYOUTS.
+        train_ids: training and validation identities together.
+        test_ids: test identities; VehicleID's three test lists need three of them.
+        images_per_camera: per identity, in each camera that sees it; None: as suits the layout.
+        size: (height, width) of the pictures in pixels; None: as suits the layout.
+        progress: show a bar when standard error is a terminal.
+        workers: processes that render, 0 for one per processor; they change nothing in the files.
+    Returns:
+        the pictures.
+    Raises:
+        ValueError: an argument is out of range, or does not fit the names of folders and files.
+        FileExistsError: root exists and is not an empty folder.
+    """
+    chosen = LAYOUTS[layout]
+    images = chosen.images if images_per_camera is None else images_per_camera
+    _check_number("train_ids", train_ids, 1, MAX_NUMBER)
+    _check_number("test_ids", test_ids, chosen.least_test_ids, MAX_NUMBER)
+    if train_ids + test_ids > MAX_NUMBER:
+        raise ValueError(
+            f"train_ids + test_ids={train_ids + test_ids} does not fit the four digits of an "
+            f"identity folder: ask for {MAX_NUMBER} identities or fewer in all"
+        )
+    _check_number("images_per_camera", images, 1, MAX_NUMBER)
+    studio = _studio(chosen, size, seed)
+    content = chosen.content(SetNumbers(train_ids, test_ids, images, seed))
+    numbers = {"train_ids": train_ids, "test_ids": test_ids, "images_per_camera": images}
+    record = {"layout": layout, "renderer_version": RENDERER_VERSION, **numbers}
+    return _write(root, content, studio, record, progress=progress, workers=workers)
+
+
+def write_counted_set(
+    layout: str,
+    root: Path,
+    *,
+    counts: Path,
+    size: tuple[int, int] | None = None,
+    seed: int,
+    progress: bool = False,
+    workers: int = 1,
+) -> list[Shot]:
+    """As ``write_set``, with the identities and image counts of a real set.
+
+    Args:
+        layout: one of LAYOUTS that has ``counted_content``.
+        counts: the real set's file; SYSU-MM01's ``rand_perm_cam.mat``, beside which
+            ``{train,val,test}_id`` (``.txt`` or ``.mat``) decide the split.
+    Raises:
+        DataError: a file is missing, or not what it should be.
+    """
+    chosen, counts = LAYOUTS[layout], Path(counts)
+    assert chosen.counted_content is not None
+    studio = _studio(chosen, size, seed)
+    content = chosen.counted_content(counts)
+    digest = hashlib.sha256(counts.read_bytes()).hexdigest()
+    record = {"layout": layout, "renderer_version": RENDERER_VERSION, "counts_sha256": digest}
+    return _write(root, content, studio, record, progress=progress, workers=workers)
+
+
+def _check_number(name: str, value: int, minimum: int, maximum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+        raise ValueError(
+            f"{name}={value!r} is out of range: give a whole number from {minimum} to {maximum}"
+        )
+
+
+def _studio(layout: Layout, size: tuple[int, int] | None, seed: int) -> Studio:
+    size = size or layout.size
+    _check_number("seed", seed, 0, 2**32 - 1)
+    if len(size) != 2:
+        raise ValueError(f"size={size!r} must be (height, width): give two whole numbers")
+    _check_number("size (height)", size[0], 32, 2048)
+    _check_number("size (width)", size[1], 16, 2048)
+    return layout.studio(seed, size)
+
+
+def _write(
+    root: Path,
+    content: SetContent,
+    studio: Studio,
+    record: Mapping[str, Any],
+    *,
+    progress: bool,
+    workers: int,
+) -> list[Shot]:
+    """All files of a set, and ``synthetic.json`` with the record of what it was made with."""
+    _check_number("workers", workers, 0, 1024)
+    record = {**record, "size": studio.size, "seed": studio.seed}
+    files = {**content.files, "synthetic.json": json.dumps(record, indent=2) + "\n"}
+    pictures = [shot.path for shot in content.shots]
+    with _staged(root) as folder:
+        for parent in {(folder / path).parent for path in (*pictures, *files, *content.copies)}:
+            parent.mkdir(parents=True, exist_ok=True)
+        save_all(studio, folder, content.shots, workers=workers, progress=progress)
+        for copy, original in content.copies.items():
+            shutil.copyfile(folder / original, folder / copy)
+        for path, text in files.items():
+            (folder / path).write_bytes(text if isinstance(text, bytes) else text.encode("ascii"))
+    return list(content.shots)
+
+
+@contextmanager
+def _staged(root: Path) -> Iterator[Path]:
+    """An empty folder to fill, which takes the name ``root`` when nothing went wrong.
+
+    Raises:
+        FileExistsError: root holds something already.
+    """
+    root = Path(root).absolute()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise FileExistsError(
+            f"{root} exists and is not an empty folder: name another one or remove it first"
+        )
+    folder = root.with_name(f".{root.name}.partial-{os.getpid()}")
+    shutil.rmtree(folder, ignore_errors=True)  # left by a killed process that had our number
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        if root.exists():
+            root.rmdir()  # it was empty; renaming onto a folder is not portable
+        folder.rename(root)
+    except BaseException:  # an interrupt too must not leave half a set behind
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
