@@ -39,11 +39,11 @@ def score_table(runs: Sequence[Path]) -> pd.DataFrame:
     for folder, members in recipes.items():
         for protocol in dict.fromkeys(name for results in members.values() for name in results):
             entries = _entries(members, protocol)
-            row = {"recipe": names[folder], "protocol": protocol, "runs": len(entries)}
             mean, std = mean_and_std(entries)
-            scores = {m: {f"{m}_mean": mean[m], f"{m}_std": std[m]} for m in COLUMNS}
-            rows.append(row | {k: v for pair in scores.values() for k, v in pair.items()})
-    return pd.DataFrame(rows)
+            scores = [value for metric in COLUMNS for value in (mean[metric], std[metric])]
+            rows.append((names[folder], protocol, len(entries), *scores))
+    metrics = [f"{metric}_{kind}" for metric in COLUMNS for kind in ("mean", "std")]
+    return pd.DataFrame(rows, columns=["recipe", "protocol", "runs", *metrics])
 
 
 def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[dict[str, Any]]:
