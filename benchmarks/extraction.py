@@ -28,8 +28,13 @@ from torch import nn
 
 from vireid.cli.arguments import is_key, tool
 from vireid.cost.flops import count_macs, example_batch
-from vireid.cost.latency import Latency, measure_latency, median_ratio
-from vireid.cost.machine import describe, machine
+from vireid.cost.latency import (
+    Latency,
+    describe_machine,
+    machine_facts,
+    measure_latency,
+    median_ratio,
+)
 from vireid.deploy.backends import open_onnxruntime, open_openvino
 from vireid.deploy.calibration import patterns
 from vireid.deploy.int8 import quantize
@@ -218,13 +223,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             images = example_batch(size, count=batch)[0].numpy()
             times = measure(rows, images, args.rounds, args.warmup)
             found += results(rows, times, cosines(rows, images))
-    print(describe(machine()))
+    print(describe_machine(machine_facts()))
     print(
         f"{args.cfg}: {size[0]} × {size[1]}, {macs[0] / 1e6:.0f} M multiply-accumulates (AGW "
         f"{macs[1] / 1e6:.0f} M); {args.rounds} rounds\n\n{table(found)}"
     )
     if args.json:
-        content = {"machine": machine(), "config": str(args.cfg), "rows": found}
+        content = {"machine": machine_facts(), "config": str(args.cfg), "rows": found}
         args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -25,7 +25,7 @@ import torch
 from feature_clusters import CHUNK, Spread, measure
 
 from vireid.cli.arguments import tool
-from vireid.cost.machine import describe, machine
+from vireid.cost.latency import describe_machine, machine_facts
 from vireid.errors import UsageError
 from vireid.evaluation.feature_files import read_features
 from vireid.search.approximate import Index
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(describe(machine()))
+    print(describe_machine(machine_facts()))
     spread = measure(read_features(args.features), args.dim)
     print(f"spread of {spread.identities} identities in {args.features}")
     gallery = open_gallery(args, spread)

@@ -33,8 +33,7 @@ from yacs.config import CfgNode
 
 from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
-from vireid.cost.latency import measure_latency, median_ratio
-from vireid.cost.machine import describe, machine
+from vireid.cost.latency import describe_machine, machine_facts, measure_latency, median_ratio
 from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
@@ -141,7 +140,8 @@ def _look_at_one_step(
     cfg: CfgNode,
     device: torch.device,
 ) -> None:
-    print(f"{describe(machine(device))}\n{args.cfg}: {' × '.join(map(str, cfg.INPUT.SIZE))}")
+    print(describe_machine(machine_facts(device)))
+    print(f"{args.cfg}: {' × '.join(map(str, cfg.INPUT.SIZE))}")
     if args.profile:
         print(profile_table(ways[YARDSTICK], device))
     else:

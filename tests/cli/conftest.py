@@ -3,13 +3,12 @@
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from vireid.cli import extract, sweep
-from vireid.cli import sweep as sweep_results
-from vireid.sweeps.costs import Cost
-from vireid.sweeps.local import train_command
+from vireid.sweeps.planner import train_command
 
 FAKE = Path(__file__).with_name("fake_train.py")
 BASE = Path(__file__).resolve().parents[2] / "configs/sysu.yaml"
@@ -23,8 +22,12 @@ def fake(monkeypatch):
         return [sys.executable, str(FAKE), *train_command(base, run, state)[4:]]
 
     monkeypatch.setattr(sweep, "train_command", command)
-    cost = Cost(parameters=2_500_000, macs=1_234_000_000)
-    monkeypatch.setattr(sweep_results, "costs_of", lambda runs: {r.cell.name: cost for r in runs})
+    costs = {"parameters": 2_500_000, "macs": 1_234_000_000}
+    monkeypatch.setattr(
+        sweep,
+        "cell_costs",
+        lambda runs: pd.DataFrame(costs, dtype="Int64", index=[*{run.cell.name for run in runs}]),
+    )
 
 
 @pytest.fixture

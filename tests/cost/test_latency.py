@@ -36,12 +36,6 @@ def test_median_and_quartiles_have_their_hand_values():
     assert latency("a", 5.0).iqr_ms == 0.0
 
 
-def test_line_states_runs_batch_device_and_threads():
-    line = str(Latency("osnet", (1.0, 2.0, 4.0), batch=8, threads=2, device="cpu"))
-    assert line == "osnet: 2.000 ms per image (IQR 1.500, 3 runs, batch 8, cpu, 2 CPU threads)"
-    assert str(latency("a", 1.0)).endswith("1 CPU thread)")
-
-
 def test_times_are_per_image_in_milliseconds_and_start_after_the_warm_up():
     machine = FakeMachine()
     call = machine.call("a", lambda count: 10.0 if count < 3 else 0.001 * count)

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from vireid.sweeps.local import slots_for
-from vireid.sweeps.planner import visible_gpus
+from vireid.sweeps.local import slots_for, visible_gpus
 
 
 @pytest.mark.parametrize(

@@ -7,28 +7,30 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from yacs.config import CfgNode
 
 from vireid.cli.arguments import SHIPPED_HELP, add_options, device_override, is_key, parser, tool
 from vireid.cli.sources import finished_runs, run_config
 from vireid.cost.flops import COUNTER, unique_parameters
-from vireid.cost.plots import AXES, Point, draw_bars, draw_scatter, group, points, scored_protocols
+from vireid.cost.plots import COST_AXES, draw_bars, draw_scatter
+from vireid.cost.scores import group_by_recipe, scored_protocols, scores_of
 from vireid.cost.tables import (
-    Cost,
-    Runtimes,
-    Subject,
+    Backends,
+    DeployedModel,
+    ExampleBatch,
     as_json,
-    count,
+    count_costs,
     counts_table,
-    time_all,
+    time_models,
     times_table,
     torch_call,
 )
@@ -44,118 +46,55 @@ from vireid.runs.exits import gallery_exit
 from vireid.runs.options import read_config
 from vireid.runs.rendered_data import expected_identities
 from vireid.runs.trained_run import read_trained, trained_model
-from vireid.utils.io import replace_file, require_target
+from vireid.utils.io import require_target, write_text
+
+BACKENDS = ("torch", *RUNTIMES)
+LISTS = ("cfg", "run", "exits", "backbones", "batch", "backends")  # arguments of several words
+TOLERANCE = 1e-3  # of an exported model's features, over the largest of torch's
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One network, and where it comes from.
+class CostSource:
+    """Where a deployed model comes from.
 
     Args:
         cfg: its configuration; that of the first run where there are several.
-        runs: run folders, with the fingerprints of their data.
+        runs: run folders, with the fingerprints of their data; none of a configuration.
     """
 
-    subject: Subject
     cfg: CfgNode
     runs: Mapping[Path, str]
 
 
-def of_configs(args: argparse.Namespace) -> list[Measured]:
-    """Networks with random weights: every configuration, with every backbone, at every exit.
-
-    Raises:
-        UsageError: an option is wrong, or a network has no such exit.
-    """
-    found = []
-    for path in dict.fromkeys(map(Path, args.cfg)):
-        for backbone in dict.fromkeys(args.backbones) or [""]:
-            words = ["MODEL.BACKBONE", backbone] if backbone else []
-            cfg = read_config(path, [*args.overrides, *words])
-            identities = args.identities or expected_identities(cfg)
-            model, _ = build_model(cfg, identities or 1, load_weights=False)
-            trained = unique_parameters(model) if identities else None
-            name = ", ".join([path.stem] * (len(args.cfg) > 1 or not backbone) + [backbone])
-            subjects = _subjects(name.removesuffix(", "), cfg, model, args.exits, trained)
-            found += [Measured(subject, cfg, {}) for subject in subjects]
-    return found
-
-
-def of_runs(args: argparse.Namespace) -> list[Measured]:
-    """Trained networks; of the runs of one recipe the first one's.
-
-    Raises:
-        CheckpointError: no run folder, or its checkpoint is missing, damaged or of another network.
-        UsageError: an option is wrong, a network has no such exit, or a recipe has several.
-    """
-    folders = finished_runs([Path(word) for word in args.run])
-    found = []
-    for recipe in group({run: run_config(run, args.overrides) for run in folders}):
-        run, cfg = next(iter(recipe.runs.items()))
-        path, checkpoint = read_trained(cfg, run)
-        model = trained_model(cfg, checkpoint, path)
-        data = {run: checkpoint["data"]}
-        if args.scatter:  # the other runs' checkpoints tell which data their own scores are of
-            data |= {r: read_trained(c, r)[1]["data"] for r, c in recipe.runs.items() if r != run}
-        trained = unique_parameters(model)
-        subjects = _subjects(recipe.name, cfg, model, args.exits, trained)
-        found += [Measured(subject, cfg, data) for subject in subjects]
-    return found
-
-
-def _subjects(
-    name: str, cfg: CfgNode, model: ReidModel, exits: Sequence[str], trained: int | None
-) -> Iterator[Subject]:
-    size = tuple(cfg.INPUT.SIZE)
-    for exit_name, embedding in dict.fromkeys(_features_of(cfg, model, exits)):
-        network: nn.Module = build_inference_model(model, exit_name=exit_name, embedding=embedding)
-        network = TestTimeFlip(network) if cfg.TEST.FLIP else network
-        yield Subject(name, exit_name, embedding, cfg.TEST.FLIP, network, size, trained)
-
-
-def _features_of(cfg: CfgNode, model: ReidModel, exits: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Exits and their embeddings; at the deepest, ``all`` has its global feature alone as well."""
-    names = list(exits) or [cfg.TEST.EXIT, gallery_exit(cfg)]
-    whole = cfg.TEST.EMBED if model.parts is not None else "global"
-    for name in names:
-        if name == "all":
-            yield from ((student, "global") for student in model.shallow)
-            yield from (("deep", "global"), ("deep", whole))
-        else:
-            yield name, whole if name == "deep" else "global"
-
-
-BACKENDS = ("torch", *RUNTIMES)
-LISTS = ("cfg", "run", "exits", "backbones", "batch", "backends")  # arguments of several words
-TOLERANCE = 1e-3  # of an exported network's features, over the largest of torch's
+Measured = list[tuple[DeployedModel, CostSource]]
 
 
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/cost.py --help``."""
     args = _parse(sys.argv[1:] if arguments is None else arguments)
-    found = of_runs(args) if args.run else of_configs(args)
-    device = _shared_settings(found)
+    measured = _of_runs(args) if args.run else _of_configs(args)
+    models = [deployed for deployed, _ in measured]
+    device = _shared_device(measured)
     if device.type != "cpu" and args.backends != ["torch"]:
         raise UsageError(f"{args.backends[-1]} runs on the processor here: add --device cpu")
-    for one in found:
-        one.subject.network.to(device).eval()
-    protocol = _protocol(args, found)
-    costs = [count(one.subject, device) for one in found]
-    scores = _scores(args, found, costs, protocol)  # what is missing is missed before the timing
+    for deployed in models:
+        deployed.model.to(device).eval()
+    costs = count_costs(models, device)
+    scores = _scores(args, measured) if args.scatter else []  # missing ones fail before the timing
     print(f"MACs: convolutions and matrix products, by {COUNTER}\n\n{counts_table(costs)}")
-    if any(cost.subject.trained is None for cost in costs):
+    if costs["training_parameters"].isna().any():
         print("parameters in training depend on how many identities train: --identities N")
-    if args.rounds:
-        _time(args, costs, device)
-        print(f"\n{_conditions(args, device)}\n\n{times_table(costs)}")
+    times = _time(args, models, device) if args.rounds else None
+    if times is not None:
+        print(f"\n{_conditions(args, device)}\n\n{times_table(costs, times)}")
     if args.json:
-        _write_json(args, costs, scores, protocol, device)
+        _write_json(args, as_json(costs, times), scores, device)
     if args.scatter:
-        draw_scatter(scores, args.scatter, protocol=protocol, over=args.over)
+        draw_scatter(costs, scores, args.scatter, over=args.over, times=times)
         print(f"\nwrote {args.scatter}")
-    if args.bars:
-        draw_bars(costs, args.bars)
+    if args.bars and times is not None:
+        draw_bars(costs, times, args.bars)
         print(f"\nwrote {args.bars}")
 
 
@@ -227,7 +166,7 @@ def _add_scatter(line: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--scatter", type=Path, metavar="FILE", help="draw scores over cost: PNG, PDF or SVG"
     )
-    group.add_argument("--over", choices=tuple(AXES), default="macs", help="cost drawn (macs)")
+    group.add_argument("--over", choices=tuple(COST_AXES), default="macs", help="cost drawn (macs)")
     group.add_argument("--protocol", help="scores drawn (the first of the first run)")
 
 
@@ -266,86 +205,134 @@ def _check(args: argparse.Namespace) -> None:
         require_packages("onnx", "onnxscript", *(b for b in args.backends if b in RUNTIMES))
 
 
-def _shared_settings(found: Sequence[Measured]) -> torch.device:
-    """One device and one number of threads for all: they are timed together."""
+def _of_configs(args: argparse.Namespace) -> Measured:
+    """Models with random weights: every configuration, with every backbone, at every exit."""
+    measured: Measured = []
+    for path in dict.fromkeys(map(Path, args.cfg)):
+        for backbone in dict.fromkeys(args.backbones) or [""]:
+            words = ["MODEL.BACKBONE", backbone] if backbone else []
+            cfg = read_config(path, [*args.overrides, *words])
+            identities = args.identities or expected_identities(cfg)
+            model, _ = build_model(cfg, identities or 1, load_weights=False)
+            parameters = unique_parameters(model) if identities else None
+            names = [path.stem] * (len(args.cfg) > 1 or not backbone) + [backbone] * bool(backbone)
+            for deployed in _at_exits(", ".join(names), cfg, model, args.exits, parameters):
+                measured.append((deployed, CostSource(cfg, {})))
+    return measured
+
+
+def _of_runs(args: argparse.Namespace) -> Measured:
+    """Trained models; of the runs of one recipe the first one's."""
+    folders = finished_runs([Path(word) for word in args.run])
+    recipes = group_by_recipe({run: run_config(run, args.overrides) for run in folders})
+    measured: Measured = []
+    for name, runs in recipes.items():
+        first, cfg = next(iter(runs.items()))
+        path, checkpoint = read_trained(cfg, first)
+        model = trained_model(cfg, checkpoint, path)
+        data = {first: checkpoint["data"]}
+        if args.scatter:  # checkpoints say which data the scores of a run are of
+            data |= {r: read_trained(c, r)[1]["data"] for r, c in runs.items() if r != first}
+        for deployed in _at_exits(name, cfg, model, args.exits, unique_parameters(model)):
+            measured.append((deployed, CostSource(cfg, data)))
+    return measured
+
+
+def _at_exits(
+    name: str, cfg: CfgNode, model: ReidModel, exits: Sequence[str], parameters: int | None
+) -> Iterator[DeployedModel]:
+    """A model as it is deployed at each exit; ``parameters`` are those in training."""
+    size, flip = tuple(cfg.INPUT.SIZE), cfg.TEST.FLIP
+    for exit_name, embedding in dict.fromkeys(_features_of(cfg, model, exits)):
+        deployed: nn.Module = build_inference_model(model, exit_name=exit_name, embedding=embedding)
+        deployed = TestTimeFlip(deployed) if flip else deployed
+        yield DeployedModel(name, exit_name, embedding, flip, deployed, size, parameters)
+
+
+def _features_of(cfg: CfgNode, model: ReidModel, exits: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Exits and their embeddings; with ``all`` the deepest exit has its global feature, too."""
+    names = list(exits) or [cfg.TEST.EXIT, gallery_exit(cfg)]
+    whole = cfg.TEST.EMBED if model.parts is not None else "global"
+    for name in names:
+        if name == "all":
+            yield from ((student, "global") for student in model.shallow)
+            yield from (("deep", "global"), ("deep", whole))
+        else:
+            yield name, whole if name == "deep" else "global"
+
+
+def _shared_device(measured: Measured) -> torch.device:
+    """One device and one number of threads for all models: they are timed together."""
     for key in ("THREADS", "DEVICE"):
-        values = {str(one.cfg[key]): one.subject.name for one in found}
+        values = {str(source.cfg[key]): deployed.name for deployed, source in measured}
         if len(values) > 1:
             shown = ", ".join(f"{value} ({name})" for value, name in values.items())
             raise UsageError(f"{key} differs: {shown}; set one for all, e.g. {key} {min(values)}")
-    use_threads(found[0].cfg.THREADS)
-    return resolve_device(found[0].cfg.DEVICE)
+    cfg = measured[0][1].cfg
+    use_threads(cfg.THREADS)
+    return resolve_device(cfg.DEVICE)
 
 
-def _protocol(args: argparse.Namespace, found: Sequence[Measured]) -> str:
-    """What the scatter shows; nothing without one."""
-    if not args.scatter:
-        return ""
-    return args.protocol or scored_protocols(next(iter(found[0].runs)))[0]
-
-
-def _scores(
-    args: argparse.Namespace, found: Sequence[Measured], costs: Sequence[Cost], protocol: str
-) -> list[Point]:
-    if not args.scatter:
-        return []
-    datasets = {one.cfg.DATA.DATASET: one.subject.name for one in found}
+def _scores(args: argparse.Namespace, measured: Measured) -> list[dict[str, Any]]:
+    """What the scatter shows of each model."""
+    datasets = {source.cfg.DATA.DATASET: deployed.name for deployed, source in measured}
     if len(datasets) > 1:
         shown = ", ".join(f"{dataset} ({name})" for dataset, name in datasets.items())
         raise UsageError(f"--scatter needs one data set, these are of several: {shown}")
-    return points(costs, [one.runs for one in found], next(iter(datasets)), protocol)
+    runs = [source.runs for _, source in measured]
+    protocol = args.protocol or scored_protocols(next(iter(runs[0])))[0]
+    models = [deployed for deployed, _ in measured]
+    return scores_of(models, runs, dataset=next(iter(datasets)), protocol=protocol)
 
 
-def _time(args: argparse.Namespace, costs: Sequence[Cost], device: torch.device) -> None:
-    networks = [cost.subject.network for cost in costs]
-    with ExitStack() as stack:
-        runtimes: dict[str, Callable[..., Callable[[], object]]] = {}
+def _time(
+    args: argparse.Namespace, models: Sequence[DeployedModel], device: torch.device
+) -> pd.DataFrame:
+    """Times of all models in all backends, one batch after another."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{position}.onnx" for position in range(len(models))]
         if args.backends != ["torch"]:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            files = [folder / f"{k}.onnx" for k in range(len(costs))]
-            for cost, path in zip(costs, files, strict=True):
-                write_onnx(_one_stream(cost.subject.network), path, size=cost.subject.size)
+            for deployed, path in zip(models, files, strict=True):
+                write_onnx(_one_stream(deployed), path, size=deployed.size)
+        backends: Backends = {}
         for name in args.backends:
             if name == "torch":
-                runtimes[name] = partial(torch_call, networks)
+                backends[name] = partial(torch_call, models)
             else:
                 loaded = [RUNTIMES[name](path, torch.get_num_threads()) for path in files]
-                runtimes[name] = partial(_other_call, name, networks, loaded)
-        _run_all(args, costs, runtimes, device)
+                backends[name] = partial(_backend_call, name, models, loaded)
+        options = {"rounds": args.rounds, "warmup": args.warmup, "device": device}
+        times = [time_models(models, backends, batch=batch, **options) for batch in args.batch]
+    return pd.concat(times, ignore_index=True)
 
 
-def _one_stream(network: nn.Module) -> nn.Module:
-    if isinstance(network, TestTimeFlip):
-        return TestTimeFlip(OneStream(network.network, infrared=False))
-    return OneStream(network, infrared=False)
+def _one_stream(deployed: DeployedModel) -> nn.Module:
+    """What is exported: the stream of visible images, with the test-time flip."""
+    flip = isinstance(deployed.model, TestTimeFlip)
+    model: Any = deployed.model.network if flip else deployed.model
+    stream = OneStream(model, infrared=False)
+    return TestTimeFlip(stream) if flip else stream
 
 
-def _other_call(
+def _backend_call(
     name: str,
-    networks: Sequence[nn.Module],
+    models: Sequence[DeployedModel],
     loaded: Sequence[Callable],
     position: int,
-    batch: tuple[Tensor, Tensor],
+    batch: ExampleBatch,
 ) -> Callable[[], object]:
-    """One network in another runtime, once it has computed what torch does.
+    """A forward pass of one model in another backend, after its features were compared.
 
     Raises:
-        CheckpointError: it does not.
+        CheckpointError: they are not torch's.
     """
     images = batch[0].numpy()
     with torch.inference_mode():
-        expected = networks[position](*batch)
+        expected = models[position].model(*batch)
     error = (torch.from_numpy(loaded[position](images).copy()) - expected).abs().max()
     if not error <= TOLERANCE * expected.abs().max():
         raise CheckpointError(f"{name} computes other features than torch: off by {error:.2g}")
     return partial(loaded[position], images)
-
-
-def _run_all(
-    args: argparse.Namespace, costs: Sequence[Cost], runtimes: Runtimes, device: torch.device
-) -> None:
-    for batch in args.batch:
-        time_all(costs, runtimes, batch=batch, runs=args.rounds, warmup=args.warmup, device=device)
 
 
 def _conditions(args: argparse.Namespace, device: torch.device) -> str:
@@ -361,15 +348,12 @@ def _conditions(args: argparse.Namespace, device: torch.device) -> str:
 
 def _write_json(
     args: argparse.Namespace,
-    costs: Sequence[Cost],
-    scores: Sequence[Point],
-    protocol: str,
+    networks: list[dict[str, Any]],
+    scores: Sequence[Mapping[str, Any]],
     device: torch.device,
 ) -> None:
-    rows = as_json(costs)
-    for row, point in zip(rows, scores, strict=False):
-        row["scores"] = {"protocol": protocol, "runs": point.runs,
-                         "mean": point.mean, "std": point.std}  # fmt: skip
+    for row, score in zip(networks, scores, strict=False):  # no scores without --scatter
+        row["scores"] = score
     content = {
         "format": 1,
         "macs_counter": COUNTER,
@@ -378,8 +362,7 @@ def _write_json(
         "rounds": args.rounds,
         "warmup": args.warmup,
         "torch": torch.__version__,
-        "networks": rows,
+        "networks": networks,
     }
-    text = json.dumps(content, indent=1) + "\n"
-    replace_file(args.json, lambda file: file.write(text.encode()))
+    write_text(args.json, json.dumps(content, indent=1) + "\n")
     print(f"\nwrote {args.json}")

@@ -1,14 +1,22 @@
-"""How long networks take per image, measured so that their ratios are fair on a busy machine."""
+"""Time per image of several models, with ratios that are fair on a busy machine; the machine."""
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
+
+PACKAGES = ("torch", "onnxruntime", "openvino")
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +53,6 @@ class Latency:
         low, high = self.quartiles_ms
         return high - low
 
-    def __str__(self) -> str:
-        return (
-            f"{self.name}: {self.median_ms:.3f} ms per image (IQR {self.iqr_ms:.3f}, "
-            f"{len(self.times_ms)} runs, batch {self.batch}, {self.device}, "
-            f"{self.threads} CPU thread{'s' if self.threads > 1 else ''})"
-        )
-
 
 def median_ratio(first: Latency, second: Latency) -> float:
     """Median over the rounds of how many times longer ``first`` took than ``second``.
@@ -84,7 +85,7 @@ def measure_latency(
     are off. On a CUDA device each call is waited for before the clock is read.
 
     Args:
-        calls: name → a call without arguments on fixed inputs, networks in evaluation mode.
+        calls: name → a call without arguments on fixed inputs, models in evaluation mode.
         batch: images that one call works on.
         runs: timed rounds.
         warmup: rounds before them, not timed.
@@ -124,3 +125,43 @@ def _seconds(call: Callable[[], object], device: torch.device, clock: Callable[[
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def machine_facts(device: torch.device | str = "cpu") -> dict[str, object]:
+    """Processor, threads, instructions that speed models up, load, GPU and versions.
+
+    Args:
+        device: named when it is a GPU.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not on Linux
+        text = ""
+    name, flags = re.search(r"model name\s*: (.*)", text), re.search(r"flags\s*: (.*)", text)
+    known = set(flags[1].split()) if flags else set()
+    device = torch.device(device)
+    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {
+        "processor": name[1] if name else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": [flag for flag in INSTRUCTIONS if flag in known],
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        **gpu,
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def describe_machine(facts: Mapping[str, object]) -> str:
+    """The facts in one line."""
+    return ", ".join(
+        f"{key}: {' '.join(value) or 'none' if isinstance(value, list) else value}"
+        for key, value in facts.items()
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,41 +1,48 @@
-"""What networks cost side by side, as they are deployed: counted, timed, and as tables."""
+"""The costs of deployed models side by side: counted, timed, and as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from vireid.cost.flops import count_macs, evaluating, example_batch, unique_parameters
-from vireid.cost.latency import Latency, measure_latency, median_ratio
+from vireid.cost.latency import measure_latency, median_ratio
+from vireid.utils.tables import markdown
 
 BYTES = 4  # of a float32
 UNKNOWN = "–"
+ExampleBatch = tuple[Tensor, Tensor]  # (B, 3, H, W) visible images, (B,) bool
+# An inference backend's name → (a model's position, an example batch) → the call that is timed
+Backends = dict[str, Callable[[int, ExampleBatch], Callable[[], object]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A network to be measured.
+class DeployedModel:
+    """A model as it is deployed, to be measured.
 
     Args:
         name: of the configuration or the recipe.
         exit_name, embedding: which features it makes.
-        flip: it looks at every image's mirror image as well.
-        network: (B, 3, H, W), (B,) bool → (B, D); what is deployed, ``flip`` included.
+        flip: it also takes every image's mirror image (test-time flip).
+        model: (B, 3, H, W), (B,) bool → (B, D), with the test-time flip.
         size: [height, width] of its images.
-        trained: parameters while it is trained; None where nobody knows of how many identities.
+        training_parameters: of the model in training; None where the number of training
+            identities is unknown.
     """
 
     name: str
     exit_name: str
     embedding: str
     flip: bool
-    network: nn.Module
+    model: nn.Module
     size: tuple[int, int]
-    trained: int | None
+    training_parameters: int | None
 
     @property
     def features(self) -> str:
@@ -43,149 +50,127 @@ class Subject:
         return self.embedding + (", mirrored too" if self.flip else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What was found of one network.
+def count_costs(models: Sequence[DeployedModel], device: torch.device) -> pd.DataFrame:
+    """Everything but times, a row per model; both streams cost the same.
 
-    Args:
-        parameters: of what is deployed, each counted once.
-        macs: multiply-accumulates per image.
-        numbers: in an image's features.
-        times: by runtime and images per call.
+    Returns:
+        the fields that describe a model, ``parameters`` (unique ones of what is deployed),
+        ``macs`` (multiply-accumulates per image), ``numbers`` and ``bytes`` (of one image's
+        features, in float32).
     """
-
-    subject: Subject
-    parameters: int
-    macs: int
-    numbers: int
-    times: dict[tuple[str, int], Latency] = field(default_factory=dict)
-
-    @property
-    def bytes(self) -> int:
-        """Of an image's features in float32."""
-        return BYTES * self.numbers
-
-
-def count(subject: Subject, device: torch.device) -> Cost:
-    """Everything but times; both streams cost the same."""
-    batch = example_batch(subject.size, device=str(device))
-    with evaluating(subject.network), torch.inference_mode():
-        numbers = subject.network(*batch).shape[1]
-    macs = count_macs(subject.network, *batch).total
-    return Cost(subject, unique_parameters(subject.network), macs, numbers)
-
-
-# A runtime's name → (a network's position, an example batch of visible images) → what is timed
-Runtimes = Mapping[str, Callable[[int, tuple[Tensor, Tensor]], Callable[[], object]]]
+    rows: list[dict[str, Any]] = []
+    for deployed in models:
+        batch = example_batch(deployed.size, device=str(device))
+        with evaluating(deployed.model), torch.inference_mode():
+            numbers = deployed.model(*batch).shape[1]
+        rows.append(
+            {
+                "network": deployed.name,
+                "exit": deployed.exit_name,
+                "embedding": deployed.embedding,
+                "flip": deployed.flip,
+                "features": deployed.features,
+                "input_size": list(deployed.size),
+                "training_parameters": deployed.training_parameters,
+                "parameters": unique_parameters(deployed.model),
+                "macs": count_macs(deployed.model, *batch).total,
+                "numbers": numbers,
+                "bytes": BYTES * numbers,
+            }
+        )
+    return pd.DataFrame(rows, dtype=object)  # Python's own numbers, for JSON
 
 
 def torch_call(
-    networks: Sequence[nn.Module], position: int, batch: tuple[Tensor, Tensor]
+    models: Sequence[DeployedModel], position: int, batch: ExampleBatch
 ) -> Callable[[], object]:
-    """A forward pass of one network, which is in evaluation mode, by torch itself."""
-    return partial(networks[position], *batch)
+    """A forward pass of one model, which is in evaluation mode, by torch itself."""
+    return partial(models[position].model, *batch)
 
 
-def time_all(
-    costs: Sequence[Cost],
-    runtimes: Runtimes,
+def time_models(
+    models: Sequence[DeployedModel],
+    backends: Backends,
     *,
     batch: int,
-    runs: int,
+    rounds: int,
     warmup: int,
     device: torch.device,
-) -> None:
-    """Adds the times of all networks in all runtimes, which take turns.
+) -> pd.DataFrame:
+    """Times all models in all backends, which take turns; a row per model and backend.
 
     Args:
         batch: images per call.
-        runs, warmup: rounds, see :func:`~vireid.cost.latency.measure_latency`.
+        rounds, warmup: see :func:`~vireid.cost.latency.measure_latency`.
+    Returns:
+        ``model`` (its position), ``runtime``, ``batch``, ``median_ms``, ``low_ms`` and ``high_ms``
+        (quartiles), ``iqr_ms``, ``ratio`` (to the first row, median over the rounds), ``device``
+        and ``threads``.
     """
-    calls, owners = {}, {}
-    for position, cost in enumerate(costs):
-        example = example_batch(cost.subject.size, count=batch, device=str(device))
-        for runtime, prepare in runtimes.items():
-            name = f"{position} {runtime}"
-            calls[name], owners[name] = prepare(position, example), (cost, runtime)
-    times = measure_latency(calls, batch=batch, runs=runs, warmup=warmup, device=device)
-    for name, (cost, runtime) in owners.items():
-        cost.times[runtime, batch] = times[name]
+    calls = {}
+    for position, deployed in enumerate(models):
+        example = example_batch(deployed.size, count=batch, device=str(device))
+        for backend, prepare in backends.items():
+            calls[f"{position} {backend}"] = prepare(position, example)
+    latencies = measure_latency(calls, batch=batch, runs=rounds, warmup=warmup, device=device)
+    first = next(iter(latencies.values()))
+    rows: list[dict[str, Any]] = []
+    for name, latency in latencies.items():
+        owner, backend = name.split(" ", 1)
+        low, high = latency.quartiles_ms
+        row: dict[str, Any] = {"model": int(owner), "runtime": backend, "batch": batch}
+        row |= {"median_ms": latency.median_ms, "low_ms": low, "high_ms": high}
+        row |= {"iqr_ms": latency.iqr_ms, "ratio": median_ratio(latency, first)}
+        rows.append(row | {"device": latency.device, "threads": latency.threads})
+    return pd.DataFrame(rows)
 
 
-def counts_table(costs: Sequence[Cost]) -> str:
-    """Markdown: what was counted, a row per network."""
-    header = ["network", "exit", "features", "input", "parameters in training", "parameters"]
-    header += ["MACs per image (M)", "numbers", "bytes"]
-    rows = [
-        [
-            cost.subject.name,
-            cost.subject.exit_name,
-            cost.subject.features,
-            " × ".join(map(str, cost.subject.size)),
-            UNKNOWN if cost.subject.trained is None else f"{cost.subject.trained:,}",
-            f"{cost.parameters:,}",
-            f"{cost.macs / 1e6:,.1f}",
-            f"{cost.numbers:,}",
-            f"{cost.bytes:,}",
-        ]
-        for cost in costs
-    ]
-    return _markdown(header, rows)
+def counts_table(costs: pd.DataFrame) -> str:
+    """Markdown: what was counted, a row per model."""
+    trained = costs["training_parameters"]
+    return markdown(
+        pd.DataFrame(
+            {
+                "network": costs["network"],
+                "exit": costs["exit"],
+                "features": costs["features"],
+                "input": [" × ".join(map(str, size)) for size in costs["input_size"]],
+                "parameters in training": [UNKNOWN if n is None else f"{n:,}" for n in trained],
+                "parameters": costs["parameters"].map("{:,}".format),
+                "MACs per image (M)": (costs["macs"] / 1e6).map("{:,.1f}".format),
+                "numbers": costs["numbers"].map("{:,}".format),
+                "bytes": costs["bytes"].map("{:,}".format),
+            }
+        )
+    )
 
 
-def times_table(costs: Sequence[Cost]) -> str:
-    """Markdown: milliseconds per image, a row per network and runtime.
+def times_table(costs: pd.DataFrame, times: pd.DataFrame) -> str:
+    """Markdown: milliseconds per image, a row per model and backend.
 
-    The ratio is the median over the rounds to what the first row took in the same round.
+    Args:
+        times: of :func:`time_models`, for one batch after another.
     """
-    runtimes = list(dict.fromkeys(runtime for runtime, _ in costs[0].times))
-    batches = list(dict.fromkeys(batch for _, batch in costs[0].times))
-    header = ["network", "exit", "features", "runtime"]
-    for batch in batches:
-        header += [f"batch {batch}: ms per image", "IQR", "ratio"]
-    rows = []
-    for cost in costs:
-        for runtime in runtimes:
-            row = [cost.subject.name, cost.subject.exit_name, cost.subject.features, runtime]
-            for batch in batches:
-                time, first = cost.times[runtime, batch], costs[0].times[runtimes[0], batch]
-                ratio = median_ratio(time, first)
-                row += [f"{time.median_ms:.2f}", f"{time.iqr_ms:.2f}", f"{ratio:.2f}"]
-            rows.append(row)
-    return _markdown(header, rows)
+    batches = [part.reset_index(drop=True) for _, part in times.groupby("batch", sort=False)]
+    owners = costs.loc[batches[0]["model"], ["network", "exit", "features"]]
+    columns = [owners.reset_index(drop=True), batches[0]["runtime"]]
+    for part in batches:
+        names = {"median_ms": f"batch {part['batch'][0]}: ms per image", "iqr_ms": "IQR"}
+        numbers = part[["median_ms", "iqr_ms", "ratio"]].map("{:.2f}".format)
+        columns.append(numbers.rename(columns=names))
+    return markdown(pd.concat(columns, axis=1))
 
 
-def as_json(costs: Sequence[Cost]) -> list[dict[str, object]]:
-    """The same numbers, unrounded."""
-    return [
-        {
-            "network": cost.subject.name,
-            "exit": cost.subject.exit_name,
-            "embedding": cost.subject.embedding,
-            "flip": cost.subject.flip,
-            "input_size": list(cost.subject.size),
-            "training_parameters": cost.subject.trained,
-            "parameters": cost.parameters,
-            "macs": cost.macs,
-            "numbers": cost.numbers,
-            "bytes": cost.bytes,
-            "latency": [
-                {
-                    "runtime": runtime,
-                    "batch": batch,
-                    "median_ms": time.median_ms,
-                    "iqr_ms": time.iqr_ms,
-                }
-                for (runtime, batch), time in cost.times.items()
-            ],
-        }
-        for cost in costs
-    ]
+def as_json(costs: pd.DataFrame, times: pd.DataFrame | None) -> list[dict[Any, Any]]:
+    """The same numbers, unrounded, a dictionary per model.
 
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(header), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+    Args:
+        times: None where nothing was timed.
+    """
+    rows: list[dict[Any, Any]] = costs.drop(columns="features").to_dict("records")
+    for position, row in enumerate(rows):
+        row["latency"] = []
+        if times is not None:
+            own = times[times["model"] == position]
+            row["latency"] = own[["runtime", "batch", "median_ms", "iqr_ms"]].to_dict("records")
+    return rows

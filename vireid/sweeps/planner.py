@@ -1,13 +1,14 @@
-"""The runs of a sweep: which there are, and what their folders already hold."""
+"""The runs of a sweep, and what their folders already hold."""
 
 from __future__ import annotations
 
 import json
-import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -20,13 +21,14 @@ from vireid.errors import ConfigError, DataError, UsageError
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import changed_options
 from vireid.runs.run_dir import RUN_MARKS
-from vireid.sweeps.spec import OWNED, Cell, Sweep
+from vireid.sweeps.spec import SECTION_OF, GridCell, Sweep
+from vireid.utils.paths import expand
 
 Resolve = Callable[[Sequence[str]], CfgNode]  # KEY VALUE … → a checked configuration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class SweepRun:
     """One training of a sweep.
 
     Args:
@@ -35,7 +37,7 @@ class Run:
         cfg: what they resolve to.
     """
 
-    cell: Cell
+    cell: GridCell
     seed: int
     trial: int | None
     overrides: tuple[str, ...]
@@ -48,26 +50,26 @@ class Run:
     @property
     def name(self) -> str:
         """Its folder within the sweep's."""
-        return str(_folder(self.cell, self.seed, self.trial))
+        return str(_subfolder(self.cell, self.seed, self.trial))
 
 
-class State(Enum):
+class RunState(Enum):
     """What a run's folder holds."""
 
     FINISHED = "finished"
     INTERRUPTED = "to continue"  # from its checkpoint
-    UNSAVED = "to start again"  # ended before its first checkpoint
+    UNSAVED = "to start again"  # it ended before its first checkpoint
     NEW = "to run"
 
 
 def plan_runs(
     sweep: Sweep, overrides: Sequence[str], resolve: Resolve, *, environment: Mapping[str, str]
-) -> list[Run]:
-    """Every run, the first seed's cells first, so that comparisons are there early.
+) -> list[SweepRun]:
+    """Every run: all cells of the first seed come first, so that comparisons are there early.
 
     Args:
         overrides: KEY VALUE … of the command line, for all runs; OUTPUT_DIR is the sweep's folder.
-        environment: where ``VIREID_DATA`` is looked up, which goes before the file's DATA.ROOT.
+        environment: its ``VIREID_DATA`` goes before the file's DATA.ROOT.
     Raises:
         ConfigError: one message with the problems of all configurations.
     """
@@ -80,21 +82,19 @@ def plan_runs(
     fixed = dict(sweep.fixed)
     if environment.get("VIREID_DATA"):
         fixed.pop("DATA.ROOT", None)
-    common = _words(fixed)
-    runs, found = [], defaultdict(list)
-    for trial in sweep.trials or (None,):
-        for seed in sweep.seeds:
-            for cell in sweep.cells:
-                own = {"SEED": str(seed)} | ({} if trial is None else {"DATA.TRIAL": str(trial)})
-                own["OUTPUT_DIR"] = str(output / _folder(cell, seed, trial))
-                words = (*common, *_words(cell.options), *_words(given), *_words(own))
-                try:
-                    runs.append(Run(cell, seed, trial, words, resolve(words)))
-                except ConfigError as error:
-                    for problem in error.problems:
-                        found[problem].append(cell.name)
-    total = len(sweep.cells) * len(sweep.seeds) * max(1, len(sweep.trials))
-    problems += [_where(problem, cells, total) for problem, cells in found.items()]
+    runs = []
+    cells_with: dict[str, list[str]] = defaultdict(list)  # by problem
+    planned = list(product(sweep.trials or (None,), sweep.seeds, sweep.cells))
+    for trial, seed, cell in planned:
+        own = {"SEED": str(seed)} | ({} if trial is None else {"DATA.TRIAL": str(trial)})
+        own["OUTPUT_DIR"] = str(output / _subfolder(cell, seed, trial))
+        words = (*_words(fixed), *_words(cell.options), *_words(given), *_words(own))
+        try:
+            runs.append(SweepRun(cell, seed, trial, words, resolve(words)))
+        except ConfigError as error:
+            for problem in error.problems:
+                cells_with[problem].append(cell.name)
+    problems += [_located(problem, cells, len(planned)) for problem, cells in cells_with.items()]
     if problems:
         raise ConfigError(f"the configurations of {sweep.path} have problems", problems)
     return runs
@@ -103,7 +103,7 @@ def plan_runs(
 def output_folder(sweep: Sweep, overrides: Sequence[str]) -> Path:
     """Where the sweep's runs and tables go: the command line's OUTPUT_DIR, or the file's OUTPUT."""
     given = dict(zip(overrides[::2], overrides[1::2], strict=False))
-    return Path(given.get("OUTPUT_DIR") or sweep.output).expanduser()
+    return expand(given.get("OUTPUT_DIR") or sweep.output)
 
 
 def _override_problems(sweep: Sweep, given: Iterable[str]) -> Iterator[str]:
@@ -112,17 +112,18 @@ def _override_problems(sweep: Sweep, given: Iterable[str]) -> Iterator[str]:
         if key in swept:
             yield f"{key} on the command line: the sweep varies it"
         elif key == "SEED" or (key == "DATA.TRIAL" and sweep.trials):
-            yield f"{key} on the command line: the sweep's {OWNED[key]} list it"
+            yield f"{key} on the command line: the sweep's {SECTION_OF[key]} list it"
 
 
-def _where(problem: str, cells: Sequence[str], total: int) -> str:
-    if len(cells) == total:
+def _located(problem: str, cells: Sequence[str], runs: int) -> str:
+    """A problem, and the cells that have it unless all runs do."""
+    if len(cells) == runs:
         return problem
     others = len(set(cells)) - 1
     return f"{problem} ({cells[0]}" + (f", and {others} more)" if others else ")")
 
 
-def _folder(cell: Cell, seed: int, trial: int | None) -> Path:
+def _subfolder(cell: GridCell, seed: int, trial: int | None) -> Path:
     return Path(cell.name) / (f"split{trial}" if trial is not None else "") / f"seed{seed}"
 
 
@@ -130,11 +131,18 @@ def _words(options: Mapping[str, str]) -> list[str]:
     return [word for pair in options.items() for word in pair]
 
 
-def require_trials(runs: Sequence[Run], *, unread: bool = False) -> None:
-    """Whether DATA.TRIAL makes a difference, when the runs vary it.
+def train_command(base: Path, run: SweepRun, state: RunState) -> list[str]:
+    """What trains a run, or continues it."""
+    flags = {RunState.INTERRUPTED: ["--resume"], RunState.UNSAVED: ["--overwrite"]}
+    python = [sys.executable, "-m", "vireid", "train"]
+    return [*python, "--cfg", str(base), *run.overrides, *flags.get(state, [])]
+
+
+def require_trials(runs: Sequence[SweepRun], *, may_lack_data: bool = False) -> None:
+    """Checks that DATA.TRIAL makes a difference when the runs vary it.
 
     Args:
-        unread: let data pass that cannot be read (yet).
+        may_lack_data: pass when the data cannot be read (yet).
     Raises:
         DataError: they cannot be read.
         UsageError: the data set has one split only.
@@ -144,7 +152,7 @@ def require_trials(runs: Sequence[Run], *, unread: bool = False) -> None:
     try:
         splits = build_splits(runs[0].cfg)
     except DataError:
-        if unread:
+        if may_lack_data:
             return
         raise
     if splits.split_trial is None:
@@ -152,25 +160,25 @@ def require_trials(runs: Sequence[Run], *, unread: bool = False) -> None:
         raise UsageError(f"TRIALS: {name} has one split only; list several SEEDS instead")
 
 
-def prepare_all(runs: Sequence[Run]) -> None:
-    """Renders the synthetic sets that are missing, once and before any run needs them."""
+def prepare_all(runs: Sequence[SweepRun]) -> None:
+    """Renders each synthetic set that is missing once, before any run needs it."""
     for cfg in {run.cfg.DATA.ROOT: run.cfg for run in runs}.values():
         prepare_data(cfg)
 
 
-def states_of(runs: Sequence[Run]) -> list[State]:
+def states_of(runs: Sequence[SweepRun]) -> dict[SweepRun, RunState]:
     """What each run's folder holds.
 
     Raises:
         ConfigError: names every folder that holds something else, and in which options.
     """
-    states, problems = [], []
-    digests: dict[tuple[str, ...], str] = {}
+    states, problems = {}, []
+    fingerprints: dict[tuple[str, str], str] = {}
     for run in runs:
         try:
-            states.append(_state(run))
-            if states[-1] is State.FINISHED:
-                _require_same_data(run, digests)
+            states[run] = _state(run)
+            if states[run] is RunState.FINISHED:
+                _require_same_data(run, fingerprints)
         except UsageError as error:
             problems.append(" ".join(str(error).split()))
     if problems:
@@ -179,26 +187,26 @@ def states_of(runs: Sequence[Run]) -> list[State]:
     return states
 
 
-def _state(run: Run) -> State:
+def _state(run: SweepRun) -> RunState:
     folder = run.folder
     if not (folder / "config.yaml").is_file():
         held = [name for name in (*RUN_MARKS, "results.json") if (folder / name).exists()]
         if held:
-            raise UsageError(f"{folder} holds {held[0]}, but no config.yaml that tells of what")
-        return State.NEW
+            raise UsageError(f"{folder} holds {held[0]}, but no config.yaml to compare with")
+        return RunState.NEW
     changed = changed_options(folder, run.cfg)
     if changed:
         raise UsageError(f"{folder} was trained with another {', '.join(changed)}")
     if (folder / "results.json").is_file():
-        return State.FINISHED
-    return State.INTERRUPTED if (folder / LAST).is_file() else State.UNSAVED
+        return RunState.FINISHED
+    return RunState.INTERRUPTED if (folder / LAST).is_file() else RunState.UNSAVED
 
 
-def _require_same_data(run: Run, digests: dict[tuple[str, ...], str]) -> None:
-    """A finished run that read another folder must have found the same images there.
+def _require_same_data(run: SweepRun, fingerprints: dict[tuple[str, str], str]) -> None:
+    """Checks that a finished run read the same images when its DATA.ROOT was another folder.
 
     Args:
-        digests: fingerprints by data set and folder, filled here.
+        fingerprints: by data set and folder; filled here.
     """
     folder, data = run.folder, run.cfg.DATA
     before = load_config(folder / "config.yaml", environment={}).DATA.ROOT
@@ -206,10 +214,10 @@ def _require_same_data(run: Run, digests: dict[tuple[str, ...], str]) -> None:
         return
     key = (data.DATASET, data.ROOT)
     try:
-        if key not in digests:
-            digests[key] = fingerprint(build_splits(run.cfg))
+        if key not in fingerprints:
+            fingerprints[key] = fingerprint(build_splits(run.cfg))
         saved = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        same = saved["data"]["fingerprint"] == digests[key]
+        same = saved["data"]["fingerprint"] == fingerprints[key]
     except (DataError, OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder} was trained on {before}, and {data.ROOT} cannot be compared with it: {error}"
@@ -218,12 +226,3 @@ def _require_same_data(run: Run, digests: dict[tuple[str, ...], str]) -> None:
         raise UsageError(
             f"{folder} was trained on {before}, whose images {data.ROOT} does not hold"
         )
-
-
-def visible_gpus() -> list[str]:
-    """Names by which CUDA_VISIBLE_DEVICES can single out each of the GPUs at hand."""
-    import torch
-
-    count = torch.cuda.device_count()
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return [listed[i] if i < len(listed) and listed[i] else str(i) for i in range(count)]

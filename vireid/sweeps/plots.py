@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from vireid.figures.style import COLORS, STYLES, drawn
-from vireid.sweeps.costs import Costs, vary
-from vireid.sweeps.spec import Axis, Sweep
-from vireid.sweeps.statistics import Spread, Values, means, protocols_in
+from vireid.sweeps.spec import GridAxis, Sweep
+from vireid.sweeps.statistics import cell_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,63 +19,71 @@ if TYPE_CHECKING:
 
 METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
 MARKERS = ("o", "s", "^", "D", "v", "P")
-SPENT = {"parameters": "parameters (M)", "macs": "MACs (M)"}
+COST_TITLES = {"parameters": "parameters (M)", "macs": "MACs (M)"}
 LETTER = 0.075  # inches, of a tick's label
 DODGE = 0.12  # between two protocols at one value, in distances between values
 
 
-def draw_sweep(sweep: Sweep, values: Values, path: Path, costs: Costs | None = None) -> bool:
+def draw_sweep(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame, path: Path) -> bool:
     """Error bars over one axis, heat maps over two; False where there are more.
 
     Args:
+        scores: of :func:`~vireid.sweeps.statistics.read_scores`.
+        costs: of :func:`~vireid.sweeps.costs.cell_costs`; drawn below the scores where the models
+            differ in them.
         path: PNG, PDF or SVG.
-        costs: drawn beneath the scores where the networks differ in them.
     """
-    if len(sweep.axes) > 2 or not values:
+    if len(sweep.axes) > 2 or scores.empty:
         return False
-    shown = costs if costs and vary(costs) else {}
-    (_draw_line if len(sweep.axes) == 1 else _draw_maps)(sweep, values, shown, path)
+    names = [cell.name for cell in sweep.cells]
+    shown = (costs.reindex(names) / 1e6).astype(float) if len(costs.drop_duplicates()) > 1 else None
+    (_draw_line if len(sweep.axes) == 1 else _draw_maps)(sweep, scores, shown, path)
     return True
 
 
-def _draw_line(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
-    """Mean ± deviation of each protocol, every run as a small point; costs as bars beneath."""
+def _draw_line(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame | None, path: Path) -> None:
+    """Mean ± deviation of each protocol, every run as a small point; costs as bars below."""
     (axis,) = sweep.axes
-    width, heights = max(7.0, 0.9 * len(axis.labels)), [2.6, 1.3] if costs else [2.6]
+    protocols = list(scores["protocol"].unique())
+    width = max(7.0, 0.9 * len(axis.labels))
+    heights = [2.6] if costs is None else [2.6, 1.3]
     with drawn(path, width, 0.6 + sum(heights)) as figure:
         rows = figure.subplots(len(heights), 2, squeeze=False, sharex=True, height_ratios=heights)
-        for axes, (metric, name) in zip(rows[0], METRICS.items(), strict=True):
+        for axes, (metric, title) in zip(rows[0], METRICS.items(), strict=True):
+            own = scores[scores["metric"] == metric]
             marks = [
-                _draw_series(axes, sweep, values, (protocol, metric), i)
-                for i, protocol in enumerate(protocols_in(values))
+                _draw_series(axes, sweep, own[own["protocol"] == protocol], i, len(protocols))
+                for i, protocol in enumerate(protocols)
             ]
-            axes.set_ylabel(name)
-        for axes, (part, name) in zip(rows[1] if costs else (), SPENT.items(), strict=False):
-            _draw_bars(axes, [_spent(costs, cell.name, part) for cell in sweep.cells])
-            axes.set_ylabel(name)
+            axes.set_ylabel(title)
+            axes.grid(alpha=0.3)
+        if costs is not None:
+            for axes, (part, title) in zip(rows[1], COST_TITLES.items(), strict=True):
+                _draw_bars(axes, costs[part])
+                axes.set_ylabel(title)
         for axes in rows[-1]:
             _name_ticks(axes, "x", axis, inches=(width / 2 - 0.6) / len(axis.labels))
             axes.set_xlabel("" if axis.named else axis.title)
             axes.set_xlim(-0.5, len(axis.labels) - 0.5)
-        for axes in rows[0]:
-            axes.grid(alpha=0.3)
         title = "mean ± standard deviation over runs; dots: single runs"
         style = {"ncols": 4, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
-        figure.legend(marks, protocols_in(values), loc="outside upper center", **style)
+        place = "outside upper center"
+        figure.legend(marks, protocols, loc=place, **style)  # type: ignore[call-overload]
 
 
 def _draw_series(
-    axes: Axes, sweep: Sweep, values: Values, column: tuple[str, str], i: int
+    axes: Axes, sweep: Sweep, scores: pd.DataFrame, i: int, protocols: int
 ) -> ErrorbarContainer:
-    spreads, count = means(values), len(protocols_in(values))
-    shift = DODGE * (i - (count - 1) / 2)
-    keys = {at: (cell.name, *column) for at, cell in enumerate(sweep.cells)}
-    shown = {at: spreads[key] for at, key in keys.items() if key in spreads}
+    """One protocol's scores of one metric, moved aside by its number ``i``."""
+    shift = DODGE * (i - (protocols - 1) / 2)
+    places = pd.Series({cell.name: at + shift for at, cell in enumerate(sweep.cells)})
+    means = cell_means(scores).droplevel(["protocol", "metric"])
+    means = means.reindex([name for name in places.index if name in means.index])
     color = COLORS[i % len(COLORS)]
     mark = axes.errorbar(
-        [at + shift for at in shown],
-        [spread.mean for spread in shown.values()],
-        yerr=[spread.std or 0.0 for spread in shown.values()],
+        places[means.index],
+        means["mean"],
+        yerr=means["std"].fillna(0),
         color=color,
         marker=MARKERS[i % len(MARKERS)],
         linestyle=STYLES[i % len(STYLES)] if _is_numeric(sweep.axes[0]) else "none",
@@ -84,39 +91,42 @@ def _draw_series(
         linewidth=1.2,
         capsize=3,
     )
-    for at in shown:
-        points = [100 * value for value in values[keys[at]].values()]
-        beside = [at + shift + DODGE / 3] * len(points)
-        axes.plot(beside, points, ".", color=color, alpha=0.6, markersize=4)
+    beside = places[scores["cell"]] + DODGE / 3
+    axes.plot(beside, 100 * scores["value"], ".", color=color, alpha=0.6, markersize=4)
     return mark
 
 
-def _draw_bars(axes: Axes, numbers: Sequence[float | None]) -> None:
-    """One bar per cell with its number on it, none where it is not known."""
-    known = {at: number for at, number in enumerate(numbers) if number is not None}
-    bars = axes.bar(list(known), list(known.values()), width=0.6, color="#999999")
-    axes.bar_label(bars, [_short(number) for number in known.values()], fontsize=8, padding=1)
+def _draw_bars(axes: Axes, millions: pd.Series) -> None:
+    """One bar per cell with its number on it; none where it is unknown."""
+    known = millions.reset_index(drop=True).dropna()
+    bars = axes.bar(known.index, known, width=0.6, color="#999999")
+    axes.bar_label(bars, list(known.map(_short)), fontsize=8, padding=1)
     axes.margins(y=0.25)
 
 
-def _draw_maps(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
+def _draw_maps(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame | None, path: Path) -> None:
     """One map per protocol and metric, mean ± deviation written into its fields; then costs."""
     down, across = sweep.axes
-    protocols, spreads = protocols_in(values), means(values)
-    count = len(protocols) + bool(costs)
+    protocols = list(scores["protocol"].unique())
+    names = [cell.name for cell in sweep.cells]
+    count = len(protocols) + (costs is not None)
     width = max(3.5, 1.0 + 0.62 * len(across.labels))  # of one map, in inches
+    statistics = cell_means(scores)
     with drawn(path, 2 * width, (0.9 + 0.42 * len(down.labels)) * count) as figure:
         panels = figure.subplots(count, 2, squeeze=False)
         for row, protocol in zip(panels, protocols, strict=False):
-            for axes, (metric, name) in zip(row, METRICS.items(), strict=True):
-                found = [spreads.get((cell.name, protocol, metric)) for cell in sweep.cells]
-                texts = [_mean_and_deviation(spread) for spread in found]
-                _draw_map(axes, sweep, [spread and spread.mean for spread in found], texts)
-                axes.set_title(f"{protocol}, {name}", fontsize=9)
-        for axes, (part, name) in zip(panels[-1] if costs else (), SPENT.items(), strict=False):
-            numbers = [_spent(costs, cell.name, part) for cell in sweep.cells]
-            _draw_map(axes, sweep, numbers, ["" if n is None else _short(n) for n in numbers])
-            axes.set_title(name, fontsize=9)
+            for axes, (metric, title) in zip(row, METRICS.items(), strict=True):
+                key = pd.MultiIndex.from_product([names, [protocol], [metric]])
+                found = statistics.reindex(key)
+                deviation = found["std"].map("\n± {:.1f}".format).where(found["std"].notna(), "")
+                _draw_map(
+                    axes, sweep, found["mean"], found["mean"].map("{:.1f}".format) + deviation
+                )
+                axes.set_title(f"{protocol}, {title}", fontsize=9)
+        if costs is not None:
+            for axes, (part, title) in zip(panels[-1], COST_TITLES.items(), strict=True):
+                _draw_map(axes, sweep, costs[part], costs[part].map(_short))
+                axes.set_title(title, fontsize=9)
         for axes in panels.flat:
             _name_ticks(axes, "x", across, inches=(width - 0.9) / len(across.labels))
             _name_ticks(axes, "y", down, inches=0.9)
@@ -124,31 +134,18 @@ def _draw_maps(sweep: Sweep, values: Values, costs: Costs, path: Path) -> None:
             axes.set_ylabel("" if down.named else down.title, fontsize=8)
 
 
-def _draw_map(
-    axes: Axes, sweep: Sweep, numbers: Sequence[float | None], texts: Sequence[str]
-) -> None:
+def _draw_map(axes: Axes, sweep: Sweep, numbers: pd.Series, texts: pd.Series) -> None:
     """A field per cell in the grid's order; those without a number stay empty."""
-    shape = (len(sweep.axes[0].labels), len(sweep.axes[1].labels))
-    grid = np.array([np.nan if n is None else n for n in numbers], dtype=float).reshape(shape)
+    down, across = (len(axis.labels) for axis in sweep.axes)
+    grid = numbers.to_numpy(dtype=float).reshape(down, across)
     axes.imshow(np.ma.masked_invalid(grid), cmap="cividis", aspect="auto")
-    low, high = (np.nanmin(grid), np.nanmax(grid)) if np.isfinite(grid).any() else (0, 0)
+    low, high = numbers.min(), numbers.max()
     for at, (number, text) in enumerate(zip(numbers, texts, strict=True)):
-        if number is not None:
-            bright = number > low + 0.45 * (high - low)  # where black stands out as much as white
+        if np.isfinite(number):
+            bright = number > low + 0.45 * (high - low)  # here black and white are equally clear
             color = "black" if bright else "white"
-            place = {"ha": "center", "va": "center", "fontsize": 7.5, "color": color}
-            axes.text(at % shape[1], at // shape[1], text, **place)
-
-
-def _mean_and_deviation(spread: Spread | None) -> str:
-    if spread is None:
-        return ""
-    return f"{spread.mean:.1f}" + ("" if spread.std is None else f"\n± {spread.std:.1f}")
-
-
-def _spent(costs: Costs, cell: str, part: str) -> float | None:
-    """Millions of a cell's parameters or MACs; None where they are not known."""
-    return getattr(costs[cell], part) / 1e6 if cell in costs else None
+            place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
+            axes.text(at % across, at // across, text, color=color, **place)
 
 
 def _short(millions: float) -> str:
@@ -157,7 +154,7 @@ def _short(millions: float) -> str:
     return f"{millions:,.{digits}f}"
 
 
-def _is_numeric(axis: Axis) -> bool:
+def _is_numeric(axis: GridAxis) -> bool:
     """Its values are numbers, so that a line between them means something."""
     if axis.named or len(axis.keys) > 1:
         return False
@@ -167,12 +164,13 @@ def _is_numeric(axis: Axis) -> bool:
         return False
 
 
-def _name_ticks(axes: Axes, which: str, axis: Axis, *, inches: float) -> None:
-    """Labels wrapped to the room that each has; aslant where a word is longer than that."""
+def _name_ticks(axes: Axes, which: str, axis: GridAxis, *, inches: float) -> None:
+    """Labels wrapped to the room that each has; slanted where a word is longer than that."""
     letters = max(3, int(inches / LETTER))
     wrapped = [textwrap.fill(label, letters, break_long_words=False) for label in axis.labels]
     slanted = which == "x" and max(map(len, "\n".join(wrapped).split("\n"))) > letters
-    style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    style: dict[str, Any] = {}
+    if slanted:
+        style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     ticks = axes.xaxis if which == "x" else axes.yaxis
-    labels = axis.labels if slanted else wrapped
-    ticks.set_ticks(range(len(labels)), labels, fontsize=8, **style)
+    ticks.set_ticks(range(len(wrapped)), axis.labels if slanted else wrapped, fontsize=8, **style)

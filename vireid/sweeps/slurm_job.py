@@ -1,6 +1,6 @@
-"""What runs inside a Slurm job: one training, from wherever its folder stands by then.
+"""What runs on a node of the cluster: one training, continued at its time limit.
 
-Light on purpose: it waits beside the training and imports none of its libraries.
+It imports no torch: it waits beside the training.
 """
 
 from __future__ import annotations
@@ -15,110 +15,87 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.sweeps.local import OUTPUT
+from vireid.sweeps.outcome import OUTPUT
 
 HEADER = "[Slurm job "  # starts the line before what each job printed
-STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
-MOST_RESTARTS = 100  # of a job that never gets anywhere
-
-
-def exit_file(folder: Path, job_id: str) -> Path:
-    """Where a job leaves its training's exit code; its absence tells of a job that was killed."""
-    return folder / f"{job_id}_exit.txt"
+MOST_RESTARTS = 100  # of a job at its time limit
 
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """A run's training as a job; submitit pickles it and calls it on the node.
+    """A run's training; submitit pickles it and calls it on the node.
 
-    Shortly before its time limit Slurm sends SIGUSR2: the training saves a checkpoint and the job
-    goes back into the queue, from where it continues.
+    Shortly before the time limit Slurm sends SIGUSR2: the training saves a checkpoint, and the job
+    goes back into the queue and continues there. submitit's own handler cannot do that: it needs
+    the limit in minutes, which the user need not give, and does not wait for a checkpoint.
 
     Args:
         command: trains the run from its start.
         folder: of the run, absolute.
-        place: working directory of the command.
-        jobs: folder of what the jobs leave.
-        checkpoint: within the run's folder, what a continuation needs.
+        checkpoint: file in it from which a training continues.
+        workdir: working directory of the command.
+        jobs: folder of what the jobs write.
     """
 
     command: Sequence[str]
     folder: Path
-    place: Path
-    jobs: Path
     checkpoint: str
+    workdir: Path
+    jobs: Path
 
     def __call__(self) -> None:
-        exit_file(self.jobs, _job_id()).unlink(missing_ok=True)  # of an earlier start
-        flags = self._flags()
-        if flags is None:
-            return self._leave(0)
-        code, asked = self._train([*self.command, *flags])
-        if asked and code in STOPPED and self._requeue():
+        job_id = os.environ["SLURM_JOB_ID"]
+        exit_file(self.jobs, job_id).unlink(missing_ok=True)  # of an earlier start
+        code, at_limit = 0, False
+        if not (self.folder / "results.json").is_file():
+            code, at_limit = self._train(job_id)
+        if at_limit and code == 128 + signal.SIGTERM and _requeue(job_id):
             time.sleep(600)  # Slurm ends this process
-        return self._leave(code)
+        exit_file(self.jobs, job_id).write_text(str(code))
+        if code:
+            raise SystemExit(code if code > 0 else 128 - code)
 
-    def _flags(self) -> list[str] | None:
-        """How to start: a folder may hold more by now than when the job was submitted.
-
-        Returns:
-            None when the run is finished.
-        """
-        if (self.folder / "results.json").is_file():
-            return None
+    def _train(self, job_id: str) -> tuple[int, bool]:
+        """The training's exit code, and whether it was told to stop for the time limit."""
+        command = [*self.command]  # the folder may hold more by now than at the submission
         if (self.folder / self.checkpoint).is_file():
-            return ["--resume"]
-        return ["--overwrite"] if (self.folder / "config.yaml").is_file() else []
-
-    def _train(self, command: Sequence[str]) -> tuple[int, bool]:
-        """The training's exit code, and whether it was asked to stop for the time limit."""
-        asked = False
+            command.append("--resume")
+        elif (self.folder / "config.yaml").is_file():
+            command.append("--overwrite")
+        cpus = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
+        threads = {"OMP_NUM_THREADS": cpus} if cpus else {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Slurm sends its signals to every process of the job: only this one heeds SIGUSR2.
+        # Slurm sends SIGUSR2 to every process of the job; the training must not die of it.
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        with (self.folder / OUTPUT).open("ab") as file:
-            file.write(f"{HEADER}{_job_id()} on {socket.gethostname()}]\n".encode())
-            file.flush()
+        with (self.folder / OUTPUT).open("a") as file:
+            print(f"{HEADER}{job_id} on {socket.gethostname()}]", file=file, flush=True)
             training = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                cwd=self.place,
-                env=_environment(),
+                cwd=self.workdir,
+                env={**threads, **os.environ},
             )
+        told: list[int] = []
 
         def stop(number: int, frame: object) -> None:
-            nonlocal asked
-            if not asked:
-                asked = True
-                training.send_signal(signal.SIGTERM)
+            if not told:
+                training.terminate()
+            told.append(number)
 
         signal.signal(signal.SIGUSR2, stop)
-        return training.wait(), asked
-
-    def _requeue(self) -> bool:
-        """Whether Slurm will start this job again."""
-        if int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= MOST_RESTARTS:
-            print(f"not started again: its time limit came {MOST_RESTARTS} times", file=sys.stderr)
-            return False
-        return subprocess.run(["scontrol", "requeue", _job_id()]).returncode == 0
-
-    def _leave(self, code: int) -> None:
-        """Keeps the exit code for the tool that waits, and ends with it for Slurm's own records."""
-        path = exit_file(self.jobs, _job_id())
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(str(code))
-        temporary.replace(path)
-        if code:
-            raise SystemExit(code if code > 0 else 128 - code)
+        return training.wait(), bool(told)
 
 
-def _job_id() -> str:
-    return os.environ["SLURM_JOB_ID"]
+def exit_file(jobs: Path, job_id: str) -> Path:
+    """Where a job writes its training's exit code; a job that was killed writes none."""
+    return jobs / f"{job_id}_exit.txt"
 
 
-def _environment() -> dict[str, str]:
-    """As many threads as the job has processors, unless the user said how many."""
-    count = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE")
-    return {**({"OMP_NUM_THREADS": count} if count else {}), **os.environ}
+def _requeue(job_id: str) -> bool:
+    """Whether Slurm will start this job again."""
+    if int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= MOST_RESTARTS:
+        print(f"not started again: it was {MOST_RESTARTS} times at its limit", file=sys.stderr)
+        return False
+    return subprocess.run(["scontrol", "requeue", job_id]).returncode == 0

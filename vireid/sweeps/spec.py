@@ -32,42 +32,46 @@ from vireid.config.load import find_config, flatten, leaves, unknown_key
 from vireid.config.schema import default_config
 from vireid.config.values import coerce, override_text, read_yaml
 from vireid.errors import ConfigError
-from vireid.utils.paths import path_problem
+from vireid.utils.paths import expand, path_problem
 
-# What the executor decides: one task per job, its own output files, how a job is recognised.
-SLURM_OWNED = {
+SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT", "SLURM")
+SECTION_OF = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # by option
+LONGEST_NAME = 150  # bytes of a folder's name; file systems allow 255
+MOST_CELLS = 10_000
+
+# Options of sbatch that the executor sets itself, and why.
+EXECUTOR_OPTIONS = {
     "array": "every run is a job of its own",
     "error": "it goes into the sweep's folder",
-    "job-name": "by it a job is found again",
+    "job-name": "a later call finds the job by it",
     "nodes": "a run is trained on one node",
     "ntasks": "a run is one task",
     "ntasks-per-node": "a run is one task",
     "no-requeue": "a job at its time limit goes back into the queue",
     "output": "it goes into the sweep's folder",
-    "parsable": "the executor reads what sbatch prints",
-    "signal": "by it a run is told to save before its time limit",
-    "test-only": "--dry-run is for that",
+    "parsable": "submitit reads what sbatch prints",
+    "signal": "it makes a run save before its time limit",
+    "test-only": "--dry-run does that",
     "wait": "the tool waits",
     "wrap": "the job trains a run",
 }
-GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task", "gres", "tres-per-task")
 
 
-def slurm_option(name: str, value: Any) -> tuple[str, str]:
-    """One option as sbatch takes it; an empty text for one that stands without a value.
+def sbatch_option(name: str, value: Any) -> tuple[str, str]:
+    """One option of sbatch: its long name, and its value (empty when it takes none).
 
     Args:
-        name: with or without dashes before it, and with dashes or underscores within.
+        name: with or without leading dashes, words joined by dashes or underscores.
         value: text or number; true for an option without a value.
     Raises:
-        ValueError: says what is wrong, to follow the option's name.
+        ValueError: the problem, to be put after the option's name.
     """
     long = name.lstrip("-").replace("_", "-").lower()
     if not re.fullmatch(r"[a-z][a-z0-9-]+", long):
         raise ValueError("is no long option of sbatch, such as partition or cpus-per-task")
-    if long in SLURM_OWNED:
-        raise ValueError(f"is set by the executor: {SLURM_OWNED[long]}")
-    if long == "time" and not isinstance(value, str):  # 4:00:00 is a number to YAML
+    if long in EXECUTOR_OPTIONS:
+        raise ValueError(f"is set by the executor: {EXECUTOR_OPTIONS[long]}")
+    if long == "time" and not isinstance(value, str):  # YAML reads 4:00:00 as a number
         raise ValueError(f"must be quoted text such as '4:00:00', got {value!r}")
     if value is True:
         return long, ""
@@ -79,17 +83,14 @@ def slurm_option(name: str, value: Any) -> tuple[str, str]:
     return long, text
 
 
-LONGEST_NAME = 150  # bytes of a folder's name; file systems take 255
-
-
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """One entry of a grid: options that vary together.
+class GridAxis:
+    """One entry of a grid: an option, or several that vary together.
 
     Args:
         keys: names of the options.
-        labels: what the values are called.
-        values: per label, a value for every option, as on the command line.
+        labels: names of the steps, in tables and folders.
+        values: per step, a value for every option, as on the command line.
         named: the file gives the labels; otherwise they are the values.
     """
 
@@ -103,19 +104,19 @@ class Axis:
         """The options' names, as the grid has them."""
         return ", ".join(self.keys)
 
-    def settings(self, position: int) -> dict[str, str]:
-        """Options and their values at one position."""
-        return dict(zip(self.keys, self.values[position], strict=True))
+    def settings(self, step: int) -> dict[str, str]:
+        """Options and their values at one step."""
+        return dict(zip(self.keys, self.values[step], strict=True))
 
-    def folder_part(self, position: int) -> str:
-        """What one position adds to the name of a cell's folder."""
+    def folder_part(self, step: int) -> str:
+        """What one step adds to the name of a cell's folder."""
         if self.named:
-            return _plain(self.labels[position])
-        return ",".join(f"{key}={_plain(text)}" for key, text in self.settings(position).items())
+            return _folder_text(self.labels[step])
+        return ",".join(f"{key}={_folder_text(v)}" for key, v in self.settings(step).items())
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class GridCell:
     """One combination of a grid's values.
 
     Args:
@@ -129,53 +130,9 @@ class Cell:
     options: Mapping[str, str]
 
 
-def cells_of(axes: Sequence[Axis]) -> tuple[Cell, ...]:
-    """All combinations; the last axis changes fastest."""
-    return tuple(
-        Cell(
-            name=",".join(axis.folder_part(at) for axis, at in chosen),
-            labels=tuple(axis.labels[at] for axis, at in chosen),
-            options={key: text for axis, at in chosen for key, text in axis.settings(at).items()},
-        )
-        for chosen in (
-            list(zip(axes, positions, strict=True))
-            for positions in product(*(range(len(axis.labels)) for axis in axes))
-        )
-    )
-
-
-def name_problems(cells: Sequence[Cell]) -> Iterator[str]:
-    """One line per cell whose folder would be another's, or is no name for one."""
-    seen: dict[str, str] = {}
-    for cell in cells:
-        label, name = " | ".join(cell.labels), cell.name.casefold()  # not every disk knows case
-        if name in seen and seen[name] == label:
-            yield f"{label} is there twice"
-        elif name in seen:
-            yield f"{label} and {seen[name]} would share the folder {cell.name}: change a label"
-        elif not label.isprintable():
-            yield f"the label {label!r} has characters that no table can print: choose another"
-        elif not name or re.fullmatch(r"(seed|split)\d+", name):
-            yield f"the label {label!r} makes no folder's name: choose another"
-        elif len(name.encode()) > LONGEST_NAME:
-            yield f"{label} is too long for a folder's name: give it a label"
-        seen.setdefault(name, label)
-
-
-def _plain(text: str) -> str:
-    """``text`` as part of a folder's name: ``+ SDM`` → ``+_SDM``, ``[96, 48]`` → ``96,48``."""
-    text = re.sub(r"[\[\]{}'\"]", "", text).replace(", ", ",")
-    return re.sub(r"[^\w.+=,-]+", "_", text).strip("._")
-
-
-SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT", "SLURM")
-MOST_CELLS = 10_000
-OWNED = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # option → its section
-
-
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a sweep file asks for.
+    """The content of a sweep file.
 
     Args:
         fixed: options of all runs, as on the command line.
@@ -187,22 +144,22 @@ class Sweep:
     path: Path
     base: Path
     fixed: Mapping[str, str]
-    axes: tuple[Axis, ...]
-    cells: tuple[Cell, ...]
+    axes: tuple[GridAxis, ...]
+    cells: tuple[GridCell, ...]
     seeds: tuple[int, ...]
     trials: tuple[int, ...]
-    baseline: Cell
+    baseline: GridCell
     output: Path
     slurm: Mapping[str, str]
 
-    def describe(self, cell: Cell) -> str:
+    def describe(self, cell: GridCell) -> str:
         """``MODEL.SHARED_DEPTH 3``, or its labels where the file gives them."""
         chosen = zip(self.axes, cell.labels, strict=True)
         return ", ".join(label if axis.named else f"{axis.title} {label}" for axis, label in chosen)
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Reads a sweep file; whether its configurations can be used shows when they are resolved.
+    """Reads a sweep file; its configurations are checked when they are resolved.
 
     Args:
         path: of the file; see :func:`find_config`.
@@ -210,9 +167,9 @@ def read_sweep(path: Path) -> Sweep:
         UsageError: it cannot be read.
         ConfigError: one message with all its problems.
     """
-    reader, path = _Reader(), find_config(path)
+    reader, path = _SectionReader(), find_config(path)
     values = read_yaml(path)
-    reader.sections(values)
+    reader.check_names(values)
     base = reader.base(path, values.get("BASE"))
     fixed = reader.fixed(values.get("SET", {}))
     axes = reader.axes(values.get("GRID", {}), fixed)
@@ -223,25 +180,23 @@ def read_sweep(path: Path) -> Sweep:
     if trials and "DATA.TRIAL" in fixed:
         reader.problems.append("SET: DATA.TRIAL is what TRIALS lists: keep one of them")
     cells = reader.cells(axes)
-    if axes:
-        reader.problems += [f"GRID: {problem}" for problem in name_problems(cells)]
-    if "BASELINE" in values and not reader.problems:  # else its value may be one that fell out
+    baseline = None
+    if "BASELINE" in values and not reader.problems:  # its value may be one with a problem
         baseline = reader.baseline(values["BASELINE"], axes, cells)
     if reader.problems:
         raise ConfigError(f"sweep file {path} has problems", reader.problems)
-    if "BASELINE" not in values:
-        baseline = cells[0]
+    baseline = baseline or cells[0]
     return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output, slurm)
 
 
-class _Reader:
-    """Reads the sections one by one and keeps the problems of all."""
+class _SectionReader:
+    """Reads the sections one by one and collects the problems of all."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self._defaults = flatten(default_config())
 
-    def sections(self, values: Mapping[str, Any]) -> None:
+    def check_names(self, values: Mapping[str, Any]) -> None:
         for name in values:
             if name not in SECTIONS:
                 near = difflib.get_close_matches(name.upper(), SECTIONS, n=1, cutoff=0.0)[0]
@@ -250,20 +205,18 @@ class _Reader:
                 )
 
     def base(self, path: Path, value: Any) -> Path:
-        if not isinstance(value, str):
-            self.problems.append(f"BASE must name a config file, got {value!r:.60}")
-            return path
-        if problem := path_problem(value):
+        problem = path_problem(value) if isinstance(value, str) else "must name a config file"
+        if problem:
             self.problems.append(f"BASE {problem}, got {value!r:.60}")
             return path
-        given = Path(value).expanduser()
+        given = expand(value)
         places = (path.parent / given, given, find_config(given))
-        found = [file for file in places if file.is_file()]
-        if not found:
+        found = next((file for file in places if file.is_file()), None)
+        if found is None:
             self.problems.append(f"BASE: there is neither {path.parent / given} nor {given}")
             return path
-        tidy = Path(os.path.normpath(found[0]))  # which a linked folder can lead elsewhere
-        return tidy if tidy.is_file() and tidy.samefile(found[0]) else found[0]
+        tidy = Path(os.path.normpath(found))  # another file where ``..`` follows a linked folder
+        return tidy if tidy.is_file() and tidy.samefile(found) else found
 
     def fixed(self, values: Any) -> dict[str, str]:
         if not isinstance(values, dict):
@@ -273,46 +226,38 @@ class _Reader:
         for key, value in leaves(values):
             if key in found:
                 self.problems.append(f"SET: {key} is given twice")
-            elif key in OWNED and key != "DATA.TRIAL":
-                self.problems.append(f"SET: {key} is set by {OWNED[key]}")
-            elif self._known(key, "SET"):
+            elif key in SECTION_OF and key != "DATA.TRIAL":
+                self.problems.append(f"SET: {key} is set by {SECTION_OF[key]}")
+            elif self._is_known(key, "SET"):
                 found[key] = self._text(key, value, "SET")
         return found
 
-    def axes(self, grid: Any, fixed: Mapping[str, str]) -> tuple[Axis, ...]:
+    def axes(self, grid: Any, fixed: Mapping[str, str]) -> tuple[GridAxis, ...]:
         if not isinstance(grid, dict) or not grid:
             self.problems.append(
                 "GRID is empty: name an option and its values, such as MODEL.SHARED_DEPTH: [0, 5]"
             )
             return ()
-        found: list[Axis] = []
+        found: list[GridAxis] = []
         seen = dict.fromkeys(fixed, "SET")
         for entry, values in grid.items():
-            keys = tuple(key.strip() for key in entry.split(","))
-            usable = [self._sweepable(key, seen) for key in keys]
+            keys = _split_keys(entry)
+            usable = [self._can_vary(key, seen) for key in keys]
             if all(usable):
                 found += self._axis(keys, values)
         return tuple(found)
 
-    def cells(self, axes: Sequence[Axis]) -> tuple[Cell, ...]:
-        """All combinations, unless they are so many that nobody can mean them."""
-        count = math.prod(len(axis.labels) for axis in axes)
-        if count <= MOST_CELLS:
-            return cells_of(axes)
-        self.problems.append(f"GRID has {count:,} combinations, {MOST_CELLS:,} are allowed")
-        return ()
-
-    def _sweepable(self, key: str, seen: dict[str, str]) -> bool:
-        if key in OWNED:
-            self.problems.append(f"GRID: {key} is set by {OWNED[key]}")
+    def _can_vary(self, key: str, seen: dict[str, str]) -> bool:
+        if key in SECTION_OF:
+            self.problems.append(f"GRID: {key} is set by {SECTION_OF[key]}")
         elif key in seen:
             self.problems.append(f"GRID: {key} is given twice, the first time in {seen[key]}")
-        elif self._known(key, "GRID"):
+        elif self._is_known(key, "GRID"):
             seen[key] = "GRID"
             return True
         return False
 
-    def _axis(self, keys: tuple[str, ...], values: Any) -> Iterator[Axis]:
+    def _axis(self, keys: tuple[str, ...], values: Any) -> Iterator[GridAxis]:
         title = ", ".join(keys)
         if not isinstance(values, (list, dict)) or not values:
             self.problems.append(
@@ -321,32 +266,46 @@ class _Reader:
             )
             return
         rows = list(values.values() if isinstance(values, dict) else values)
-        if len(keys) > 1:
-            for row in rows:
-                if not isinstance(row, list) or len(row) != len(keys):
-                    self.problems.append(
-                        f"GRID: {title} vary together: a list of {len(keys)} values is wanted, "
-                        f"got {row!r:.60}"
-                    )
-                    return
-        else:
+        if len(keys) == 1:
             rows = [[row] for row in rows]
+        for row in rows:
+            if not isinstance(row, list) or len(row) != len(keys):
+                self.problems.append(
+                    f"GRID: {title} vary together: a list of {len(keys)} values is wanted, "
+                    f"got {row!r:.60}"
+                )
+                return
         before = len(self.problems)
         texts = tuple(
             tuple(self._text(key, value, "GRID") for key, value in zip(keys, row, strict=True))
             for row in rows
         )
-        if len(self.problems) > before:
-            return
-        named = isinstance(values, dict)
-        labels = tuple(values) if named else tuple(", ".join(row) for row in texts)
-        yield Axis(keys, labels, texts, named)
+        if len(self.problems) == before:
+            named = isinstance(values, dict)
+            labels = tuple(values) if named else tuple(", ".join(row) for row in texts)
+            yield GridAxis(keys, labels, texts, named)
 
-    def _known(self, key: str, section: str) -> bool:
-        if key in self._defaults:
-            return True
-        self.problems.append(f"{section}: {unknown_key(key)}")
-        return False
+    def cells(self, axes: Sequence[GridAxis]) -> tuple[GridCell, ...]:
+        """All combinations; the last axis changes fastest."""
+        count = math.prod(len(axis.labels) for axis in axes)
+        if count > MOST_CELLS:
+            self.problems.append(f"GRID has {count:,} combinations, {MOST_CELLS:,} are allowed")
+            return ()
+        cells = []
+        for steps in product(*(range(len(axis.labels)) for axis in axes)):
+            chosen = list(zip(axes, steps, strict=True))
+            name = ",".join(axis.folder_part(step) for axis, step in chosen)
+            labels = tuple(axis.labels[step] for axis, step in chosen)
+            options = {key: v for axis, step in chosen for key, v in axis.settings(step).items()}
+            cells.append(GridCell(name, labels, options))
+        if axes:
+            self.problems += [f"GRID: {problem}" for problem in _name_problems(cells)]
+        return tuple(cells)
+
+    def _is_known(self, key: str, section: str) -> bool:
+        if key not in self._defaults:
+            self.problems.append(f"{section}: {unknown_key(key)}")
+        return key in self._defaults
 
     def _text(self, key: str, value: Any, section: str) -> str:
         try:
@@ -370,44 +329,44 @@ class _Reader:
         problem = "must be a folder's name"
         if isinstance(value, str) and value:
             problem = path_problem(value)
-        if not problem:
-            return Path(value).expanduser()
-        self.problems.append(f"OUTPUT {problem}, got {value!r:.60}")
-        return Path()
+        if problem:
+            self.problems.append(f"OUTPUT {problem}, got {value!r:.60}")
+            return Path()
+        return expand(value)
 
     def slurm(self, values: Any) -> dict[str, str]:
-        """Options of sbatch, by their long names."""
         if not isinstance(values, dict):
             self.problems.append(f"SLURM must hold options of sbatch, got {values!r:.60}")
             return {}
-        found = {}
+        found = []
         for name, value in values.items():
             try:
-                long, text = slurm_option(name, value)
+                found.append(sbatch_option(name, value))
             except ValueError as error:
                 self.problems.append(f"SLURM: {name} {error}")
-                continue
-            found[long] = text
-        return found
+        return dict(found)
 
-    def baseline(self, given: Any, axes: Sequence[Axis], cells: Sequence[Cell]) -> Cell:
-        """The cell that ``given`` names; the first when that is a problem."""
+    def baseline(
+        self, given: Any, axes: Sequence[GridAxis], cells: Sequence[GridCell]
+    ) -> GridCell | None:
+        """The cell that ``given`` names; None when there is a problem."""
         if not isinstance(given, dict):
             given = {axes[0].title: given}
-        values = {_title(key): value for key, value in given.items()}
+        values = {", ".join(_split_keys(entry)): value for entry, value in given.items()}
         titles = [axis.title for axis in axes]
         if sorted(values) != sorted(titles):
             self.problems.append(f"BASELINE must name a value of {' and of '.join(titles)}")
-            return cells[0]
+            return None
         labels = tuple(self._label(axis, values[axis.title]) for axis in axes)
-        return next((cell for cell in cells if cell.labels == labels), cells[0])
+        return next((cell for cell in cells if cell.labels == labels), None)
 
-    def _label(self, axis: Axis, value: Any) -> str | None:
+    def _label(self, axis: GridAxis, value: Any) -> str | None:
+        """The label of the step that ``value`` names, by its label or by its values."""
         if value in axis.labels:
             return value
         given = value if len(axis.keys) > 1 else [value]
         for label, texts in zip(axis.labels, axis.values, strict=True):
-            if isinstance(given, list) and self._same(axis.keys, given, texts):
+            if isinstance(given, list) and self._are_same(axis.keys, given, texts):
                 return label
         choices = " | ".join(axis.labels)
         self.problems.append(
@@ -415,16 +374,38 @@ class _Reader:
         )
         return None
 
-    def _same(self, keys: Sequence[str], given: Sequence[Any], texts: Sequence[str]) -> bool:
-        if len(given) != len(keys):
-            return False
+    def _are_same(self, keys: Sequence[str], given: Sequence[Any], texts: Sequence[str]) -> bool:
         try:
-            coerced = [coerce(v, self._defaults[key]) for key, v in zip(keys, given, strict=True)]
-        except ValueError:
+            pairs = zip(keys, given, strict=True)
+            return [override_text(coerce(v, self._defaults[k])) for k, v in pairs] == list(texts)
+        except ValueError:  # other types, or another number of values
             return False
-        return [override_text(value) for value in coerced] == list(texts)
 
 
-def _title(entry: str) -> str:
-    """``A,B`` → ``A, B``."""
-    return ", ".join(key.strip() for key in entry.split(","))
+def _name_problems(cells: Sequence[GridCell]) -> Iterator[str]:
+    """One line per cell whose folder another cell has, or whose label makes no folder's name."""
+    seen: dict[str, str] = {}
+    for cell in cells:
+        label, name = " | ".join(cell.labels), cell.name.casefold()  # some disks ignore case
+        if name in seen and seen[name] == label:
+            yield f"{label} is there twice"
+        elif name in seen:
+            yield f"{label} and {seen[name]} would share the folder {cell.name}: change a label"
+        elif not label.isprintable():
+            yield f"the label {label!r} has characters that no table can print: choose another"
+        elif not name or re.fullmatch(r"(seed|split)\d+", name):
+            yield f"the label {label!r} makes no folder's name: choose another"
+        elif len(name.encode()) > LONGEST_NAME:
+            yield f"{label} is too long for a folder's name: give it a label"
+        seen.setdefault(name, label)
+
+
+def _folder_text(text: str) -> str:
+    """``text`` as part of a folder's name: ``+ SDM`` → ``+_SDM``, ``[96, 48]`` → ``96,48``."""
+    text = re.sub(r"[\[\]{}'\"]", "", text).replace(", ", ",")
+    return re.sub(r"[^\w.+=,-]+", "_", text).strip("._")
+
+
+def _split_keys(entry: str) -> tuple[str, ...]:
+    """``A, B`` → ``("A", "B")``."""
+    return tuple(key.strip() for key in entry.split(","))

@@ -2,97 +2,86 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
+import pandas as pd
 
 from vireid.evaluation.results import COLUMNS, read_results
-from vireid.sweeps.costs import Costs
-from vireid.sweeps.planner import Run
+from vireid.sweeps.planner import SweepRun
 from vireid.sweeps.spec import Sweep
+from vireid.utils.tables import csv
 
-Key = tuple[str, str, str]  # cell's name, protocol, metric
-Values = dict[Key, dict[tuple[int | None, int], float]]  # → (trial, seed) → fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Mean and standard deviation of ``n`` values, in per cent; no deviation of a single one."""
-
-    mean: float
-    std: float | None
-    n: int
+SCORE_COLUMNS = ("cell", "trial", "seed", "protocol", "metric", "value")
+KEY = ["cell", "protocol", "metric"]  # of what the statistics are taken
 
 
-def read_scores(runs: Sequence[Run]) -> Values:
-    """Every score of finished runs, by cell, protocol and metric.
+def read_scores(runs: Sequence[SweepRun]) -> pd.DataFrame:
+    """Every score of finished runs: a row per run, protocol and metric.
 
+    Returns:
+        ``cell`` (its name), ``trial`` (missing where the sweep does not vary it), ``seed``,
+        ``protocol``, ``metric`` and ``value``, a fraction.
     Raises:
         DataError: a run's results.json is missing or damaged.
     """
-    values: Values = {}
-    for run in runs:
-        for protocol, entry in read_results(run.folder / "results.json")["protocols"].items():
-            for metric in COLUMNS:
-                members = values.setdefault((run.cell.name, protocol, metric), {})
-                members[run.trial, run.seed] = entry["mean"][metric]
-    return values
+    rows = [
+        (run.cell.name, run.trial, run.seed, protocol, metric, entry["mean"][metric])
+        for run in runs
+        for protocol, entry in read_results(run.folder / "results.json")["protocols"].items()
+        for metric in COLUMNS
+    ]
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS).astype({"trial": "Int64", "value": float})
 
 
-def protocols_in(values: Values) -> list[str]:
-    """Names of the protocols that any run was scored by."""
-    return list(dict.fromkeys(protocol for _, protocol, _ in values))
+def cell_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Over the runs of each cell, with the population's standard deviation, as ``table`` has it.
+
+    Returns:
+        ``mean`` and ``std`` in per cent and ``n`` by cell, protocol and metric; no ``std`` of a
+        single run.
+    """
+    return _statistics(scores, ddof=0)
 
 
-def means(values: Values) -> dict[Key, Spread]:
-    """Over the runs of each cell; the population's standard deviation, as the table tool has it."""
-    return {key: _spread(list(members.values()), ddof=0) for key, members in values.items()}
+def paired_differences(scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Each other cell's runs minus the baseline's runs of the same split and seed.
 
-
-def paired_differences(values: Values, baseline: str) -> dict[Key, Spread]:
-    """Of each other cell's runs to the baseline's of the same split and seed.
-
-    The standard deviation is the sample's (n − 1): how far the differences of single pairs vary,
-    with what all runs of a seed share taken away.
+    The standard deviation is the sample's (n − 1): how far the differences of single pairs vary.
+    What all runs of a seed share cancels out.
 
     Args:
         baseline: name of a cell.
+    Returns:
+        as :func:`cell_means`; ``n`` is the number of pairs.
     """
-    found = {}
-    for (cell, protocol, metric), members in values.items():
-        others = values.get((baseline, protocol, metric), {})
-        pairs = [value - others[at] for at, value in members.items() if at in others]
-        if cell != baseline and pairs:
-            found[cell, protocol, metric] = _spread(pairs, ddof=1)
-    return found
+    is_baseline = scores["cell"] == baseline
+    reference = scores[is_baseline].drop(columns="cell")
+    same_run = ["trial", "seed", "protocol", "metric"]
+    pairs = scores[~is_baseline].merge(reference, on=same_run, suffixes=("", "_of_baseline"))
+    pairs["value"] -= pairs["value_of_baseline"]
+    return _statistics(pairs, ddof=1)
 
 
-def _spread(fractions: Sequence[float], *, ddof: int) -> Spread:
-    per_cent = 100 * np.asarray(fractions, dtype=float)
-    std = float(per_cent.std(ddof=ddof)) if len(per_cent) > 1 else None
-    return Spread(float(per_cent.mean()), std, len(per_cent))
+def _statistics(scores: pd.DataFrame, *, ddof: int) -> pd.DataFrame:
+    per_cent = 100 * scores["value"]
+    groups = per_cent.groupby([scores[column] for column in KEY], sort=False)
+    # functions of Series: groupby's own sum in another order, and the last digit may differ
+    found = groups.agg(mean=lambda v: v.mean(), std=lambda v: v.std(ddof=ddof), n="size")
+    return found.assign(std=found["std"].where(found["n"] > 1))
 
 
-def tidy_csv(sweep: Sweep, values: Values, costs: Costs | None = None) -> str:
+def tidy_csv(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame) -> str:
     """One line per run, protocol and metric: what was set, and the score as a fraction.
 
     Args:
-        costs: None leaves their columns out.
+        costs: of :func:`~vireid.sweeps.costs.cell_costs`.
     """
-    keys = [key for axis in sweep.axes for key in axis.keys]
-    cells = {cell.name: cell for cell in sweep.cells}
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    spent = () if costs is None else ("parameters", "macs")
-    writer.writerow([*keys, "cell", "trial", "seed", *spent, "protocol", "metric", "value"])
-    for (name, protocol, metric), members in values.items():
-        options, cost = cells[name].options, (costs or {}).get(name)
-        counts = [getattr(cost, column, "") for column in spent]
-        for (trial, seed), value in members.items():
-            shown = "" if trial is None else trial
-            own = [sweep.describe(cells[name]), shown, seed, *counts, protocol, metric, value]
-            writer.writerow([*(options[key] for key in keys), *own])
-    return text.getvalue()
+    order = scores.groupby(KEY, sort=False).ngroup().argsort(kind="stable")
+    rows = scores.iloc[order]
+    options = pd.DataFrame([cell.options for cell in sweep.cells])
+    options["name"] = [cell.name for cell in sweep.cells]
+    options["cell"] = [sweep.describe(cell) for cell in sweep.cells]
+    cells = options.set_index("name").join(costs)
+    table = rows.rename(columns={"cell": "name"}).join(cells, on="name").drop(columns="name")
+    first = [*(key for axis in sweep.axes for key in axis.keys), "cell", "trial", "seed"]
+    return csv(table[[*first, *costs.columns, "protocol", "metric", "value"]], digits=None) + "\n"

@@ -2,210 +2,144 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
-from vireid.reports.tables import latex_row, latex_text
-from vireid.sweeps.costs import NOTE, Cost, Costs
-from vireid.sweeps.spec import Cell, Sweep
-from vireid.sweeps.statistics import Key, Spread, Values, means, paired_differences, protocols_in
+import pandas as pd
+
+from vireid.sweeps.costs import NOTE
+from vireid.sweeps.spec import GridCell, Sweep
+from vireid.sweeps.statistics import cell_means, paired_differences
+from vireid.utils.tables import csv, latex, markdown
 
 METRICS = ("rank1", "mAP", "mINP")
 COMPARED = ("rank1", "mAP")
 NOTHING = "–"
-COSTS, CSV_COSTS = ("params (M)", "MACs (M)"), ("parameters", "macs")
-Column = tuple[str, str]  # protocol, metric
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Scores by cell.
+class SweepTable:
+    """A row per cell of a sweep.
 
     Args:
         note: what the numbers are.
-        titles: of the columns that name the cell.
+        labels: of the cells, by their names; a column per axis.
         count: title of the column that says how many values are behind a row.
-        rows: labels of the cell, and its scores.
+        columns: protocols and metrics that are shown.
+        statistics: ``mean``, ``std`` and ``n`` by cell, protocol and metric.
         signed: the scores are differences.
-        costs: of the networks, by the cell's labels; empty: the table has no such columns.
+        costs: ``parameters`` and ``macs`` by cell; empty: the table has no such columns.
     """
 
     note: str
-    titles: tuple[str, ...]
+    labels: pd.DataFrame
     count: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[tuple[str, ...], Mapping[Column, Spread]], ...]
+    columns: tuple[tuple[str, str], ...]
+    statistics: pd.DataFrame
     signed: bool = False
-    costs: Mapping[tuple[str, ...], Cost] = field(default_factory=dict)
+    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
 
-    @property
-    def head(self) -> list[str]:
-        """Titles of the columns before the scores."""
-        return [*self.titles, self.count, *(COSTS if self.costs else ())]
+    def as_markdown(self) -> str:
+        """The note, and a table with aligned columns."""
+        texts = self._texts()
+        texts.columns = texts.columns.map(" ".join).str.strip()
+        return f"{self.note}\n\n{markdown(texts)}"
 
-    def body(self, bold: str, plus_minus: str) -> list[list[str]]:
-        """The rows as text.
+    def as_latex(self) -> str:
+        r"""A tabular for ``\usepackage{booktabs}``, its note as a comment."""
+        texts = self._texts()
+        names, scores = len(self.labels.columns), len(self.columns)
+        numbers = len(texts.columns) - names - scores
+        return latex(texts, note=self.note, columns="l" * names + "r" * numbers + "c" * scores)
 
-        Args:
-            bold: a format for the best of a column.
-            plus_minus: what stands between mean and deviation.
-        """
-        best = {column: self._best(column) for column in self.columns}
-        lines = []
-        for labels, scores in self.rows:
-            runs = max((score.n for score in scores.values()), default=0)
-            line = [*labels, str(runs), *self._cost(labels)]
-            for column in self.columns:
-                text = self._text(scores.get(column), runs, plus_minus)
-                is_best = column in scores and self._rank(scores[column]) == best[column]
-                line.append(bold.format(text) if is_best else text)
-            lines.append(line)
-        return lines
+    def as_csv(self) -> str:
+        """Every score has columns for its mean and standard deviation; per cent, empty: none."""
+        table = self.labels.assign(**{self.count: self._runs()})
+        if not self.costs.empty:
+            table = table.join(self.costs)
+        for protocol, metric in self.columns:
+            scores = self._scores(protocol, metric)
+            for part in ("mean", "std"):
+                table[f"{protocol}_{metric}_{part}"] = scores[part]
+        return csv(table)
 
-    def _cost(self, labels: tuple[str, ...]) -> list[str]:
-        if not self.costs:
-            return []
-        cost = self.costs.get(labels)
-        if cost is None:
-            return [NOTHING] * len(COSTS)
-        return [f"{cost.parameters / 1e6:.2f}", f"{cost.macs / 1e6:,.1f}"]
+    def _scores(self, protocol: str, metric: str) -> pd.DataFrame:
+        """One column's statistics by cell, missing where there are none."""
+        key = pd.MultiIndex.from_product([self.labels.index, [protocol], [metric]])
+        return self.statistics.reindex(key).set_axis(self.labels.index)
 
-    def _best(self, column: Column) -> tuple[int, str] | None:
-        """The highest of the means over the most runs; there is none among differences."""
-        found = [scores[column] for _, scores in self.rows if column in scores]
-        if self.signed or len(found) < 2:
-            return None
-        return self._rank(max(found, key=lambda score: (score.n, score.mean)))
+    def _runs(self) -> pd.Series:
+        """The most values behind any score of each cell."""
+        counts = [self._scores(*column)["n"] for column in self.columns]
+        return pd.concat(counts, axis=1).max(axis=1).fillna(0).astype(int)
 
-    def _rank(self, score: Spread) -> tuple[int, str]:
-        """What makes two scores equally good: as many runs, and the mean as it is shown."""
-        return score.n, self._mean(score)
+    def _texts(self) -> pd.DataFrame:
+        """All cells of the table as text; names of the columns have two levels."""
+        runs = self._runs()
+        columns = {("", title): self.labels[title] for title in self.labels}
+        columns["", self.count] = runs.astype(str)
+        if not self.costs.empty:
+            costs = (self.costs.reindex(self.labels.index) / 1e6).astype(float)
+            for name, title, form in (
+                ("parameters", "params (M)", "{:.2f}"),
+                ("macs", "MACs (M)", "{:,.1f}"),
+            ):
+                texts = costs[name].map(form.format)
+                columns["", title] = texts.where(costs[name].notna(), NOTHING)
+        for protocol, metric in self.columns:
+            columns[protocol, metric] = self._column(self._scores(protocol, metric), runs)
+        return pd.DataFrame(columns)
 
-    def _mean(self, score: Spread) -> str:
-        return f"{score.mean:+z.2f}" if self.signed else f"{score.mean:.2f}"
+    def _column(self, scores: pd.DataFrame, runs: pd.Series) -> pd.Series:
+        """Mean ± deviation; the best of the means over the most runs is bold."""
+        known = scores.dropna(subset="mean")
+        means = known["mean"].map(("{:+z.2f}" if self.signed else "{:.2f}").format)
+        texts = means + known["std"].map(" ± {:.2f}".format).where(known["std"].notna(), "")
+        fewer = known["n"] != runs[known.index]
+        texts += known["n"].map(" (n = {:.0f})".format).where(fewer, "")
+        if not self.signed and len(known) > 1:
+            most = known[known["n"] == known["n"].max()]
+            is_best = (known["n"] == known["n"].max()) & (means == means[most["mean"].idxmax()])
+            texts = texts.where(~is_best, "**" + texts + "**")
+        return texts.astype(object).reindex(scores.index, fill_value=NOTHING)
 
-    def _text(self, score: Spread | None, runs: int, plus_minus: str) -> str:
-        if score is None:
-            return NOTHING
-        text = self._mean(score)
-        text += "" if score.std is None else f"{plus_minus}{score.std:.2f}"
-        return text if score.n == runs else f"{text} (n = {score.n})"
 
-
-def tables(sweep: Sweep, values: Values, costs: Costs | None = None) -> tuple[Table, Table]:
+def sweep_tables(
+    sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame
+) -> tuple[SweepTable, SweepTable]:
     """Means over the runs of each cell, and paired differences to the baseline.
 
     Args:
-        costs: for the first table's columns; None or empty leaves them out.
+        scores: of :func:`~vireid.sweeps.statistics.read_scores`.
+        costs: of :func:`~vireid.sweeps.costs.cell_costs`.
     """
-    titles = tuple(axis.title for axis in sweep.axes)
     over, by = ("seeds and splits", "seed and split") if sweep.trials else ("seeds", "seed")
     others = [cell for cell in sweep.cells if cell != sweep.baseline]
-    differences = paired_differences(values, sweep.baseline.name)
-    protocols = protocols_in(values)
-    scored = tuple((protocol, metric) for protocol in protocols for metric in METRICS)
-    costs = costs or {}
-    best = "the best mean over the most runs is bold"
-    note = f"Per cent: mean ± population standard deviation over {over}; {best}."
-    absolute = Table(
-        f"{note} {NOTE}" if costs else note,
-        titles,
+    protocols = scores["protocol"].unique()
+    note = f"Per cent: mean ± population standard deviation over {over}; the best mean over the "
+    note += "most runs is bold." + ("" if costs.empty else f" {NOTE}")
+    absolute = SweepTable(
+        note,
+        _labels(sweep, sweep.cells),
         "runs",
-        scored,
-        _rows(sweep.cells, means(values), scored),
-        costs={cell.labels: costs[cell.name] for cell in sweep.cells if cell.name in costs},
+        tuple(product(protocols, METRICS)),
+        cell_means(scores),
+        costs=costs,
     )
-    compared = tuple((protocol, metric) for protocol in protocols for metric in COMPARED)
-    relative = Table(
+    relative = SweepTable(
         f"Difference to {sweep.describe(sweep.baseline)}, paired by {by}, in points: "
         "mean ± sample standard deviation (n − 1) over the pairs.",
-        titles,
+        _labels(sweep, others),
         "pairs",
-        compared,
-        _rows(others, differences, compared),
+        tuple(product(protocols, COMPARED)),
+        paired_differences(scores, sweep.baseline.name),
         signed=True,
     )
     return absolute, relative
 
 
-def _rows(
-    cells: Sequence[Cell], scores: Mapping[Key, Spread], columns: Sequence[Column]
-) -> tuple[tuple[tuple[str, ...], dict[Column, Spread]], ...]:
-    return tuple(
-        (
-            cell.labels,
-            {column: scores[key] for column in columns if (key := (cell.name, *column)) in scores},
-        )
-        for cell in cells
-    )
-
-
-def as_markdown(table: Table) -> str:
-    """The note, and a table whose columns are aligned."""
-    header = [*table.head, *(" ".join(column) for column in table.columns)]
-    lines = [header, *table.body("**{}**", " ± ")]
-    lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
-    return "\n".join([table.note, "", *(f"| {' | '.join(line)} |" for line in padded)])
-
-
-def as_csv(table: Table) -> str:
-    """Every score has columns for its mean and standard deviation; per cent, empty: none."""
-    names = [f"{'_'.join(column)}_{part}" for column in table.columns for part in ("mean", "std")]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*table.titles, table.count, *(CSV_COSTS if table.costs else ()), *names])
-    for labels, scores in table.rows:
-        numbers: list[float | None] = []
-        for column in table.columns:
-            score = scores.get(column)
-            numbers += [score.mean, score.std] if score else [None, None]
-        shown = ["" if number is None else f"{number:.4f}" for number in numbers]
-        cost = table.costs.get(labels)
-        exact = [cost.parameters, cost.macs] if cost else ["", ""]
-        runs = max((s.n for s in scores.values()), default=0)
-        writer.writerow([*labels, runs, *(exact if table.costs else ()), *shown])
-    return text.getvalue().rstrip("\n")
-
-
-def as_latex(table: Table) -> str:
-    r"""A tabular for ``\usepackage{booktabs}``, its note as a comment."""
-    names = len(table.head)
-    metrics = [metric for _, metric in table.columns]
-    groups, rules, at = [], [], names + 1
-    for protocol in dict.fromkeys(protocol for protocol, _ in table.columns):
-        width = sum(name == protocol for name, _ in table.columns)
-        groups.append(rf"\multicolumn{{{width}}}{{c}}{{{latex_text(protocol)}}}")
-        rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
-        at += width
-    head = [*map(latex_text, table.head), *metrics]
-    body = [
-        [latex_text(cell).replace(NOTHING, "--") for cell in line[:names]]
-        + [_number(cell) for cell in line[names:]]
-        for line in table.body(r"\textbf{{{}}}", r" $\pm$ ")
-    ]
-    texts, numbers = "l" * len(table.titles), "r" * (names - len(table.titles))
-    return "\n".join(
-        [
-            f"% {table.note}",
-            rf"\begin{{tabular}}{{{texts}{numbers}{'c' * len(table.columns)}}}",
-            r"\toprule",
-            " & ".join([*[""] * names, *groups]).lstrip() + r" \\",
-            "".join(rules),
-            " & ".join(head) + r" \\",
-            r"\midrule",
-            *(latex_row(" & ".join(line)) + r" \\" for line in body),
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
-
-
-def _number(text: str) -> str:
-    """A minus sign instead of a hyphen."""
-    return re.sub(r"^-", "$-$", text).replace(NOTHING, "--")
+def _labels(sweep: Sweep, cells: Sequence[GridCell]) -> pd.DataFrame:
+    index = pd.Index([cell.name for cell in cells], name="cell")
+    titles = [axis.title for axis in sweep.axes]
+    return pd.DataFrame([cell.labels for cell in cells], index=index, columns=titles)

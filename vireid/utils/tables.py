@@ -32,8 +32,11 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
-def csv(frame: pd.DataFrame, *, digits: int = 4) -> str:
-    """CSV with a header, floats rounded to ``digits``; a missing value is an empty field.
+def csv(frame: pd.DataFrame, *, digits: int | None = 4) -> str:
+    """CSV with a header; a missing value is an empty field.
+
+    Args:
+        digits: decimals of floats; None: as many as they need.
 
     >>> import pandas as pd
     >>> print(csv(pd.DataFrame({"run": ["a", "b,c"], "mAP": [0.5, None]})))
@@ -41,7 +44,8 @@ def csv(frame: pd.DataFrame, *, digits: int = 4) -> str:
     a,0.5000
     "b,c",
     """
-    text = frame.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n")
+    form = None if digits is None else f"%.{digits}f"
+    text = frame.to_csv(index=False, float_format=form, lineterminator="\n")
     return text.rstrip("\n")
 
 

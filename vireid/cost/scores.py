@@ -1,0 +1,106 @@
+"""The scores of deployed models, from the results of their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from vireid.config.load import flatten
+from vireid.config.schema import Effect, options_of, options_of_cost
+from vireid.cost.tables import DeployedModel
+from vireid.errors import DataError, UsageError
+from vireid.evaluation.results import read_results
+from vireid.runs.options import recipe_of
+from vireid.runs.scores import RESULTS, mean_and_std, recipe_names, require_same_rules
+
+
+def group_by_recipe(runs: Mapping[Path, CfgNode]) -> dict[str, dict[Path, CfgNode]]:
+    """Runs and their configurations by the name of their recipe, as the table tool groups them.
+
+    Raises:
+        UsageError: runs of a recipe are of different models.
+    """
+    folders: dict[Path, dict[Path, CfgNode]] = {}
+    for run, cfg in runs.items():
+        folders.setdefault(recipe_of(run.resolve()), {})[run] = cfg
+    for members in folders.values():
+        _require_one_model(members)
+    names = recipe_names(folders)
+    return {names[folder]: members for folder, members in folders.items()}
+
+
+def _require_one_model(members: Mapping[Path, CfgNode]) -> None:
+    (first, cfg), *others = members.items()
+    expected, starts = flatten(cfg), options_of(Effect.START)
+    for run, other in others:
+        for key, value in flatten(other).items():
+            decides = (key.startswith("MODEL.") and key not in starts) or key in options_of_cost()
+            if decides and value != expected[key]:
+                raise UsageError(
+                    f"{run} and {first} are no seeds of one network: {key} is {value!r} and "
+                    f"{expected[key]!r}; name one of them only, or move it to another folder"
+                )
+
+
+def scores_of(
+    models: Sequence[DeployedModel],
+    runs: Sequence[Mapping[Path, str]],
+    *,
+    dataset: str,
+    protocol: str,
+) -> list[dict[str, Any]]:
+    """The scores of every model: ``protocol``, ``runs``, ``mean`` and ``std`` in per cent.
+
+    Args:
+        runs: for each model, its run folders and the fingerprints of their data.
+        dataset: as DATA.DATASET names it.
+    Raises:
+        DataError: a run was not scored so, or not by the same rules as the others.
+    """
+    found = []
+    scored: list[tuple[Path, dict[str, Any]]] = []
+    for deployed, members in zip(models, runs, strict=True):
+        entries = {}
+        for run, data in members.items():
+            source = {"dataset": dataset, "data": data}
+            entries[run] = _entry(run, deployed, source, protocol)
+        scored += entries.items()
+        require_same_rules(protocol, scored)
+        mean, std = mean_and_std(entries.values())
+        found.append({"protocol": protocol, "runs": len(entries), "mean": mean, "std": std})
+    return found
+
+
+def _entry(
+    run: Path, deployed: DeployedModel, source: Mapping[str, str], protocol: str
+) -> dict[str, Any]:
+    """The scores of just these features of just these images."""
+    wanted = {
+        **source,
+        "exit": deployed.exit_name,
+        "embedding": deployed.embedding,
+        "flip": deployed.flip,
+        "input_size": list(deployed.size),
+    }
+    for results in map(read_results, [run / RESULTS, *sorted(run.glob("results_*.json"))]):
+        same = all(results["source"].get(key, value) == value for key, value in wanted.items())
+        if same and protocol in results["protocols"]:
+            return results["protocols"][protocol]
+    options = f"TEST.EXIT {deployed.exit_name} TEST.EMBED {deployed.embedding}"
+    raise DataError(
+        f"{run} has no scores by {protocol} of the exit {deployed.exit_name} "
+        f"({deployed.features}): score them with the evaluate tool and "
+        f"--protocols {protocol} {options}"
+    )
+
+
+def scored_protocols(run: Path) -> list[str]:
+    """Names of the protocols in a run's results.json, in its order.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    return list(read_results(run / RESULTS)["protocols"])
