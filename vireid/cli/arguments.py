@@ -144,9 +144,17 @@ class ListOption(argparse.Action):
         namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *words[len(own) :]]
 
 
-def add_list(line: argparse.ArgumentParser, name: str, *, metavar: str, about: str) -> None:
-    """An option of several values, by default of none; see :class:`ListOption`."""
-    line.add_argument(name, nargs="+", action=ListOption, default=[], metavar=metavar, help=about)
+def add_list(
+    line: argparse.ArgumentParser,
+    name: str,
+    *,
+    metavar: str,
+    about: str,
+    default: Sequence[str] = (),
+) -> None:
+    """An option of several values; see :class:`ListOption`."""
+    kind: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": list(default)}
+    line.add_argument(name, metavar=metavar, help=about, **kind)
 
 
 def add_device(line: ToolParser) -> None:
