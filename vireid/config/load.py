@@ -92,11 +92,6 @@ def dump_config(cfg: CfgNode) -> str:
     return cfg.dump(sort_keys=False, default_flow_style=None)
 
 
-def to_dict(cfg: CfgNode) -> dict[str, Any]:
-    """The node as plain nested dictionaries."""
-    return {k: to_dict(v) if isinstance(v, CfgNode) else v for k, v in cfg.items()}
-
-
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
     """``{"A": {"B": 1}}``, or such a node → ``{"A.B": 1}``; an empty group stays a key."""
     return dict(leaves(tree))

@@ -70,8 +70,9 @@ class Option:
         help: meaning, unit and source. [field] marks what most published code of the field uses
             (AGW, CAJ, HcTri, MPANet), [ours] a choice of this project; other names in brackets
             say whose paper or code a value is from.
-        in_names: False where neither the names of results and kept features nor what is recorded
-            beside those show the option, because something else tells them apart.
+        in_names: False keeps the option out of the names of results and kept features, and out of
+            what is recorded beside those: something else distinguishes its values, such as the
+            fingerprint of the images, or only the last digits differ.
         costs: whether it also changes what the deployed model costs (parameters, MACs, length of
             the feature). Layers always do.
     """
@@ -111,7 +112,9 @@ STD = _rule(
 AREA = _rule(
     "[smallest, largest] share of the image", lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1
 )
-EPOCHS = _rule("ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1)
+ASCENDING = _rule(
+    "ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1
+)
 STRIPES = _rule(
     "different numbers of stripes, at least one",
     lambda v: bool(v) and min(v) >= 1 and len(set(v)) == len(v),
@@ -151,7 +154,7 @@ OPTIONS: dict[str, Option] = {
     "DATA.CACHE": Option("", PATH, NOTHING,
         "Folder for decoded and resized images, memory-mapped. SYSU-MM01's training images at "
         "288 × 144 take 4.3 GB. Empty: none"),
-    # in_names: the fingerprint of the images tells rendered sets apart
+    # in_names: rendered sets have different fingerprints
     "DATA.SYNTHETIC.ENABLED": Option(False, ANY, DATA, "Render a data set", in_names=False),
     "DATA.SYNTHETIC.TRAIN_IDS": Option(60, POSITIVE, DATA,
         "Training and validation identities together", in_names=False),
@@ -302,7 +305,7 @@ OPTIONS: dict[str, Option] = {
         "Longest gradient, over all parameters; longer ones are shortened to it. 0: none"),
     "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "sgd only, as Nesterov's [field]"),
     "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING, "Of the learning rate after the warm-up"),
-    "SOLVER.STEPS": Option([60, 90], EPOCHS, TRAINING,
+    "SOLVER.STEPS": Option([60, 90], ASCENDING, TRAINING,
         "Epochs after which a step schedule multiplies by GAMMA"),
     "SOLVER.GAMMA": Option(0.1, POSITIVE, TRAINING, "Factor of a step"),
     "SOLVER.WARMUP_EPOCHS": Option(10, NOT_NEGATIVE, TRAINING, "Linear [field]"),
