@@ -35,12 +35,10 @@ from vireid.cost.latency import (
     median_ratio,
 )
 from vireid.deploy.backends import open_onnxruntime, open_openvino
-from vireid.deploy.calibration import patterns
-from vireid.deploy.int8 import quantize
-from vireid.deploy.metadata import NetworkCard
-from vireid.deploy.model_files import convert_to_openvino
-from vireid.deploy.onnx_export import OneStream, write_onnx
+from vireid.deploy.metadata import ExportMetadata
+from vireid.deploy.model_files import OneStream, convert_to_openvino, write_onnx
 from vireid.deploy.preprocessing import normalized
+from vireid.deploy.quantisation import patterns, quantize
 from vireid.engine.precision import use_threads
 from vireid.errors import UsageError
 from vireid.models.build import build_model
@@ -102,15 +100,17 @@ def torch_rows(network: nn.Module, macs: int) -> dict[str, Row]:
 
 
 def exported_rows(
-    network: nn.Module, macs: int, card: NetworkCard, folder: Path, threads: int
+    network: nn.Module, macs: int, metadata: ExportMetadata, folder: Path, threads: int
 ) -> dict[str, Row]:
     """The same network in the runtimes that are installed, in float32, bfloat16 and eight bits."""
     whole, small = folder / "fp32.onnx", folder / "int8.onnx"
-    write_onnx(network, whole, size=card.size)
+    write_onnx(network, whole, size=metadata.size)
     found = {}
     if find_spec("onnxruntime"):
-        calibration = (normalized([one], card.mean, card.std) for one in patterns(card, 16))
-        quantize(whole, small, card, calibration)
+        calibration = (
+            normalized([one], metadata.mean, metadata.std) for one in patterns(metadata, 16)
+        )
+        quantize(whole, small, metadata, calibration)
         found["ONNX Runtime fp32"] = "fp32", open_onnxruntime(whole, threads)
         found["ONNX Runtime int8"] = "int8", open_onnxruntime(small, threads)
     if find_spec("openvino"):
@@ -118,17 +118,17 @@ def exported_rows(
             opened = open_openvino(whole, threads, precision)
             found[f"OpenVINO {precision}"] = precision, opened
         if small.exists():
-            convert_to_openvino(small, folder / "int8.xml", card)
+            convert_to_openvino(small, folder / "int8.xml", metadata)
             opened = open_openvino(folder / "int8.xml", threads)
             found["OpenVINO int8"] = "int8", opened
     return {name: Row(kind, macs, opened.run) for name, (kind, opened) in found.items()}
 
 
-def card_of(size: tuple[int, int]) -> NetworkCard:
-    """Enough of a card for files that nobody keeps."""
+def metadata_of(size: tuple[int, int]) -> ExportMetadata:
+    """Enough of a metadata for files that nobody keeps."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     names = {"exit": "deep", "embedding": "global", "backbone": "", "precision": "fp32"}
-    return NetworkCard(
+    return ExportMetadata(
         fingerprint="0" * 64, modalities=("visible",), flip=False, dim=1, size=size, mean=mean,
         std=std, version="0", **names,
     )  # fmt: skip
@@ -214,8 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         rows = torch_rows(network, macs[0])
         if find_spec("onnxscript"):
-            card = card_of(size)
-            rows |= exported_rows(network, macs[0], card, Path(name), torch.get_num_threads())
+            metadata = metadata_of(size)
+            rows |= exported_rows(network, macs[0], metadata, Path(name), torch.get_num_threads())
         rows[AGW] = Row("fp32", macs[1], partial(torch_features, agw))
         found: list[dict[str, object]] = []
         for batch in args.batch:

@@ -18,12 +18,11 @@ import numpy as np
 
 from vireid.cli.arguments import tool
 from vireid.data.build import build_splits
-from vireid.deploy.calibration import spread
+from vireid.deploy.deployed_model import deployed_model
 from vireid.deploy.extractor import Extractor
-from vireid.deploy.int8 import quantize
 from vireid.deploy.model_files import export_streams
 from vireid.deploy.preprocessing import load_resized, normalized
-from vireid.deploy.trained_model import trained_network
+from vireid.deploy.quantisation import evenly_spaced, quantize
 from vireid.deploy.verify_export import features_of_records, scores_of
 from vireid.runs.rendered_data import prepare_data
 
@@ -39,28 +38,28 @@ WAYS: Mapping[str, tuple[str, ...]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exports once, quantises and scores several times."""
     args = _parse(arguments)
-    trained = trained_network(args.run, args.overrides)
+    trained = deployed_model(args.run, args.overrides)
     prepare_data(trained.cfg)
     splits = build_splits(trained.cfg)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         exported = export_streams(trained, Path(name))
-        plain = {m: Extractor(file) for card, file in exported for m in card.modalities}
+        plain = {m: Extractor(file) for metadata, file in exported for m in metadata.modalities}
         expected = features_of_records(splits, splits.test, plain, batch=64).features
         print("| in float32 | rank-1 | mAP | least cosine | mean cosine |\n|---|---|---|---|---|")
         _print_row("everything", scores_of(trained.cfg, splits, plain), np.ones(1))
         for title, kept in WAYS.items():
             small = {}
-            for card, file in exported:
+            for metadata, file in exported:
                 target = file.with_stem(f"{file.stem}_{'_'.join(kept)}")
                 records = [
                     record
-                    for modality in card.modalities
-                    for record in spread(splits.train, modality, args.calibration)
+                    for modality in metadata.modalities
+                    for record in evenly_spaced(splits.train, modality, args.calibration)
                 ]
-                images = (load_resized(splits.root / r.path, card.size) for r in records)
-                batches = (normalized([one], card.mean, card.std) for one in images)
-                quantize(file, target, card, batches, kept=kept)
-                small |= dict.fromkeys(card.modalities, Extractor(target))
+                images = (load_resized(splits.root / r.path, metadata.size) for r in records)
+                batches = (normalized([one], metadata.mean, metadata.std) for one in images)
+                quantize(file, target, metadata, batches, kept=kept)
+                small |= dict.fromkeys(metadata.modalities, Extractor(target))
             found = features_of_records(splits, splits.test, small, batch=64).features
             cosines = (found * expected).sum(axis=1)
             _print_row(title, scores_of(trained.cfg, splits, small), cosines)

@@ -32,7 +32,7 @@ from vireid.search.approximate import Index
 from vireid.search.approximate_build import build_index
 from vireid.search.exact import search_exact
 from vireid.search.gallery import Gallery
-from vireid.search.gallery_meta import META
+from vireid.search.manifest import META
 from vireid.structures import Modality
 
 STATUS = Path("/proc/self/status")

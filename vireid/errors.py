@@ -1,20 +1,20 @@
 """Errors that a user can cause, each with the exit code that the tools return for it.
 
-A message says what was wrong, the value seen, and what to do. Anything else that escapes a tool
-is a bug of this project and keeps its traceback (exit code 1).
+A message says what is wrong, the value seen, and what to do. Any other exception is a bug of this
+project and keeps its traceback (exit code 1).
 """
 
 from collections.abc import Sequence
 
 
 class VireidError(Exception):
-    """Base of every error that ends a tool with one readable message instead of a traceback."""
+    """Base of all errors that end a tool with one message instead of a traceback."""
 
     exit_code = 1
 
 
 class UsageError(VireidError):
-    """Command line or configuration mistake; also a run folder already in use."""
+    """A mistake in the command line or configuration, or a run folder already in use."""
 
     exit_code = 2
 
@@ -23,8 +23,8 @@ class ConfigError(UsageError):
     """Options that cannot be used.
 
     Args:
-        what: is wrong, and where.
-        problems: one line each, all there are.
+        what: what is wrong, and where.
+        problems: all of them, one line each.
     """
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:
@@ -33,13 +33,13 @@ class ConfigError(UsageError):
 
 
 class DataError(VireidError):
-    """Data or features missing, malformed or not fit for the protocol."""
+    """Data or features are missing, malformed or unsuitable for the protocol."""
 
     exit_code = 3
 
 
 class CheckpointError(VireidError):
-    """Weights missing, damaged or of another network."""
+    """Weights are missing, damaged or of another model."""
 
     exit_code = 4
 
@@ -51,16 +51,13 @@ class DivergedError(VireidError):
 
 
 class ProcessError(VireidError):
-    """A process that this one works with died: one that loads data, or another one of torchrun's.
-
-    Neither a mistake nor a bug: a machine that is short of memory kills processes so.
-    """
+    """A data-loading process, or another process of torchrun's, died, often for lack of memory."""
 
     exit_code = 1
 
 
 class AccuracyError(VireidError):
-    """A quantised network loses more than it may."""
+    """A quantised model loses more accuracy than is allowed."""
 
     exit_code = 5
 
@@ -72,7 +69,7 @@ class SweepError(VireidError):
 
 
 class StoppedError(VireidError):
-    """A signal asked training to stop; a checkpoint that continues was written first.
+    """A signal stopped training, after a checkpoint to continue from was written.
 
     Args:
         message: what was saved and how to continue.
@@ -82,3 +79,12 @@ class StoppedError(VireidError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def printable(text: str) -> str:
+    """The text without characters that control a terminal: messages may quote foreign files.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

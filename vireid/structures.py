@@ -1,4 +1,4 @@
-"""What crosses the boundaries between packages: records, batches, network outputs, features."""
+"""Data that several packages exchange: records, batches, model outputs, features."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Modality(IntEnum):
 
 
 class Role(IntEnum):
-    """What a data set lets an image of one modality be; the values of ``role`` in features.npz."""
+    """What an image may be in a test; the values are those of ``role`` in features.npz."""
 
     BOTH = 0
     QUERY = 1
     GALLERY = 2
 
 
-TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by their vehicles; each holds those before it
+TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by number of vehicles; each contains the smaller ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class ImageRecord:
 
     Args:
         path: relative to the data set's root, with ``/`` on every system.
-        pid: identity as the data set numbers it.
-        camid: camera as the data set numbers it, from 1.
-        role: whether it may search, be found, or both.
-        test_list: size of the smallest test list that holds it; 0 where there are no such lists.
+        pid: the data set's number of the identity.
+        camid: the data set's number of the camera, from 1.
+        role: whether it may be a query, a gallery image, or both.
+        test_list: size of the smallest test list that contains it; 0 without such lists.
     """
 
     path: str
@@ -53,19 +53,19 @@ class ImageRecord:
     test_list: int = 0
 
 
-SPLITS = ("test", "val", "train")  # the groups of a data set's images, by name
+SPLITS = ("test", "val", "train")  # names of the groups of a data set's images
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """A data set, read: which images train, which choose a model, which score it.
+    """A data set: its images for training, validation and test.
 
     Args:
         train: images of the training identities.
-        val: images of identities held out from training; empty when all of them train.
-        test: images of identities that training never sees.
-        split_trial: which of several train/test splits this is (RegDB: 1–10), else ``None``.
-        gallery_permutations: file that holds the published gallery draws, if the set has one.
+        val: images of identities held out from training; empty when none are held out.
+        test: images of the test identities.
+        split_trial: number of this train/test split (RegDB: 1–10); None if there is only one.
+        gallery_permutations: file of the published gallery draws, if the set has one.
     """
 
     root: Path
@@ -83,11 +83,11 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images with what the losses need to know about them.
+    """Images with their labels and modalities.
 
     Args:
         images: (B, 3, H, W) uint8 from the loader, or float once normalised.
-        labels: (B,) int64 contiguous training labels, or pids when a data set is only read.
+        labels: (B,) int64 contiguous training labels; pids outside of training.
         is_infrared: (B,) bool.
         indices: (B,) int64 position of each image in its list of records.
     """
@@ -105,12 +105,12 @@ class Batch:
         return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
-BRANCH = "branch"  # how the names of branches' heads begin, before their number
+BRANCH = "branch"  # the heads of branches are named branch1, branch2, …
 
 
 @dataclass(frozen=True, slots=True)
 class HeadOutput:
-    """What one head says of a batch.
+    """One head's output for a batch.
 
     Args:
         embedding: (B, D) before BNNeck, for metric losses.
@@ -125,11 +125,11 @@ class HeadOutput:
 
 @dataclass(frozen=True, slots=True)
 class PartOutput:
-    """What the parts of one granularity say of a batch.
+    """The output of one granularity's parts for a batch.
 
     Args:
-        embedding: (B, g · d) the g parts' vectors side by side, top to bottom; before BNNeck, for
-            metric losses.
+        embedding: (B, g · d) the g parts' vectors, concatenated from top to bottom; before BNNeck,
+            for metric losses.
         feature: (B, g · d) after BNNeck, for retrieval.
         logits: (B, K, C) of K classifiers: one per part, or one for all parts together.
     """
@@ -144,9 +144,9 @@ class ModelOutput:
     """Every head's output by its name, in training and in evaluation alike.
 
     Args:
-        heads: ``deep``, and the shallow students or the branches that the network has.
-        parts: one per granularity; none without part features.
-        teacher: (B, C) logits of a frozen teacher of the same images, where there is one.
+        heads: ``deep``, and the student heads or branches of the model.
+        parts: one per granularity; empty without part features.
+        teacher: (B, C) logits of a frozen teacher for the same images, if there is one.
     """
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
@@ -167,18 +167,18 @@ class ModelOutput:
 
     @property
     def branches(self) -> list[HeadOutput]:
-        """Heads of the branches, in their order; none of a network without."""
+        """The heads of the branches in their order; empty without branches."""
         return [head for name, head in self.heads.items() if name.startswith(BRANCH)]
 
     @property
     def deep(self) -> HeadOutput:
-        """The deepest head: what is deployed, and every student's teacher."""
+        """The deepest head, which is deployed and teaches the student heads."""
         return self.heads["deep"]
 
 
 @dataclass(frozen=True, slots=True)
 class LossReport:
-    """The total loss and the unweighted terms that it was made of, by name; all () tensors."""
+    """The total loss, and its terms without their weights, by name; all are () tensors."""
 
     total: Tensor
     terms: Mapping[str, Tensor]
@@ -191,7 +191,7 @@ class LossReport:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSet:
-    """Features of N images with what a protocol needs to know about each.
+    """Features of N images, and what a protocol needs to know about each image.
 
     Args:
         features: (N, D) float32 or float64.
@@ -199,9 +199,9 @@ class FeatureSet:
         camids: (N,) int64, from 1.
         modality: (N,) uint8, values of :class:`Modality`.
         paths: (N,) str, relative to the data set's root, ``/``-separated.
-        role: (N,) uint8, values of :class:`Role`; None where any image may be either.
-        test_list: (N,) int64, the smallest test list that holds each image (``subset`` in
-            features.npz); None where the data set has no such lists.
+        role: (N,) uint8, values of :class:`Role`; None if every image may be both.
+        test_list: (N,) int64, size of the smallest test list that contains each image (``subset``
+            in features.npz); None without such lists.
     """
 
     features: np.ndarray

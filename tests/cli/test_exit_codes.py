@@ -75,20 +75,22 @@ def test_a_config_nested_without_end_is_a_mistake_too(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("spoil", "phrase"),
     [
-        (lambda folder, image: (folder / "odd.jpg").mkdir(), "odd.jpg"),
-        (lambda folder, image: (folder / "odd.jpg").symlink_to("gone.jpg"), "odd.jpg"),
-        (lambda folder, image: shutil.copy(image, os.fsencode(folder) + b"/odd\xff.jpg"), "odd"),
-        (lambda folder, image: image.write_bytes(image.read_bytes()[:300]), "cannot be decoded"),
-        (lambda folder, image: (folder / "../../exp/rand_perm_cam.mat").unlink(), "rand_perm_cam"),
+        (lambda train, test: (train.parent / "odd.jpg").mkdir(), "odd.jpg"),
+        (lambda train, test: (train.parent / "odd.jpg").symlink_to("gone.jpg"), "odd.jpg"),
+        (
+            lambda train, test: shutil.copy(train, os.fsencode(train.parent) + b"/odd\xff.jpg"),
+            "odd",
+        ),
+        (lambda train, test: test.write_bytes(test.read_bytes()[:300]), "cannot be decoded"),
+        (lambda train, test: (test / "../../../exp/rand_perm_cam.mat").resolve().unlink(), ".mat"),
     ],
 )
 def test_damaged_data_are_noticed_before_training(
     tiny_command, tiny_sysu, tmp_path, capsys, spoil, phrase
 ):
     root = shutil.copytree(tiny_sysu, tmp_path / "data")
-    pid = (root / "exp/test_id.txt").read_text().split(",")[0]
-    folder = root / f"cam3/{int(pid):04d}"
-    spoil(folder, folder / "0001.jpg")
+    ids = [(root / f"exp/{part}_id.txt").read_text().split(",")[0] for part in ("train", "test")]
+    spoil(*(root / f"cam3/{int(pid):04d}/0001.jpg" for pid in ids))
     assert train.main(tiny_command(tmp_path / "run", f"DATA.ROOT={root}")) == 3
     error = capsys.readouterr().err
     assert phrase in error and str(root) in error

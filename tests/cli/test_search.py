@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.deploy.test_gallery import folder_bytes
 
-from tests.deploy.double import ColourExtractor, write_images
 from tests.helpers import write_image, write_text
+from tests.search.double import ColourExtractor, write_images
+from tests.search.test_gallery import folder_bytes
 from vireid.cli import search
 from vireid.search import commands as search_fill
 from vireid.search.gallery import Gallery
@@ -120,8 +120,8 @@ def test_what_was_found_is_told_where_it_cannot_be_drawn(place, capsys):
 def test_a_stop_leaves_a_gallery_that_the_same_command_continues(place, monkeypatch, capsys):
     assert build(place) == 0
     whole = folder_bytes(place / "g")
-    fill = search_fill.fill_gallery
-    monkeypatch.setattr(search_fill, "fill_gallery", lambda *a, **k: fill(*a, block=4, **k))
+    fill = search_fill.ingest
+    monkeypatch.setattr(search_fill, "ingest", lambda *a, **k: fill(*a, block=4, **k))
     for number, name in ((signal.SIGINT, "a"), (signal.SIGTERM, "b")):
         shutil.rmtree(place / "g")
         once = [True]

@@ -236,8 +236,3 @@ def test_a_folder_without_the_file_names_the_csv_files_there(tmp_path):
     write(tmp_path, *ROWS, name="people.csv")
     assert "lacks dataset.csv: name one of people.csv in DATA.ROOT" in message(tmp_path)
     assert "path,pid,camid,modality,split" in message(tmp_path)
-
-
-def test_a_root_that_is_not_there_shows_what_is_expected(tmp_path):
-    assert "there is nothing there" in message(tmp_path / "gone.csv")
-    assert "ROOT/dataset.csv" in message(tmp_path / "gone")

@@ -1,5 +1,4 @@
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -44,14 +43,6 @@ def test_identities_are_the_folders_numbers_and_cameras_come_from_the_names(root
     assert (splits.val, splits.split_trial, splits.gallery_permutations) == ((), None, None)
 
 
-def test_every_fifth_training_identity_is_held_out_on_request(tmp_path):
-    root = write_llcm(tmp_path / "l", ([11, 2, 30, 4, 5, 60, 7, 8, 9, 10], [99]))
-    splits = llcm.load(root, split="train")
-    assert splits.val == train(60, 8)  # fifth and tenth of 2 4 5 7 8 9 10 11 30 60, as listed
-    assert splits.train_pids == (2, 4, 5, 7, 9, 10, 11, 30)
-    assert splits.test == llcm.load(root).test == test(99)
-
-
 def test_test_images_come_by_spectrum_identity_camera_and_name(root):
     for name in ("cam9/0007/b.jpg", "cam9/0007/a.jpg", "cam1/0007/0001.jpg"):
         write_image(root / "test_vis" / name)
@@ -74,13 +65,6 @@ def test_stray_files_and_unlisted_identities_are_passed_over(root):
     assert llcm.load(root) == before
 
 
-@pytest.mark.parametrize("name", ["multicam/LLCM", "cam1/0007", "with space/_c03_/行人"])
-def test_roots_name_decides_nothing(tmp_path, name):
-    splits = llcm.load(write_llcm(tmp_path / name))
-    assert splits.train == train(1, 351)
-    assert splits.test == test(7, 20)
-
-
 def test_lists_may_be_written_as_windows_does(root):
     path = root / "idx/train_nir.txt"
     text = path.read_text().replace("/", "\\").replace("\n", "\r\n")
@@ -88,40 +72,10 @@ def test_lists_may_be_written_as_windows_does(root):
     assert llcm.load(root).train == train(1, 351)
 
 
-@pytest.mark.parametrize(
-    "part", ["vis", "nir", "test_vis", "test_nir", "idx/train_vis.txt", "idx/test_id.txt"]
-)
-def test_missing_part_is_named(root, part):
-    path = root / part
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(DataError, match=re.escape(f"{root} lacks {part}; found: ")):
-        llcm.load(root)
-
-
-def test_missing_root_shows_the_tree_and_where_to_get_it(tmp_path):
-    with pytest.raises(DataError) as error:
-        llcm.load(tmp_path / "gone")
-    assert "ROOT/idx/test_id.txt" in str(error.value)
-    assert "https://github.com/ZYK100/LLCM" in str(error.value)
-
-
-def test_identity_that_trains_and_tests_is_refused(tmp_path):
-    root = write_llcm(tmp_path / "l", ([1, 2], [2, 3]))
-    with pytest.raises(DataError, match=r"training and test identities overlap: \[2\]"):
-        llcm.load(root)
-
-
 def test_test_identities_without_an_image_are_counted_and_named(root):
     (root / "idx/test_id.txt").write_text("7,20,21,22")
     phrase = "2 of the 4 identities of idx/test_id.txt have no image under test_vis or test_nir"
     with pytest.raises(DataError, match=rf"{phrase}, the first are \[21, 22\]"):
-        llcm.load(root)
-
-
-def test_listed_images_that_are_missing_are_counted_and_named(root):
-    shutil.rmtree(root / "nir/0351")
-    phrase = f"idx/train_nir.txt lists 1 images that are not under {root}, the first: nir/0351/"
-    with pytest.raises(DataError, match=re.escape(phrase)):
         llcm.load(root)
 
 
@@ -141,12 +95,6 @@ def test_malformed_line_is_quoted_with_its_number(root, line, phrase):
     with pytest.raises(DataError, match=re.escape(f"{path}, line 2: ")) as error:
         llcm.load(root)
     assert phrase in str(error.value)
-
-
-def test_a_list_of_the_other_modality_is_refused(root):
-    shutil.copy(root / "idx/train_vis.txt", root / "idx/train_nir.txt")
-    with pytest.raises(DataError, match="infrared images only, but lists vis/0001"):
-        llcm.load(root)
 
 
 def test_published_counts_add_up_to_all_46767_images():

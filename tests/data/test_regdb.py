@@ -47,18 +47,6 @@ def test_each_of_ten_splits_chooses_its_own_lists(tmp_path):
         assert splits.test == records(10 + trial)
 
 
-def test_every_fifth_training_identity_is_held_out_on_request(tmp_path):
-    ids = {1: ([11, 2, 30, 4, 5, 60, 7, 8, 9, 10], [99])}
-    root = write_regdb(tmp_path / "r", ids)
-    splits = regdb.load(root, split="train")
-    assert {r.pid for r in splits.val} == {8, 60}  # fifth and tenth of 2 4 5 7 8 9 10 11 30 60
-    assert splits.train_pids == (2, 4, 5, 7, 9, 10, 11, 30)
-    assert splits.test == regdb.load(root).test == records(99)
-    assert sorted((*splits.train, *splits.val), key=lambda r: r.path) == sorted(
-        regdb.load(root, split="train+val").train, key=lambda r: r.path
-    )
-
-
 def test_images_come_in_the_lists_order(root):
     path = root / "idx/test_visible_1.txt"
     path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
@@ -80,27 +68,6 @@ def test_line_may_be_written_as_windows_does_and_with_any_label(root, line):
     assert regdb.load(root).train[0] == records(1)[0]
 
 
-def test_cameras_are_read_from_the_lists_not_from_the_roots_name(tmp_path):
-    root = write_regdb(tmp_path / "cam1" / "Thermal")
-    assert regdb.load(root).train == records(1, 2)
-
-
-@pytest.mark.parametrize("kind", ["", "gone"])
-def test_missing_root_shows_the_tree_and_where_to_get_it(tmp_path, kind):
-    with pytest.raises(DataError) as error:
-        regdb.load(str(tmp_path / kind) if kind else "")
-    assert "ROOT/idx/{train,test}_{visible,thermal}_{1..10}.txt" in str(error.value)
-    assert "http://dm.dongguk.edu/link.html" in str(error.value)
-
-
-@pytest.mark.parametrize("part", ["Visible", "Thermal", "idx/test_thermal_1.txt"])
-def test_missing_part_is_named(root, part):
-    path = root / part
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(DataError, match=re.escape(f"{root} lacks {part}; found: ")):
-        regdb.load(root)
-
-
 def test_only_the_lists_of_the_chosen_split_are_needed(root):
     (root / "idx/test_thermal_1.txt").unlink()
     assert regdb.load(root, split_trial=2).train == records(3, 4)
@@ -113,13 +80,6 @@ def test_identity_that_trains_and_tests_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"split 1: training and test identities overlap: \[2\]"):
         regdb.load(root)
     assert regdb.load(root, split_trial=2).train_pids == (1,)
-
-
-def test_listed_images_that_are_missing_are_counted_and_named(root):
-    shutil.rmtree(root / "Thermal" / "2")
-    phrase = f"idx/train_thermal_1.txt lists 1 images that are not under {root}, the first: "
-    with pytest.raises(DataError, match=re.escape(phrase + "Thermal/2/t_1.bmp")):
-        regdb.load(root)
 
 
 @pytest.mark.parametrize(
@@ -140,40 +100,4 @@ def test_malformed_line_is_quoted_with_its_number(root, line):
         f"{path}, line 2: expected '<Visible|Thermal>/<identity>/<image> <label>', got '{line}'"
     )
     with pytest.raises(DataError, match=re.escape(phrase)):
-        regdb.load(root)
-
-
-@pytest.mark.parametrize(
-    ("content", "phrase"),
-    [(b"", "lists no image"), (b"\n\n", "lists no image"), (b"\xff 0", "cannot read")],
-)
-def test_list_without_images_is_named(root, content, phrase):
-    path = root / "idx/test_visible_1.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=phrase) as error:
-        regdb.load(root)
-    assert str(path) in str(error.value)
-
-
-def test_a_list_of_the_other_modality_is_refused(tmp_path):
-    root = write_regdb(tmp_path / "regdb")
-    visible, thermal = (root / f"idx/train_{kind}_1.txt" for kind in ("visible", "thermal"))
-    thermal.write_text(visible.read_text())
-    with pytest.raises(DataError, match="infrared images only, but lists Visible/"):
-        regdb.load(root)
-
-
-def test_byte_order_mark_and_blank_lines_in_a_list_are_harmless(tmp_path):
-    root = write_regdb(tmp_path / "regdb")
-    before = regdb.load(root)
-    path = root / "idx/train_visible_1.txt"
-    path.write_text("\ufeff" + path.read_text() + "  \n", encoding="utf-8")
-    assert regdb.load(root) == before
-
-
-def test_an_image_listed_twice_is_refused(tmp_path):
-    root = write_regdb(tmp_path / "RegDB")
-    path = root / "idx/test_visible_1.txt"
-    path.write_text(path.read_text() * 2)
-    with pytest.raises(DataError, match=r"test_visible_1.txt lists 2 images more than once.*v_1"):
         regdb.load(root)

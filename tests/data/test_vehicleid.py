@@ -1,5 +1,4 @@
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -40,22 +39,6 @@ def test_every_image_is_a_camera_of_its_own(root: Path):
     assert len({r.camid for r in images}) == len(images) and min(r.camid for r in images) == 1
 
 
-def test_every_fifth_training_vehicle_validates(tmp_path: Path):
-    lists = {**VEHICLEID_LISTS, "train_list": {pid: [100 + pid] for pid in range(20, 31)}}
-    splits = vehicleid.load(write_vehicleid(tmp_path / "v", lists), split="train")
-    assert [r.pid for r in splits.val] == [24, 29] and len(splits.train) == 9
-
-
-@pytest.mark.parametrize(
-    "part", ["image", "train_test_split/train_list.txt", "train_test_split/test_list_1600.txt"]
-)
-def test_a_missing_part_is_named_with_the_tree(root: Path, part: str):
-    path = root / part
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(DataError, match=rf"lacks {part}; found: (?s:.*)<number> <vehicle>"):
-        vehicleid.load(root)
-
-
 @pytest.mark.parametrize(
     "line", ["21", "0000021 7 1", "x 7", "0000021,7", "0000021 -7", "0000021 ٧", "image/21.jpg 7"]
 )
@@ -70,11 +53,7 @@ def test_a_line_that_does_not_parse_is_quoted(root: Path, line: str):
 @pytest.mark.parametrize(
     ("name", "text", "phrase"),
     [
-        ("train_list", "0000099 3\n", "lists 1 images that are not under .*0000099.jpg"),
-        ("train_list", "0000011 3\n0000011 3\n", "lists 1 images more than once"),
         ("train_list", "0000011 3\n0000011 4\n", "lists 1 images more than once"),
-        ("train_list", "\n", "train_list.txt lists no image"),
-        ("train_list", "0000011 9\n", r"training and test identities overlap: \[9\]"),
         ("test_list_1600", "0000031 9\n", "vehicle 7 has 0 images in it, 2 in a smaller"),
         ("test_list_2400", "0000021 7\n0000022 7\n", "vehicle 9 has 0 images in it, 1 in a sm"),
         ("test_list_1600", "0000021 7\n0000031 9\n", "vehicle 7 has 1 images in it, 2"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vireid.deploy.backends import onnx_entries
-from vireid.deploy.metadata import read_card
+from vireid.deploy.metadata import read_metadata
 from vireid.deploy.model_files import convert_to_openvino
 
 
@@ -15,7 +15,7 @@ def converted(exported, tmp_path_factory) -> Path:
     """The infrared stream in OpenVINO's format."""
     source = exported["infrared"]
     path = tmp_path_factory.mktemp("converted") / "net.xml"
-    convert_to_openvino(source, path, read_card(onnx_entries(source), source))
+    convert_to_openvino(source, path, read_metadata(onnx_entries(source), source))
     return path
 
 
@@ -23,10 +23,10 @@ def converted(exported, tmp_path_factory) -> Path:
 def no_exporter(exported, monkeypatch):
     """Files of the small run are copied instead of made again, which takes seconds each."""
 
-    def copied(trained, path, modalities):
+    def copied(trained, path, modalities, **_):
         (name,) = modalities
         shutil.copy(exported[name], path)
-        return trained.card_for(modalities)
+        return trained.metadata_for(modalities)
 
     for module in ("model_files", "export"):
         monkeypatch.setattr(f"vireid.deploy.{module}.export_onnx", copied)

@@ -12,9 +12,9 @@ import pytest
 from tests.helpers import write_text
 from vireid.cli import export
 from vireid.deploy import export as exporting
+from vireid.deploy.deployed_model import deployed_model
 from vireid.deploy.extractor import Extractor
-from vireid.deploy.model_files import is_shared, put_card
-from vireid.deploy.trained_model import trained_network
+from vireid.deploy.model_files import is_shared, write_metadata
 from vireid.deploy.verify_export import Comparison
 from vireid.errors import AccuracyError, UsageError
 
@@ -57,15 +57,16 @@ def test_openvino_files_stand_in_pairs_beside_what_was_checked(
     assert export.main(words("openvino", "net.xml")) == 0
     out = capsys.readouterr().out
     stems = ("net.infrared", "net.visible")
-    assert names_in(tmp_path) == [f"{s}.{end}" for s in stems for end in ("bin", "xml")]
+    ends = ("bin", "xml", "xml.sha256")
+    assert names_in(tmp_path) == [f"{stem}.{end}" for stem in stems for end in ends]
     assert out.count("parity with torch, the run's own") == 2 and "over 24 images" in out
-    cards = [Extractor(tmp_path / f"{stem}.xml").card for stem in stems]
-    assert cards[0].fingerprint == cards[1].fingerprint and cards[0].precision == "fp32"
+    metadata = [Extractor(tmp_path / f"{stem}.xml").metadata for stem in stems]
+    assert metadata[0].fingerprint == metadata[1].fingerprint and metadata[0].precision == "fp32"
 
 
 def test_one_modality_alone_takes_the_name_that_was_given(words, no_exporter, tmp_path):
     assert export.main(words("onnx", "n.onnx", "--modality", "infrared")) == 0
-    assert names_in(tmp_path) == ["n.onnx"]
+    assert names_in(tmp_path) == ["n.onnx", "n.onnx.sha256"]
     assert Extractor(tmp_path / "n.onnx").modalities == ("infrared",)
 
 
@@ -82,10 +83,10 @@ def test_without_the_data_set_synthetic_patterns_are_compared_and_named(
 def test_what_computes_something_else_is_not_written(
     words, exported, tmp_path, capsys, monkeypatch
 ):
-    def swapped(trained, path, modalities):  # the other stream under this one's name
+    def swapped(trained, path, modalities, **_):  # the other stream under this one's name
         shutil.copy(exported["visible"], path)
-        put_card(path, trained.card_for(modalities))
-        return trained.card_for(modalities)
+        write_metadata(path, trained.metadata_for(modalities))
+        return trained.metadata_for(modalities)
 
     monkeypatch.setattr(exporting, "export_onnx", swapped)
     assert export.main(words("onnx", "n.onnx", "--modality", "infrared")) == 4
@@ -104,7 +105,7 @@ def test_eight_bits_are_reported_and_written_by_force(
     assert "int8: ranges of 8 infrared training images" in out
     assert "| sysu_all_single | 16 |" in out and "(16 queries); a fall of 0.5 is allowed" in out
     whole, small = Extractor(exported["infrared"]), Extractor(tmp_path / name)
-    assert small.card.precision == "int8" and small.fingerprint == whole.fingerprint
+    assert small.metadata.precision == "int8" and small.fingerprint == whole.fingerprint
     images = sorted((tiny_sysu / "cam6").rglob("*.jpg"))
     both = [one(images, "infrared", batch=5) for one in (whole, small)]
     assert np.abs(both[0] - both[1]).max() > 1e-5  # it is another arithmetic
@@ -173,7 +174,7 @@ def test_a_missing_or_damaged_run_is_refused(small_run, words, tmp_path, capsys)
 
 
 def test_networks_that_do_not_tell_modalities_apart_become_one_file(finished_run, tmp_path):
-    two = trained_network(finished_run)
+    two = deployed_model(finished_run)
     assert not is_shared(two.network)
     write_text(tmp_path / "old.onnx", "of another network")
     with pytest.raises(UsageError, match=r"old\.visible.* and .*, but old\.onnx is there already"):
@@ -190,7 +191,7 @@ def test_networks_that_do_not_tell_modalities_apart_become_one_file(finished_run
 
 
 def test_a_modality_that_the_data_set_has_not_is_refused(finished_run, tmp_path):
-    both = trained_network(finished_run, ["DATA.DATASET", "sysu"])
-    one = exporting.TrainedNetwork(both.network, both.card_for(("visible",)), both.cfg)
+    both = deployed_model(finished_run, ["DATA.DATASET", "sysu"])
+    one = exporting.DeployedModel(both.network, both.metadata_for(("visible",)), both.cfg)
     with pytest.raises(UsageError, match="--modality infrared: this network's are visible"):
         exporting.targets_of(one, "onnx", tmp_path / "n.onnx", "infrared")

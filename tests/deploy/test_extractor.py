@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 
 from vireid.deploy.backends import onnx_entries
-from vireid.deploy.checksum import seal
 from vireid.deploy.extractor import Extractor
-from vireid.deploy.metadata import read_card
-from vireid.deploy.model_files import put_card
+from vireid.deploy.metadata import read_metadata, write_checksum
+from vireid.deploy.model_files import write_metadata
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.runs.options import run_config
 from vireid.runs.saved_features import run_features
@@ -84,8 +83,8 @@ def test_one_network_has_one_fingerprint_in_every_format(small_run, exported, co
         ("infrared",),
     ]
     assert {one.dim for one in extractors} == {48}
-    cards = [one.card for one in extractors]
-    assert all(not card.flip and card.size == (64, 32) and card.exit == "deep" for card in cards)
+    metadata = [one.metadata for one in extractors]
+    assert all(not m.flip and m.size == (64, 32) and m.exit == "deep" for m in metadata)
 
 
 def test_other_preprocessing_and_other_weights_are_other_networks(small_run, finished_run):
@@ -174,14 +173,15 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
     model = onnx.load(exported["infrared"])
     del model.metadata_props[:]
     onnx.save(model, bare)
-    sealed = Path(shutil.copy(bare, tmp_path / "sealed.onnx"))
-    seal(sealed)
+    changed = Path(shutil.copy(exported["infrared"], tmp_path / "changed.onnx"))
+    write_checksum(changed)
+    changed.write_bytes(whole[:-1] + b"x")
     cases = {
         half: "half.onnx is damaged or no exported network",
         empty: "empty.onnx is",
-        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is damaged or no exported network",
-        bare: "bare.onnx is damaged or no exported network",
-        sealed: "sealed.onnx is no network exported by vireid",
+        changed: "changed.onnx is not the file that changed.onnx.sha256 describes",
+        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no network exported by vireid",
+        bare: "bare.onnx is no network exported by vireid",
         tmp_path / "none.onnx": "there is no network .*none.onnx",
         Path(__file__): "test_extractor.py is neither a run folder nor an exported",
     }
@@ -192,27 +192,32 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
 
 
 def test_openvinos_pair_of_files_is_checked(converted, tmp_path):
-    def copy(name: str, xml: bytes, weights: bytes | None) -> Path:
+    def copy(name: str) -> Path:
         path = tmp_path / f"{name}.xml"
-        path.write_bytes(xml)
-        if weights is not None:
-            path.with_suffix(".bin").write_bytes(weights)
+        for part, content in ((path, xml), (path.with_suffix(".bin"), weights)):
+            part.write_bytes(content)
+        write_checksum(path)
         return path
 
     xml, weights = converted.read_bytes(), converted.with_suffix(".bin").read_bytes()
     changed = bytes([weights[0] ^ 1]) + weights[1:]
+    other, short, alone, cut = map(copy, ("other", "short", "alone", "cut"))
+    other.with_suffix(".bin").write_bytes(changed)
+    short.with_suffix(".bin").write_bytes(weights[:1000])
+    alone.with_suffix(".bin").unlink()
+    cut.write_bytes(xml[: len(xml) // 2])
     cases = {
-        copy("other", xml, changed): r"other\.bin does not belong to other\.xml or is damaged",
-        copy("short", xml, weights[:1000]): r"short\.(xml|bin) ",
-        copy("alone", xml, None): r"alone\.bin does not exist",
-        copy("cut", xml[: len(xml) // 2], weights): r"cut\.xml is damaged",
+        other: r"other\.bin is not the file that other\.xml\.sha256 describes",
+        short: r"short\.bin is not the file",
+        alone: r"alone\.bin does not exist",
+        cut: r"cut\.xml is not the file",
     }
     for path, phrase in cases.items():
         with pytest.raises(CheckpointError, match=phrase):
             Extractor(path)
     np.testing.assert_array_equal(
         *(Extractor(p)([np.zeros((9, 9, 3), np.uint8)], "infrared") for p in
-          (converted, copy("fine", xml, weights)))
+          (converted, copy("fine")))
     )  # fmt: skip
 
 
@@ -246,7 +251,6 @@ def test_damaged_weights_do_not_pass_for_features(exported, images, tmp_path):
         if values.ndim == 4:
             tensor.CopyFrom(onnx.numpy_helper.from_array(values * np.nan, tensor.name))
     onnx.save(model, path)
-    seal(path)
     with pytest.raises(CheckpointError, match="weights are damaged"):
         Extractor(path)(images, "infrared")
 
@@ -271,7 +275,7 @@ def test_an_exported_file_needs_nothing_that_only_training_needs(exported, conve
 
 def test_the_metadata_of_onnx_files_are_read_without_a_runtime(exported):
     path = exported["visible"]
-    assert read_card(onnx_entries(path), path) == Extractor(path).card
+    assert read_metadata(onnx_entries(path), path) == Extractor(path).metadata
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -300,7 +304,7 @@ def test_streams_of_two_networks_are_refused(exported, tmp_path, change, phrase)
     for name, path in exported.items():
         shutil.copy(path, tmp_path / f"n.{name}.onnx")
     path = tmp_path / "n.visible.onnx"
-    put_card(path, replace(read_card(onnx_entries(path), path), **change))
+    write_metadata(path, replace(read_metadata(onnx_entries(path), path), **change))
     with pytest.raises(CheckpointError, match=phrase):
         Extractor(tmp_path / "n.onnx")
 
@@ -309,7 +313,7 @@ def test_streams_of_two_networks_are_refused(exported, tmp_path, change, phrase)
 @pytest.mark.parametrize("change", [{"size": (96, 48)}, {"dim": 47}])
 def test_metadata_of_another_network_are_refused(exported, tmp_path, backend, change):
     path = shutil.copy(exported["infrared"], tmp_path / "n.onnx")
-    put_card(path, replace(read_card(onnx_entries(path), path), **change))
+    write_metadata(path, replace(read_metadata(onnx_entries(path), path), **change))
     with pytest.raises(CheckpointError, match=r"takes images of \(64, 32\) and makes 48 numbers"):
         Extractor(path, backend)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from vireid.deploy.metadata import NetworkCard, read_card
+from vireid.deploy.metadata import ExportMetadata, read_metadata
 from vireid.errors import CheckpointError
 
 FILE = Path("net.onnx")
-CARD = NetworkCard(
+CARD = ExportMetadata(
     fingerprint="ab" * 32,
     modalities=("infrared",),
     exit="shallow2",
@@ -28,7 +28,7 @@ CARD = NetworkCard(
 
 def test_a_card_comes_back_from_its_entries_among_others():
     entries = CARD.entries()
-    assert read_card({**entries, "producer": "other", "vireid.weights": '"0"'}, FILE) == CARD
+    assert read_metadata({**entries, "producer": "other", "vireid.weights": '"0"'}, FILE) == CARD
     assert entries["vireid.size"] == "[288, 144]" and entries["vireid.channels"] == '"RGB"'
     assert json.loads(entries["vireid.mean"]) == [0.485, 0.456, 0.406]
 
@@ -36,7 +36,7 @@ def test_a_card_comes_back_from_its_entries_among_others():
 def test_files_of_others_are_told_so():
     for entries in ({}, {"format": "1", "producer": "other"}):
         with pytest.raises(CheckpointError, match=r"net\.onnx is no network exported by vireid"):
-            read_card(entries, FILE)
+            read_metadata(entries, FILE)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_files_of_others_are_told_so():
 )
 def test_changed_entries_are_refused(change, phrase):
     with pytest.raises(CheckpointError, match=phrase):
-        read_card({**CARD.entries(), **change}, FILE)
+        read_metadata({**CARD.entries(), **change}, FILE)
 
 
 @pytest.mark.parametrize("name", ["exit", "mean", "fingerprint", "layout"])
@@ -72,7 +72,7 @@ def test_missing_entries_are_refused(name):
     entries = CARD.entries()
     del entries[f"vireid.{name}"]
     with pytest.raises(CheckpointError, match=f"damaged.*{name}"):
-        read_card(entries, FILE)
+        read_metadata(entries, FILE)
 
 
 def test_cards_of_two_files_differ_only_by_what_differs():

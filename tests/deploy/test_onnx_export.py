@@ -9,8 +9,7 @@ from torch import nn
 
 from vireid.config.schema import default_config
 from vireid.deploy.backends import RUNTIMES
-from vireid.deploy.model_files import is_shared
-from vireid.deploy.onnx_export import OneStream, write_onnx
+from vireid.deploy.model_files import OneStream, is_shared, write_onnx
 from vireid.errors import UsageError
 from vireid.models.build import build_model
 from vireid.models.inference_model import InferenceModel, build_inference_model

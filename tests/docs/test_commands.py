@@ -54,7 +54,7 @@ REASONS = (
         r"runs/(sweeps|a|regdb|demo|roadscene)|a\.npz|tsne\.pdf|sysu/seed0 --worst",
         "other runs, or another figure of the same run",
     ),
-    (r"tools/export\.py", "tests/deploy/test_exporting.py"),
+    (r"tools/export\.py", "tests/deploy/test_export.py"),
     (r"tools/search\.py", "tests/cli/test_search.py; needs images of one's own"),
     (r"tools/cost\.py", "networks of full size; tests/cli/test_cost.py"),
     (r"^(pip|conda|apt-get)\b", "installs something"),

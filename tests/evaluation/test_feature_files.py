@@ -79,7 +79,7 @@ def test_optional_arrays_are_read_and_written_again(tmp_path: Path, kind: type):
         ({"subset": np.array([800, 1600])}, r"subset is \(2,\)"),
         ({"subset": np.array([800, 13164, 800])}, "subset must be the smallest .* is 13164"),
         ({"paths": np.array([b"a", b"b", b"c"])}, "paths is .*S1"),
-        ({"paths": np.array(["a", "b", "a"])}, "a stands there 2 times"),
+        ({"paths": np.array(["a", "b", "a"])}, "paths holds a 2 times"),
         ({"paths": np.array(["a", "b\\c", "d"])}, "paths must be relative .* row 1"),
         ({"paths": np.array(["a", "b", "/d"])}, "paths must be relative .* row 2"),
         ({"paths": np.array(["a", "", "d"])}, "paths must be relative .* row 1"),
@@ -239,14 +239,10 @@ def test_mat_files_of_another_kind_are_named(tmp_path: Path):
     with pytest.raises(DataError, match="feat_cam1.mat must hold a cell array 'feature'"):
         read_features(folder)
     savemat(file, {"rand_perm_cam": np.ones((2, 3))})
-    with pytest.raises(DataError, match="feat_cam1.mat must hold a cell array 'feature'"):
+    with pytest.raises(DataError, match="feat_cam1.mat must hold a variable 'feature'"):
         read_features(folder)
     file.write_bytes(b"no MATLAB file")
     with pytest.raises(DataError, match="feat_cam1.mat is no MATLAB file"):
-        read_features(folder)
-    header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + bytes([0, 2]) + b"IM"
-    file.write_bytes(header.ljust(512, b"\0") + b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(DataError, match=r"feat_cam1.mat is a MATLAB 7.3 file.*'-v7'"):
         read_features(folder)
 
 
@@ -258,7 +254,7 @@ def test_whole_numbers_of_other_widths_hold_the_same_numbers(tmp_path: Path):
 
 
 def test_an_archive_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(files, "SMALL", 1000)
+    monkeypatch.setattr(files, "ALWAYS_UNPACKED", 1000)
     np.savez_compressed(tmp_path / "bomb.npz", **good() | {"features": np.zeros((3, 100_000))})
     with pytest.raises(DataError, match="would unpack to 0.0 GB, .* times its size"):
         read_features(tmp_path / "bomb.npz")

@@ -7,7 +7,7 @@ from tests.evaluation.test_ranking import random_set
 from vireid.errors import UsageError
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, with_draw
-from vireid.evaluation.ranked_lists import RankedList, search
+from vireid.evaluation.ranked_lists import RankedList, rank_gallery
 from vireid.structures import FeatureSet
 
 CASES = [("sysu_all_single", "seeded"), ("llcm_v2n", "auto"), ("csv_v2i", "auto")]
@@ -47,13 +47,13 @@ def test_every_list_tells_the_scores_of_the_evaluator(name, draw, tied):
     protocol, images = protocol_of(name, draw), images_for(name, 3, tied=tied)
     trials = evaluate(protocol, images)
     for trial in sorted({1, protocol.gallery_trials}):
-        found = search(protocol, images, trial=trial)
+        found = rank_gallery(protocol, images, trial=trial)
         answered = found.first > 0
         metrics = trials[trial - 1].metrics
         assert found.precision[answered].mean() == pytest.approx(metrics["mAP"])
         assert (found.first[answered] == 1).mean() == pytest.approx(metrics["rank1"])
         for position in range(len(found.queries)):
-            one = found.ranked(position)
+            one = found.ranked_list(position)
             assert sorted(one.gallery) == sorted(found.gallery)
             assert (np.diff(one.distances) >= 0).all()
             own = loop_scores(one, images, protocol.cmc_unit)
@@ -62,9 +62,9 @@ def test_every_list_tells_the_scores_of_the_evaluator(name, draw, tied):
 
 def test_camera_2_is_left_out_for_queries_of_camera_3_whoever_it_shows():
     images = images_for("sysu_all_single", 0)
-    found = search(protocol_of("sysu_all_single", "seeded"), images)
+    found = rank_gallery(protocol_of("sysu_all_single", "seeded"), images)
     for position, query in enumerate(found.queries):
-        one = found.ranked(position)
+        one = found.ranked_list(position)
         expected = (images.camids[one.gallery] == 2) & (images.camids[query] == 3)
         np.testing.assert_array_equal(one.removed, expected)
 
@@ -78,4 +78,4 @@ def test_places_skip_what_is_left_out():
 @pytest.mark.parametrize("trial", [0, 2])
 def test_a_trial_that_is_not_drawn_is_refused(trial):
     with pytest.raises(UsageError, match="val_v2i draws 1"):
-        search(PROTOCOLS["val_v2i"], random_set(0, tied=False), trial=trial)
+        rank_gallery(PROTOCOLS["val_v2i"], random_set(0, tied=False), trial=trial)

@@ -12,7 +12,7 @@ from vireid.evaluation import ranking
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_all, require_answerable
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand, with_draw
-from vireid.evaluation.ranking import stable_order
+from vireid.evaluation.sorting import stable_order
 from vireid.structures import FeatureSet
 
 V2N, N2V = PROTOCOLS["llcm_v2n"], PROTOCOLS["llcm_n2v"]

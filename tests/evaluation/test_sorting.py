@@ -7,8 +7,8 @@ from vireid.evaluation import sorting
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import without_features
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol
-from vireid.evaluation.ranking import Ranks, rank_matches, sorting_of
-from vireid.evaluation.sorting import cosine_sorting
+from vireid.evaluation.ranking import Ranks, rank_matches
+from vireid.evaluation.sorting import CosineOrder, stable_orders
 from vireid.structures import FeatureSet
 
 SYSU, LLCM, CSV = (PROTOCOLS[name] for name in ("sysu_all_multi", "llcm_v2n", "csv_v2i"))
@@ -102,11 +102,12 @@ def ranks(
 ) -> Ranks:
     queries, candidates = np.split(np.arange(len(features)), [QUERIES])
     numbers = features.features
-    ordering = sorting_of(distance_rows("cosine", numbers[queries], numbers[candidates]))
     if fast:
-        ordering = cosine_sorting(numbers, features.pids, queries, candidates)
+        orders = CosineOrder(numbers, features.pids, queries, candidates)
+    else:
+        orders = stable_orders(distance_rows("cosine", numbers[queries], numbers[candidates]))
     parts = (without_features(features, rows) for rows in (queries, candidates))
-    return rank_matches(protocol, *parts, members, ordering)
+    return rank_matches(protocol, *parts, members, orders)
 
 
 def distance(query: np.ndarray, found: np.ndarray) -> float:
@@ -153,47 +154,47 @@ def test_ranks_equal_a_loop_in_float64(kind, protocol: RetrievalProtocol, dtype:
             assert [table[trial, query] for table in row] == pytest.approx(expected, abs=1e-12)
 
 
-def test_float32_alone_would_miss_these_ranks(monkeypatch: pytest.MonkeyPatch):
-    """Otherwise the tests above would show nothing."""
-    features, members = images(some_nearly_copies, 3, np.float64)
-    expected = ranks(CSV, features, members, fast=False).precision
-    np.testing.assert_array_equal(ranks(CSV, features, members).precision, expected)
-    undoubted = lambda keys, asking, places, error: (places, places, places < 0)  # noqa: E731
-    monkeypatch.setattr(sorting, "_in_doubt", undoubted)
-    assert (ranks(CSV, features, members).precision != expected).any()
-
-
-def test_an_error_that_was_underrated_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    features, members = images(some_nearly_copies, 4, np.float64)
-    expected = ranks(LLCM, features, members, fast=False)
-    monkeypatch.setattr(sorting, "SAFETY", 0)
-    monkeypatch.setattr(sorting, "LEAST", 1e-8)
-    asked = []
+def ranks_and_sorted_again(
+    features: FeatureSet, members: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Ranks, int]:
+    """Ranks by LLCM's rules, and the number of queries that a float64 product sorted."""
+    sorted_queries = []
     monkeypatch.setattr(
         sorting,
         "stable_order",
-        lambda rows: asked.append(len(rows)) or np.argsort(rows, 1, "stable"),
+        lambda rows: sorted_queries.append(len(rows)) or np.argsort(rows, 1, "stable"),
     )
-    found = ranks(LLCM, features, members)
-    assert sum(asked) == QUERIES
+    return ranks(LLCM, features, members), sum(sorted_queries)
+
+
+def assert_equal(found: Ranks, expected: Ranks) -> None:
     for name in ("precision", "penalty", "first", "length"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def test_no_query_is_sorted_anew_among_ordinary_features(monkeypatch: pytest.MonkeyPatch):
-    features, members = images(plain, 5, np.float32)
-    asked = []
-    monkeypatch.setattr(
-        sorting,
-        "stable_order",
-        lambda rows: asked.append(len(rows)) or np.argsort(rows, 1, "stable"),
-    )
-    ranks(SYSU, features, members)
-    assert asked == []
+def test_float32_alone_would_miss_these_ranks(monkeypatch: pytest.MonkeyPatch):
+    """Otherwise the tests above would show nothing."""
+    features, members = images(some_nearly_copies, 3, np.float64)
+    expected = ranks(LLCM, features, members, fast=False)
+    monkeypatch.setattr(sorting, "MANY", 1.0)
+    found, sorted_again = ranks_and_sorted_again(features, members, monkeypatch)
+    assert sorted_again == 0
+    assert_equal(found, expected)
+    no_doubt = np.zeros(0, int), np.zeros(0, int), np.zeros(0, int)
+    monkeypatch.setattr(CosineOrder, "_in_doubt", lambda *_: no_doubt)
+    assert (ranks(LLCM, features, members).precision != expected.precision).any()
 
 
-def test_distances_keep_their_order_as_whole_numbers():
-    rows = np.array([[0.5, -0.0, 0.0, -1.0, 1.0, -0.5, 1e-30, -1e-30]], dtype=np.float32)
-    keys = sorting._sorted_keys(rows.copy())
-    assert (keys & 0xFFFFFFFF).tolist() == [[3, 5, 7, 1, 2, 6, 0, 4]]
-    np.testing.assert_array_equal(sorting._values(keys), np.sort(rows))
+def test_an_underestimated_error_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    features, members = images(some_nearly_copies, 4, np.float64)
+    expected = ranks(LLCM, features, members, fast=False)
+    monkeypatch.setattr(sorting, "SAFETY", 0)
+    monkeypatch.setattr(sorting, "LEAST", 1e-8)
+    found, sorted_again = ranks_and_sorted_again(features, members, monkeypatch)
+    assert sorted_again == QUERIES
+    assert_equal(found, expected)
+
+
+def test_no_query_is_sorted_twice_among_ordinary_features(monkeypatch: pytest.MonkeyPatch):
+    _, sorted_again = ranks_and_sorted_again(*images(plain, 5, np.float32), monkeypatch)
+    assert sorted_again == 0

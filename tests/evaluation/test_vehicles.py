@@ -13,7 +13,7 @@ from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate, evaluate_all, evaluate_reranked, require_answerable
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand
 from vireid.evaluation.query_gallery import require_complete
-from vireid.evaluation.ranked_lists import search
+from vireid.evaluation.ranked_lists import rank_gallery
 from vireid.evaluation.results import describe, summarise
 from vireid.structures import FeatureSet, Modality
 
@@ -91,9 +91,9 @@ def test_validation_searches_all_images_but_never_a_query_itself(seed: int):
     own = dataclasses.replace(images, camids=np.arange(1, len(images) + 1))  # as VehicleID's
     (trial,) = evaluate(VAL, own, metric="euclidean")
     assert all_of(trial) == pytest.approx(loop_scores(own, rows, rows, own_camera=True))
-    found = search(VAL, own)
+    found = rank_gallery(VAL, own)
     for position, query in enumerate(found.queries):
-        one = found.ranked(position)
+        one = found.ranked_list(position)
         assert one.gallery[one.removed].tolist() == [query]
 
 
@@ -166,7 +166,7 @@ def test_ranked_lists_tell_the_scores_of_every_draw():
     protocol = PROTOCOLS["vehicleid_2400"]
     trials = evaluate(protocol, images)
     for trial in (1, 10):
-        found = search(protocol, images, trial=trial)
+        found = rank_gallery(protocol, images, trial=trial)
         assert not set(found.queries.tolist()) & set(found.gallery.tolist())
         metrics = trials[trial - 1].metrics
         assert len(found.queries) == trials[trial - 1].num_query
@@ -189,7 +189,7 @@ def draws(shuffle: int) -> list[list[str]]:
     images = images.subset(np.random.default_rng(shuffle).permutation(len(images)))
     protocol = PROTOCOLS["vehicleid_1600"]
     return [
-        images.paths[search(protocol, images, trial=trial).gallery].tolist()
+        images.paths[rank_gallery(protocol, images, trial=trial).gallery].tolist()
         for trial in range(1, 11)
     ]
 

@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tests.deploy.test_gallery import folder_bytes
-
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import Process
+from tests.search.test_gallery import folder_bytes
 from vireid.cli import search
 from vireid.search import commands as search_fill
 from vireid.search.gallery import Gallery
-from vireid.search.gallery_meta import META
+from vireid.search.manifest import META
 
 BLOCK = 4  # images that count at once
 
@@ -52,7 +51,7 @@ def _build(bench: Bench, run: Path, folder: Path) -> Process:
 
 
 def _small_blocks() -> None:
-    search_fill.fill_gallery = partial(search_fill.fill_gallery, block=BLOCK)
+    search_fill.ingest = partial(search_fill.ingest, block=BLOCK)
 
 
 def _count(folder: Path) -> int:

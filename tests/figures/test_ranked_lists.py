@@ -7,7 +7,7 @@ import pytest
 from tests.helpers import write_image
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
-from vireid.evaluation.ranked_lists import Search, search
+from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.figures.ranked_lists import (
     REMOVED,
     RIGHT,
@@ -23,7 +23,7 @@ from vireid.structures import FeatureSet
 VISIBLE = [(1, 8, 0.1), (2, 7, 0.2), (4, 7, 0.3), (5, 9, 0.4), (2, 9, 0.5), (1, 9, 0.6)]
 
 
-def hand_made(queries: list[tuple[int, int, float]]) -> Search:
+def hand_made(queries: list[tuple[int, int, float]]) -> GalleryRanking:
     """SYSU's rules; the seeded draw takes all, one image for each identity and camera."""
     rows = [(*query, 1) for query in queries] + [(*image, 0) for image in VISIBLE]
     features = FeatureSet(
@@ -34,12 +34,12 @@ def hand_made(queries: list[tuple[int, int, float]]) -> Search:
         np.array([f"cam{camid}/{pid}/{k}.jpg" for k, (camid, pid, _, _) in enumerate(rows)]),
     )
     protocol = with_draw(PROTOCOLS["sysu_all_single"], "seeded")
-    return search(protocol, features, metric="euclidean")
+    return rank_gallery(protocol, features, metric="euclidean")
 
 
 def test_frames_and_words_are_the_evaluators():
     found = hand_made([(3, 7, 0.0)])
-    one = found.ranked(0)
+    one = found.ranked_list(0)
     cells = cells_of(one, found.features, Path("root"), 6)
     expected = [None, WRONG, REMOVED, RIGHT, WRONG, REMOVED, WRONG]
     assert [cell.mark for cell in cells] == expected
@@ -59,7 +59,7 @@ def test_frames_and_words_are_the_evaluators():
 
 def test_camera_6_sees_what_camera_3_does_not():
     found = hand_made([(6, 7, 0.0)])
-    one = found.ranked(0)
+    one = found.ranked_list(0)
     cells = cells_of(one, found.features, Path(), 3)
     assert [cell.mark for cell in cells] == [None, WRONG, RIGHT, RIGHT]
     assert one.precision == pytest.approx((1 / 2 + 2 / 3) / 2)
@@ -73,7 +73,7 @@ def test_the_worst_come_first_by_either_measure():
     assert choose_queries(found, worst="ap", count=3) == [2, 1, 0]
     assert choose_queries(found, worst="first", count=2) == [2, 1]
     assert choose_queries(found, names=["9", "cam6/7/0.jpg", "555"]) == [1, 0, 3]
-    assert "no match" in describe(found.ranked(3), found)
+    assert "no match" in describe(found.ranked_list(3), found)
 
 
 def test_random_queries_are_answerable_and_follow_the_seed():
@@ -95,7 +95,7 @@ def test_queries_that_are_not_there_are_refused():
         choose_queries(nobody, count=1)
 
 
-def written(found: Search, root: Path) -> Path:
+def written(found: GalleryRanking, root: Path) -> Path:
     for path in found.features.paths:
         write_image(root / str(path), (160, 40))
     return root
@@ -103,7 +103,7 @@ def written(found: Search, root: Path) -> Path:
 
 def test_the_picture_shows_every_name_and_the_same_twice(tmp_path):
     found = hand_made([(3, 7, 0.0), (6, 9, 0.0)])
-    lists, root = [found.ranked(0), found.ranked(1)], written(found, tmp_path / "data")
+    lists, root = [found.ranked_list(0), found.ranked_list(1)], written(found, tmp_path / "data")
     for name in ("a.svg", "b.svg"):
         draw_lists(lists, found, root, tmp_path / name, top=6, title="some protocol")
     text = (tmp_path / "a.svg").read_text()
@@ -116,9 +116,9 @@ def test_the_picture_shows_every_name_and_the_same_twice(tmp_path):
 def test_missing_images_and_short_galleries_are_named(tmp_path):
     found = hand_made([(3, 7, 0.0)])
     with pytest.raises(UsageError, match="this gallery holds 6"):
-        draw_lists([found.ranked(0)], found, tmp_path, tmp_path / "a.png", top=7, title="")
+        draw_lists([found.ranked_list(0)], found, tmp_path, tmp_path / "a.png", top=7, title="")
     root = written(found, tmp_path / "data")
     (root / "cam1/8/1.jpg").unlink()
     with pytest.raises(DataError, match=r"cam1/8/1\.jpg does not exist"):
-        draw_lists([found.ranked(0)], found, root, tmp_path / "a.png", top=6, title="")
+        draw_lists([found.ranked_list(0)], found, root, tmp_path / "a.png", top=6, title="")
     assert not (tmp_path / "a.png").exists()

@@ -14,12 +14,12 @@ from unittest.mock import patch
 
 import numpy as np
 
-from tests.deploy.double import DIM, ColourExtractor, fill, unit, write_images
 from tests.fuzz.mutate import encoded, mutate_bytes, mutate_text, mutate_tree
+from tests.search.double import DIM, ColourExtractor, fill, unit, write_images
 from vireid.cli import search
 from vireid.search.gallery import Gallery
-from vireid.search.gallery_fill import fill_gallery
 from vireid.search.gallery_images import list_images
+from vireid.search.ingest import ingest
 from vireid.structures import Modality
 
 Use = Callable[[], object]
@@ -43,7 +43,7 @@ def corpus() -> Path:
     fill(folder / "whole", images, extractor, network=network)
     Gallery(folder / "whole").remove([images / "b/03.png"])
     options: dict[str, Any] = {"new": True, "block": 4, "network": network}
-    steps = fill_gallery(folder / "half", images, extractor, Modality.VISIBLE, **options)
+    steps = ingest(folder / "half", images, extractor, Modality.VISIBLE, **options)
     for _ in range(3):  # the second block has the image that cannot be read
         next(steps)
     steps.close()

@@ -59,7 +59,7 @@ KINDS = {
         Kind("resumed checkpoint", states.resumed, examples=3),
         Kind("ONNX file", networks.onnx, needs=EXPORT),
         Kind("OpenVINO files", networks.openvino, needs=EXPORT),
-        Kind("exported files, sealed again", networks.crafted, examples=30, needs=EXPORT),
+        Kind("changed exports without a checksum", networks.crafted, examples=30, needs=EXPORT),
         Kind("gallery", galleries.gallery, examples=30),
         Kind("search index", galleries.index, needs=("faiss",)),
         Kind("images of a gallery (.csv)", galleries.listing),

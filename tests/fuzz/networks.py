@@ -1,4 +1,4 @@
-"""Exported networks: damaged files, and files whose words were changed and sealed again."""
+"""Exported models: damaged files, and changed files without a checksum."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from random import Random
 import numpy as np
 
 from tests.fuzz.mutate import TEXTS, mutate_bytes, mutate_text, mutate_tree
-from vireid.deploy.checksum import seal
-from vireid.deploy.metadata import PREFIX, NetworkCard
+from vireid.deploy.metadata import ExportMetadata
 
 Use = Callable[[], object]
-CARD = NetworkCard(
+METADATA = ExportMetadata(
     fingerprint="ab" * 32,
     modalities=("infrared",),
     exit="deep",
@@ -58,17 +57,19 @@ def write(name: str) -> None:
     """Writes the corpus, and the features of an image by it, into a folder."""
     from torch import nn
 
+    from vireid.deploy.deployed_model import DeployedFeatures
     from vireid.deploy.extractor import Extractor
-    from vireid.deploy.model_files import convert_to_openvino, put_card
-    from vireid.deploy.onnx_export import write_onnx
-    from vireid.deploy.trained_model import UnitFeatures
+    from vireid.deploy.metadata import write_checksum
+    from vireid.deploy.model_files import convert_to_openvino, write_metadata, write_onnx
 
     folder = Path(name)
     layers = nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    network = UnitFeatures(nn.Sequential(*layers), flip=False).eval()
-    write_onnx(network, folder / "net.onnx", size=CARD.size)
-    put_card(folder / "net.onnx", CARD)
-    convert_to_openvino(folder / "net.onnx", folder / "net.xml", CARD)
+    network = DeployedFeatures(nn.Sequential(*layers), flip=False).eval()
+    write_onnx(network, folder / "net.onnx", size=METADATA.size)
+    write_metadata(folder / "net.onnx", METADATA)
+    convert_to_openvino(folder / "net.onnx", folder / "net.xml", METADATA)
+    for suffix in ("onnx", "xml"):
+        write_checksum(folder / f"net.{suffix}")
     extractor = Extractor(folder / "net.onnx", "onnxruntime", threads=1)
     np.save(folder / "expected.npy", extractor([IMAGE], "infrared"))
 
@@ -77,13 +78,14 @@ _HOLDERS: list[tempfile.TemporaryDirectory] = []
 
 
 def onnx(folder: Path, random: Random) -> Use:
-    """An ONNX file, damaged, or with other metadata."""
+    """An ONNX file, damaged beside its checksum, or with other metadata."""
     path = Path(shutil.copy(corpus() / "net.onnx", folder))
     damaged = bool(random.randint(0, 2))
     if damaged:
+        shutil.copy(corpus() / "net.onnx.sha256", folder)
         path.write_bytes(mutate_bytes(path.read_bytes(), random, times=4))
     else:
-        _change_card(path, random)
+        _change_metadata(path, random)
     return _opened(path, random.choice(("onnxruntime", "openvino")), unchanged=damaged)
 
 
@@ -91,40 +93,35 @@ def openvino(folder: Path, random: Random) -> Use:
     """One file of OpenVINO's pair, damaged or gone, or with other metadata."""
     paths = [Path(shutil.copy(corpus() / f"net.{suffix}", folder)) for suffix in ("xml", "bin")]
     how, chosen = random.randint(0, 3), random.choice(paths)
+    if how <= 2:
+        shutil.copy(corpus() / "net.xml.sha256", folder)
     if how <= 1:
         chosen.write_bytes(mutate_bytes(chosen.read_bytes(), random, times=4))
     elif how == 2:
         chosen.unlink()
     else:
-        text = _unsealed(paths[0])
-        card = re.search(r"<vireid>.*</vireid>", text, re.DOTALL)
-        assert card is not None
-        _seal_again(paths[0], text.replace(card[0], mutate_text(card[0], random)))
+        text = paths[0].read_text(encoding="utf-8")
+        found = re.search(r"<vireid>.*</vireid>", text, re.DOTALL)
+        assert found is not None
+        _write_text(paths[0], text.replace(found[0], mutate_text(found[0], random)))
     return _opened(paths[0], "openvino", unchanged=how <= 2)
 
 
 def crafted(folder: Path, random: Random) -> Use:
-    """A graph that was changed and sealed again: a file that somebody made to do harm.
+    """A changed graph without a checksum: a file that is made to do harm.
 
-    Not ONNX in OpenVINO, which some of these take down (docs/robustness.md).
+    Not ONNX in OpenVINO: some of these files crash it (docs/robustness.md).
     """
     xml = bool(random.randint(0, 1))
     for suffix in ("onnx", "xml", "bin"):
         shutil.copy(corpus() / f"net.{suffix}", folder)
     path = folder / ("net.xml" if xml else "net.onnx")
     if xml and random.randint(0, 3):
-        _seal_again(path, _with_other_value(_unsealed(path), random))
-    elif xml:
-        weights = path.with_suffix(".bin")
-        weights.write_bytes(mutate_bytes(weights.read_bytes(), random))
-        _seal_again(path, _unsealed(path))
+        _write_text(path, _with_other_value(path.read_text(encoding="utf-8"), random))
     else:
-        path.write_bytes(mutate_bytes(path.read_bytes()[:-SEAL], random))
-        seal(path)
+        changed = path.with_suffix(".bin") if xml else path
+        changed.write_bytes(mutate_bytes(changed.read_bytes(), random))
     return _opened(path, "openvino" if xml else "onnxruntime", unchanged=False)
-
-
-SEAL = 83  # bytes that end an ONNX file
 
 
 def _opened(path: Path, backend: str, *, unchanged: bool) -> Use:
@@ -141,18 +138,17 @@ def _opened(path: Path, backend: str, *, unchanged: bool) -> Use:
     return use
 
 
-def _change_card(path: Path, random: Random) -> None:
+def _change_metadata(path: Path, random: Random) -> None:
     import onnx
 
     model = onnx.load(path)
-    tree = mutate_tree({name: json.loads(v) for name, v in CARD.entries().items()}, random)
+    tree = mutate_tree({name: json.loads(v) for name, v in METADATA.entries().items()}, random)
     del model.metadata_props[:]
     for name, value in (tree if isinstance(tree, dict) else {"x": tree}).items():
         text = _as_json(value) if random.randint(0, 4) else random.choice(TEXTS)
         entry = model.metadata_props.add()
         entry.key, entry.value = (t.encode("utf-8", "replace").decode() for t in (name, text))
     onnx.save(model, path)
-    seal(path)
 
 
 def _as_json(value: object) -> str:
@@ -162,14 +158,8 @@ def _as_json(value: object) -> str:
         return "9" * 5000
 
 
-def _unsealed(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    return text[: text.index(f"<!-- {PREFIX}seal")]
-
-
-def _seal_again(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    seal(path)
 
 
 def _with_other_value(text: str, random: Random) -> str:

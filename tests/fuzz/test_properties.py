@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from vireid.cli.arguments import printable
 from vireid.config import dump_config, load_config
 from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.config.values import MOST_VALUES, coerce, override_text, parse_override, parse_yaml
 from vireid.data.datasets import csv_set
 from vireid.data.images import read_image
-from vireid.errors import UsageError
+from vireid.errors import UsageError, printable
 from vireid.evaluation.feature_files import read_features, write_features
 from vireid.structures import FeatureSet, ImageRecord, Modality
 from vireid.utils.paths import path_problem

@@ -2,8 +2,15 @@ from math import log
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from vireid.losses.identity import identity_loss
+from vireid.losses.identity import identity_loss, part_identity_loss
+
+LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_plain_loss_is_the_negative_log_probability_of_the_label():
@@ -49,3 +56,17 @@ def test_gradient_matches_finite_differences():
     assert torch.autograd.gradcheck(
         lambda z: identity_loss(z, labels, label_smoothing=0.1), logits.requires_grad_()
     )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_part_loss_equals_a_loop_over_parts(reduction: str):
+    logits = [draw(6, 2, 3), draw(6, 3, 3, seed=1)]
+    each = [
+        F.cross_entropy(of_granularity[:, k], LABELS, label_smoothing=0.1)
+        for of_granularity in logits
+        for k in range(of_granularity.shape[1])
+    ]
+    assert len(each) == 5
+    expected = sum(each) / (5 if reduction == "mean" else 1)
+    loss = part_identity_loss(logits, LABELS, label_smoothing=0.1, reduction=reduction)
+    torch.testing.assert_close(loss, expected)

@@ -1,6 +1,7 @@
 """Each loss against hand values and against plain loops over Python lists."""
 
 from collections.abc import Callable
+from functools import partial
 from math import dist, exp, log1p
 
 import pytest
@@ -11,6 +12,7 @@ from vireid.losses.triplet import (
     batch_hard_triplet_loss,
     hetero_center_triplet_loss,
     pairwise_distances,
+    part_metric_loss,
     weighted_triplet_loss,
 )
 
@@ -237,3 +239,13 @@ def test_weighted_loss_of_far_embeddings_does_not_overflow(far: float):
     value.backward()
     assert value.item() == pytest.approx(far - 1, rel=1e-3)
     assert embeddings.grad.isfinite().all()
+
+
+def test_part_loss_is_the_mean_over_granularities():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    embeddings = [torch.randn(6, d, generator=generator) for d in (4, 9)]
+    values = [batch_hard_triplet_loss(e, labels, margin=0.3) for e in embeddings]
+    assert values[0] != values[1]
+    loss = part_metric_loss(embeddings, labels, partial(batch_hard_triplet_loss, margin=0.3))
+    torch.testing.assert_close(loss, (values[0] + values[1]) / 2)

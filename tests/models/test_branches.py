@@ -11,10 +11,10 @@ from yacs.config import CfgNode
 from vireid.config.schema import default_config
 from vireid.cost.flops import count_macs, example_batch, unique_parameters
 from vireid.deploy.backends import RUNTIMES
-from vireid.deploy.onnx_export import OneStream, write_onnx
+from vireid.deploy.model_files import OneStream, write_onnx
 from vireid.errors import UsageError
 from vireid.figures.activations import energy_maps
-from vireid.models.backbones.parallel import ParallelBackbone
+from vireid.models.backbones.base import ParallelBackbone
 from vireid.models.backbones.sdc_cnn import SDCBackbone
 from vireid.models.build import build_model
 from vireid.models.inference_model import build_inference_model

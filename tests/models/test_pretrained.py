@@ -144,8 +144,8 @@ def test_what_is_said_of_an_unreadable_file_is_one_line_of_our_own(tmp_path: Pat
         with pytest.raises(CheckpointError) as error:
             read_tensors(path)
         assert str(error.value) == (
-            f"weights file {path} is damaged or holds more than tensors{held}: copy it anew, or "
-            "save its tensors alone"
+            f"weights file {path} is damaged or holds more than tensors{held}: copy it again, or "
+            "save only its tensors"
         )
     assert not recwarn.list
 

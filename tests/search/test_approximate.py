@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.deploy.double import unit
+from tests.search.double import unit
 from vireid.errors import CheckpointError, UsageError
 from vireid.search import approximate
-from vireid.search.approximate import open_index, read_setting
+from vireid.search.approximate import open_index, read_index_settings
 from vireid.search.approximate_build import _directions, build_index
 from vireid.search.gallery import Gallery
 from vireid.structures import Modality
@@ -64,7 +64,7 @@ def test_lists_are_looked_into_until_the_recall_is_reached(gallery):
     assert settings[0].recall >= 0.5 and settings[1].recall >= 0.99
     assert settings[0].probes < settings[1].probes
     assert settings[1].asked == "images of the gallery"
-    saved = read_setting(gallery)
+    saved = read_index_settings(gallery)
     assert (saved == settings[1] and "recall@10 0.99" in str(saved)) or "1.000" in str(saved)
 
 
@@ -79,7 +79,7 @@ def test_an_index_serves_one_content_only(gallery, clusters):
     exact = gallery.search(clusters[0][17:18], 10)
     assert 17 not in found.rows and shared(found.rows, exact.rows) >= 0.9
     gallery.add(clusters[0][:1], ["new"], root="/x", modality=Modality.VISIBLE)
-    assert read_setting(gallery) is None
+    assert read_index_settings(gallery) is None
 
 
 def test_an_index_is_opened_once_and_not_searched_after_a_change(gallery, clusters, monkeypatch):

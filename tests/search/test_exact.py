@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.deploy.double import unit
-from vireid.search import exact, sift
+from tests.search.double import unit
+from vireid.search import exact, prefilter
 from vireid.search.codes import ERROR, LENGTH, SCALE, Queries, encode
 from vireid.search.exact import search_exact
 
@@ -77,8 +77,8 @@ def test_more_than_there_are_and_none_at_all():
 
 
 def test_many_candidates_are_compared_before_they_fill_the_memory(monkeypatch):
-    monkeypatch.setattr(sift, "HELD", 100)
-    monkeypatch.setattr(sift, "CROWDED", 1.0)  # nothing is left to a finer product
+    monkeypatch.setattr(prefilter, "HELD", 100)
+    monkeypatch.setattr(prefilter, "CROWDED", 1.0)  # nothing is left to a finer product
     rows, queries = rows_of(CASES["all the same"]), random(4, 24, 5)
     found = search_exact(rows, queries, 6, by="codes", block=32)
     assert found.rows.tolist() == [[0, 1, 2, 3, 4, 5]] * 4

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.deploy.double import DIM, unit
+from tests.search.double import DIM, unit
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search import gallery_files
 from vireid.search.gallery import Gallery
 from vireid.search.gallery_disk import LOCK, locked
 from vireid.search.gallery_files import ROW
-from vireid.search.gallery_meta import read_meta
 from vireid.search.gallery_writer import writing
+from vireid.search.manifest import read_meta
 from vireid.structures import Modality
 
 VECTORS = unit(np.random.default_rng(0).normal(size=(20, DIM)))

@@ -17,7 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from vireid.errors import UsageError, VireidError
+from vireid.errors import UsageError, VireidError, printable
 
 # Errors of the operating system that users can cause, and the remedy.
 SYSTEM_ERRORS = {
@@ -89,15 +89,6 @@ def _log_error(message: str) -> None:
             with suppress(OSError):  # a full disk, which the message may be about
                 handler.stream.write(message + "\n")
                 handler.flush()
-
-
-def printable(text: str) -> str:
-    """Escapes control characters, which a terminal would obey: messages may quote any file.
-
-    >>> printable("a\x1b[31m")
-    'a\\x1b[31m'
-    """
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class ToolParser(argparse.ArgumentParser):

@@ -34,7 +34,7 @@ from vireid.cost.tables import (
     torch_call,
 )
 from vireid.deploy.backends import RUNTIMES, require_packages
-from vireid.deploy.onnx_export import OneStream, write_onnx
+from vireid.deploy.model_files import OneStream, write_onnx
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import CheckpointError, UsageError
 from vireid.figures.style import require_figure

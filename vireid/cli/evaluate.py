@@ -112,7 +112,7 @@ def _score_features(args: argparse.Namespace) -> None:
 
 
 def _score_run(args: argparse.Namespace) -> None:
-    from vireid.deploy.test_backend import runtime_of  # torch, which scoring features does not need
+    from vireid.deploy.evaluation_backend import backend_of  # imports torch
     from vireid.runs.score import score_run
 
     for option, given in {"--permutations": args.permutations, "--test-ids": args.test_ids}.items():
@@ -129,5 +129,6 @@ def _score_run(args: argparse.Namespace) -> None:
         "TEST.RERANK": "true" if args.rerank else None,
         "TEST.PROTOCOLS": f"[{', '.join(args.protocols)}]" if args.protocols else None,
     }
-    cfg = run_config(args.run, args.overrides + as_overrides(chosen))
-    score_run(cfg, run=args.run, out=args.out, runtime=runtime_of(cfg))
+    overrides = args.overrides + as_overrides(chosen)
+    cfg = run_config(args.run, overrides)
+    score_run(cfg, run=args.run, out=args.out, backend=backend_of(cfg, args.run, overrides))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from vireid.cli.arguments import add_options, device_override, parser, tool
 from vireid.deploy.backends import require_packages
-from vireid.deploy.export import RUNNERS, SUFFIXES, Int8, export_network, targets_of
+from vireid.deploy.deployed_model import deployed_model
+from vireid.deploy.export import CHECKED_WITH, SUFFIXES, Int8, export_model, targets_of
 from vireid.deploy.metadata import MODALITIES
-from vireid.deploy.trained_model import trained_network
 from vireid.errors import UsageError
 
 USUAL = Int8()
@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/export.py --help``."""
     args = _parse(sys.argv[1:] if arguments is None else arguments)
     int8 = _int8(args)
-    require_packages("onnx", "onnxscript", RUNNERS[args.format])
+    require_packages("onnx", "onnxscript", CHECKED_WITH[args.format])
     if int8:
         require_packages("onnxruntime")  # it quantises for both
-    trained = trained_network(args.run, args.overrides + device_override(args.device))
+    trained = deployed_model(args.run, args.overrides + device_override(args.device))
     targets = targets_of(trained, args.format, args.out, args.modality)
-    export_network(trained, targets, args.format, int8)
+    export_model(trained, targets, args.format, int8)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid.cli.arguments import add_options, parser, tool
-from vireid.deploy.test_backend import runtime_of
+from vireid.deploy.evaluation_backend import backend_of
 from vireid.runs.options import run_config
 from vireid.runs.saved_features import save_features
 from vireid.structures import SPLITS
@@ -22,4 +22,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_options(line)
     args = line.parse(arguments)
     cfg = run_config(args.run, args.overrides)
-    save_features(cfg, run=args.run, split=args.split, out=args.out, runtime=runtime_of(cfg))
+    backend = backend_of(cfg, args.run, args.overrides)
+    save_features(cfg, run=args.run, split=args.split, out=args.out, backend=backend)

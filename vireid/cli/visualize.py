@@ -28,7 +28,7 @@ from vireid.evaluation.distance import METRICS
 from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
-from vireid.evaluation.ranked_lists import Search, search
+from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.evaluation.results import read_results
 from vireid.figures.curves import draw_cmc, draw_learning_curves, read_history
 from vireid.figures.distances import distances, draw_distances, is_single
@@ -222,7 +222,7 @@ def ranks(arguments: Sequence[str]) -> None:
     require_figure(args.out, inputs=[args.run or args.features])
     found, root = _search_run(args) if args.run else _search_features(args)
     choice = {"worst": args.worst, "names": args.queries, "count": args.count, "seed": args.seed}
-    lists = [found.ranked(position) for position in choose_queries(found, **choice)]
+    lists = [found.ranked_list(position) for position in choose_queries(found, **choice)]
     protocol = found.protocol
     draw = "" if protocol.draw == "all" else f", {protocol.draw} gallery draw {args.trial}"
     title = f"{protocol.name}{draw}, {found.metric}"
@@ -230,7 +230,7 @@ def ranks(arguments: Sequence[str]) -> None:
     print(title, *(f"  {describe(one, found)}" for one in lists), f"wrote {args.out}", sep="\n")
 
 
-def _search_run(args: argparse.Namespace) -> tuple[Search, Path]:
+def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
     """The search results, and the folder of the images."""
     for option, given in {"--root": args.root, "--permutations": args.permutations}.items():
         if given:
@@ -251,7 +251,7 @@ def _search_run(args: argparse.Namespace) -> tuple[Search, Path]:
     return _search(args, protocol, held.features, permutations, cfg.TEST.METRIC), held.splits.root
 
 
-def _search_features(args: argparse.Namespace) -> tuple[Search, Path]:
+def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
     """The search results, and the folder of the images."""
     if args.overrides:
         raise UsageError(f"{' '.join(args.overrides)} goes with --run, not with --features")
@@ -275,11 +275,11 @@ def _search(
     features: FeatureSet,
     permutations: Path | None,
     metric: str,
-) -> Search:
+) -> GalleryRanking:
     needed = protocol.draw == "official"
     known = read_permutations(permutations) if permutations and needed else None
     require_complete(protocol, features, known)
-    return search(protocol, features, trial=args.trial, permutations=known, metric=metric)
+    return rank_gallery(protocol, features, trial=args.trial, permutations=known, metric=metric)
 
 
 def _ranks_parser() -> ToolParser:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,14 +14,9 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from vireid.deploy.metadata import PREFIX
-from vireid.deploy.trained_model import TrainedNetwork, UnitFeatures
-from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import CheckpointError, UsageError, VireidError
-from vireid.structures import Modality
 
 TELEMETRY = "openvino_telemetry"
 INSTALL = "pip install 'vireid[deploy]'"
@@ -61,7 +56,7 @@ HINTS = {"fp32": "f32", "bf16": "bf16"}  # of OpenVINO, by our names
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedModel:
     """An exported network, ready to run.
 
     Args:
@@ -76,7 +71,7 @@ class Opened:
     dim: object
 
 
-def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
+def open_onnxruntime(path: Path, threads: int = 0) -> OpenedModel:
     """An ONNX file in ONNX Runtime, float32.
 
     Args:
@@ -104,10 +99,10 @@ def open_onnxruntime(path: Path, threads: int = 0) -> Opened:
     except Exception as error:  # a dozen types, of no common base
         raise _cannot_open(path, error) from error
     run = _with_plain_errors(path, lambda images: session.run(None, {INPUT: images})[0])
-    return Opened(run, entries, size, dim)
+    return OpenedModel(run, entries, size, dim)
 
 
-def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Opened:
+def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> OpenedModel:
     """An ONNX or OpenVINO file in OpenVINO.
 
     Args:
@@ -140,7 +135,7 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         with one_at_a_time:  # calls share a request: another's result might be taken
             return compiled(images)[0]
 
-    return Opened(
+    return OpenedModel(
         _with_plain_errors(path, run),
         entries,
         _lengths(model.inputs[0].partial_shape)[2:],
@@ -240,38 +235,3 @@ RUNTIMES: Mapping[str, Callable[[Path, int], Run]] = {
     "onnxruntime": lambda path, threads: open_onnxruntime(path, threads).run,
     "openvino": lambda path, threads: open_openvino(path, threads).run,
 }
-
-
-def open_torch(
-    trained: TrainedNetwork, threads: int = 0, precision: str = "fp32", device: str = "auto"
-) -> Mapping[str, Run]:
-    """What computes each modality's features.
-
-    Args:
-        threads: of the whole process's operations; 0 leaves them as they are.
-        precision: fp32, or bf16: autocast, with the channels of maps side by side in memory, as
-            the processor's bfloat16 kernels like them.
-        device: auto, cpu, cuda or cuda:N.
-    Raises:
-        UsageError: no such device.
-    """
-    use_threads(threads)
-    place = resolve_device(device)
-    network = UnitFeatures(trained.network, flip=trained.card.flip).to(place).eval()
-    if precision == "bf16":
-        network = network.to(memory_format=torch.channels_last)
-    run = partial(_run_torch, network, place, precision == "bf16")
-    return {name: partial(run, name) for name in trained.card.modalities}
-
-
-@torch.inference_mode()
-def _run_torch(
-    network: nn.Module, device: torch.device, half: bool, modality: str, images: np.ndarray
-) -> np.ndarray:
-    inputs = torch.from_numpy(images).to(device)
-    if half:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    infrared = modality == Modality.INFRARED.name.lower()
-    flags = torch.full((len(inputs),), infrared, device=device)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-        return network(inputs, flags).float().cpu().numpy()

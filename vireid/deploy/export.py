@@ -8,21 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vireid.data.build import build_splits
-from vireid.deploy.backends import open_torch
-from vireid.deploy.calibration import Sample, check_sample, spread
+from vireid.deploy.deployed_model import DeployedModel, open_torch
 from vireid.deploy.extractor import Extractor
-from vireid.deploy.int8 import quantize
-from vireid.deploy.metadata import NetworkCard
 from vireid.deploy.model_files import convert_to_openvino, export_onnx, publish, streams
 from vireid.deploy.preprocessing import load_resized, normalized
-from vireid.deploy.trained_model import TrainedNetwork
+from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
 from vireid.deploy.verify_export import compare, compare_scores
 from vireid.errors import UsageError
 from vireid.runs.rendered_data import prepare_data
 from vireid.utils.io import require_target
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
-RUNNERS = {"onnx": "onnxruntime", "openvino": "openvino"}  # what the files are checked with
+CHECKED_WITH = {"onnx": "onnxruntime", "openvino": "openvino"}  # what the files are checked with
 ENOUGH = 1000  # queries: the standard error of a share of them is at most 1.6 points
 SAMPLE = 64  # images of each modality whose features are compared
 
@@ -43,7 +40,7 @@ class Int8:
 
 
 def targets_of(
-    trained: TrainedNetwork, file_format: str, out: Path, modality: str | None
+    trained: DeployedModel, file_format: str, out: Path, modality: str | None
 ) -> dict[tuple[str, ...], Path]:
     """The files to write, by the modalities that each is for.
 
@@ -55,7 +52,7 @@ def targets_of(
     if out.suffix != SUFFIXES[file_format]:
         raise UsageError(f"--out {out}: a file of --format {file_format} ends in "
                          f"{SUFFIXES[file_format]}")  # fmt: skip
-    known = trained.card.modalities
+    known = trained.metadata.modalities
     if modality is not None and modality not in known:
         raise UsageError(f"--modality {modality}: this network's are {' and '.join(known)}")
     groups = streams(trained) if modality is None else [(modality,)]
@@ -76,8 +73,8 @@ def targets_of(
     return targets
 
 
-def export_network(
-    trained: TrainedNetwork,
+def export_model(
+    trained: DeployedModel,
     targets: Mapping[tuple[str, ...], Path],
     file_format: str,
     int8: Int8 | None = None,
@@ -106,45 +103,45 @@ def export_network(
             _publish(found[group], target)
 
 
-def _samples(trained: TrainedNetwork) -> dict[str, Sample]:
-    return {name: check_sample(trained.cfg, trained.card, name, SAMPLE) for name in
-            trained.card.modalities}  # fmt: skip
+def _samples(trained: DeployedModel) -> dict[str, CheckImages]:
+    return {name: check_images(trained.cfg, trained.metadata, name, SAMPLE) for name in
+            trained.metadata.modalities}  # fmt: skip
 
 
 def _missing(
-    trained: TrainedNetwork, targets: Mapping[tuple[str, ...], Path]
+    trained: DeployedModel, targets: Mapping[tuple[str, ...], Path]
 ) -> list[tuple[str, ...]]:
     there = {name for group in targets for name in group}
-    return [(name,) for name in trained.card.modalities if name not in there]
+    return [(name,) for name in trained.metadata.modalities if name not in there]
 
 
 def _exported(
-    trained: TrainedNetwork,
+    trained: DeployedModel,
     folder: Path,
     file_format: str,
     group: tuple[str, ...],
-    samples: Mapping[str, Sample],
+    samples: Mapping[str, CheckImages],
 ) -> Path:
     """One file in float32, compared with torch."""
     path = folder / f"{'+'.join(group)}.onnx"
-    card = export_onnx(trained, path, group)
+    metadata = export_onnx(trained, path, group)
     if file_format == "openvino":
-        convert_to_openvino(path, path.with_suffix(".xml"), card)
+        convert_to_openvino(path, path.with_suffix(".xml"), metadata)
     path = path.with_suffix(SUFFIXES[file_format])
-    extractor = Extractor(path, RUNNERS[file_format])
+    extractor = Extractor(path, CHECKED_WITH[file_format])
     runs = open_torch(trained, device=trained.cfg.DEVICE)
     for name in group:
         images = samples[name].images
-        resized = [load_resized(image, card.size) for image in images]
-        expected = runs[name](normalized(resized, card.mean, card.std))
+        resized = [load_resized(image, metadata.size) for image in images]
+        expected = runs[name](normalized(resized, metadata.mean, metadata.std))
         parity = compare(expected, extractor(images, name, progress=False))
-        parity.require(f"{RUNNERS[file_format]} ({name} images)")
+        parity.require(f"{CHECKED_WITH[file_format]} ({name} images)")
         print(f"parity with torch, {samples[name].origin}: {parity}")
     return path
 
 
 def _quantised(
-    trained: TrainedNetwork,
+    trained: DeployedModel,
     exported: Mapping[tuple[str, ...], Path],
     targets: Iterable[tuple[str, ...]],
     file_format: str,
@@ -159,15 +156,23 @@ def _quantised(
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
         source = exported[group].with_suffix(".onnx")
-        target, card = source.with_stem(f"{source.stem}_int8"), trained.card_for(group, "int8")
-        records = [r for name in group for r in spread(splits.train, name, int8.calibration)]
+        target, metadata = (
+            source.with_stem(f"{source.stem}_int8"),
+            trained.metadata_for(group, "int8"),
+        )
+        records = [r for name in group for r in evenly_spaced(splits.train, name, int8.calibration)]
         print(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
-        images = (load_resized(splits.root / record.path, card.size) for record in records)
-        quantize(source, target, card, (normalized([one], card.mean, card.std) for one in images))
+        images = (load_resized(splits.root / record.path, metadata.size) for record in records)
+        quantize(
+            source,
+            target,
+            metadata,
+            (normalized([one], metadata.mean, metadata.std) for one in images),
+        )
         if file_format == "openvino":
-            convert_to_openvino(target, target.with_suffix(".xml"), card)
+            convert_to_openvino(target, target.with_suffix(".xml"), metadata)
         files[group] = target.with_suffix(SUFFIXES[file_format])
-    runner = RUNNERS[file_format]
+    runner = CHECKED_WITH[file_format]
     before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
     after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
     comparison = compare_scores(trained.cfg, splits, before, after)
@@ -184,11 +189,12 @@ def _quantised(
 
 
 def _publish(source: Path, target: Path) -> None:
-    card: NetworkCard = Extractor(source).card
+    found = Extractor(source).metadata
     for path in publish(source, target):
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     print(
-        f"  {' and '.join(card.modalities)} images of {card.size[0]} × {card.size[1]} → {card.dim} "
-        f"numbers; exit {card.exit}, {card.embedding}{', mirrored too' if card.flip else ''}; "
-        f"{card.precision}; network {card.fingerprint[:12]}"
+        f"  {' and '.join(found.modalities)} images of {found.size[0]} × {found.size[1]} → "
+        f"{found.dim} numbers; exit {found.exit}, {found.embedding}"
+        f"{', mirrored too' if found.flip else ''}; {found.precision}; "
+        f"model {found.fingerprint[:12]}"
     )

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vireid.deploy.backends import HINTS, Opened, Run, open_onnxruntime, open_openvino
-from vireid.deploy.checksum import require_sealed
-from vireid.deploy.metadata import MODALITIES, NetworkCard, read_card
+from vireid.deploy.backends import HINTS, OpenedModel, Run, open_onnxruntime, open_openvino
+from vireid.deploy.metadata import MODALITIES, ExportMetadata, read_metadata, require_checksum
 from vireid.deploy.preprocessing import ImageLike, load_resized, normalized
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.structures import Modality
@@ -45,6 +44,8 @@ class Extractor:
             instructions. An INT8 file stays INT8.
         device: of torch: auto, cpu, cuda or cuda:N.
         options: ``KEY``, ``VALUE``, … for a run, such as ``("TEST.EXIT", "shallow2")``.
+        unit_length: bring features to unit length; false, for a run only: features as its
+            protocols score them.
     Raises:
         CheckpointError: missing, damaged, or no network of this project.
         UsageError: a backend, precision or option that does not go with the path, or a package
@@ -60,6 +61,7 @@ class Extractor:
         precision: str = "fp32",
         device: str = "auto",
         options: Sequence[str] = (),
+        unit_length: bool = True,
     ) -> None:
         path = expand(path)
         kind = _kind(path)
@@ -75,7 +77,10 @@ class Extractor:
             raise UsageError(f"device {device!r}: {self.backend} runs on the processor here")
         if options and kind != "run":
             raise UsageError(f"{' '.join(options)}: {path} was exported with its own options")
-        self.card: NetworkCard
+        if not unit_length and kind != "run":
+            raise UsageError(f"unit_length=False: {path} was exported with features of unit length")
+        self._unit_length = unit_length
+        self.metadata: ExportMetadata
         self._runs: Mapping[str, Run]
         if kind != "run":
             self._open_files(path, kind)
@@ -87,17 +92,17 @@ class Extractor:
     @property
     def dim(self) -> int:
         """Numbers in an image's features."""
-        return self.card.dim
+        return self.metadata.dim
 
     @property
     def fingerprint(self) -> str:
         """Identifies the network; features of different ones are not to be compared."""
-        return self.card.fingerprint
+        return self.metadata.fingerprint
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Of ``visible`` and ``infrared``, whose images it turns into features."""
-        return self.card.modalities
+        return self.metadata.modalities
 
     def __call__(
         self,
@@ -134,8 +139,8 @@ class Extractor:
             raise UsageError(f"batch must be at least 1, got {batch}")
         rows = [np.empty((0, self.dim), np.float32)]
         for group in _groups(self._resized(images, progress), batch):
-            features = run(normalized(group, self.card.mean, self.card.std))
-            rows.append(self._of_unit_length(features, len(group)))
+            features = run(normalized(group, self.metadata.mean, self.metadata.std))
+            rows.append(self._checked(features, len(group)))
         return np.concatenate(rows)
 
     def _run_for(self, modality: str | Modality) -> Run:
@@ -152,7 +157,7 @@ class Extractor:
         def load(index: int) -> np.ndarray:
             image = images[index]
             try:
-                return load_resized(image, self.card.size)
+                return load_resized(image, self.metadata.size)
             except DataError as error:
                 if isinstance(image, (str, os.PathLike)):
                     raise
@@ -168,7 +173,7 @@ class Extractor:
             progress=progress,
         )
 
-    def _of_unit_length(self, features: np.ndarray, count: int) -> np.ndarray:
+    def _checked(self, features: np.ndarray, count: int) -> np.ndarray:
         fits = features.shape == (count, self.dim)
         lengths = np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True) if fits else 0
         if not fits or not (np.isfinite(lengths) & (lengths > 0)).all():
@@ -177,43 +182,52 @@ class Extractor:
                 f"{np.min(lengths):.3g} to {np.max(lengths):.3g}, of {count} images, not "
                 f"{self.dim} finite numbers each: its weights are damaged"
             )
-        return features / lengths
+        return features / lengths if self._unit_length else features
 
     def _open_files(self, path: Path, kind: str) -> None:
         """The file itself, or those of all modalities that were exported under its name."""
         files = [path] if path.exists() else list(streams_beside(path, kind))
-        self._runs, cards = {}, []
+        self._runs, found = {}, []
         for file in files:
-            require_sealed(file)
+            require_checksum(file)
             opened = _open(file, self.backend, self._threads, self.precision)
-            cards.append(read_card(opened.entries, file))
-            _require_shapes(file, opened, cards[-1])
-            self._runs |= dict.fromkeys(cards[-1].modalities, opened.run)
-        if len({card.fingerprint for card in cards}) > 1 or len(self._runs) < len(cards):
+            metadata = read_metadata(opened.entries, file)
+            _require_shapes(file, opened, metadata)
+            self._runs |= dict.fromkeys(metadata.modalities, opened.run)
+            found.append(metadata)
+        if len({one.fingerprint for one in found}) > 1 or len(self._runs) < len(found):
             raise CheckpointError(
-                f"{' and '.join(map(str, files))} are not the streams of one network: export "
-                "both again"
+                f"{' and '.join(map(str, files))} are not the streams of one model: export both "
+                "again"
             )
-        self.card = replace(cards[0], modalities=tuple(m for m in MODALITIES if m in self._runs))
+        self.metadata = replace(
+            found[0], modalities=tuple(m for m in MODALITIES if m in self._runs)
+        )
 
     def _open_torch(self, path: Path, device: str, options: Sequence[str]) -> None:
-        from vireid.deploy.backends import open_torch  # torch, which files do without
-        from vireid.deploy.trained_model import trained_network
+        from vireid.deploy.deployed_model import (
+            deployed_model,
+            open_torch,  # torch, which files do without
+        )
 
-        trained = trained_network(path, options)
-        self.card = trained.card
-        self._runs = open_torch(trained, self._threads, self.precision, device)
+        trained = deployed_model(path, options)
+        self.metadata = trained.metadata
+        self._runs = open_torch(
+            trained, self._threads, self.precision, device, unit_length=self._unit_length
+        )
 
     def _export_and_open(self, path: Path, options: Sequence[str]) -> None:
+        from vireid.deploy.deployed_model import deployed_model
         from vireid.deploy.model_files import export_streams
-        from vireid.deploy.trained_model import trained_network
 
-        trained = trained_network(path, options)
-        self.card, runs = trained.card, {}
+        trained = deployed_model(path, options)
+        self.metadata, runs = trained.metadata, {}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            for card, file in export_streams(trained, Path(folder)):
+            for metadata, file in export_streams(
+                trained, Path(folder), unit_length=self._unit_length
+            ):
                 opened = _open(file, self.backend, self._threads, self.precision)
-                runs.update(dict.fromkeys(card.modalities, opened.run))
+                runs.update(dict.fromkeys(metadata.modalities, opened.run))
         self._runs = runs
 
 
@@ -238,13 +252,13 @@ def streams_beside(path: Path, suffix: str) -> list[Path]:
     return [file for file in files if suffix in (".onnx", ".xml") and file.is_file()]
 
 
-def _require_shapes(path: Path, opened: Opened, card: NetworkCard) -> None:
+def _require_shapes(path: Path, opened: OpenedModel, metadata: ExportMetadata) -> None:
     """What a file says of itself is what its network takes and makes."""
     known = [one for one in (*opened.size, opened.dim) if isinstance(one, int)]
-    if len(opened.size) != 2 or (known and known != [*card.size, card.dim]):
+    if len(opened.size) != 2 or (known and known != [*metadata.size, metadata.dim]):
         raise CheckpointError(
             f"{path}: its network takes images of {opened.size} and makes {opened.dim} numbers, "
-            f"but its metadata say {card.size} and {card.dim}: export it again"
+            f"but its metadata say {metadata.size} and {metadata.dim}: export it again"
         )
 
 
@@ -264,7 +278,7 @@ def _checked_threads(threads: int | None) -> int:
     return threads or 0
 
 
-def _open(path: Path, backend: str, threads: int, precision: str) -> Opened:
+def _open(path: Path, backend: str, threads: int, precision: str) -> OpenedModel:
     if backend == "openvino":
         return open_openvino(path, threads, precision)
     return open_onnxruntime(path, threads)

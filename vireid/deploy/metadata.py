@@ -1,7 +1,8 @@
-"""What an exported file says of its network: whose it is, and what images it wants."""
+"""What an exported file says about its model, and the checksum beside it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 from vireid.errors import CheckpointError
 from vireid.structures import Modality
+from vireid.utils.io import write_text
 
 FORMAT = 1
 LARGEST = 2**20  # pixels of a side, or numbers of a feature
@@ -23,7 +25,7 @@ FIXED = {"channels": "RGB", "interpolation": "bilinear, antialiased", "layout": 
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkCard:
+class ExportMetadata:
     """A deployed network, in words and numbers.
 
     Args:
@@ -59,8 +61,8 @@ class NetworkCard:
         return {PREFIX + name: json.dumps(value) for name, value in content.items()}
 
 
-def read_card(entries: Mapping[str, str], path: Path) -> NetworkCard:
-    """The inverse of :meth:`NetworkCard.entries`; entries of others are passed over.
+def read_metadata(entries: Mapping[str, str], path: Path) -> ExportMetadata:
+    """The inverse of :meth:`ExportMetadata.entries`; entries of others are passed over.
 
     Raises:
         CheckpointError: not written by this project, by a later version of it, or damaged.
@@ -80,7 +82,7 @@ def read_card(entries: Mapping[str, str], path: Path) -> NetworkCard:
                 f"({content['format']!s:.20}: {known!s:.200}); this version reads format {FORMAT}: "
                 "export anew"
             )
-        return _checked({f.name: content[f.name] for f in fields(NetworkCard)})
+        return _checked({f.name: content[f.name] for f in fields(ExportMetadata)})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: its metadata are damaged ({type(error).__name__}: {error!s:.200}): export it "
@@ -88,24 +90,79 @@ def read_card(entries: Mapping[str, str], path: Path) -> NetworkCard:
         ) from error
 
 
-def _checked(values: dict[str, Any]) -> NetworkCard:
+def _checked(values: dict[str, Any]) -> ExportMetadata:
     """Lists as tuples.
 
     Raises:
         ValueError, TypeError: a value that no export writes.
     """
     values |= {name: tuple(values[name]) for name in ("modalities", "size", "mean", "std")}
-    card = NetworkCard(**values)
-    if not re.fullmatch("[0-9a-f]{64}", card.fingerprint):
-        raise ValueError(f"fingerprint {card.fingerprint!r}")
-    if not card.modalities or not set(card.modalities) <= set(MODALITIES):
-        raise ValueError(f"modalities {card.modalities}")
-    sizes, numbers = (*card.size, card.dim), (*card.mean, *card.std)
-    if len(card.size) != 2 or not all(type(n) is int and 1 <= n <= LARGEST for n in sizes):
-        raise ValueError(f"size {card.size!r:.60}, dim {card.dim!r:.60}")
+    found = ExportMetadata(**values)
+    if not re.fullmatch("[0-9a-f]{64}", found.fingerprint):
+        raise ValueError(f"fingerprint {found.fingerprint!r}")
+    if not found.modalities or not set(found.modalities) <= set(MODALITIES):
+        raise ValueError(f"modalities {found.modalities}")
+    sizes, numbers = (*found.size, found.dim), (*found.mean, *found.std)
+    if len(found.size) != 2 or not all(type(n) is int and 1 <= n <= LARGEST for n in sizes):
+        raise ValueError(f"size {found.size!r:.60}, dim {found.dim!r:.60}")
     finite = all(type(n) is float and math.isfinite(n) for n in numbers)
-    if not finite or len(card.mean) != 3 or len(card.std) != 3 or not min(card.std) > 0:
-        raise ValueError(f"mean {card.mean!r:.60}, std {card.std!r:.60}")
-    if any(type(getattr(card, name)) is not str for name in TEXTS) or type(card.flip) is not bool:
+    if not finite or len(found.mean) != 3 or len(found.std) != 3 or not min(found.std) > 0:
+        raise ValueError(f"mean {found.mean!r:.60}, std {found.std!r:.60}")
+    if any(type(getattr(found, name)) is not str for name in TEXTS) or type(found.flip) is not bool:
         raise ValueError(f"{', '.join(TEXTS)} must be text, and flip true or false")
-    return card
+    return found
+
+
+def write_checksum(path: Path) -> Path:
+    """Writes ``<file>.sha256`` beside an exported file, in the format of ``sha256sum``.
+
+    Returns:
+        the file written; of an .xml file it lists the .bin, too.
+    Raises:
+        UsageError: it cannot be written.
+    """
+    target = path.with_name(f"{path.name}.sha256")
+    write_text(target, "".join(f"{_sha256(part)}  {part.name}\n" for part in _parts_of(path)))
+    return target
+
+
+def require_checksum(path: Path) -> None:
+    """Compares an exported file with the checksum beside it, before a library opens the file.
+
+    A damaged file can crash the library that runs it. A file without a checksum beside it (moved
+    alone, or exported by version 0.1) is not compared. Names in the checksum file do not count, so
+    that all files of an export can be renamed together.
+
+    Raises:
+        CheckpointError: the file, or the .bin that belongs to it, is missing or was changed.
+    """
+    beside = path.with_name(f"{path.name}.sha256")
+    try:
+        digests = re.findall(r"^([0-9a-f]{64}) ", beside.read_text(encoding="utf-8"), re.MULTILINE)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{beside} cannot be read ({error})") from error
+    parts = _parts_of(path)
+    if len(digests) != len(parts):
+        raise CheckpointError(f"{beside} is damaged: export the model again")
+    for part, digest in zip(parts, digests, strict=True):
+        if _sha256(part) != digest:
+            raise CheckpointError(
+                f"{part} is not the file that {beside.name} describes: it was changed or damaged; "
+                "export the model again"
+            )
+
+
+def _parts_of(path: Path) -> list[Path]:
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"exported model {path} does not exist") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error

@@ -1,16 +1,30 @@
-"""Exported files, written: a network with its card, as ONNX or as OpenVINO's pair of files."""
+"""A deployed model as files that other libraries run: ONNX, or OpenVINO's .xml and .bin."""
 
 from __future__ import annotations
 
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vireid.deploy.backends import import_openvino, openvino_core
-from vireid.deploy.checksum import seal
-from vireid.deploy.metadata import NetworkCard
-from vireid.deploy.onnx_export import OneStream, write_onnx
-from vireid.deploy.trained_model import TrainedNetwork, UnitFeatures
+import torch
+from torch import Tensor, nn
+
+from vireid.deploy.backends import (
+    INPUT,
+    OUTPUT,
+    import_openvino,
+    openvino_core,
+    require_packages,
+)
+from vireid.deploy.deployed_model import DeployedFeatures, DeployedModel
+from vireid.deploy.metadata import ExportMetadata, write_checksum
 from vireid.models.inference_model import InferenceModel
+from vireid.models.modality_norm import ModalityNorm
+from vireid.models.two_stream import TwoStream
 from vireid.utils.io import replace_file
 
 
@@ -19,13 +33,15 @@ def is_shared(network: InferenceModel) -> bool:
     return not len(network.backbone.visible) and not network.has_modality_norms
 
 
-def streams(trained: TrainedNetwork) -> list[tuple[str, ...]]:
+def streams(trained: DeployedModel) -> list[tuple[str, ...]]:
     """The modalities of each file that it takes to export all of a network."""
-    known = trained.card.modalities
+    known = trained.metadata.modalities
     return [known] if is_shared(trained.network) else [(name,) for name in known]
 
 
-def export_streams(trained: TrainedNetwork, folder: Path) -> list[tuple[NetworkCard, Path]]:
+def export_streams(
+    trained: DeployedModel, folder: Path, *, unit_length: bool = True
+) -> list[tuple[ExportMetadata, Path]]:
     """Writes all of a network as ONNX: one file, or one for each modality.
 
     Raises:
@@ -34,11 +50,14 @@ def export_streams(trained: TrainedNetwork, folder: Path) -> list[tuple[NetworkC
     files = []
     for modalities in streams(trained):
         path = folder / f"{'+'.join(modalities)}.onnx"
-        files.append((export_onnx(trained, path, modalities), path))
+        metadata = export_onnx(trained, path, modalities, unit_length=unit_length)
+        files.append((metadata, path))
     return files
 
 
-def export_onnx(trained: TrainedNetwork, path: Path, modalities: tuple[str, ...]) -> NetworkCard:
+def export_onnx(
+    trained: DeployedModel, path: Path, modalities: tuple[str, ...], *, unit_length: bool = True
+) -> ExportMetadata:
     """Writes the stream of one modality, or of all of a network that does not tell them apart.
 
     Args:
@@ -49,15 +68,16 @@ def export_onnx(trained: TrainedNetwork, path: Path, modalities: tuple[str, ...]
         UsageError: a package is missing.
     """
     infrared = modalities == ("infrared",)
-    network = UnitFeatures(OneStream(trained.network, infrared=infrared), flip=trained.card.flip)
-    write_onnx(network.eval(), path, size=trained.card.size)
-    card = trained.card_for(modalities)
-    put_card(path, card)
-    return card
+    stream = OneStream(trained.network, infrared=infrared)
+    network = DeployedFeatures(stream, flip=trained.metadata.flip, unit_length=unit_length)
+    write_onnx(network.eval(), path, size=trained.metadata.size)
+    metadata = trained.metadata_for(modalities)
+    write_metadata(path, metadata)
+    return metadata
 
 
-def put_card(path: Path, card: NetworkCard) -> None:
-    """Writes a card into the metadata of an ONNX file, and seals it.
+def write_metadata(path: Path, metadata: ExportMetadata) -> None:
+    """Writes metadata into an ONNX file.
 
     What the exporter notes of each operation goes: more than half of a small file, and paths of
     the machine.
@@ -67,37 +87,36 @@ def put_card(path: Path, card: NetworkCard) -> None:
     model = onnx.load(path)
     for noted in (*model.graph.node, *model.graph.value_info):
         del noted.metadata_props[:]
-    onnx.helper.set_model_props(model, card.entries())
+    onnx.helper.set_model_props(model, metadata.entries())
     onnx.save(model, path)
-    seal(path)
 
 
-def convert_to_openvino(source: Path, target: Path, card: NetworkCard) -> None:
+def convert_to_openvino(source: Path, target: Path, metadata: ExportMetadata) -> None:
     """Writes an ONNX file's network as .xml and .bin, in float32.
 
     Raises:
         UsageError: the package is missing.
     """
-    save_openvino(openvino_core().read_model(source), target, card)
+    save_openvino(openvino_core().read_model(source), target, metadata)
 
 
-def save_openvino(model: Any, target: Path, card: NetworkCard) -> None:
-    """Writes OpenVINO's model with its card, sealed.
+def save_openvino(model: Any, target: Path, metadata: ExportMetadata) -> None:
+    """Writes OpenVINO's model with its metadata.
 
     Args:
         model: an openvino.Model.
     """
     openvino = import_openvino()
-    for name, value in card.entries().items():
+    for name, value in metadata.entries().items():
         model.set_rt_info(value, name.split(".", 1))
     openvino.save_model(model, target, compress_to_fp16=False)
-    seal(target)
 
 
 def publish(source: Path, target: Path) -> list[Path]:
     """Copies an exported file, and what belongs to it, to where it is wanted.
 
-    Each file appears whole or not at all; the .xml comes last, and is sealed with its weights.
+    Each file appears whole or not at all. The checksum comes last: where a stop comes before it,
+    files without a checksum stay, or files that their old checksum refuses.
 
     Returns:
         the files written.
@@ -105,10 +124,90 @@ def publish(source: Path, target: Path) -> list[Path]:
         UsageError: the disk is full, or the folder cannot be written.
     """
     written = []
-    for suffix in (".bin", source.suffix):
-        part, whole = source.with_suffix(suffix), target.with_suffix(suffix)
+    for part in (source.with_suffix(".bin"), source):
         if part.exists():
+            whole = target.with_suffix(part.suffix)
             content = part.read_bytes()
             replace_file(whole, lambda file, content=content: file.write(content))
             written.append(whole)
-    return written
+    return [*written, write_checksum(target)]
+
+
+class OneStream(nn.Module):
+    """What a network does with images of one modality; weights are copied.
+
+    Args:
+        network: in evaluation mode from here on.
+        infrared: which stream.
+    """
+
+    def __init__(self, network: InferenceModel, *, infrared: bool) -> None:
+        super().__init__()
+        copied = copy.deepcopy(network)
+        streams = copied.backbone
+        own = streams.infrared if infrared else streams.visible
+        self.network = InferenceModel(
+            TwoStream((), (), [*own, *streams.shared]),
+            aggregate=copied.aggregate,
+            bnneck=copied.bnneck,
+            parts=copied.parts,
+        )
+        _keep_one_norm(self.network, infrared=infrared)
+        self.register_buffer("flag", torch.tensor([infrared]), persistent=False)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised → (B, D)."""
+        return self.network(images, self.flag)  # one stream looks at no flag
+
+
+def _keep_one_norm(module: nn.Module, *, infrared: bool) -> None:
+    """Replaces every :class:`ModalityNorm` by a BatchNorm with one modality's statistics."""
+    for name, child in module.named_children():
+        if isinstance(child, ModalityNorm):
+            norm = child.norm
+            if infrared:
+                norm.load_state_dict(child.infrared.state_dict(), strict=False)
+            setattr(module, name, norm)
+        else:
+            _keep_one_norm(child, infrared=infrared)
+
+
+def write_onnx(network: nn.Module, path: Path, *, size: Sequence[int]) -> None:
+    """Writes ``network`` as ONNX, for any number of images.
+
+    Args:
+        network: (B, 3, H, W) → (B, D), on the processor and in evaluation mode.
+        size: [height, width] of the images.
+    Raises:
+        UsageError: the packages for it are missing; names the command that installs them.
+    """
+    require_packages("onnx", "onnxscript")
+    example = torch.zeros(2, 3, *size)  # one image would fix the number to one
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            verbose=False,
+        )
+    program.save(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter tells its developers about itself; mistakes are raised all the same."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

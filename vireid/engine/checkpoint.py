@@ -172,7 +172,8 @@ def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> 
 
 def rng_state() -> dict[str, Any]:
     """Every random generator's state as tensors and plain values."""
-    version, keys, position, has_gauss, gauss = np.random.get_state()
+    state: Any = np.random.get_state()
+    version, keys, position, has_gauss, gauss = state
     return {
         "python": random.getstate(),
         "numpy": [str(version), keys.tolist(), int(position), int(has_gauss), float(gauss)],

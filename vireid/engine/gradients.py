@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid.engine.distributed import World
-from vireid.structures import ModelOutput
+from vireid.structures import HeadOutput, ModelOutput, PartOutput
 
 # DistributedDataParallel passes every output through one node of this name, one input per output,
 # when it looks for unused parameters.
@@ -55,7 +55,7 @@ def zero_term(output: ModelOutput) -> Tensor:
     Added to a loss, it gives every parameter of the model a gradient, possibly of zeros, which
     DistributedDataParallel waits for.
     """
-    outputs = (*output.heads.values(), *output.parts)
+    outputs: list[HeadOutput | PartOutput] = [*output.heads.values(), *output.parts]
     tensors = [tensor for o in outputs for tensor in (o.embedding, o.feature, o.logits)]
     return 0 * torch.stack([tensor.float().sum() for tensor in tensors]).sum()
 

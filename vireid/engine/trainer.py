@@ -33,7 +33,7 @@ TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only 
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """How far a training has come; with the weights, all that a continuation needs.
 
     Args:
@@ -82,7 +82,7 @@ class Trainer:
     teacher: TeacherLogits | None = None
     clip_norm: float = 0.0
     gradient_norms: bool = False
-    progress: Progress = field(default_factory=Progress)
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
 
     def __post_init__(self) -> None:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled)
@@ -194,7 +194,7 @@ class Trainer:
     def _close_epoch(self, seconds: float, waited: float) -> None:
         """Turns the epoch's sums into a row of metrics.csv, timing columns last."""
         progress = self.progress
-        row = {"epoch": progress.epoch + 1, "steps": progress.step}
+        row: dict[str, float] = {"epoch": progress.epoch + 1, "steps": progress.step}
         row["lr"] = self.optimizer.param_groups[-1]["lr"]
         row |= {name: value / progress.step for name, value in progress.sums.items()}
         row |= progress.gradients
@@ -227,7 +227,7 @@ class Trainer:
             group.update(own)
         if state["scaler"] and self.scaler.is_enabled():  # empty unless the other run was fp16
             self.scaler.load_state_dict(state["scaler"])
-        self.progress = Progress(**state["progress"])
+        self.progress = TrainingProgress(**state["progress"])
 
 
 def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -> int:

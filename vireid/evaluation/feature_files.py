@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,39 @@ from vireid.errors import DataError
 from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
 from vireid.structures import TEST_LISTS, FeatureSet, Role
 from vireid.utils.io import replace_file
-from vireid.utils.matlab import read_mat
+from vireid.utils.matlab import read_cells
 
-DTYPES = {"pids": "int64", "camids": "int64", "modality": "uint8"}
-LARGEST = 2**63 - 1
-SMALL, MOST_PACKED = 2**28, 20  # bytes that any archive may unpack to; times its size
-NAMES = ("features", *DTYPES, "paths")
-OPTIONAL = {"role": ("role", "uint8"), "subset": ("test_list", "int64")}  # array → field, type
-NPY = b"\x93NUMPY"  # how a file of one array begins
-HOW = (
+# Arrays of whole numbers: name → field of FeatureSet, type
+REQUIRED = {
+    "pids": ("pids", "int64"),
+    "camids": ("camids", "int64"),
+    "modality": ("modality", "uint8"),
+}
+OPTIONAL = {"role": ("role", "uint8"), "subset": ("test_list", "int64")}
+NAMES = ("features", *REQUIRED, "paths")
+LARGEST = 2**63 - 1  # of int64
+ALWAYS_UNPACKED = 2**28  # bytes: an archive may unpack to so many, whatever its size
+LARGEST_RATIO = 20  # unpacked to packed bytes of a larger archive
+# array → whether each value may be in it, and the rule in words
+VALUES: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
+    "features": (lambda rows: np.isfinite(rows).all(axis=1), "finite numbers"),
+    "pids": (lambda pids: pids <= LARGEST, "below 2^63"),
+    "camids": (lambda camids: (camids >= 1) & (camids <= LARGEST), "1 or more"),
+    "modality": (lambda values: np.isin(values, (0, 1)), "0 (visible) or 1 (infrared)"),
+    "paths": (
+        lambda paths: np.array(
+            [bool(p) and "\\" not in p and not p.startswith("/") for p in paths.tolist()]
+        ),
+        "relative to the data set's folder, with / between folders",
+    ),
+    "role": (lambda values: np.isin(values, list(Role)), "0 (both), 1 (query) or 2 (gallery)"),
+    "subset": (
+        lambda values: np.isin(values, (0, *TEST_LISTS)),
+        f"the smallest test list of the image: {', '.join(map(str, TEST_LISTS))}, 0 for none",
+    ),
+}
+NPY = b"\x93NUMPY"  # first bytes of a file with one array
+REMEDY = (
     f"write {', '.join(NAMES)} with numpy.savez, as arrays of numbers and text without objects "
     "(docs/scoring_features.md), or name a folder of *_cam1.mat … *_cam6.mat"
 )
@@ -53,7 +77,7 @@ def read_test_ids(path: Path) -> list[int]:
     """Identities in a text file, separated by commas or blanks.
 
     Raises:
-        DataError: missing, or something else than numbers stands in it.
+        DataError: missing, or it holds something else than numbers.
     """
     wanted = f"{path} must hold identities separated by commas, as exp/test_id.txt does"
     try:
@@ -82,9 +106,9 @@ def write_features(
         UsageError: the file cannot be written.
     """
     arrays: dict[str, Any] = {"features": features.features, "paths": features.paths.astype(str)}
-    arrays |= {name: getattr(features, name).astype(dtype) for name, dtype in DTYPES.items()}
-    optional = {name: getattr(features, field) for name, (field, _) in OPTIONAL.items()}
-    arrays |= {name: array for name, array in optional.items() if array is not None}
+    for name, (field, dtype) in (REQUIRED | OPTIONAL).items():
+        if (values := getattr(features, field)) is not None:
+            arrays[name] = values.astype(dtype)
     _check(path, arrays)
     if source is not None:
         arrays["source"] = np.array(json.dumps(source))
@@ -92,12 +116,12 @@ def write_features(
 
 
 def read_source(path: Path) -> dict[str, Any] | None:
-    """What the features of a file were made of, if it says so and can be read."""
+    """What the features of a file were made of; None where the file does not say."""
     try:
         _require_modest(path)
         with np.load(path, allow_pickle=False) as file:
             return dict(json.loads(str(file["source"])))
-    except Exception:  # whatever is wrong with it: it does not say
+    except Exception:  # a damaged file does not say, either
         return None
 
 
@@ -106,9 +130,9 @@ def _read_npz(path: Path) -> FeatureSet:
     try:
         with path.open("rb") as raw:
             if raw.read(len(NPY)) == NPY:
-                raise DataError(f"{cannot}: it is an .npy file, which holds one array; {HOW}")
+                raise DataError(f"{cannot}: it is an .npy file, which holds one array; {REMEDY}")
         if not zipfile.is_zipfile(path):
-            raise DataError(f"{cannot}: it is no .npz archive, or not a whole one; {HOW}")
+            raise DataError(f"{cannot}: it is no .npz archive, or not a whole one; {REMEDY}")
         _require_modest(path)
         with np.load(path, allow_pickle=False) as file:
             held = list(file.files)
@@ -117,7 +141,7 @@ def _read_npz(path: Path) -> FeatureSet:
         raise
     except Exception as error:  # numpy, zipfile and zlib raise a dozen types on damaged files
         reason = f"{type(error).__name__}: {error!s:.200}"
-        raise DataError(f"{cannot} ({reason}): {HOW}") from error
+        raise DataError(f"{cannot} ({reason}): {REMEDY}") from error
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise DataError(
@@ -125,19 +149,25 @@ def _read_npz(path: Path) -> FeatureSet:
             f"needs {', '.join(NAMES)} (docs/scoring_features.md)"
         )
     _check(path, arrays)
-    known = {name: (name, DTYPES.get(name, arrays[name].dtype)) for name in NAMES} | OPTIONAL
-    return FeatureSet(**{known[k][0]: v.astype(known[k][1], copy=False) for k, v in arrays.items()})
+    columns = {
+        field: arrays[name].astype(dtype, copy=False)
+        for name, (field, dtype) in (REQUIRED | OPTIONAL).items()
+        if name in arrays
+    }
+    return FeatureSet(features=arrays["features"], paths=arrays["paths"], **columns)
 
 
 def _require_modest(path: Path) -> None:
-    """Raises :class:`DataError` for an archive that would unpack to what nobody packs.
+    """Refuses an archive that would fill the memory.
 
     Features hardly shrink when they are packed, labels by a hundred times and more.
+
+    Raises:
+        DataError: it would unpack to many times its size.
     """
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
-    most = max(SMALL, MOST_PACKED * path.stat().st_size)
-    if size > most:
+    if size > max(ALWAYS_UNPACKED, LARGEST_RATIO * path.stat().st_size):
         raise DataError(
             f"{path} would unpack to {size / 1e9:.1f} GB, {size / path.stat().st_size:.0f} times "
             "its size: no features shrink so; write it with numpy.savez, which does not pack"
@@ -145,55 +175,38 @@ def _require_modest(path: Path) -> None:
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """The same numbers in this machine's order of bytes."""
+    """The same numbers in this machine's byte order."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Raises :class:`DataError` at the first thing that the format forbids."""
-    features, paths = arrays["features"], arrays["paths"]
+    features = arrays["features"]
     if features.ndim != 2 or not features.size or features.dtype not in ("float32", "float64"):
         raise DataError(
             f"{path}: features must be (images, dimensions) of float32 or float64, with at least "
             f"one of each, got {features.shape} of {features.dtype}"
         )
+    kinds = dict.fromkeys((*REQUIRED, *OPTIONAL), "iu") | {"paths": "U"}  # of any width
     wrong = [
         f"{name} is {arrays[name].shape} of {arrays[name].dtype}"
-        for name in (*DTYPES, "paths", *(name for name in OPTIONAL if name in arrays))
-        if arrays[name].shape != features.shape[:1]
-        or (
-            arrays[name].dtype.kind != "U"
-            if name == "paths"
-            else arrays[name].dtype.kind not in "iu"  # other widths hold the same numbers
-        )
+        for name, kind in kinds.items()
+        if name in arrays
+        and (arrays[name].shape != features.shape[:1] or arrays[name].dtype.kind not in kind)
     ]
     if wrong:
         raise DataError(
             f"{path}: {'; '.join(wrong)}; with {len(features)} features all must be "
             f"({len(features)},), paths of text (str), the others of whole numbers"
         )
-    _check_values(path, arrays, paths)
+    _check_values(path, arrays)
 
 
-def _check_values(path: Path, arrays: dict[str, np.ndarray], paths: np.ndarray) -> None:
-    relative = np.array(
-        [bool(p) and "\\" not in p and not p.startswith("/") for p in paths.tolist()]
-    )
-    rules: tuple[tuple[str, np.ndarray, str], ...] = (
-        ("features", np.isfinite(arrays["features"]).all(axis=1), "finite numbers"),
-        ("pids", arrays["pids"] <= LARGEST, "below 2^63"),
-        ("camids", (arrays["camids"] >= 1) & (arrays["camids"] <= LARGEST), "1 or more"),
-        ("modality", np.isin(arrays["modality"], (0, 1)), "0 (visible) or 1 (infrared)"),
-        ("paths", relative, "relative to the data set's folder, with / between folders"),
-    )
-    lists = ", ".join(map(str, TEST_LISTS))
-    for name, values, rule in (
-        ("role", [int(role) for role in Role], "0 (both), 1 (query) or 2 (gallery)"),
-        ("subset", (0, *TEST_LISTS), f"the smallest test list of the image: {lists}, 0 for none"),
-    ):
-        if name in arrays:
-            rules += ((name, np.isin(arrays[name], values), rule),)
-    for name, good, rule in rules:
+def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Raises :class:`DataError` that names the first row of a wrong value, or a path twice."""
+    paths = arrays["paths"]
+    for name, (is_good, rule) in VALUES.items():
+        good = is_good(arrays[name]) if name in arrays else np.ones(1, dtype=bool)
         if not good.all():
             row = int(np.argmin(good))
             shown = "not finite" if name == "features" else repr(arrays[name][row].item())
@@ -205,7 +218,7 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray], paths: np.ndarray) 
     unique, counts = np.unique(paths, return_counts=True)
     if len(unique) < len(paths):
         raise DataError(
-            f"{path}: {unique[counts > 1][0]} stands there {counts.max()} times: one row per image"
+            f"{path}: paths holds {unique[counts > 1][0]} {counts.max()} times: one row per image"
         )
 
 
@@ -213,7 +226,7 @@ def _read_official(folder: Path) -> FeatureSet:
     features, pids, camids, paths = [], [], [], []
     for camera in SYSU_CAMERAS:
         file = _one_file(folder, camera)
-        for pid, rows in enumerate(_read_cells(file), start=1):
+        for pid, rows in enumerate(_read_camera(file), start=1):
             if rows.size:
                 features.append(rows)
                 pids += [pid] * len(rows)
@@ -243,13 +256,11 @@ def _one_file(folder: Path, camera: int) -> Path:
     return files[0]
 
 
-def _read_cells(file: Path) -> list[np.ndarray]:
-    """(n, D) float rows of each identity, from 1; a cell without rows for an absent one."""
-    cells = read_mat(file, "feature")
-    if cells is None or cells.dtype != object or cells.size != max(cells.shape, default=0):
-        raise DataError(f"{file} must hold a cell array 'feature' with a cell for every identity")
-    rows = list(cells.ravel())
-    for pid, cell in enumerate(rows, start=1):
-        if cell is None or cell.ndim != 2 or cell.dtype.kind not in "fiu":
+def _read_camera(file: Path) -> list[np.ndarray]:
+    """(n, D) float rows of each identity, from 1; an absent one has a cell without rows."""
+    rows = []
+    for pid, cell in enumerate(read_cells(file, "feature"), start=1):
+        if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.dtype.kind not in "fiu":
             raise DataError(f"{file}: feature{{{pid}}} must be a matrix with one row per image")
-    return [_native(cell) if cell.dtype.kind == "f" else cell.astype(np.float64) for cell in rows]
+        rows.append(_native(cell) if cell.dtype.kind == "f" else cell.astype(np.float64))
+    return rows

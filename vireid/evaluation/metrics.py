@@ -1,8 +1,7 @@
 """Retrieval metrics of ranked lists, as pure functions; fractions in [0, 1].
 
-A list is told by the ranks of its candidates for a true match, ascending and from 1, and by which
-of them are in it: ``ranks`` and ``found`` are (..., M), integers and booleans. Where nothing is
-found the result is 0: what to do with such a query is for the protocol to decide.
+A ranked list is given by the ranks of its true matches: ``ranks`` is (..., M), whole numbers from
+1, ascending, with at least one match. What a query without a match means is the protocol's matter.
 """
 
 from __future__ import annotations
@@ -10,44 +9,32 @@ from __future__ import annotations
 import numpy as np
 
 
-def average_precision(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
+def average_precision(ranks: np.ndarray) -> np.ndarray:
     """(...) mean precision at the true matches.
 
-    >>> average_precision(np.array([1, 3]), np.array([True, True]))
+    >>> average_precision(np.array([1, 3]))
     array(0.83333333)
     """
-    seen = np.cumsum(found, axis=-1)
-    precision = np.where(found, seen / np.maximum(ranks, 1), 0)
-    return np.asarray(precision.sum(axis=-1) / np.maximum(seen[..., -1], 1))
+    matches = ranks.shape[-1]
+    return np.asarray((np.arange(1, matches + 1) / ranks).sum(axis=-1) / matches)
 
 
-def inverse_negative_penalty(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
+def inverse_negative_penalty(ranks: np.ndarray) -> np.ndarray:
     """(...) number of true matches over the rank of the last one (its mean is mINP).
 
     Source: Ye et al., Deep Learning for Person Re-identification (AGW), TPAMI 2021, eq. 16.
 
-    >>> inverse_negative_penalty(np.array([1, 3, 4]), np.array([True, True, False]))
+    >>> inverse_negative_penalty(np.array([1, 3]))
     array(0.66666667)
     """
-    last = np.where(found, ranks, 0).max(axis=-1)
-    return np.asarray(found.sum(axis=-1) / np.maximum(last, 1))
+    return np.asarray(ranks.shape[-1] / ranks[..., -1])
 
 
-def first_rank(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """(...) rank of the first true match.
-
-    >>> first_rank(np.array([1, 3, 4]), np.array([False, True, True]))
-    array(3)
-    """
-    first = np.take_along_axis(ranks, found.argmax(axis=-1)[..., None], axis=-1)[..., 0]
-    return np.asarray(np.where(found.any(axis=-1), first, 0))
-
-
-def cmc_curve(ranks: np.ndarray, length: int) -> np.ndarray:
-    """(length,) share of queries whose first match stands at rank 1, ≤ 2, … ≤ length.
+def cmc_curve(first_ranks: np.ndarray, length: int) -> np.ndarray:
+    """(length,) share of queries whose first match has rank 1, ≤ 2, … ≤ length.
 
     >>> cmc_curve(np.array([1, 3, 3, 9]), 4)
     array([0.25, 0.25, 0.75, 0.75])
     """
-    counts = np.bincount(np.minimum(ranks, length + 1), minlength=length + 2)
-    return np.cumsum(counts[1 : length + 1]) / len(ranks)
+    counts = np.bincount(np.minimum(first_ranks, length + 1), minlength=length + 2)
+    return np.cumsum(counts[1 : length + 1]) / len(first_ranks)

@@ -1,4 +1,4 @@
-"""Who is searched for in what: the field's protocols as data."""
+"""The field's retrieval protocols as data: which images are queries and gallery, by which rules."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class RetrievalProtocol:
 
     Args:
         name: as users write it; the first letter after the data set is the query's modality.
-        query_modality, gallery_modality: which images search and which are searched.
+        query_modality, gallery_modality: which images are queries and which a gallery may hold.
+        source: where the rules come from.
         draw: ``official`` (published permutations), ``seeded`` (a generator seeded with the trial's
-            number) or ``all`` (every gallery image); see :mod:`gallery`.
+            number) or ``all`` (every gallery image).
         other_draws: rules by which the gallery may be drawn instead.
         cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image.
         shots: gallery images per identity and camera; 0 where nothing is drawn.
@@ -29,126 +30,87 @@ class RetrievalProtocol:
             from the query's list, whatever their identity.
         drops_own_camera: gallery images of the query's identity taken by the query's camera are
             removed from its list.
-        by_role: images say whether they search, are searched, or both.
+        by_role: the data set says of each image whether it is query, gallery or both.
         test_list: only images of this test list, by its number of identities; 0 for all images.
-        rest_asks: each draw takes one image of an identity, by NumPy's generator, and all that it
-            does not take are its queries.
-        held_out: about the validation identities, not those of the test.
+        undrawn_are_queries: each draw takes one image per identity, by NumPy's generator; all other
+            images are its queries.
+        held_out: uses the validation identities, not the test identities.
         metric: distance between features unless the user asks for another.
-        source: where the rules come from.
     """
 
     name: str
     query_modality: Modality
     gallery_modality: Modality
-    draw: str
-    cmc_unit: str
     source: str
+    draw: str = "all"
+    other_draws: tuple[str, ...] = ()
+    cmc_unit: str = "image"
     shots: int = 0
     gallery_trials: int = 1
     query_cameras: frozenset[int] = frozenset()
     gallery_cameras: frozenset[int] = frozenset()
     ignored_cameras: frozenset[tuple[int, int]] = frozenset()
-    metric: str = "cosine"
-    other_draws: tuple[str, ...] = ()
     drops_own_camera: bool = False
     by_role: bool = False
     test_list: int = 0
-    rest_asks: bool = False
+    undrawn_are_queries: bool = False
     held_out: bool = False
+    metric: str = "cosine"
+
+
+VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
+_ALL, _INDOOR = frozenset({1, 2, 4, 5}), frozenset({1, 2})
 
 
 def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalProtocol:
     return RetrievalProtocol(
         name=name,
-        query_modality=Modality.INFRARED,
-        gallery_modality=Modality.VISIBLE,
+        query_modality=INFRARED,
+        gallery_modality=VISIBLE,
+        source="Wu et al., ICCV 2017; github.com/wuancong/SYSU-MM01 evaluation/",
         draw="official",
+        other_draws=("seeded",) if shots == 1 else (),
         cmc_unit="identity",
         shots=shots,
         gallery_trials=10,
         query_cameras=frozenset(SYSU_INFRARED),
         gallery_cameras=gallery_cameras,
         ignored_cameras=frozenset({(3, 2)}),  # cameras 2 and 3 look at the same room
-        other_draws=("seeded",) if shots == 1 else (),
-        source="Wu et al., ICCV 2017; github.com/wuancong/SYSU-MM01 evaluation/",
     )
 
 
-def _both_ways(
-    name: str,
-    query: Modality,
-    source: str,
-    *,
-    drops_own_camera: bool = False,
-    held_out: bool = False,
-) -> RetrievalProtocol:
+def _llcm(name: str, query: Modality, gallery: Modality) -> RetrievalProtocol:
     return RetrievalProtocol(
         name=name,
         query_modality=query,
-        gallery_modality=_other(query),
-        draw="all",
-        cmc_unit="image",
-        drops_own_camera=drops_own_camera,
-        held_out=held_out,
-        source=source,
-    )
-
-
-def _within(
-    name: str, source: str, *, by_role: bool = False, held_out: bool = False
-) -> RetrievalProtocol:
-    """Visible images in visible ones of other cameras; so no query finds itself."""
-    return RetrievalProtocol(
-        name=name,
-        query_modality=Modality.VISIBLE,
-        gallery_modality=Modality.VISIBLE,
-        draw="all",
-        cmc_unit="image",
+        gallery_modality=gallery,
+        source="Zhang and Wang, CVPR 2023 (DEEN); queries of the modality that the name says",
+        draw="seeded",
+        cmc_unit="identity",
+        shots=1,
+        gallery_trials=10,
         drops_own_camera=True,
-        by_role=by_role,
-        held_out=held_out,
-        source=source,
     )
 
 
 def _vehicleid(test_list: int) -> RetrievalProtocol:
     return RetrievalProtocol(
         name=f"vehicleid_{test_list}",
-        query_modality=Modality.VISIBLE,
-        gallery_modality=Modality.VISIBLE,
+        query_modality=VISIBLE,
+        gallery_modality=VISIBLE,
+        source="Liu et al., CVPR 2016; one gallery image per vehicle, as in fast-reid",
         draw="seeded",
-        cmc_unit="image",
         shots=1,
         gallery_trials=10,
         test_list=test_list,
-        rest_asks=True,
-        source="Liu et al., CVPR 2016; one image per vehicle is searched, as in fast-reid",
+        undrawn_are_queries=True,
     )
 
 
-def _llcm(name: str, query: Modality) -> RetrievalProtocol:
-    return RetrievalProtocol(
-        name=name,
-        query_modality=query,
-        gallery_modality=_other(query),
-        draw="seeded",
-        cmc_unit="identity",
-        shots=1,
-        gallery_trials=10,
-        drops_own_camera=True,
-        source="Zhang and Wang, CVPR 2023 (DEEN); the direction is the one that the name says",
-    )
-
-
-def _other(modality: Modality) -> Modality:
-    return Modality.VISIBLE if modality is Modality.INFRARED else Modality.INFRARED
-
-
-_REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with a network of its own"
-_CSV = "images of one's own; every one of the other modality is searched"
+_REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with its own model"
+_CSV = "the user's own images; the gallery holds every image of the other modality"
+_VERI = "Liu et al., ECCV 2016; removal as in Market-1501"
 _VAL = "identities held out from training, to choose settings without the test set"
-_ALL, _INDOOR = frozenset({1, 2, 4, 5}), frozenset({1, 2})
 
 PROTOCOLS: dict[str, RetrievalProtocol] = {
     protocol.name: protocol
@@ -157,17 +119,18 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
         _sysu("sysu_all_multi", _ALL, 10),
         _sysu("sysu_indoor_single", _INDOOR, 1),
         _sysu("sysu_indoor_multi", _INDOOR, 10),
-        _both_ways("regdb_v2t", Modality.VISIBLE, _REGDB),
-        _both_ways("regdb_t2v", Modality.INFRARED, _REGDB),
-        _llcm("llcm_v2n", Modality.VISIBLE),
-        _llcm("llcm_n2v", Modality.INFRARED),
-        _both_ways("csv_v2i", Modality.VISIBLE, _CSV, drops_own_camera=True),
-        _both_ways("csv_i2v", Modality.INFRARED, _CSV, drops_own_camera=True),
-        _within("veri", "Liu et al., ECCV 2016; removal as in Market-1501", by_role=True),
+        RetrievalProtocol("regdb_v2t", VISIBLE, INFRARED, _REGDB),
+        RetrievalProtocol("regdb_t2v", INFRARED, VISIBLE, _REGDB),
+        _llcm("llcm_v2n", VISIBLE, INFRARED),
+        _llcm("llcm_n2v", INFRARED, VISIBLE),
+        RetrievalProtocol("csv_v2i", VISIBLE, INFRARED, _CSV, drops_own_camera=True),
+        RetrievalProtocol("csv_i2v", INFRARED, VISIBLE, _CSV, drops_own_camera=True),
+        # one modality: the query's own image is left out with those of its camera
+        RetrievalProtocol("veri", VISIBLE, VISIBLE, _VERI, drops_own_camera=True, by_role=True),
         *map(_vehicleid, TEST_LISTS),
-        _both_ways("val_v2i", Modality.VISIBLE, _VAL, held_out=True),
-        _both_ways("val_i2v", Modality.INFRARED, _VAL, held_out=True),
-        _within("val_v2v", _VAL, held_out=True),
+        RetrievalProtocol("val_v2i", VISIBLE, INFRARED, _VAL, held_out=True),
+        RetrievalProtocol("val_i2v", INFRARED, VISIBLE, _VAL, held_out=True),
+        RetrievalProtocol("val_v2v", VISIBLE, VISIBLE, _VAL, drops_own_camera=True, held_out=True),
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {

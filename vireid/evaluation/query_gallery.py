@@ -1,4 +1,4 @@
-"""Which images search and which may be found, by a protocol's rules."""
+"""Selects a protocol's query and gallery images, and draws the gallery of each trial."""
 
 from __future__ import annotations
 
@@ -12,38 +12,36 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet, Role
-from vireid.utils.matlab import read_mat
+from vireid.utils.matlab import read_nested_cells
 
 
-def parties(protocol: RetrievalProtocol, images: FeatureSet) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the images that may search, and of those that a gallery may hold.
+def select_query_and_gallery(
+    protocol: RetrievalProtocol, images: FeatureSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the images that may be queries, and of those that a gallery may hold.
 
     Raises:
-        DataError: there are none, or nothing tells which they are.
+        DataError: there are none, or an array that the protocol selects by is missing.
     """
-    require_columns(protocol, images)
-    queries = _rows(protocol, images, Role.QUERY)
-    candidates = _rows(protocol, images, Role.GALLERY)
-    for part, found in (("query", queries), ("gallery", candidates)):
+    _require_columns(protocol, images)
+    queries = _select(protocol, images, Role.QUERY)
+    candidates = _select(protocol, images, Role.GALLERY)
+    for role, found in (("query", queries), ("gallery", candidates)):
         if not len(found):
             listed = f" in test list {protocol.test_list}" if protocol.test_list else ""
-            raise DataError(f"{protocol.name}: there is no {part} image{listed}")
+            raise DataError(f"{protocol.name}: there is no {role} image{listed}")
     return queries, candidates
 
 
-def searching(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Which of the (Q,) rows search in a trial whose gallery has these rows; (Q,) bool."""
-    if protocol.rest_asks:
+def query_mask(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """(Q,) bool: which of the rows ``queries`` are queries of a trial with this gallery."""
+    if protocol.undrawn_are_queries:
         return np.isin(queries, gallery, invert=True)
     return np.ones(len(queries), dtype=bool)
 
 
-def require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
-    """What a protocol chooses images by must be known of them.
-
-    Raises:
-        DataError: names the array that is missing and what it must hold.
-    """
+def _require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
+    """Raises :class:`DataError` when an array that the protocol selects images by is missing."""
     for needed, column, text in (
         (protocol.by_role, images.role, "'role' (0 both, 1 query, 2 gallery)"),
         (
@@ -55,23 +53,24 @@ def require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
         if needed and column is None:
             raise DataError(
                 f"{protocol.name} needs an array {text} beside the features: save it with them "
-                "(docs/scoring_features.md), or score a data set that tells it"
+                "(docs/scoring_features.md), or score a data set that has it"
             )
 
 
-def _rows(protocol: RetrievalProtocol, images: FeatureSet, role: Role) -> np.ndarray:
-    asks = role is Role.QUERY
-    modality = protocol.query_modality if asks else protocol.gallery_modality
-    cameras = protocol.query_cameras if asks else protocol.gallery_cameras
-    chosen = images.modality == int(modality)
+def _select(protocol: RetrievalProtocol, images: FeatureSet, role: Role) -> np.ndarray:
+    """Rows of the images that a role takes."""
+    if role is Role.QUERY:
+        modality, cameras = protocol.query_modality, protocol.query_cameras
+    else:
+        modality, cameras = protocol.gallery_modality, protocol.gallery_cameras
+    mask = images.modality == int(modality)
     if cameras:
-        chosen = chosen & np.isin(images.camids, sorted(cameras))
+        mask &= np.isin(images.camids, sorted(cameras))
     if protocol.by_role and images.role is not None:
-        chosen = chosen & np.isin(images.role, (int(Role.BOTH), int(role)))
+        mask &= np.isin(images.role, (int(Role.BOTH), int(role)))
     if protocol.test_list and images.test_list is not None:
-        listed = (images.test_list > 0) & (images.test_list <= protocol.test_list)
-        chosen = chosen & listed
-    return np.flatnonzero(chosen)
+        mask &= (images.test_list > 0) & (images.test_list <= protocol.test_list)
+    return np.flatnonzero(mask)
 
 
 Permutations = Mapping[tuple[int, int], np.ndarray]  # (camid, pid) → (trials, images), from 1
@@ -85,26 +84,17 @@ def read_permutations(path: Path) -> Permutations:
     Raises:
         DataError: missing, unreadable, of another structure, or a row is no permutation.
     """
-    cameras = read_mat(path, "rand_perm_cam")
-    if cameras is None or cameras.dtype != object:
-        raise DataError(f"{path} holds no cell array rand_perm_cam: is it SYSU-MM01's own file?")
     permutations = {}
-    for camid, camera in enumerate(cameras.ravel(), start=1):
-        for pid, rows in enumerate(() if camera is None else camera.ravel(), start=1):
-            if isinstance(rows, np.ndarray) and rows.dtype.kind in "fiu" and rows.size:
-                _require_permutations(path, camid, pid, rows)
-                permutations[camid, pid] = rows.astype(np.int64)
+    for (camid, pid), rows in read_nested_cells(path, "rand_perm_cam").items():
+        if (np.sort(rows, axis=1) != np.arange(1, rows.shape[1] + 1)).any():
+            raise DataError(
+                f"{path}: camera {camid}, identity {pid}: every row must be a permutation of 1 to "
+                f"{rows.shape[-1]}: copy SYSU-MM01's own file"
+            )
+        permutations[camid, pid] = rows.astype(np.int64)
     if not permutations:
         raise DataError(f"{path} holds no permutation: is it SYSU-MM01's rand_perm_cam.mat?")
     return permutations
-
-
-def _require_permutations(path: Path, camid: int, pid: int, rows: np.ndarray) -> None:
-    if rows.ndim != 2 or (np.sort(rows, axis=1) != np.arange(1, rows.shape[1] + 1)).any():
-        raise DataError(
-            f"{path}: camera {camid}, identity {pid}: every row must be a permutation of 1 to "
-            f"{rows.shape[-1]}"
-        )
 
 
 def draw_galleries(
@@ -113,14 +103,14 @@ def draw_galleries(
     """For each trial, rows of ``candidates`` that make up the gallery, in its order.
 
     Args:
-        candidates: every image that the protocol's gallery may hold.
+        candidates: all images that the protocol's gallery may hold.
         permutations: for the official draw.
     Raises:
         DataError: the official draw without permutations, or with some of another data set.
     """
     if protocol.draw == "all":
         yield gallery_order(protocol, candidates)
-    elif protocol.rest_asks:
+    elif protocol.undrawn_are_queries:
         yield from _one_of_each(protocol, candidates)
     elif protocol.draw == "seeded":
         yield from _seeded(protocol, candidates)
@@ -131,9 +121,9 @@ def draw_galleries(
 def gallery_order(protocol: RetrievalProtocol, candidates: FeatureSet) -> np.ndarray:
     """Rows of ``candidates`` in the order in which a gallery holds them, and ties are broken.
 
-    By camera, identity and path for the official draw, by identity, camera and path for the seeded
-    one, by path where nothing is drawn. (Within a folder the official gallery has the order of the
-    draw, which no score depends on: those images share identity and camera.)
+    Official draw: by camera, identity and path. Seeded draw: by identity, camera and path. No
+    draw: by path. (Within a folder the official gallery has the order of the draw, which no score
+    depends on: those images share identity and camera.)
     """
     keys = {
         "official": (candidates.paths, candidates.pids, candidates.camids),
@@ -153,15 +143,14 @@ def _seeded(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.
         raise ValueError(f"{protocol.name}: the seeded rule draws one image, not {protocol.shots}")
     folders = list(_folders(protocol, candidates))
     for trial in range(protocol.gallery_trials):
-        generator = random.Random(trial)  # equals random.seed(trial), but leaves the global one be
+        generator = random.Random(trial)  # as random.seed(trial), without the global generator
         yield np.array([generator.choice(rows) for _, _, rows in folders])
 
 
 def _one_of_each(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.ndarray]:
-    """One image per identity, whatever its camera, by NumPy's generator: every trial has its own.
+    """One image per identity, of any camera, by NumPy's generator, seeded with the trial's number.
 
-    Identities ascend; an identity's images are drawn from in the order of their paths. A process
-    or a generator elsewhere has no say in it.
+    Identities ascend; the images of an identity are in the order of their paths.
     """
     order = np.lexsort((candidates.paths, candidates.pids))
     starts = np.flatnonzero(np.diff(candidates.pids[order])) + 1
@@ -177,7 +166,7 @@ def _official(
     if permutations is None:
         raise DataError(_without_permutations(protocol))
     folders = list(_folders(protocol, candidates))
-    require_published(candidates, permutations, protocol.gallery_cameras)
+    _require_published(candidates, permutations, protocol.gallery_cameras)
     rows_of = [permutations[camid, pid] for camid, pid, _ in folders]
     fewest = min(map(len, rows_of))
     if fewest < protocol.gallery_trials:
@@ -195,12 +184,12 @@ def _official(
 
 
 def _without_permutations(protocol: RetrievalProtocol) -> str:
-    seeded = (
-        "draw the gallery by the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
-        if "seeded" in protocol.other_draws
-        else "ask for single-shot protocols, which can be drawn by the seeded rule (--gallery-draw "
-        "seeded)"
-    )
+    seeded = "draw the gallery by the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
+    if "seeded" not in protocol.other_draws:
+        seeded = (
+            "ask for single-shot protocols, which can be drawn by the seeded rule (--gallery-draw "
+            "seeded)"
+        )
     return (
         f"{protocol.name} draws its gallery by SYSU-MM01's rand_perm_cam.mat, which is not there. "
         "Either copy it from the official evaluation code (data_split/) to exp/ in the data set's "
@@ -223,17 +212,17 @@ def _folders(
 def require_complete(
     protocol: RetrievalProtocol, images: FeatureSet, permutations: Permutations | None
 ) -> None:
-    """What a test set holds must be all that the protocol is about.
+    """Checks that a test set holds every image that the protocol uses.
 
-    A camera that is missing, or a query that the official permutations know of, would change the
-    scores without a word.
+    Scores without one of its cameras, or without some images of the official permutations, would
+    look like others and mean something else.
 
     Args:
         images: of the test identities.
     Raises:
         DataError: names the first camera or folder that differs.
     """
-    require_columns(protocol, images)
+    _require_columns(protocol, images)
     listed = protocol.test_list
     if listed and images.test_list is not None and not np.any(images.test_list == listed):
         raise DataError(
@@ -252,18 +241,16 @@ def require_complete(
             "has in this protocol: are all test images there?"
         )
     if protocol.draw == "official" and permutations is not None:
-        require_published(images, permutations, protocol.query_cameras | protocol.gallery_cameras)
+        _require_published(images, permutations, protocol.query_cameras | protocol.gallery_cameras)
 
 
-def require_published(
+def _require_published(
     images: FeatureSet, permutations: Permutations, cameras: Collection[int]
 ) -> None:
-    """Each identity must have as many images in each camera as the official permutations know.
-
-    A folder that is missing as a whole would make the gallery smaller without a word.
+    """Checks that each identity has as many images in each camera as the official permutations.
 
     Args:
-        cameras: whose images are compared; the others' are not looked at.
+        cameras: whose images are compared.
     Raises:
         DataError: names the first camera and identity that differ.
     """

@@ -1,4 +1,4 @@
-"""Ranked lists themselves, for people to look at; scores need only the ranks of the matches."""
+"""Ranked lists as people look at them; scores need only the ranks of the matches."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import numpy as np
 
 from vireid.errors import UsageError
 from vireid.evaluation.distance import Rows, distance_rows
-from vireid.evaluation.evaluate import require_directions, require_finite, without_features
+from vireid.evaluation.evaluate import draw_trials, without_features
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.evaluation.query_gallery import Permutations, draw_galleries, parties, searching
-from vireid.evaluation.ranking import rank_matches, sorting_of, stable_order
+from vireid.evaluation.query_gallery import Permutations
+from vireid.evaluation.ranking import rank_matches, removed_images
+from vireid.evaluation.sorting import stable_order, stable_orders
 from vireid.structures import FeatureSet
 
 
 @dataclass(frozen=True, slots=True)
 class RankedList:
-    """One query's gallery by distance.
+    """A query's gallery by distance.
 
     Args:
         query: row of the features.
@@ -36,13 +37,13 @@ class RankedList:
     first: int
 
     def ranks(self) -> np.ndarray:
-        """(G,) place among the images that stay in the list, from 1; 0 for those removed."""
+        """(G,) ranks among the images that stay in the list, from 1; 0 for those removed."""
         return np.where(self.removed, 0, np.cumsum(~self.removed))
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """Every query of a protocol against one trial's gallery.
+class GalleryRanking:
+    """Every query of a protocol with one trial's gallery.
 
     Args:
         queries, gallery: rows of ``features``; the gallery in its order, which is that of ties.
@@ -59,34 +60,34 @@ class Search:
     precision: np.ndarray
     first: np.ndarray
 
-    def ranked(self, position: int) -> RankedList:
+    def ranked_list(self, position: int) -> RankedList:
         """The list of the query at a position of ``queries``."""
-        query = self.queries[position]
         distances = self.distances(np.array([position]))
         order = stable_order(distances)[0]
-        found = self.gallery[order]
+        query, gallery = self.queries[[position]], self.gallery[order]
+        one, found = (without_features(self.features, rows) for rows in (query, gallery))
         return RankedList(
-            query=int(query),
-            gallery=found,
+            query=int(query[0]),
+            gallery=gallery,
             distances=distances[0, order],
-            removed=removed(self.protocol, self.features, int(query), found),
+            removed=removed_images(self.protocol, one, found)[0],
             precision=float(self.precision[position]),
             first=int(self.first[position]),
         )
 
 
-def search(
+def rank_gallery(
     protocol: RetrievalProtocol,
     features: FeatureSet,
     *,
     trial: int = 1,
     permutations: Permutations | None = None,
     metric: str = "auto",
-) -> Search:
-    """Scores each query by the evaluator, in one of the protocol's galleries.
+) -> GalleryRanking:
+    """Ranks one of the protocol's galleries for each query, with the evaluator's scores.
 
     Args:
-        features: of all images that may query or be found.
+        features: of all query and gallery images.
         trial: which gallery draw, from 1.
         permutations: for protocols whose gallery draw is official.
         metric: ``cosine``, ``euclidean``, or ``auto`` for the protocol's own.
@@ -94,36 +95,18 @@ def search(
         DataError: as :func:`evaluate.evaluate_all`, but for queries without a match.
         UsageError: there is no such trial.
     """
-    queries, candidates = parties(protocol, features)
     metric = protocol.metric if metric == "auto" else metric
-    parts = {f"{protocol.name}: query and gallery": np.union1d(queries, candidates)}
-    require_finite(features, parts)
-    require_directions(features, parts, metric)
-    draws = list(draw_galleries(protocol, without_features(features, candidates), permutations))
-    if not 1 <= trial <= len(draws):
-        raise UsageError(f"trial {trial}: {protocol.name} draws {len(draws)} galleries, from 1 on")
-    gallery, numbers = candidates[draws[trial - 1]], features.features
-    queries = queries[searching(protocol, queries, gallery)]
-    distances = distance_rows(metric, numbers[queries], numbers[gallery])
+    trials = list(draw_trials(protocol, features, permutations, metric))
+    if not 1 <= trial <= len(trials):
+        raise UsageError(f"trial {trial}: {protocol.name} draws {len(trials)} galleries, from 1 on")
+    queries, gallery = trials[trial - 1]
+    distances = distance_rows(metric, features.features[queries], features.features[gallery])
     ranks = rank_matches(
         protocol,
         without_features(features, queries),
         without_features(features, gallery),
         np.ones((1, len(gallery)), dtype=bool),
-        sorting_of(distances),
+        stable_orders(distances),
     )
     scores = ranks.precision[0], ranks.first[0]
-    return Search(protocol, features, metric, queries, gallery, distances, *scores)
-
-
-def removed(
-    protocol: RetrievalProtocol, images: FeatureSet, query: int, gallery: np.ndarray
-) -> np.ndarray:
-    """Which of the (G,) rows ``gallery`` the protocol leaves out of a query's list."""
-    camid = int(images.camids[query])
-    ignored = [found for asking, found in protocol.ignored_cameras if asking == camid]
-    out = np.isin(images.camids[gallery], ignored)
-    if protocol.drops_own_camera:
-        same = images.pids[gallery] == images.pids[query]
-        out |= same & (images.camids[gallery] == camid)
-    return np.asarray(out)
+    return GalleryRanking(protocol, features, metric, queries, gallery, distances, *scores)

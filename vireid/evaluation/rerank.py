@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vireid.evaluation.distance import distance_rows
-from vireid.evaluation.ranking import stable_order
+from vireid.evaluation.sorting import stable_order
 
 K1, K2, LAMBDA = 20, 6, 0.3  # the paper's
 CHUNK = 512  # rows of distances held in float64 at once

@@ -17,9 +17,11 @@ from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import replace_file, require_target
+from vireid.utils.tables import markdown
 
 FORMAT = 1
-MOST = 1 + 1e-9  # of a mean of scores, with what adding them may round
+LARGEST_SCORE = 1 + 1e-9  # the mean of ones may be rounded up
+RERANKED = "+rerank"  # ends the name of re-ranked results
 COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -84,19 +86,21 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def is_score(value: object) -> bool:
-    """JSON also knows NaN, and whole numbers that are too long for a float."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MOST
+    """Whether a value of results.json is a fraction: JSON may also hold NaN and huge numbers."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value <= LARGEST_SCORE
 
 
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
-    """One line on who is searched for in what, by which rules, and how many images that were."""
+    """One line: a protocol's query and gallery images, its rules, and the numbers of images."""
     drawn = _drawn(protocol, len(entry["trials"]))
     removed = [f"camera {g} for queries of camera {q}" for q, g in protocol.ignored_cameras]
     removed += ["same identity and same camera"] if protocol.drops_own_camera else []
     return (
         f"{protocol.name}: "
         f"{_images(protocol.query_modality, protocol.query_cameras)} → "
-        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}{_kept(protocol)}; "
+        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}{_selection(protocol)}; "
         f"gallery: {drawn}; "
         f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
         f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
@@ -105,7 +109,7 @@ def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
 
 
 def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
-    if protocol.rest_asks:
+    if protocol.undrawn_are_queries:
         return (
             "one image per identity, drawn by NumPy's generator, seeded with 0, 1, …, "
             f"{trials} trials; all others are queries"
@@ -120,8 +124,8 @@ def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
     return text
 
 
-def _kept(protocol: RetrievalProtocol) -> str:
-    """Of which images, where the modality does not say all of it."""
+def _selection(protocol: RetrievalProtocol) -> str:
+    """Further rules that select the images, beside the modality and cameras."""
     if protocol.test_list:
         return f" (test list {protocol.test_list})"
     return " (query images → gallery images)" if protocol.by_role else ""
@@ -134,35 +138,25 @@ def _images(modality: Modality, cameras: frozenset[int]) -> str:
 
 def results_table(protocols: Mapping[str, Mapping[str, Any]]) -> str:
     """A Markdown table in per cent, mean ± std over the gallery trials where there are several."""
-    header = ["protocol", *COLUMNS, "queries", "gallery"]
+    import pandas as pd  # takes half a second
+
     rows = [
-        [
-            name,
-            *(_cell(entry, column) for column in COLUMNS),
-            _queries(entry),
-            str(entry["num_gallery"]),
-        ]
+        {"protocol": name}
+        | {column: _percent(entry, column) for column in COLUMNS}
+        | {"queries": _queries(entry), "gallery": str(entry["num_gallery"])}
         for name, entry in protocols.items()
     ]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    )
+    return markdown(pd.DataFrame(rows))
 
 
-def _cell(entry: Mapping[str, Any], column: str) -> str:
+def _percent(entry: Mapping[str, Any], column: str) -> str:
     mean = f"{100 * entry['mean'][column]:.2f}"
     return mean if len(entry["trials"]) == 1 else f"{mean} ± {100 * entry['std'][column]:.2f}"
 
 
 def _queries(entry: Mapping[str, Any]) -> str:
-    fed, scored = entry["num_query"], entry["num_valid_query"]
-    return str(fed) if fed == scored else f"{scored} of {fed}"
-
-
-RERANKED = "+rerank"
+    total, scored = entry["num_query"], entry["num_valid_query"]
+    return str(total) if total == scored else f"{scored} of {total}"
 
 
 def result_entries(
@@ -219,20 +213,18 @@ def score_features(
         raise UsageError(str(error)) from error
     if not path.exists():
         raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
-    target = out or path_of_results(path)
+    target = out or results_path(path)
     require_target(target, inputs=[p for p in (path, permutations, test_ids) if p])
     if target.exists() and not _is_about(target, path):
         raise UsageError(f"{target} holds something else: name another file with --out")
-    known = None
-    if permutations and any(protocol.draw == "official" for protocol in protocols):
-        known = read_permutations(permutations)
+    official = any(protocol.draw == "official" for protocol in protocols)
+    known = read_permutations(permutations) if permutations and official else None
     features = read_features(path, read_test_ids(test_ids) if test_ids else None)
     for protocol in protocols:
         require_complete(protocol, features, known)
     entries = result_entries(protocols, features, permutations=known, metric=metric, rerank=rerank)
-    source: dict[str, Any] = dict.fromkeys(
-        ("run", "epoch", "exit", "embedding", "flip", "input_size")
-    )
+    of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
+    source: dict[str, Any] = dict.fromkeys(of_a_run)
     source |= {"features": str(path.resolve()), "digest": _digest(features)}
     before = read_results(target) if target.exists() else {}
     kept = before["protocols"] if before and before["source"] == source else {}
@@ -241,13 +233,13 @@ def score_features(
     print(f"\n{results_table(entries)}\n\nwrote {target}")
 
 
-def path_of_results(features: Path) -> Path:
+def results_path(features: Path) -> Path:
     """results.json in the folder of features, or beside the file."""
     return (features if features.is_dir() else features.parent) / "results.json"
 
 
 def _digest(features: FeatureSet) -> str:
-    """Of the features and whose they are: a file made anew has other scores."""
+    """SHA-256 of the features, labels and cameras: scores of other features are not kept."""
     digest = hashlib.sha256()
     known = (features.features, features.pids, features.camids, features.modality)
     for array in (*known, features.role, features.test_list):
@@ -257,7 +249,7 @@ def _digest(features: FeatureSet) -> str:
 
 
 def _is_about(results: Path, features: Path) -> bool:
-    """Whether a file holds scores of what lies at this path."""
+    """Whether a file holds scores of the features at this path."""
     try:
         named = read_results(results)["source"].get("features")
     except DataError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.distance import distance_rows
-from vireid.evaluation.evaluate import require_directions, require_finite
+from vireid.evaluation.evaluate import require_comparable
 from vireid.figures.style import COLORS, drawn_panels, tidy
 from vireid.structures import FeatureSet, Modality, Role
 
@@ -77,8 +77,7 @@ def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "feat
     if single and features.role is not None:
         features = features.subset(features.role != Role.QUERY)
     everything = np.arange(len(features))
-    require_finite(features, {name: everything})
-    require_directions(features, {name: everything}, metric)
+    require_comparable(features, {name: everything}, metric)
     visible, infrared = (np.flatnonzero(features.modality == modality) for modality in Modality)
     if single:
         visible = infrared = everything

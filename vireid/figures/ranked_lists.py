@@ -12,7 +12,7 @@ from PIL import Image
 
 from vireid.data.images import read_image
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.ranked_lists import RankedList, Search
+from vireid.evaluation.ranked_lists import GalleryRanking, RankedList
 from vireid.figures.style import COLORS, DOUBLE, GREY, TALLEST, drawn
 from vireid.structures import FeatureSet, Modality
 
@@ -53,7 +53,7 @@ class ImageRow:
 
 
 def choose_queries(
-    search: Search,
+    search: GalleryRanking,
     *,
     worst: str = "",
     names: Sequence[str] = (),
@@ -88,7 +88,7 @@ def choose_queries(
     return answered[np.lexsort(keys)][:count].tolist()
 
 
-def _named(search: Search, name: str) -> list[int]:
+def _named(search: GalleryRanking, name: str) -> list[int]:
     images, rows = search.features, search.queries
     found = images.paths[rows] == name
     if not found.any() and name.isdecimal():
@@ -101,7 +101,7 @@ def _named(search: Search, name: str) -> list[int]:
     return np.flatnonzero(found).tolist()
 
 
-def describe(found: RankedList, search: Search) -> str:
+def describe(found: RankedList, search: GalleryRanking) -> str:
     """One line: the query, its average precision and the rank of its first match."""
     images, unit = search.features, search.protocol.cmc_unit
     who = f"{images.paths[found.query]} (identity {images.pids[found.query]}, camera "
@@ -114,7 +114,7 @@ def describe(found: RankedList, search: Search) -> str:
 
 def draw_lists(
     lists: Sequence[RankedList],
-    search: Search,
+    search: GalleryRanking,
     root: Path,
     path: Path,
     *,

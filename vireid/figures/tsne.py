@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
-from vireid.evaluation.evaluate import require_directions, require_finite, without_features
+from vireid.evaluation.evaluate import require_comparable, without_features
 from vireid.figures.style import COLORS, GREY, MARKERS, drawn_panels
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
@@ -123,8 +123,7 @@ def project(
         UsageError: a perplexity that does not fit the number of images.
     """
     everything = np.arange(len(features))
-    require_finite(features, {title: everything})
-    require_directions(features, {title: everything}, metric)
+    require_comparable(features, {title: everything}, metric)
     if len(features) < 4:
         raise DataError(f"{title}: {len(features)} images are too few: the plot needs 4 or more")
     numbers = features.features if metric == "euclidean" else unit_rows(features.features)

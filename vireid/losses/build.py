@@ -16,11 +16,11 @@ from vireid.losses.distillation import (
     raw_hint_loss,
     unit_hint_loss,
 )
-from vireid.losses.identity import identity_loss
-from vireid.losses.parts import part_identity_loss, part_metric_loss
+from vireid.losses.identity import identity_loss, part_identity_loss
 from vireid.losses.triplet import (
     batch_hard_triplet_loss,
     hetero_center_triplet_loss,
+    part_metric_loss,
     weighted_triplet_loss,
 )
 from vireid.structures import Batch, ModelOutput
@@ -51,7 +51,7 @@ def _hetero_center(options: CfgNode) -> Term:
     )
 
 
-# LOSS.<KEY> → what computes it from the deep head; the log's columns are loss_<key in lower case>.
+# LOSS.<KEY> → its term on the deep head; the columns of metrics.csv are loss_<key in lower case>.
 TERMS: dict[str, Callable[[CfgNode], Term]] = {
     "IDENTITY": _identity,
     "TRIPLET": _triplet,
@@ -59,11 +59,11 @@ TERMS: dict[str, Callable[[CfgNode], Term]] = {
     "HETERO_CENTER": _hetero_center,
 }
 # MODEL.SDM.HINT → its loss of embeddings (B, D); besides these, "none"
-HINTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+HINT_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l2_norm": unit_hint_loss,
     "mse_raw": raw_hint_loss,
 }
-# LOSS.PART_TRIPLET.KIND → what makes its loss of embeddings (B, D) and labels (B,)
+# LOSS.PART_TRIPLET.KIND → its options → a loss of embeddings (B, D) and labels (B,)
 PART_METRICS: dict[str, Callable[[CfgNode], Callable[[Tensor, Tensor], Tensor]]] = {
     "batch_hard": lambda options: partial(batch_hard_triplet_loss, margin=options.MARGIN),
     "weighted": lambda options: weighted_triplet_loss,
@@ -71,7 +71,7 @@ PART_METRICS: dict[str, Callable[[CfgNode], Callable[[Tensor, Tensor], Tensor]]]
 
 
 def build_criterion(cfg: CfgNode) -> Criterion:
-    """The terms of ``LOSS`` whose weight is not zero, for what the network and its teacher have."""
+    """The terms of ``LOSS`` with a weight, for the outputs that the model and its teacher have."""
     terms = {
         key.lower(): WeightedTerm(cfg.LOSS[key].WEIGHT, make(cfg.LOSS[key]))
         for key, make in TERMS.items()
@@ -109,10 +109,10 @@ def _branch_identity(smoothing: float) -> Term:
 
 
 def _distillation(options: CfgNode) -> Term:
-    """The edge from another network's deepest head to this one's."""
+    """Distillation from the deepest head of another model to this one's."""
 
     def compute(output: ModelOutput, batch: Batch) -> Tensor:
-        assert output.teacher is not None, "TEACHER.WEIGHTS is set, but no teacher was asked"
+        assert output.teacher is not None, "TEACHER.WEIGHTS is set, but there are no teacher logits"
         return distillation_loss(
             output.deep.logits.float(),
             output.teacher.float(),
@@ -147,7 +147,7 @@ def _part_terms(options: CfgNode) -> dict[str, WeightedTerm]:
 def _edge_terms(
     options: CfgNode, student: str, identity: CfgNode
 ) -> Iterator[tuple[str, float, Term]]:
-    """What one student learns: name, share of the student's loss, term."""
+    """The terms of one student head: name, share of the student's loss, term."""
     smoothing, detach = identity.LABEL_SMOOTHING, options.DETACH_TEACHER
     yield (
         "identity",
@@ -167,11 +167,11 @@ def _edge_terms(
             detach=detach,
         ),
     )
-    if options.HINT in HINTS:
+    if options.HINT in HINT_LOSSES:
         yield (
             "hint",
             options.BETA,
-            lambda output, batch: HINTS[options.HINT](
+            lambda output, batch: HINT_LOSSES[options.HINT](
                 output.heads[student].embedding.float(),
                 output.deep.embedding.float().detach() if detach else output.deep.embedding.float(),
             ),

@@ -15,14 +15,14 @@ Term = Callable[[ModelOutput, Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class WeightedTerm:
-    """A () loss of a network's output, and what it counts for in the total."""
+    """A () loss of a model's output, and its weight in the total."""
 
     weight: float
     compute: Term
 
 
 class Criterion(nn.Module):
-    """``total = Σ weight · term``; each term is reported unweighted under its own name.
+    """``total = Σ weight · term``; each term is also reported by name, without its weight.
 
     A module because terms may own parameters: optimisers take ``criterion.parameters()`` too.
 
@@ -36,11 +36,11 @@ class Criterion(nn.Module):
 
     @property
     def weights(self) -> dict[str, float]:
-        """What each term counts for in the total."""
+        """Weight of each term in the total."""
         return {name: term.weight for name, term in self._terms.items()}
 
     def forward(self, output: ModelOutput, batch: Batch) -> LossReport:
-        """Terms are computed in float32 whatever the network's precision."""
+        """Computes the terms in float32 at any precision of the model."""
         with torch.autocast(batch.labels.device.type, enabled=False):
             values = {name: term.compute(output, batch) for name, term in self._terms.items()}
         weighted = [term.weight * values[name] for name, term in self._terms.items()]

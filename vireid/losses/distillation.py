@@ -1,4 +1,4 @@
-"""What a student learns from a teacher: its softened posterior and its embedding."""
+"""Distillation: a student learns the teacher's softened class probabilities or its embedding."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def distillation_loss(
     scale_t2: bool = True,
     detach: bool = True,
 ) -> Tensor:
-    """Divergence of the student's softened posterior from the teacher's, KL(teacher ‖ student).
+    """KL(teacher ‖ student) between softened class probabilities.
 
     Args:
         student_logits: (B, C).
         teacher_logits: (B, C).
         temperature: T > 0 that divides both.
-        scale_t2: multiply by T²: gradients shrink with 1 / T² otherwise, and a sweep of T would be
-            one of the weight.
-        detach: take the teacher as a constant, though it be a head of the same network.
+        scale_t2: multiply by T²; otherwise gradients shrink with 1 / T², and a sweep of T mostly
+            sweeps the weight.
+        detach: treat the teacher as a constant, even if it is a head of the same model.
     Returns:
-        () nats, mean over the batch; 0 for equal posteriors.
+        () nats, mean over the batch; 0 for equal probabilities.
     Raises:
         ValueError: shapes differ, or the temperature is not positive.
     Source: Hinton et al., Distilling the Knowledge in a Neural Network, 2015, §2.
@@ -50,19 +50,19 @@ def distillation_loss(
 
 
 def unit_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared distance between embeddings brought to unit length.
+    """Squared distance between embeddings scaled to unit length.
 
     Args:
         student, teacher: (B, D).
     Returns:
-        () mean over the batch, in [0, 4]; whatever the lengths.
+        () mean over the batch, in [0, 4].
     """
     difference = F.normalize(student, dim=1) - F.normalize(teacher, dim=1)
     return difference.square().sum(dim=1).mean()
 
 
 def raw_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared distance between embeddings as they are, mean over the batch.
+    """Squared distance between embeddings, mean over the batch.
 
     Args:
         student, teacher: (B, D).

@@ -1,6 +1,8 @@
-"""Metric losses over a batch of both modalities; positives and negatives come from either."""
+"""Metric losses on a batch of both modalities; positives and negatives come from either."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,7 +32,7 @@ def batch_hard_triplet_loss(embeddings: Tensor, labels: Tensor, *, margin: float
     Args:
         embeddings: (B, D), unnormalised.
         labels: (B,) int64.
-        margin: by how much the nearest negative must be further away than the furthest positive.
+        margin: how much further the nearest negative must be than the furthest positive.
     Returns:
         () mean over the anchors that have a positive and a negative; 0, with a gradient of 0,
         when none has.
@@ -47,8 +49,8 @@ def batch_hard_triplet_loss(embeddings: Tensor, labels: Tensor, *, margin: float
 def weighted_triplet_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
     """Softplus of the weighted positive distance minus the weighted negative one; no margin.
 
-    The weights are a softmax of the distances over an anchor's positives (far ones count more)
-    and of the negated distances over its negatives (near ones count more). The anchor is not its
+    The weights are a softmax of the distances over an anchor's positives (far ones weigh more)
+    and of the negated distances over its negatives (near ones weigh more). An anchor is not its
     own positive.
 
     Args:
@@ -90,6 +92,21 @@ def hetero_center_triplet_loss(
     return batch_hard_triplet_loss(centers, groups // 2, margin=margin)
 
 
+def part_metric_loss(
+    embeddings: Sequence[Tensor], labels: Tensor, metric_loss: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """A metric loss on the concatenated parts of each granularity.
+
+    Args:
+        embeddings: per granularity (B, g · d).
+        labels: (B,) int64.
+        metric_loss: of embeddings (B, D) and labels.
+    Returns:
+        () mean over granularities.
+    """
+    return torch.stack([metric_loss(each, labels) for each in embeddings]).mean()
+
+
 def _pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
     """(B, B) bool: same identity but another row; another identity."""
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
@@ -105,6 +122,6 @@ def _weighted(distances: Tensor, mask: Tensor, *, sign: int) -> Tensor:
 
 
 def _mean_over(values: Tensor, usable: Tensor) -> Tensor:
-    # where, not multiplication: an anchor without partners holds infinities.
+    # where, not multiplication: anchors without a positive or negative have infinite values.
     kept = torch.where(usable, values, torch.zeros_like(values))
     return kept.sum() / usable.sum().clamp(min=1)

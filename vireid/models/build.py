@@ -1,11 +1,10 @@
-"""From options to a network."""
+"""From options to a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from math import log2
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,7 +12,7 @@ from yacs.config import CfgNode
 
 from vireid.errors import UsageError
 from vireid.models.backbones import mobilenet, osnet, resnet, sdc_cnn
-from vireid.models.backbones.parallel import ParallelBackbone
+from vireid.models.backbones.base import Backbone, ParallelBackbone
 from vireid.models.directional_pooling import DirectionalPool
 from vireid.models.heads import BranchHeads, PartFeatures, PartsHead
 from vireid.models.modality_norm import ModalityRows, use_modality_norms
@@ -23,9 +22,10 @@ from vireid.models.pretrained import imagenet_file, load_backbone_weights
 from vireid.models.reid_model import ReidModel
 from vireid.models.student_heads import STUDENT_HEADS, StudentHead
 from vireid.models.two_stream import share_stages
+from vireid.utils.paths import expand
 
-# name → a module with ``stages`` (nn.ModuleList), ``stage_channels`` and ``stage_strides``
-BACKBONES: dict[str, Callable[[], nn.Module]] = {
+# MODEL.BACKBONE → a backbone with random weights
+BACKBONES: dict[str, Callable[[], Backbone]] = {
     **{name: partial(osnet.OSNetBackbone, name) for name in osnet.VARIANTS},
     **{name: partial(resnet.ResNetBackbone, name) for name in resnet.VARIANTS},
     **{name: partial(mobilenet.MobileNetBackbone, name) for name in mobilenet.VARIANTS},
@@ -42,12 +42,12 @@ STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
 def build_model(
     cfg: CfgNode, num_classes: int, *, load_weights: bool = True, check_parts: bool = True
 ) -> tuple[ReidModel, str]:
-    """The network that ``MODEL`` names, and one line that says where its weights come from.
+    """The model that ``MODEL`` describes, and one line that says where its weights come from.
 
     Args:
         num_classes: training identities.
         load_weights: read ``MODEL.PRETRAINED``; not needed when a checkpoint follows.
-        check_parts: whether the map can be cut as asked; needless where nobody looks at parts.
+        check_parts: whether the stripes fit the map; not needed where parts are not used.
     Raises:
         CheckpointError: ``MODEL.PRETRAINED`` names weights that are missing or do not fit.
         UsageError: a granularity does not divide the map, or has more stripes than it has rows;
@@ -59,12 +59,13 @@ def build_model(
         _check_granularities(options.MGIM, backbone, cfg.INPUT.SIZE)
     rows = ModalityRows() if options.NORM_STATISTICS == "dual" else None
     pool = POOLS[options.POOL](options.GEM_P)
-    dims, branches = (backbone.stage_channels[-1],), None
+    dims: tuple[int, ...] = (backbone.stage_channels[-1],)
+    branches = None
     if options.DIRECTIONAL.ENABLED:
         pool = _directional(options.DIRECTIONAL, backbone, cfg.INPUT.SIZE)
         dims, branches = pool.dims, BranchHeads(pool.dims, num_classes)
     model = ReidModel(
-        share_stages(backbone.stages, options.SHARED_DEPTH),
+        share_stages(list(backbone.stages), options.SHARED_DEPTH),
         pool,
         dim=sum(dims),
         num_classes=num_classes,
@@ -81,8 +82,8 @@ def build_model(
     return model, origin
 
 
-def _backbone(options: CfgNode, source: str) -> tuple[nn.Module, str]:
-    """One backbone, or a directional network's; and where their weights come from.
+def _backbone(options: CfgNode, source: str) -> tuple[Backbone, str]:
+    """One backbone, or one per direction; and where their weights come from.
 
     Args:
         source: as ``MODEL.PRETRAINED``.
@@ -96,11 +97,11 @@ def _backbone(options: CfgNode, source: str) -> tuple[nn.Module, str]:
     return ParallelBackbone(backbones), f"{count} backbones side by side: {origins[0]}"
 
 
-def _directional(options: CfgNode, backbone: nn.Module, size: list[int]) -> DirectionalPool:
-    """The pooling of a directional network.
+def _directional(options: CfgNode, backbone: Backbone, size: list[int]) -> DirectionalPool:
+    """Directional pooling of the deepest map.
 
     Args:
-        backbone: all branches'.
+        backbone: of all branches.
         size: [height, width] of the images.
     """
     if size[0] != size[1]:
@@ -126,7 +127,7 @@ def _directional(options: CfgNode, backbone: nn.Module, size: list[int]) -> Dire
 
 
 def _student_heads(
-    options: CfgNode, backbone: nn.Module, num_classes: int
+    options: CfgNode, backbone: Backbone, num_classes: int
 ) -> dict[str, StudentHead]:
     dim, heads = backbone.stage_channels[-1], {}
     for number, name in enumerate(options.SDM.TAPS if options.SDM.ENABLED else [], start=1):
@@ -138,7 +139,7 @@ def _student_heads(
     return heads
 
 
-def _parts(options: CfgNode, backbone: nn.Module, num_classes: int) -> PartsHead | None:
+def _parts(options: CfgNode, backbone: Backbone, num_classes: int) -> PartsHead | None:
     if not options.ENABLED:
         return None
     aggregate = MultiGranularityParts(
@@ -156,7 +157,7 @@ def _parts(options: CfgNode, backbone: nn.Module, num_classes: int) -> PartsHead
 
 
 @torch.no_grad()
-def _map_rows(backbone: nn.Module, height: int) -> int:
+def _map_rows(backbone: Backbone, height: int) -> int:
     """Rows of the deepest map of images of ``height`` pixels."""
     training, maps = backbone.training, torch.zeros(1, 3, height, 32)
     for stage in backbone.eval().stages:
@@ -165,8 +166,8 @@ def _map_rows(backbone: nn.Module, height: int) -> int:
     return maps.shape[2]
 
 
-def _check_granularities(options: CfgNode, backbone: nn.Module, size: list[int]) -> None:
-    """Stripes of one height only, unless overlap was asked for, and never more than rows."""
+def _check_granularities(options: CfgNode, backbone: Backbone, size: list[int]) -> None:
+    """Checks that stripes have one height, unless they may overlap, and are no more than rows."""
     rows, counts = _map_rows(backbone, size[0]), options.GRANULARITIES
     found = f"MODEL.MGIM.GRANULARITIES={counts}: the map of {size[0]} input rows has {rows} rows"
     odd = [granularity for granularity in counts if rows % granularity]
@@ -183,5 +184,5 @@ def _check_granularities(options: CfgNode, backbone: nn.Module, size: list[int])
 def _load_weights(stages: nn.ModuleList, backbone: str, source: str) -> str:
     if source == "none":
         return f"{backbone} starts from random weights"
-    path = imagenet_file(backbone) if source == "imagenet" else Path(source).expanduser()
+    path = imagenet_file(backbone) if source == "imagenet" else expand(source)
     return load_backbone_weights(stages, path)

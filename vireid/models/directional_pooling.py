@@ -1,4 +1,4 @@
-"""Square feature map → means along its rows, columns and diagonals."""
+"""Directional pooling: means of a square map along its rows, columns and diagonals."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ NORMS = ("branch", "channel", "none")
 
 
 def line_of_position(direction: str, side: int, *, mode: str = "linear") -> Tensor:
-    """Which line each position of a square map belongs to.
+    """Index of the line that each position of a square map belongs to.
 
     Args:
-        direction: one of :data:`DIRECTIONS`. ``horizontal`` has a line per row, ``vertical`` per
-            column, ``diagonal`` per constant column − row, ``antidiagonal`` per constant
-            column + row; ``global`` is one line of everything.
-        side: n, rows and columns of the map.
-        mode: of the diagonals. ``linear``: the 2n − 1 that there are, of 1 to n positions;
-            ``wrap``: n that go on at the opposite edge, of n positions each.
+        direction: one of :data:`DIRECTIONS`. ``horizontal``: one line per row; ``vertical``: per
+            column; ``diagonal``: per value of column − row; ``antidiagonal``: per value of
+            column + row; ``global``: one line of all positions.
+        side: n, number of rows and of columns.
+        mode: of the diagonals. ``linear``: the 2n − 1 diagonals, of 1 to n positions; ``wrap``: n
+            lines of n positions, which continue at the opposite edge.
     Returns:
         (n · n,) int64 from 0, positions row by row.
     Raises:
@@ -46,8 +46,8 @@ class DirectionalMean(nn.Module):
     Args:
         direction, side, mode: see :func:`line_of_position`.
     Source: Zhu et al., Vehicle Re-Identification Using Quadruple Directional Deep Learning
-        Features, IEEE TITS (doi 10.1109/TITS.2019.2901312), whose abstract names the four; where
-        diagonals end is a choice of this project.
+        Features, IEEE TITS (doi 10.1109/TITS.2019.2901312), whose abstract names the four
+        directions; where diagonals end is a choice of this project.
     """
 
     members: Tensor
@@ -55,8 +55,8 @@ class DirectionalMean(nn.Module):
 
     def __init__(self, direction: str, side: int, *, mode: str = "linear") -> None:
         super().__init__()
-        # A matrix of ones and zeros, not index_add: its results are the same at every call on every
-        # device. Fixed, so that no checkpoint holds it.
+        # A matrix of ones and zeros, not index_add, which is not deterministic on every device.
+        # It is constant, so that no checkpoint holds it.
         members = F.one_hot(line_of_position(direction, side, mode=mode)).float()
         self.register_buffer("members", members, persistent=False)
         self.register_buffer("counts", members.sum(dim=0), persistent=False)
@@ -72,19 +72,17 @@ class DirectionalMean(nn.Module):
 
 
 class DirectionalPool(nn.Module):
-    """Directional means of a map, brought to unit length and put side by side.
-
-    Computed in float32 at least.
+    """Directional means of a map, scaled to unit length and concatenated; float32 or float64.
 
     Args:
         directions: of :data:`DIRECTIONS`, one per branch.
         side: n; the maps must be n × n.
         channels: C of one branch.
-        separate: the branches' maps lie behind one another, (B, branches · C, n, n); otherwise
-            every branch pools the same map (B, C, n, n).
+        separate: every branch has its own C channels of the map (B, branches · C, n, n);
+            otherwise all pool the same map (B, C, n, n).
         mode: see :func:`line_of_position`.
-        spatial_norm: ``branch``: a branch's whole vector has unit length; ``channel``: that of
-            each channel has; ``none``: as it is.
+        spatial_norm: what is scaled to unit length. ``branch``: a branch's whole vector;
+            ``channel``: each channel's part of it; ``none``: nothing.
     Attributes:
         dims: length of each branch's vector.
     Source: Zhu et al. (see :class:`DirectionalMean`): directional maps are "spatially normalized
@@ -104,12 +102,13 @@ class DirectionalPool(nn.Module):
         super().__init__()
         if spatial_norm not in NORMS:
             raise ValueError(f"spatial norm {spatial_norm!r} is unknown; choose of {NORMS}")
-        self.means = nn.ModuleList(DirectionalMean(d, side, mode=mode) for d in directions)
-        self.dims = tuple(channels * mean.length for mean in self.means)
+        means = [DirectionalMean(d, side, mode=mode) for d in directions]
+        self.means = nn.ModuleList(means)
+        self.dims = tuple(channels * mean.length for mean in means)
         self._side, self._separate, self._norm = side, separate, spatial_norm
 
     def forward(self, maps: Tensor) -> Tensor:
-        """→ (B, Σ dims); within a branch, a channel's lines stand side by side.
+        """(B, C or branches · C, n, n) → (B, Σ dims); a channel's lines are neighbours.
 
         Raises:
             ValueError: the map has another size.
@@ -117,8 +116,8 @@ class DirectionalPool(nn.Module):
         if tuple(maps.shape[2:]) != (self._side, self._side):
             found = " × ".join(map(str, maps.shape[2:]))
             raise ValueError(
-                f"a map of {found} positions: directional pooling was made for {self._side} × "
-                f"{self._side}; images must have the square INPUT.SIZE that it was built with"
+                f"a map of {found} positions, but directional pooling was built for {self._side} × "
+                f"{self._side}: images must have the square INPUT.SIZE of the configuration"
             )
         with torch.autocast(maps.device.type, enabled=False):
             maps = maps if maps.dtype == torch.float64 else maps.float()

@@ -1,4 +1,4 @@
-"""Vectors → what losses and retrieval need of them."""
+"""Heads: embedding, feature and logits of vectors; of the whole image, of branches, of parts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from vireid.models.parts import MultiGranularityParts
 from vireid.structures import BRANCH, HeadOutput, PartOutput
 
-CLASSIFIER_STD = 0.001  # of the initial weights: no class is preferred at the start [field: BoT]
+CLASSIFIER_STD = 0.001  # of the initial weights: all classes start equally likely [field: BoT]
 
 
 class BNNeckHead(nn.Module):
-    """Batch normalisation between what metric losses see and what is classified and retrieved.
+    """A BatchNorm between the embedding (metric losses) and the feature (classifier, retrieval).
 
     Args:
         dim: length of the embedding.
@@ -35,23 +35,24 @@ class BNNeckHead(nn.Module):
 
 
 class BranchHeads(nn.Module):
-    """A classifier on each branch's stretch of the joint feature, for training alone.
+    """A classifier on each branch's slice of the joint feature, for training only.
 
     Args:
-        dims: lengths of the branches' vectors, which make up the joint one in this order.
+        dims: lengths of the branches' vectors, which form the joint vector in this order.
         num_classes: training identities.
     """
 
     def __init__(self, dims: Sequence[int], num_classes: int) -> None:
         super().__init__()
         self._dims = list(dims)
-        self.classifiers = nn.ModuleList(nn.Linear(d, num_classes, bias=False) for d in dims)
-        for classifier in self.classifiers:
+        classifiers = [nn.Linear(d, num_classes, bias=False) for d in dims]
+        for classifier in classifiers:
             nn.init.normal_(classifier.weight, std=CLASSIFIER_STD)
+        self.classifiers = nn.ModuleList(classifiers)
 
     def forward(self, joint: HeadOutput) -> dict[str, HeadOutput]:
         """(B, Σ dims) → ``branch1``, ``branch2``, …: (B, D_k), (B, D_k), (B, C)."""
-        stretches = zip(
+        slices = zip(
             joint.embedding.split(self._dims, dim=1),
             joint.feature.split(self._dims, dim=1),
             self.classifiers,
@@ -59,19 +60,19 @@ class BranchHeads(nn.Module):
         )
         return {
             f"{BRANCH}{number}": HeadOutput(embedding, feature, classify(feature))
-            for number, (embedding, feature, classify) in enumerate(stretches, start=1)
+            for number, (embedding, feature, classify) in enumerate(slices, start=1)
         }
 
 
 class PartFeatures(nn.Module):
-    """Part vectors, and the same behind a BNNeck.
+    """Part vectors before and after a BNNeck.
 
-    The BNNeck has no scale or shift of its own: what follows, a classifier or a distance between
-    vectors of unit length, needs none.
+    The BNNeck has no scale and no shift: neither a classifier nor a distance between vectors of
+    unit length needs them.
 
     Args:
         aggregate: map → vectors of the parts, by granularity.
-        bnneck: without it, features are the embeddings.
+        bnneck: False makes the features equal the embeddings.
     """
 
     def __init__(self, aggregate: MultiGranularityParts, *, bnneck: bool) -> None:
@@ -96,8 +97,8 @@ class PartsHead(nn.Module):
 
     Args:
         features: map → features of the parts, by granularity.
-        classifier: ``part``: every part has a classifier of its own; ``granularity``: one for all
-            parts of a granularity side by side.
+        classifier: ``part``: one per part; ``granularity``: one on all parts of a granularity,
+            concatenated.
         num_classes: training identities.
     """
 
@@ -121,7 +122,7 @@ class PartsHead(nn.Module):
 
 
 class GroupedClassifier(nn.Module):
-    """A classifier for each of K stretches of a vector: (B, K · d) → (B, K, C)."""
+    """A classifier for each of K slices of a vector: (B, K · d) → (B, K, C)."""
 
     def __init__(self, groups: int, dim: int, num_classes: int) -> None:
         super().__init__()
@@ -129,5 +130,5 @@ class GroupedClassifier(nn.Module):
         nn.init.normal_(self.weight, std=CLASSIFIER_STD)
 
     def forward(self, features: Tensor) -> Tensor:
-        stretches = features.unflatten(1, (len(self.weight), -1))
-        return torch.einsum("bkd,kcd->bkc", stretches, self.weight)
+        slices = features.unflatten(1, (len(self.weight), -1))
+        return torch.einsum("bkd,kcd->bkc", slices, self.weight)

@@ -1,4 +1,4 @@
-"""The network as it is used: images to features, and nothing that only training needs."""
+"""The model as it is deployed: images → features, without what only training needs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from vireid.errors import UsageError
 from vireid.models.heads import PartFeatures
 from vireid.models.modality_norm import ModalityRows
 from vireid.models.reid_model import ReidModel
+from vireid.models.student_heads import StudentHead
 from vireid.models.two_stream import TwoStream
 
 
 class InferenceModel(nn.Module):
-    """Streams up to an exit, and what turns the map there into one vector.
+    """The stages up to an exit, and the layers that turn the map there into one vector.
 
     Args:
         backbone: the stages up to the exit.
-        aggregate, bnneck: global feature; None to leave it out.
+        aggregate, bnneck: of the global feature; None to leave it out.
         parts: part features; None to leave them out.
-        rows: what the network's :class:`ModalityNorm` layers read, if it has any.
+        rows: shared with the :class:`ModalityNorm` layers, if there are any.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class InferenceModel(nn.Module):
 
     @property
     def has_modality_norms(self) -> bool:
-        """Whether layers normalise each modality by its own statistics."""
+        """Whether layers have statistics per modality."""
         return self._rows is not None
 
     def forward(self, images: Tensor, is_infrared: Tensor) -> Tensor:
@@ -48,9 +49,9 @@ class InferenceModel(nn.Module):
             images: (B, 3, H, W) normalised.
             is_infrared: (B,) bool; best on the processor (see :class:`TwoStream`).
         Returns:
-            (B, D) float32. A single block is the BNNeck's feature, or a granularity's vector, as it
-            is; several blocks (global, each granularity) are each brought to unit length, put side
-            by side, and the whole to unit length, so that every block counts alike.
+            (B, D) float32. Of a single block (global, or one granularity), the BNNeck's feature.
+            Several blocks are scaled to unit length, concatenated, and scaled to unit length again,
+            so that all have the same weight.
         """
         if self._rows is None:
             return self._features(images, is_infrared)
@@ -70,34 +71,37 @@ class InferenceModel(nn.Module):
 
 
 class TestTimeFlip(nn.Module):
-    """Mean of the features of images and of their mirror images, as ``TEST.FLIP`` has it."""
+    """Mean of the features of images and of their mirror images, for ``TEST.FLIP``."""
+
+    __test__ = False  # pytest takes classes of this name for tests
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor, *flags: Tensor) -> Tensor:
-        """What the network takes → (B, D)."""
+        """(B, 3, H, W), and what else the model takes → (B, D)."""
         return (self.network(images, *flags) + self.network(images.flip(3), *flags)) / 2
 
 
 def build_inference_model(
     model: ReidModel, *, exit_name: str = "deep", embedding: str = "global+parts"
 ) -> InferenceModel:
-    """The part of a network that makes one exit's features; weights are not copied.
+    """The part of a trained model that computes one exit's features; weights are not copied.
 
     Args:
-        exit_name: ``deep`` or one of the network's students, whose feature is always global.
-        embedding: ``global``, ``parts`` or ``global+parts``; without part features the last is the
-            global one.
+        exit_name: ``deep`` or a student head, whose feature is always global.
+        embedding: ``global``, ``parts`` or ``global+parts``; a model without part features takes
+            the last for ``global``.
     Raises:
-        UsageError: the network has no such exit, or no part features at this exit.
+        UsageError: the model has no such exit, or no part features.
     """
     if exit_name != "deep":
         if exit_name not in model.shallow:
             known = ", ".join(["deep", *model.shallow])
             raise UsageError(f"TEST.EXIT={exit_name!r}: this network's exits are {known}")
         student = model.shallow[exit_name]
+        assert isinstance(student, StudentHead)
         return InferenceModel(
             model.backbone.truncated(student.tap + 1),
             aggregate=student.aggregate,
@@ -105,13 +109,14 @@ def build_inference_model(
             parts=None,
             rows=model.rows,
         )
-    whole, parts = embedding != "parts", embedding != "global" and model.parts is not None
-    if not whole and not parts:
+    parts = model.parts.features if model.parts is not None and embedding != "global" else None
+    if embedding == "parts" and parts is None:
         raise UsageError("TEST.EMBED parts: this network has no part features (MODEL.MGIM.ENABLED)")
+    use_global = embedding != "parts"
     return InferenceModel(
         model.backbone,
-        aggregate=model.pool if whole else None,
-        bnneck=model.head.bnneck if whole else None,
-        parts=model.parts.features if parts and model.parts is not None else None,
+        aggregate=model.pool if use_global else None,
+        bnneck=model.head.bnneck if use_global else None,
+        parts=parts,
         rows=model.rows,
     )

@@ -1,4 +1,4 @@
-"""Batch normalisation with statistics for each spectrum, in layers that both streams share."""
+"""Per-modality batch normalisation (domain-specific), in layers that both streams share."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch.nn import functional as F
 
 @dataclass(slots=True)
 class ModalityRows:
-    """How the rows of the batch at hand are ordered: visible images first.
+    """How many rows of the current batch are visible images; they come first.
 
     Args:
-        visible: rows of visible images.
-        total: all rows.
+        visible: number of rows of visible images.
+        total: number of all rows.
     """
 
     visible: int = 0
     total: int = 1
 
     def sort(self, images: Tensor, is_infrared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images and flags with visible rows first, and the rows that restore their order."""
+        """Images and flags with visible rows first, and the index that restores their order."""
         order = is_infrared.to(torch.uint8).argsort(stable=True)
         self.visible, self.total = int((~is_infrared).sum()), len(is_infrared)
         there, back = (
@@ -32,18 +32,15 @@ class ModalityRows:
 
 
 class ModalityNorm(nn.Module):
-    """A BatchNorm whose mean and variance are each modality's own, with one scale and shift.
+    """A BatchNorm with a mean and variance per modality, and one scale and shift for both.
 
-    What all images of a spectrum have in common, brightness, contrast, noise, then leaves no trace
-    behind the layer, and a network cannot tell identities apart within one spectrum by it.
+    It removes what all images of a modality share, such as brightness, contrast and noise.
 
     Args:
-        norm: the layer it replaces; its statistics become the visible images', and a copy of them
-            the infrared ones'.
-        rows: tells which rows are whose; a layer behind several vectors per image has as many rows
-            for each.
-    Source: Chang et al., Domain-Specific Batch Normalization, CVPR 2019, which has a scale and a
-        shift per domain, too.
+        norm: the layer it replaces; both modalities start with its statistics.
+        rows: which rows are visible; a layer on k vectors per image has k rows for each.
+    Source: Chang et al., Domain-Specific Batch Normalization, CVPR 2019, which also has a
+        scale and a shift per domain.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: ModalityRows) -> None:
@@ -56,29 +53,30 @@ class ModalityNorm(nn.Module):
         self._rows = rows
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(rows, …) → the same shape."""
+        """(rows, …) → (rows, …)."""
         count = self._rows.visible * (len(inputs) // self._rows.total)
         halves = (self.norm, inputs[:count]), (self.infrared, inputs[count:])
         return torch.cat([self._normalised(norm, half) for norm, half in halves if len(half)])
 
     def _normalised(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor) -> Tensor:
-        plain = self.norm
-        if norm.training:
+        affine = self.norm
+        if norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
+        assert affine.momentum is not None, "no backbone averages its statistics cumulatively"
         return F.batch_norm(
             inputs,
             norm.running_mean,
             norm.running_var,
-            plain.weight,
-            plain.bias,
+            affine.weight,
+            affine.bias,
             norm.training,
-            plain.momentum,
-            plain.eps,
+            affine.momentum,
+            affine.eps,
         )
 
 
 def use_modality_norms(module: nn.Module, rows: ModalityRows) -> None:
-    """Replaces every BatchNorm within ``module`` by a :class:`ModalityNorm`."""
+    """Replaces every BatchNorm inside ``module`` by a :class:`ModalityNorm`."""
     for name, child in module.named_children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
             setattr(module, name, ModalityNorm(child, rows))

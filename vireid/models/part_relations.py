@@ -1,8 +1,8 @@
-"""Relations between the parts of an image: every part's vector, informed by the others'.
+"""Relations between the parts of an image: modules that add information of the other parts.
 
-All take ``pooled`` (B, N, C), the parts as they were pooled, ``reduced`` (B, N, d), the same at
-their final length, and ``related`` (N, N) bool, which parts belong together (each to itself), and
-return (B, N, d).
+All take ``pooled`` (B, N, C), the pooled parts, ``reduced`` (B, N, d), the same reduced to their
+final length, and ``related`` (N, N) bool, which parts are related (each to itself), and return
+(B, N, d).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PartLinear(nn.Module):
 
 
 class Unrelated(nn.Module):
-    """Parts as they are, the features of PCB and MGN."""
+    """No relation: the reduced parts, as in PCB and MGN."""
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Unrelated(nn.Module):
 
 
 class OneVsRest(nn.Module):
-    """``q = r + ψ([r; ρ(mean of the other parts)])``; a part without others stays as it is.
+    """``q = r + ψ([r; ρ(mean of the other parts)])``; ``q = r`` for a part without others.
 
     Source: Park and Ham, Relation Network for Person Re-identification, AAAI 2020.
     """
@@ -58,7 +58,7 @@ class OneVsRest(nn.Module):
 
     def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
         others = related & ~torch.eye(len(related), dtype=torch.bool, device=related.device)
-        if not self.training:  # an exported network may have no shape that depends on values
+        if not self.training:  # an exported model must not have shapes that depend on values
             return self._masked(pooled, reduced, others)
         accompanied = self._rows(others)
         if not len(accompanied):
@@ -69,14 +69,14 @@ class OneVsRest(nn.Module):
         return reduced.index_add(1, accompanied, joined)
 
     def _rows(self, others: Tensor) -> Tensor:
-        """Parts that have others. A network's mask never changes, and the number of these rows
-        would make the processor wait for the GPU in every step: they are looked up once."""
+        """Indices of the parts that have others. Looked up once, since the mask never changes and
+        each look-up would wait for the GPU."""
         if self._accompanied is None or self._accompanied.device != others.device:
             self._accompanied = others.any(dim=1).nonzero().flatten()
         return self._accompanied
 
     def _masked(self, pooled: Tensor, reduced: Tensor, others: Tensor) -> Tensor:
-        """The same where BatchNorm takes no statistics: parts without others are computed, too."""
+        """The same in evaluation mode, where computing parts without others does no harm."""
         counts = others.sum(dim=1, keepdim=True)
         rest = self.rest((others / counts.clamp(min=1)).to(pooled.dtype) @ pooled)
         joined = self.join(torch.cat([reduced, rest], dim=2))
@@ -98,7 +98,7 @@ class PartAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, pooled: Tensor, reduced: Tensor, related: Tensor) -> Tensor:
-        # One head, as a dimension of its own: ONNX knows no attention without heads.
+        # One head, as a separate dimension: attention in ONNX needs it.
         query, key, value = (
             linear(reduced).unsqueeze(1) for linear in (self.query, self.key, self.value)
         )

@@ -1,4 +1,4 @@
-"""Feature map → vectors of its horizontal stripes at several granularities, and their relations."""
+"""Part features: vectors of horizontal stripes at several granularities, and their relations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vireid.models.part_relations import RELATIONS, PartLinear, Unrelated
 
 
 def stripe_bounds(rows: int, granularity: int) -> list[tuple[int, int]]:
-    """First row and the row after the last of each stripe, as adaptive pooling has them.
+    """Start (inclusive) and end (exclusive) row of each stripe, as in adaptive pooling.
 
     Neighbouring stripes overlap by a row where ``granularity`` does not divide ``rows``.
     """
@@ -24,8 +24,8 @@ class StripePool(nn.Module):
     """Pools every stripe of every granularity.
 
     Args:
-        pool: (B, C, H, W) → (B, C); pooling rows first and then their results must equal pooling
-            everything at once, as means, generalised means and maxima do.
+        pool: (B, C, H, W) → (B, C). Pooling each row and then the results must equal pooling
+            everything at once; it does for means, generalised means and maxima.
         granularities: numbers of stripes.
     """
 
@@ -48,25 +48,26 @@ class StripePool(nn.Module):
 
 
 class MultiGranularityParts(nn.Module):
-    """Part vectors that know of one another: pooled, reduced, related.
+    """Part vectors: stripes are pooled, reduced to ``dim``, and related to one another.
 
     Args:
         pool: see :class:`StripePool`.
         channels: C of the map.
         granularities: numbers of stripes, e.g. 2, 3 and 6.
         dim: d, length of a part's vector.
-        relation: a key of :data:`RELATIONS`; parts that have no other to relate to stay as they
-            are where none that shares their weights has.
+        relation: a key of :data:`RELATIONS`.
         scope: ``within``: a part is related to those of its own granularity; ``all``: to every
             part.
-        reduce_sharing: what shares the reduction's weights: ``all`` parts, the parts of a
-            ``granularity``, or nothing beyond a ``part``.
-        relation_sharing: ``all`` or ``granularity``; the second only within a granularity.
+        reduce_sharing: a key of :data:`SHARINGS`: which parts share the weights of the reduction.
+        relation_sharing: ``all`` or ``granularity``: which parts share the relation's weights; the
+            second only with scope ``within``.
     Raises:
         ValueError: weights per granularity for relations across granularities.
     Source: Park and Ham, Relation Network for Person Re-identification, AAAI 2020 (one-vs-rest
         relations at several granularities); which weights are shared is a choice of this project.
     """
+
+    related: Tensor
 
     def __init__(
         self,
@@ -85,12 +86,12 @@ class MultiGranularityParts(nn.Module):
             raise ValueError("relations across granularities share their weights: use all")
         self.granularities, self.dim = tuple(granularities), dim
         self.pool = StripePool(pool, granularities)
-        self._reduced = _stretches(granularities, reduce_sharing)
+        self._reduced = _slices(granularities, reduce_sharing)
         self.reduce = nn.ModuleList(PartLinear(channels, dim) for _ in self._reduced)
-        self._related = _stretches(granularities, relation_sharing)
+        self._related = _slices(granularities, relation_sharing)
         related = _related(granularities, scope)
         self.relate = nn.ModuleList(
-            # Where no part has another, a relation would hold weights that nothing ever uses.
+            # A relation between parts that are alone would have weights that nothing uses.
             RELATIONS[relation](channels, dim)
             if related[s, s].sum() > len(related[s])
             else Unrelated(channels, dim)
@@ -123,15 +124,15 @@ SHARINGS: dict[str, Callable[[Sequence[int]], list[int]]] = {
 }
 
 
-def _stretches(granularities: Sequence[int], sharing: str) -> list[slice]:
-    """Of the row of all parts, the stretches that share weights."""
+def _slices(granularities: Sequence[int], sharing: str) -> list[slice]:
+    """Which of all parts, in their order, share weights."""
     lengths = SHARINGS[sharing](granularities)
     ends = [sum(lengths[: k + 1]) for k in range(len(lengths))]
     return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
 
 
 def _related(granularities: Sequence[int], scope: str) -> Tensor:
-    """(N, N) bool: whether two parts belong together; a part belongs to itself."""
+    """(N, N) bool: whether two parts are related; every part is related to itself."""
     if scope == "all":
         return torch.ones(sum(granularities), sum(granularities), dtype=torch.bool)
     return torch.block_diag(*(torch.ones(g, g) for g in granularities)).bool()

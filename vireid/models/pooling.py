@@ -13,7 +13,7 @@ def gem(maps: Tensor, exponent: Tensor | float, eps: float = 1e-6) -> Tensor:
 
     Args:
         maps: (B, C, H, W).
-        exponent: p > 0; 1 is the mean of the clamped map, a large p tends to the maximum.
+        exponent: p > 0; 1 gives the mean of the clamped map, a large p nearly the maximum.
     Returns:
         (B, C) float32, or float64 for a float64 map.
     Source: Radenović et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019.

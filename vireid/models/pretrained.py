@@ -1,4 +1,4 @@
-"""Published weights into a backbone, strictly: a file that does not fit is an error."""
+"""Loads published weights into a backbone; a file that does not fit is an error."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ import torch
 from torch import Tensor, nn
 
 from vireid.errors import CheckpointError
+from vireid.utils.paths import expand
 
-REMEDY = "copy it anew, or save its tensors alone"  # of a damaged file that somebody published
-MIN_MATCH = 0.95  # share of the backbone's entries that a file must hold
-COUNTER = ".num_batches_tracked"  # how long BatchNorm trained: old files lack it, nothing needs it
-IGNORED = ("classifier.", "fc.")  # what published files hold beyond the backbone
-ADDED = ".nonlocal"  # in the names of blocks that no published file holds: they start anew
-# torchvision's files by the beginning of a backbone's name, in the order in which they are taken:
-# IMAGENET1K_V1, which AGW started from, and V2.
+REMEDY = "copy it again, or save only its tensors"  # for a damaged published file
+MIN_MATCH = 0.95  # share of the backbone's entries that a file must contain
+BATCH_COUNTER = ".num_batches_tracked"  # of BatchNorm: old files lack it, nothing needs it
+IGNORED = ("classifier.", "fc.")  # entries of published files that no backbone has
+ADDED = ".nonlocal"  # in the names of blocks that no published file has: random weights
+# torchvision's files by the first part of a backbone's name, the preferred one first:
+# IMAGENET1K_V1, which AGW started from, then V2.
 TORCHVISION = {
     "resnet18": ("resnet18-f37072fd.pth",),
     "resnet50": ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"),
     "mobilenet_v2": ("mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth"),
 }
-TORCHREID = "osnet"  # how the names begin whose weights torchreid publishes
+TORCHREID = "osnet"  # first part of the names of backbones whose weights torchreid publishes
 
 
 def read_tensors(path: Path, *, what: str = "weights file", remedy: str = REMEDY) -> dict:
-    """A file of tensors and plain Python values; code inside a file is never executed.
+    """Reads a file of tensors and plain Python values; code inside a file is never executed.
 
     Args:
-        what: the file is, in messages.
-        remedy: of a damaged file.
+        what: the kind of file, for messages.
+        remedy: for a damaged file, for messages.
     Raises:
-        CheckpointError: missing, damaged, or more than tensors and plain values.
+        CheckpointError: missing, damaged, or holds more than tensors and plain values.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that it then refuses
+            warnings.simplefilter("ignore")  # about pickles that it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{what} {path} does not exist") from error
     except (IsADirectoryError, PermissionError) as error:
         raise CheckpointError(f"{what} {path} cannot be read ({error.strerror})") from error
     except Exception as error:  # torch raises a dozen types on damaged files, IndexError too
-        # Its text runs over many lines and advises to execute the file's code.
+        # Its message has many lines and suggests executing the file's code.
         foreign = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         raise CheckpointError(
             f"{what} {path} is damaged or holds more than tensors"
@@ -55,22 +56,22 @@ def read_tensors(path: Path, *, what: str = "weights file", remedy: str = REMEDY
 
 
 def imagenet_file(backbone: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where torchreid caches an OSNet's ImageNet weights, or torch.hub torchvision's.
+    """The cached ImageNet weights: torchreid's for an OSNet, else torch.hub's of torchvision.
 
     Raises:
-        CheckpointError: the file is not there; says where to get it and where to put it. Or there
-            is none.
+        CheckpointError: the file is missing; says where to get it and where to put it. Or nothing
+            is published for this backbone.
     """
     cache = environment.get("XDG_CACHE_HOME", "~/.cache")
-    home = Path(environment.get("TORCH_HOME", f"{cache}/torch")).expanduser()
+    home = expand(environment.get("TORCH_HOME", f"{cache}/torch"))
     published = next((v for name, v in TORCHVISION.items() if backbone.startswith(name)), None)
     if published:
         paths = [home / "hub" / "checkpoints" / name for name in published]
         source = f"https://download.pytorch.org/models/{published[0]}"
     elif not backbone.startswith(TORCHREID):
         raise CheckpointError(
-            f"no ImageNet weights for {backbone}: nobody has published any; name a file of your "
-            "own in MODEL.PRETRAINED, or train from scratch with MODEL.PRETRAINED none"
+            f"no ImageNet weights for {backbone}: none are published; name your own file in "
+            "MODEL.PRETRAINED, or train from scratch with MODEL.PRETRAINED none"
         )
     else:
         paths = [home / "checkpoints" / f"{backbone}_imagenet.pth"]
@@ -89,20 +90,20 @@ def load_backbone_weights(stages: nn.ModuleList, path: Path) -> str:
     """Copies a published state dict into the backbone's stages.
 
     Args:
-        stages: modules whose parameters keep the published names inside each stage.
-        path: a state dict, bare or under ``state_dict``; ``module.`` prefixes are dropped.
+        stages: modules whose parameters have the published names.
+        path: a state dict, possibly under the key ``state_dict``; ``module.`` prefixes are dropped.
     Returns:
         one line that says what was loaded.
     Raises:
         CheckpointError: fewer than 95 % of the backbone's entries match in name and shape; blocks
-            added to the published network count only if the file holds them.
+            added to the published model count only if the file has them.
     """
     found = _state_dict(read_tensors(path), path)
     entries = {
         key: tensor
         for stage in stages
         for key, tensor in stage.state_dict().items()
-        if not key.endswith(COUNTER)
+        if not key.endswith(BATCH_COUNTER)
     }
     new = [key for key in entries if ADDED in key and key not in found]
     targets = {key: tensor for key, tensor in entries.items() if key not in new}
@@ -125,7 +126,7 @@ def load_backbone_weights(stages: nn.ModuleList, path: Path) -> str:
 def _differences(
     targets: Mapping[str, Tensor], found: Mapping[str, Tensor], new: Sequence[str]
 ) -> str:
-    """What did not find its counterpart, the first names and how many; empty if all did."""
+    """Entries without a counterpart: the first names and how many; empty if there are none."""
     groups = {
         "missing": [key for key in targets if key not in found],
         "other shape": [
@@ -136,7 +137,7 @@ def _differences(
         "not used": [
             key
             for key in found
-            if key not in targets and not key.startswith(IGNORED) and not key.endswith(COUNTER)
+            if key not in targets and not key.startswith(IGNORED) and BATCH_COUNTER not in key
         ],
         "new": new,
     }

@@ -1,4 +1,4 @@
-"""The network: two streams, a deep head, and what training adds to them."""
+"""The model as it is trained: two streams, a deep head, student heads, parts and branches."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vireid.structures import ModelOutput
 
 
 class ReidModel(nn.Module):
-    """Two-stream network with a global head on the deepest map, ``deep``.
+    """Two-stream model with a global head on the deepest map, ``deep``.
 
     Args:
         backbone: the streams.
         pool: (B, C, H, W) → (B, dim).
         dim: length of what the pooling returns.
         num_classes: training identities.
-        shallow: students on earlier maps, by name; both streams share them.
+        shallow: student heads on earlier maps, by name; both streams share them.
         parts: part features of the deepest map.
-        branches: auxiliary classifiers on stretches of the deep head's vector.
-        rows: what the network's :class:`ModalityNorm` layers read, if it has any.
+        branches: auxiliary classifiers on slices of the deep head's vector.
+        rows: shared with the :class:`ModalityNorm` layers, if there are any.
         freeze_bn: keep every BatchNorm at its running statistics in training mode too.
     """
 
@@ -82,14 +82,16 @@ class ReidModel(nn.Module):
 
 
 def parameter_groups(model: ReidModel) -> dict[str, list[nn.Parameter]]:
-    """``specific`` (stages that each stream has for itself), ``backbone`` (the shared ones) and
-    ``head`` (what always starts at random)."""
+    """Parameters by group.
+
+    ``specific``: of the stages that only one stream has; ``backbone``: of the shared stages;
+    ``head``: of everything behind the backbone, which always starts at random.
+    """
     backbone = list(model.backbone.parameters())
     shared = list(model.backbone.shared.parameters())
-    outside = {id(parameter) for parameter in backbone}
-    common = {id(parameter) for parameter in shared}
+    of_backbone, of_both = set(map(id, backbone)), set(map(id, shared))
     return {
-        "specific": [p for p in backbone if id(p) not in common],
+        "specific": [p for p in backbone if id(p) not in of_both],
         "backbone": shared,
-        "head": [p for p in model.parameters() if id(p) not in outside],
+        "head": [p for p in model.parameters() if id(p) not in of_backbone],
     }

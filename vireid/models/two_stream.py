@@ -1,4 +1,4 @@
-"""One path through the network per spectrum, joined from a chosen stage on."""
+"""Two streams, one per modality, that share the stages from a chosen one on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TwoStream(nn.Module):
     """Runs the first stages per modality and the rest on both.
 
     Args:
-        visible, infrared: the stages of either stream, shallowest first; as many of each.
+        visible, infrared: the specific stages of each stream, shallowest first; equally many.
         shared: the stages after those.
     """
 
@@ -38,8 +38,8 @@ class TwoStream(nn.Module):
 
         Args:
             images: (B, 3, H, W).
-            is_infrared: (B,) bool; on the processor even where the images are on a GPU, which then
-                need not be waited for.
+            is_infrared: (B,) bool; best on the CPU even for images on a GPU: reading it from there
+                would wait for the GPU.
         Returns:
             per stage (B, C_i, H_i, W_i).
         """
@@ -69,13 +69,13 @@ class TwoStream(nn.Module):
 
 
 def share_stages(stages: Sequence[nn.Module], shared_depth: int) -> TwoStream:
-    """Two streams out of one backbone.
+    """Makes two streams of one backbone.
 
     Args:
-        stages: the backbone's, shallowest first; the modality-specific ones are copied, so that
-            both streams start from the same weights.
-        shared_depth: how many stages both streams share, counted from the deepest:
-            ``len(stages)`` is one stream, 0 two full backbones.
+        stages: of the backbone, shallowest first; the specific ones are copied, so that both
+            streams start from the same weights.
+        shared_depth: number of shared stages, counted from the deepest: ``len(stages)`` is one
+            stream, 0 two full backbones.
     Raises:
         ValueError: ``shared_depth`` is not between 0 and the number of stages.
     """

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 from yacs.config import CfgNode
 
 from vireid.data.build import build_eval_loader
 from vireid.engine.extract import extract_features
 from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.models.inference_model import InferenceModel, build_inference_model
+from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import gallery_exit
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
@@ -24,25 +24,23 @@ from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
 TORCH = "torch"
 
 
-class Runtime(Protocol):
-    """Another library than torch that computes a network's features (``TEST.BACKEND``).
+class Backend(Protocol):
+    """Another library than torch that computes a run's features (``TEST.BACKEND``).
 
     Attributes:
-        used: its name; ``torch`` once a network had to be left to torch.
+        used: its name; ``torch`` where torch had to compute them.
     """
 
     used: str
 
-    def __call__(
-        self, network: InferenceModel, size: Sequence[int], count: int
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """What takes the network's place, for ``count`` images of [height, width]."""
+    def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
+        """Features of the records, whose paths are relative to ``root``, at an exit."""
         ...
 
 
-def backend_name(runtime: Runtime | None) -> str:
-    """What computed the features."""
-    return TORCH if runtime is None else runtime.used
+def backend_name(backend: Backend | None) -> str:
+    """The library that computed the features."""
+    return TORCH if backend is None else backend.used
 
 
 def features_of(
@@ -53,25 +51,26 @@ def features_of(
     *,
     device: torch.device,
     exit_name: str = "",
-    runtime: Runtime | None = None,
+    backend: Backend | None = None,
 ) -> FeatureSet:
     """One exit's features of the records; the model keeps its mode.
 
     Args:
         exit_name: instead of ``TEST.EXIT``.
-        runtime: instead of torch.
+        backend: instead of torch.
     Raises:
         UsageError: the model has no such exit or embedding.
     """
     chosen = build_inference_model(
         model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
     )
+    if backend is not None:
+        return backend(splits.root, records, exit_name or cfg.TEST.EXIT)
     was_training = model.training
     model.eval()
     chosen.eval()
-    count = len(records) * (1 + cfg.TEST.FLIP)
     features = extract_features(
-        chosen if runtime is None else runtime(chosen, cfg.INPUT.SIZE, count),
+        chosen,
         build_eval_loader(cfg, splits.root, records, device=device),
         records,
         device=device,
@@ -91,14 +90,14 @@ def features_by_query(
     *,
     device: torch.device,
     query_modalities: Sequence[Modality],
-    runtime: Runtime | None = None,
+    backend: Backend | None = None,
 ) -> dict[Modality, FeatureSet]:
     """Features for the protocols whose queries are of each modality.
 
     Queries leave the model at ``TEST.EXIT``; images of the other modality, which are these
     protocols' galleries, at ``TEST.GALLERY_EXIT``.
     """
-    extract = partial(features_of, cfg, model, splits, records, device=device, runtime=runtime)
+    extract = partial(features_of, cfg, model, splits, records, device=device, backend=backend)
     features = extract()
     if gallery_exit(cfg) == cfg.TEST.EXIT:
         return dict.fromkeys(query_modalities, features)

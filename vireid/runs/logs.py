@@ -20,8 +20,8 @@ def start_log(folder: Path | None) -> None:
     """Messages to standard output, and to log.txt when a folder is given."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     if folder is not None:  # a file's name may hold bytes that are no text
-        text = {"encoding": "utf-8", "errors": "backslashreplace"}
-        handlers.append(logging.FileHandler(folder / "log.txt", **text))
+        path = folder / "log.txt"
+        handlers.append(logging.FileHandler(path, encoding="utf-8", errors="backslashreplace"))
     logger = logging.getLogger("vireid")
     for old in list(logger.handlers):
         logger.removeHandler(old)
@@ -62,7 +62,7 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
             f"{path} holds no learning curves ({reason}): name the folder of a run that has "
             "trained for an epoch, or restore the file from a copy"
         ) from error
-    return [row.dropna().to_dict() for _, row in frame.iterrows()]
+    return [{str(k): v for k, v in row.dropna().items()} for _, row in frame.iterrows()]
 
 
 def write_events(folder: Path, row: Mapping[str, float]) -> None:

@@ -24,7 +24,7 @@ def choices() -> dict[str, Collection[str]]:
     from vireid.engine.optim import DECAYS, OPTIMIZERS
     from vireid.engine.precision import DTYPES
     from vireid.evaluation.distance import METRICS
-    from vireid.losses.build import HINTS, PART_METRICS
+    from vireid.losses.build import HINT_LOSSES, PART_METRICS
     from vireid.losses.distillation import SDM_TEACHERS
     from vireid.models import directional_pooling
     from vireid.models.build import BACKBONES, POOLS, STAGES
@@ -45,7 +45,7 @@ def choices() -> dict[str, Collection[str]]:
         "MODEL.MGIM.RELATION": tuple(RELATIONS),
         "MODEL.POOL": tuple(POOLS),
         "MODEL.SDM.HEAD": tuple(STUDENT_HEADS),
-        "MODEL.SDM.HINT": (*HINTS, "none"),
+        "MODEL.SDM.HINT": (*HINT_LOSSES, "none"),
         "MODEL.SDM.TAPS": STAGES[:-1],  # behind the last one stands the deepest head
         "MODEL.SDM.TEACHER": tuple(SDM_TEACHERS),
         "PRECISION": ("auto", *DTYPES),

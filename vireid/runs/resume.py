@@ -22,7 +22,7 @@ from vireid.engine.checkpoint import (
     restore_rng,
     saved_options,
 )
-from vireid.engine.trainer import Progress, Trainer
+from vireid.engine.trainer import Trainer, TrainingProgress
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.runs.run_dir import run_folder
 from vireid.runs.teacher import Teacher
@@ -158,7 +158,7 @@ def teacher_changes(
     return [f"changed since the checkpoint: {line}"]
 
 
-def settle_best(progress: Progress, start: Start) -> None:
+def settle_best(progress: TrainingProgress, start: Start) -> None:
     """Makes the folder's best checkpoint that of ``progress.best``, or clears ``progress.best``.
 
     Another folder's checkpoint is copied. It is cleared where that file is missing, or belongs to

@@ -18,7 +18,7 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features, read_source, write_features
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.exits import require_one_exit, warn_of_untrained
-from vireid.runs.features import TORCH, Runtime, backend_name, features_of
+from vireid.runs.features import TORCH, Backend, backend_name, features_of
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
@@ -43,14 +43,14 @@ class RunFeatures:
 
 
 def save_features(
-    cfg: CfgNode, *, run: Path, split: str, out: Path, runtime: Runtime | None = None
+    cfg: CfgNode, *, run: Path, split: str, out: Path, backend: Backend | None = None
 ) -> None:
     """Writes features.npz of one split's images, in the order in which the data set is read.
 
     Args:
         cfg: the run's configuration, with what the user changed.
         split: ``test``, ``val`` or ``train``.
-        runtime: what computes the features instead of torch.
+        backend: computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another model.
         DataError: the split holds no image, or the model was trained on another one.
@@ -61,12 +61,12 @@ def save_features(
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is no file of features: name another one with --out")
     trained = TrainedRun.open(cfg, run)
-    features = _compute(trained, split, runtime)
-    backend = backend_name(runtime)
-    source = _source(trained, split) | ({} if backend == TORCH else {"backend": backend})
+    features = _compute(trained, split, backend)
+    used = backend_name(backend)
+    source = _source(trained, split) | ({} if used == TORCH else {"backend": used})
     write_features(out, features, source=source)
     count, length = features.features.shape
-    print(f"wrote {out}: {count} images, {length} numbers each, by {backend}")
+    print(f"wrote {out}: {count} images, {length} numbers each, by {used}")
 
 
 def run_features(
@@ -119,7 +119,7 @@ def _source(trained: TrainedRun, split: str) -> dict[str, Any]:
     }
 
 
-def _compute(trained: TrainedRun, split: str, runtime: Runtime | None = None) -> FeatureSet:
+def _compute(trained: TrainedRun, split: str, backend: Backend | None = None) -> FeatureSet:
     cfg, splits = trained.cfg, trained.splits
     records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
     if not records:
@@ -128,7 +128,7 @@ def _compute(trained: TrainedRun, split: str, runtime: Runtime | None = None) ->
     device = resolve_device(cfg.DEVICE)
     warn_of_untrained(cfg)
     model = trained.model().to(device)
-    return features_of(cfg, model, splits, records, device=device, runtime=runtime)
+    return features_of(cfg, model, splits, records, device=device, backend=backend)
 
 
 def _require_no_features(path: Path) -> None:

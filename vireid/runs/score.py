@@ -26,7 +26,7 @@ from vireid.runs.exits import (
     require_two_modalities,
     warn_of_untrained,
 )
-from vireid.runs.features import TORCH, Runtime, backend_name, features_by_query, records_of
+from vireid.runs.features import TORCH, Backend, backend_name, features_by_query, records_of
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
 from vireid.utils.io import require_target
@@ -37,7 +37,7 @@ SCORING += options_in_names(Effect.ROUNDING)
 
 
 def score_run(
-    cfg: CfgNode, *, run: Path, out: Path | None = None, runtime: Runtime | None = None
+    cfg: CfgNode, *, run: Path, out: Path | None = None, backend: Backend | None = None
 ) -> None:
     """Scores a finished run and writes its results; protocols scored before are kept.
 
@@ -46,7 +46,7 @@ def score_run(
         run: its folder.
         out: file to write; by default ``results.json`` in the run folder for what the run itself
             scores, and a file beside it, named by the difference, for anything else.
-        runtime: what computes the features instead of torch.
+        backend: computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: the data cannot answer a protocol, or the network was trained on them.
@@ -63,14 +63,14 @@ def score_run(
     warn_of_untrained(cfg)
     model, splits = trained.model().to(device), trained.splits
     results = score(
-        cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, runtime=runtime
+        cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, backend=backend
     )
-    backend = backend_name(runtime)
+    used = backend_name(backend)
     epoch = trained.checkpoint["progress"]["epoch"]
-    source = source_of(cfg, run=run, epoch=epoch, data=trained.data, backend=backend)
+    source = source_of(cfg, run=run, epoch=epoch, data=trained.data, backend=used)
     write_results(out, {**_kept(out, source), **results}, source)
     print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
-    print(f"\n{results_table(results)}\n\nfeatures by {backend}; wrote {out}")
+    print(f"\n{results_table(results)}\n\nfeatures by {used}; wrote {out}")
 
 
 def source_of(
@@ -151,13 +151,13 @@ def score(
     *,
     device: torch.device,
     rerank: bool = False,
-    runtime: Runtime | None = None,
+    backend: Backend | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Entries of results.json, by protocol; every image passes the model once per exit.
 
     Args:
         rerank: add entries after k-reciprocal re-ranking.
-        runtime: what computes the features instead of torch.
+        backend: computes the features instead of torch.
     Raises:
         DataError: the data cannot answer a protocol.
     """
@@ -174,7 +174,7 @@ def score(
             records_of(group[0], splits),
             device=device,
             query_modalities=[protocol.query_modality for protocol in group],
-            runtime=runtime,
+            backend=backend,
         )
         # Protocols of equal features are scored together: they share what is costly.
         for same in {id(found): found for found in features.values()}.values():

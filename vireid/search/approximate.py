@@ -11,26 +11,40 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from vireid.errors import CheckpointError, UsageError
 from vireid.search.codes import Queries
-from vireid.search.exact import Found, use_threads
-from vireid.search.sift import rank_exactly
-
-if TYPE_CHECKING:
-    from vireid.search.gallery import Gallery
+from vireid.search.exact import SearchResults, use_threads
+from vireid.search.gallery_files import GalleryFiles
+from vireid.search.prefilter import rank_exactly
 
 INSTALL = "pip install 'vireid[faiss]'"
 META, INDEX = "approximate.json", "approximate.faiss"
 BATCH, CANDIDATES = 32, 2**16  # queries whose candidates are compared at once, and these
 
 
+class IndexedGallery(Protocol):
+    """The part of a gallery that its index uses."""
+
+    folder: Path
+    files: GalleryFiles
+    index: Index | None
+
+    @property
+    def dim(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def digest(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
-class Setting:
+class IndexSettings:
     """How an index is searched, and what that finds.
 
     Args:
@@ -90,11 +104,13 @@ class Opened:
 class Index:
     """An index over a gallery, of :func:`approximate_build.build_index` or :func:`open_index`."""
 
-    def __init__(self, gallery: Gallery, index: Opened, setting: Setting) -> None:
+    def __init__(self, gallery: IndexedGallery, index: Opened, setting: IndexSettings) -> None:
         self.gallery, self.setting, self._index = gallery, setting, index
         self._files = gallery.files
 
-    def search(self, queries: np.ndarray, top: int = 10, *, threads: int | None = None) -> Found:
+    def search(
+        self, queries: np.ndarray, top: int = 10, *, threads: int | None = None
+    ) -> SearchResults:
         """As :meth:`gallery.Gallery.search`.
 
         Raises:
@@ -109,7 +125,7 @@ class Index:
         with use_threads(threads):
             return self.look(queries, top, setting.probes, setting.factor)
 
-    def look(self, queries: np.ndarray, top: int, probes: int, factor: int) -> Found:
+    def look(self, queries: np.ndarray, top: int, probes: int, factor: int) -> SearchResults:
         """A search by other parameters than the measured ones."""
         import faiss
 
@@ -121,7 +137,9 @@ class Index:
         return _rank(self.gallery.files.vectors, single, candidates, top)
 
 
-def _rank(vectors: np.ndarray, single: np.ndarray, candidates: np.ndarray, top: int) -> Found:
+def _rank(
+    vectors: np.ndarray, single: np.ndarray, candidates: np.ndarray, top: int
+) -> SearchResults:
     """The best of (Q, R) candidates by their vectors; -1 is none."""
     queries, keep = Queries.of(single), min(top + 2, candidates.shape[1])
     near = np.empty((len(single), keep), dtype=np.int64)
@@ -136,14 +154,14 @@ def _rank(vectors: np.ndarray, single: np.ndarray, candidates: np.ndarray, top: 
         near[start : start + batch] = np.take_along_axis(part, best, axis=1)
     asking, place = np.nonzero(near >= 0)
     asking, rows, scores = rank_exactly(vectors, queries, asking, near[asking, place], top)
-    found = Found(np.full((len(single), top), -1), np.full((len(single), top), -np.inf))
+    found = SearchResults(np.full((len(single), top), -1), np.full((len(single), top), -np.inf))
     starts = np.searchsorted(asking, np.arange(len(single)))
     columns = np.arange(len(asking)) - starts[asking]
     found.rows[asking, columns], found.scores[asking, columns] = rows, scores
     return found
 
 
-def open_index(gallery: Gallery) -> Index:
+def open_index(gallery: IndexedGallery) -> Index:
     """The index that was made of a gallery.
 
     Raises:
@@ -153,7 +171,7 @@ def open_index(gallery: Gallery) -> Index:
     require_faiss()
     import faiss
 
-    setting = read_setting(gallery)
+    setting = read_index_settings(gallery)
     if setting is None:
         raise UsageError(
             f"the gallery {gallery.folder} has no index, or was changed since that was made: make "
@@ -176,11 +194,13 @@ def open_index(gallery: Gallery) -> Index:
     return Index(gallery, Opened(index, fine), setting)
 
 
-def read_setting(gallery: Gallery) -> Setting | None:
+def read_index_settings(gallery: IndexedGallery) -> IndexSettings | None:
     """What the gallery's index was measured to find; None if it has none of its present content."""
     try:
         content = json.loads((gallery.folder / META).read_text(encoding="utf-8"))
-        setting = Setting(**{field.name: content[field.name] for field in fields(Setting)})
+        setting = IndexSettings(
+            **{field.name: content[field.name] for field in fields(IndexSettings)}
+        )
         usable = setting.is_possible
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -7,18 +7,23 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from vireid.errors import UsageError
-from vireid.search.approximate import INDEX, META, Index, Opened, Setting, require_faiss
+from vireid.search.approximate import (
+    INDEX,
+    META,
+    Index,
+    IndexedGallery,
+    IndexSettings,
+    Opened,
+    require_faiss,
+)
 from vireid.search.exact import search_exact, use_threads
 from vireid.search.gallery_disk import commit, locked
-
-if TYPE_CHECKING:
-    from vireid.search.gallery import Gallery
 
 FEWEST = 1000  # images: below, exact search is as fast
 VARIANCE = 0.85  # of the vectors that the directions kept hold together
@@ -31,7 +36,7 @@ RANDOM_READ = 4  # a candidate's vector costs as much as so many times its bytes
 
 
 def build_index(
-    gallery: Gallery,
+    gallery: IndexedGallery,
     *,
     queries: np.ndarray | None = None,
     recall: float = 0.95,
@@ -65,7 +70,7 @@ def build_index(
     return gallery.index
 
 
-def _learn(gallery: Gallery, seed: int) -> Opened:
+def _learn(gallery: IndexedGallery, seed: int) -> Opened:
     import faiss
 
     faiss.omp_set_num_threads(torch.get_num_threads())
@@ -94,7 +99,7 @@ def _learn(gallery: Gallery, seed: int) -> Opened:
     return Opened(whole, fine, turn, coarse)
 
 
-def _parts(gallery: Gallery, rows: np.ndarray) -> Iterator[np.ndarray]:
+def _parts(gallery: IndexedGallery, rows: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(rows), CHUNK):
         yield gallery.files.vectors[rows[start : start + CHUNK]].astype(np.float32)
 
@@ -111,14 +116,14 @@ def _directions(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _measure(
-    gallery: Gallery,
+    gallery: IndexedGallery,
     index: Opened,
     queries: np.ndarray | None,
     *,
     recall: float,
     top: int,
     seed: int,
-) -> Setting:
+) -> IndexSettings:
     """The cheapest parameters that reach the recall by more than its standard error."""
     rng, files = np.random.default_rng(seed), gallery.files
     own = np.empty(0, dtype=np.int64)
@@ -134,7 +139,7 @@ def _measure(
     grid = [(probes, factor) for probes in sorted(tried) for factor in FACTORS]
     cost = {pair: _cost(gallery, fine, top, *pair) for pair in grid}
     digest, found = gallery.digest(), []
-    unmeasured = Setting(digest, "", lists, 1, 1, fine.d, top, 0, recall, 0, asked)
+    unmeasured = IndexSettings(digest, "", lists, 1, 1, fine.d, top, 0, recall, 0, asked)
     trial = Index(gallery, index, unmeasured)
     for probes, factor in sorted(grid, key=cost.__getitem__):
         got = _without(trial.look(queries, top + extra, probes, factor).rows, own, top)
@@ -157,14 +162,14 @@ def _without(rows: np.ndarray, own: np.ndarray, top: int) -> np.ndarray:
     return np.stack([np.pad(k, (0, top - len(k)), constant_values=-1) for k in kept])
 
 
-def _cost(gallery: Gallery, fine: Any, top: int, probes: int, factor: int) -> float:
+def _cost(gallery: IndexedGallery, fine: Any, top: int, probes: int, factor: int) -> float:
     """Bytes that a query reads, about."""
     codes = len(gallery) * probes / fine.nlist * fine.d / 2
     item = gallery.files.vectors.dtype.itemsize
     return codes + top * factor * gallery.dim * item * RANDOM_READ
 
 
-def _save(gallery: Gallery, index: Opened, setting: Setting) -> Setting:
+def _save(gallery: IndexedGallery, index: Opened, setting: IndexSettings) -> IndexSettings:
     import faiss
 
     folder, content = gallery.folder, faiss.serialize_index(index.whole).tobytes()

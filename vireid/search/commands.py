@@ -11,18 +11,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from vireid.cli.arguments import printable
 from vireid.engine.signals import StopFlag
-from vireid.errors import DataError, StoppedError, UsageError
+from vireid.errors import DataError, StoppedError, UsageError, printable
 from vireid.figures.style import require_figure
-from vireid.search.approximate import Setting, read_setting, require_faiss
+from vireid.search.approximate import IndexSettings, read_index_settings, require_faiss
 from vireid.search.gallery import Gallery
 from vireid.search.gallery_files import SKIPPED, GalleryFiles
-from vireid.search.gallery_fill import BLOCK, Progress, extract_readable, fill_gallery, read_skipped
 from vireid.search.gallery_images import AT_START, IN_GALLERY, Listed, Listing, list_images
-from vireid.search.gallery_meta import META, read_meta
 from vireid.search.gallery_writer import Skipped
-from vireid.search.model import Network, open_network
+from vireid.search.ingest import BLOCK, Progress, extract_readable, ingest, read_skipped
+from vireid.search.manifest import META, read_meta
+from vireid.search.model import Network, open_model
 from vireid.search.output import Answer, draw, lines_of, write_json
 from vireid.structures import Modality
 from vireid.utils.io import require_target
@@ -41,8 +40,8 @@ def add(args: argparse.Namespace) -> None:
 
 def _fill(args: argparse.Namespace, *, new: bool, dtype: str = "float32") -> None:
     listing = list_images(args.images, args.modality)
-    extractor, network = open_network(args)
-    steps = fill_gallery(
+    extractor, network = open_model(args)
+    steps = ingest(
         args.gallery,
         listing,
         extractor,
@@ -133,7 +132,7 @@ def query(args: argparse.Namespace) -> None:
         require_target(args.json, inputs=[Path(args.image), args.gallery / META])
     gallery = _open(args)
     listing = list_images(args.image, args.modality)
-    network, _ = open_network(args)
+    network, _ = open_model(args)
     vectors, images, skipped = _features(network, listing, args.modality)
     setting = _prepare(gallery, vectors, args) if args.approximate else None
     found = gallery.search(vectors, args.top, threads=args.threads, approximate=args.approximate)
@@ -168,7 +167,7 @@ def index(args: argparse.Namespace) -> None:
     gallery, queries = _open(args), None
     if args.image:
         listing = list_images(args.image, args.modality)
-        network, _ = open_network(args)
+        network, _ = open_model(args)
         queries, _, _ = _features(network, listing, args.modality)
     options = {"recall": args.recall, "top": args.top, "threads": args.threads}
     print(build_index(gallery, queries=queries, **options).setting)
@@ -210,10 +209,10 @@ def _features(
     return np.concatenate(vectors), images, skipped
 
 
-def _prepare(gallery: Gallery, queries: np.ndarray, args: argparse.Namespace) -> Setting:
+def _prepare(gallery: Gallery, queries: np.ndarray, args: argparse.Namespace) -> IndexSettings:
     """Makes the index if there is none of this gallery; what it was measured to find."""
     require_faiss()
-    setting = read_setting(gallery)
+    setting = read_index_settings(gallery)
     if setting is None:
         from vireid.search.approximate_build import build_index
 

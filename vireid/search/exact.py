@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from vireid.search.codes import SCALE, Queries
-from vireid.search.sift import Product, Rows, Search
+from vireid.search.prefilter import Product, Rows, Search
 
 BLOCK = 4096  # rows read at once
 BATCH = 256  # queries at a time
@@ -27,7 +27,7 @@ TIMED = 1024  # rows that tell which product is faster here
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResults:
     """The nearest rows of each query.
 
     Args:
@@ -47,7 +47,7 @@ def search_exact(
     threads: int | None = None,
     by: str | None = None,
     block: int = BLOCK,
-) -> Found:
+) -> SearchResults:
     """The ``top`` rows with the largest products, or all that are not removed where there are less.
 
     Args:
@@ -59,7 +59,7 @@ def search_exact(
     """
     left = len(rows.removed) - int(np.count_nonzero(rows.removed))
     top = min(top, left)
-    found = Found(np.empty((len(queries), top), np.int64), np.empty((len(queries), top)))
+    found = SearchResults(np.empty((len(queries), top), np.int64), np.empty((len(queries), top)))
     if not top or not len(queries):
         return found
     size = max(1, min(BATCH, ENTRIES // top))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vireid.errors import CheckpointError, UsageError
-from vireid.search.exact import Found, search_exact
+from vireid.search.exact import SearchResults, search_exact
 from vireid.search.gallery_files import UNKNOWN, GalleryFiles
-from vireid.search.gallery_meta import DTYPES, Job, Meta, require_network
 from vireid.search.gallery_rows import rows_of
 from vireid.search.gallery_writer import Block, writing
+from vireid.search.manifest import DTYPES, Job, Meta, require_network
 from vireid.structures import Modality
 from vireid.utils.paths import expand
 
@@ -177,7 +177,7 @@ class Gallery:
         *,
         threads: int | None = None,
         approximate: bool = False,
-    ) -> Found:
+    ) -> SearchResults:
         """The images nearest to each query; all of them where there are fewer than ``top``.
 
         Approximate search may find fewer: the ends of such rows are -1, with scores of -inf.

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid.search.codes import encode
-from vireid.search.gallery_meta import Meta, damaged, read_meta
+from vireid.search.manifest import Meta, damaged, read_meta
 from vireid.structures import Modality
 
 SKIPPED = "skipped.csv"

@@ -26,7 +26,7 @@ from vireid.search.gallery_files import (
     sizes,
     widths,
 )
-from vireid.search.gallery_meta import META, Job, Meta, meta_bytes, read_meta
+from vireid.search.manifest import META, Job, Meta, meta_bytes, read_meta
 
 COPIED = 65_536  # rows rewritten at once
 TOLERANCE = 0.01  # of a vector's length, which is 1

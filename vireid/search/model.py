@@ -11,7 +11,7 @@ import numpy as np
 from vireid.deploy.extractor import Extractor, streams_beside
 from vireid.errors import CheckpointError, UsageError
 from vireid.runs.options import require_run
-from vireid.search.gallery_meta import META, read_meta, require_network
+from vireid.search.manifest import META, read_meta, require_network
 from vireid.utils.paths import expand
 
 
@@ -28,7 +28,7 @@ class Network:
         return self._extractor(images, modality, batch=self._batch, progress=False)
 
 
-def open_network(args: argparse.Namespace) -> tuple[Network, str]:
+def open_model(args: argparse.Namespace) -> tuple[Network, str]:
     """The network of ``--model`` or ``--run``, or the gallery's own; and where it is.
 
     Raises:

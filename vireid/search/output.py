@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vireid.cli.arguments import printable
-from vireid.search.approximate import Setting
+from vireid.errors import printable
+from vireid.search.approximate import IndexSettings
 from vireid.search.gallery import Entry, Gallery
 from vireid.search.gallery_files import UNKNOWN
 from vireid.search.gallery_images import Listed
@@ -72,7 +72,7 @@ def write_json(
     *,
     modality: Modality,
     top: int,
-    setting: Setting | None,
+    setting: IndexSettings | None,
 ) -> None:
     """
     Args:

@@ -27,10 +27,11 @@ class SweepProgress:
         self._working: dict[SweepRun, float] = {}  # → when it started
         self._begun = {run for run, state in states.items() if state is RunState.INTERRUPTED}
         self._ended = self._failed = 0  # here
-        self._start = time.monotonic()
+        self._start = 0.0
         self._bar: tqdm | None = None
 
     def __enter__(self) -> SweepProgress:
+        self._start = time.monotonic()
         total, done = len(self.states), len(self._finished)
         self._bar = tqdm(total=total, initial=done, desc="runs", unit="run", disable=None)
         return self

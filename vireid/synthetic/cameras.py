@@ -28,27 +28,18 @@ class SensorRanges:
 
 SENSORS = {
     "visible": SensorRanges(
-        exposure=(0.82, 1.15),
-        contrast=(0.9, 1.1),
-        vignette=(0.0, 0.12),
-        noise=(2, 5),
+        exposure=(0.82, 1.15), contrast=(0.9, 1.1), vignette=(0.0, 0.12), noise=(2, 5),
         blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
     ),
     "near_infrared": SensorRanges(
-        exposure=(1.05, 1.3),
-        contrast=(0.95, 1.1),
-        vignette=(0.3, 0.45),
-        noise=(5, 8),
+        exposure=(1.05, 1.3), contrast=(0.95, 1.1), vignette=(0.3, 0.45), noise=(5, 8),
         blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
     ),
     "thermal": SensorRanges(  # few pixels behind a lens of germanium
-        exposure=(1.0, 1.12),
-        contrast=(0.9, 1.05),
-        vignette=(0.0, 0.1),
-        noise=(3, 6),
+        exposure=(1.0, 1.12), contrast=(0.9, 1.05), vignette=(0.0, 0.1), noise=(3, 6),
         blur={"indoor": (2.8, 3.6), "outdoor": (3.0, 4.0)},
     ),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from vireid.data.datasets.files import check_apart, images_in, read_ids, require
 from vireid.data.datasets.info import DatasetInfo, ListCheck, Published, compared, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
-from vireid.utils.matlab import read_mat
+from vireid.utils.matlab import read_nested_cells
 
 VISIBLE_CAMERAS, INFRARED_CAMERAS = (1, 2, 4, 5), (3, 6)
 INDOOR_CAMERAS = (1, 2)  # of the visible ones
@@ -113,16 +113,10 @@ def permutation_problems(path: Path, test: Iterable[ImageRecord]) -> Iterator[st
     """Messages if ``rand_perm_cam.mat`` does not fit the test folders' numbers of images."""
     folders = Counter((record.camid, record.pid) for record in test)
     try:
-        cameras = read_mat(path, "rand_perm_cam")
+        known = read_nested_cells(path, "rand_perm_cam")
     except DataError as error:
         yield str(error)
         return
-    known = {
-        (camid, pid): rows
-        for camid, camera in enumerate(() if cameras is None else cameras.ravel(), start=1)
-        for pid, rows in enumerate(camera.ravel() if _is_array(camera) else (), start=1)
-        if _is_array(rows) and rows.ndim == 2 and rows.dtype.kind in "fiu"
-    }
     lengths = {key: rows.shape[1] for key, rows in known.items()}
     pids = {pid for _, pid in folders}
     keys = folders.keys() | {key for key in lengths if key[1] in pids}
@@ -137,10 +131,6 @@ def permutation_problems(path: Path, test: Iterable[ImageRecord]) -> Iterator[st
             f"{camid}, identity {pid}: {folders[wrong[0]]} images on disk, "
             f"{lengths.get(wrong[0], 0)} in the file"
         )
-
-
-def _is_array(cell: object) -> bool:
-    return isinstance(cell, np.ndarray)
 
 
 def _are_permutations(rows: np.ndarray) -> bool:

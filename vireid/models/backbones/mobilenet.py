@@ -1,4 +1,4 @@
-"""MobileNetV2 as an ordered list of stages: torchvision's own network.
+"""MobileNetV2 from torchvision.
 
 Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018.
 """
@@ -7,23 +7,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from torch import Tensor, nn
+from torch import nn
 
-# The same with the last stage at the resolution of the one before.
+from vireid.models.backbones.base import Backbone
+
 VARIANTS = ("mobilenet_v2", "mobilenet_v2_s16")
 # torchvision's ``features.0`` … ``features.18`` by stage; the map is halved where a stage begins.
 BLOCKS = (range(0, 2), range(2, 4), range(4, 7), range(7, 14), range(14, 19))
 
 
-class MobileNetBackbone(nn.Module):
-    """MobileNetV2 without pooling and classifier.
+class MobileNetBackbone(Backbone):
+    """MobileNetV2; the name with ``_s16`` keeps the resolution in its last stage.
 
     Args:
         variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
-    Attributes:
-        stages: conv1 … conv5; parameters keep torchvision's names inside.
-        stage_channels: channels of each stage's map.
-        stage_strides: pixels of the image per position of each stage's map.
     Raises:
         ValueError: unknown variant.
     """
@@ -49,9 +46,3 @@ class MobileNetBackbone(nn.Module):
         )
         self.stage_channels = (16, 24, 32, 96, 1280)
         self.stage_strides = (2, 4, 8, 16, 32 if halving else 16)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, 1280, H/32, W/32), or H/16 without the last halving."""
-        for stage in self.stages:
-            images = stage(images)
-        return images

@@ -1,4 +1,4 @@
-"""OSNet as an ordered list of stages: torchreid's own file, and the only place that touches it.
+"""OSNet from torchreid's own file; no other module uses torchreid.
 
 Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019.
 
@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from torch import Tensor, nn
+from torch import nn
+
+from vireid.models.backbones.base import Backbone
 
 PLAIN = ("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0")
 AIN = ("osnet_ain_x1_0", "osnet_ain_x0_75", "osnet_ain_x0_5", "osnet_ain_x0_25")
 VARIANTS = PLAIN + AIN
-STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
 # torchreid's names of what each stage runs, in order; osnet.py keeps the transitions inside
 # conv2 and conv3, osnet_ain.py beside them, and the stages end at the same maps in both.
 MODULES = {
@@ -34,15 +35,11 @@ MODULES = {
 }
 
 
-class OSNetBackbone(nn.Module):
-    """OSNet without its fully connected layer and classifier.
+class OSNetBackbone(Backbone):
+    """OSNet; conv1 includes the max pooling.
 
     Args:
         variant: one of :data:`VARIANTS`; weights are torchreid's random initialisation.
-    Attributes:
-        stages: conv1 (with its max pooling) … conv5; parameters keep torchreid's names inside.
-        stage_channels: channels of each stage's map.
-        stage_strides: pixels of the image per position of each stage's map.
     Raises:
         ValueError: unknown variant.
     """
@@ -51,23 +48,17 @@ class OSNetBackbone(nn.Module):
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"unknown OSNet variant {variant!r}; choose one of {VARIANTS}")
-        network, file_name = torchreid_osnet(variant, 1), _file_of(variant)
+        whole, file_name = torchreid_osnet(variant, 1), _file_of(variant)
         self.stages = nn.ModuleList(
-            nn.Sequential(OrderedDict((name, getattr(network, name)) for name in names))
+            nn.Sequential(OrderedDict((name, getattr(whole, name)) for name in names))
             for names in MODULES[file_name]
         )
         self.stage_strides = (4, 8, 16, 16, 16)
         self.stage_channels = tuple(_out_channels(stage) for stage in self.stages)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, C, H/16, W/16)."""
-        for stage in self.stages:
-            images = stage(images)
-        return images
-
 
 def torchreid_osnet(variant: str, num_classes: int) -> nn.Module:
-    """torchreid's own network, whole, with random weights: (B, 3, H, W) → logits in training mode.
+    """torchreid's whole model with random weights: (B, 3, H, W) → logits in training mode.
 
     Args:
         variant: one of :data:`VARIANTS`.

@@ -1,5 +1,4 @@
-"""ResNets as ordered lists of stages: torchvision's own networks, with or without AGW's non-local
-blocks.
+"""ResNets from torchvision, with or without AGW's non-local blocks.
 
 He et al., Deep Residual Learning for Image Recognition, CVPR 2016; Ye et al., Deep Learning for
 Person Re-identification: A Survey and Outlook (AGW), TPAMI 2021.
@@ -8,9 +7,15 @@ Person Re-identification: A Survey and Outlook (AGW), TPAMI 2021.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from vireid.models.backbones.base import Backbone
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
 # variant → inner channels of a non-local block on C channels. The paper halves them; AGW's code
 # (e817a26), and much that was copied from it, divides the reduction by itself and so keeps one.
@@ -58,16 +63,13 @@ class NonLocal(nn.Module):
         return maps + self.norm(self.out(mixed.unflatten(2, maps.shape[2:])))
 
 
-class ResNetBackbone(nn.Module):
-    """A ResNet without pooling and classifier; its last stage keeps the resolution.
+class ResNetBackbone(Backbone):
+    """A ResNet whose last stage keeps the resolution; conv1 includes the max pooling.
+
+    The stages are torchvision's stem and layer1 … layer4.
 
     Args:
         variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
-    Attributes:
-        stages: conv1 (with its max pooling) … conv5, which are torchvision's stem and layer1 …
-            layer4; parameters keep torchvision's names inside.
-        stage_channels: channels of each stage's map.
-        stage_strides: pixels of the image per position of each stage's map.
     Raises:
         ValueError: unknown variant.
     """
@@ -76,35 +78,29 @@ class ResNetBackbone(nn.Module):
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"unknown ResNet variant {variant!r}; choose one of {VARIANTS}")
-        network = _torchvision_network(variant.split("_")[0])
+        whole = _torchvision_resnet(variant.split("_")[0])
         for name, count in BLOCKS.items() if variant in INNER else ():
-            layer = getattr(network, name)
+            layer = getattr(whole, name)
             channels = layer[-1].bn3.num_features
             blocks = [NonLocal(channels, INNER[variant](channels)) for _ in range(count)]
-            setattr(network, name, _interleave(layer, blocks))
+            setattr(whole, name, _interleave(layer, blocks))
         self.stages = nn.ModuleList(
-            nn.Sequential(OrderedDict((name, getattr(network, name)) for name in names))
+            nn.Sequential(OrderedDict((name, getattr(whole, name)) for name in names))
             for names in MODULES
         )
         self.stage_channels = CHANNELS[variant]
         self.stage_strides = (4, 4, 8, 16, 16)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, C, H/16, W/16)."""
-        for stage in self.stages:
-            images = stage(images)
-        return images
 
-
-def _torchvision_network(name: str) -> nn.Module:
+def _torchvision_resnet(name: str) -> ResNet:
     # Here, for the many commands that never build a ResNet: torchvision takes a second to import.
     from torchvision.models import resnet18, resnet50
 
-    network = {"resnet18": resnet18, "resnet50": resnet50}[name](weights=None, num_classes=1)
-    first = network.layer4[0]
+    whole = {"resnet18": resnet18, "resnet50": resnet50}[name](weights=None, num_classes=1)
+    first = whole.layer4[0]
     strided = first.conv1 if name == "resnet18" else first.conv2  # a block of two or of three
     strided.stride = first.downsample[0].stride = (1, 1)
-    return network
+    return whole
 
 
 def _interleave(layer: nn.Sequential, blocks: list[NonLocal]) -> nn.Sequential:

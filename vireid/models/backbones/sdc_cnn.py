@@ -1,8 +1,8 @@
-"""A shortly and densely connected CNN as an ordered list of stages: this project's reconstruction.
+"""A shortly and densely connected CNN (SDC-CNN): this project's reconstruction.
 
 Zhu et al., A Shortly and Densely Connected Convolutional Neural Network for Vehicle
-Re-identification, ICPR 2018, names it; no table of its layers was at hand. Units, widths and depth
-below are choices of this project, and results with them are not the authors'.
+Re-identification, ICPR 2018, names it; no table of its layers was available. Units, widths and
+depth below are choices of this project; results with them are not the authors'.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from vireid.models.backbones.base import Backbone
 
 
 class Plan(NamedTuple):
@@ -39,7 +41,7 @@ PLANS = {
     "sdc_cnn_x0_5": Plan(stem=32, widths=(32, 32, 32, 32)),
     "sdc_cnn_x0_25": Plan(stem=16, widths=(16, 16, 16, 16)),
 }
-# The same with the last pooling left out: small images keep a map with lines to pool.
+# The same without the last pooling: small images keep a map with lines to pool.
 STRIDE_16 = "_s16"
 VARIANTS = (*PLANS, *(name + STRIDE_16 for name in PLANS))
 
@@ -69,15 +71,11 @@ class DenseUnit(nn.Module):
         return torch.cat(found[1:], dim=1) if self.joined else found[-1]
 
 
-class SDCBackbone(nn.Module):
+class SDCBackbone(Backbone):
     """Five stages: a convolution and four dense units, each followed by 2 × 2 max pooling.
 
     Args:
         variant: one of :data:`VARIANTS`; random weights.
-    Attributes:
-        stages: conv1 … conv5.
-        stage_channels: channels of each stage's map.
-        stage_strides: pixels of the image per position of each stage's map.
     Raises:
         ValueError: unknown variant.
     """
@@ -100,12 +98,6 @@ class SDCBackbone(nn.Module):
                 stage.append(nn.MaxPool2d(2))
             self.stages.append(stage)
         self.stage_strides = (2, 4, 8, 16, 32 if last_pool else 16)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, C, H/32, W/32), or H/16 without the last pooling."""
-        for stage in self.stages:
-            images = stage(images)
-        return images
 
 
 def _channels(plan: Plan) -> tuple[int, ...]:

@@ -8,20 +8,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vireid.synthetic.pedestrians.person import Garment, Person
-from vireid.synthetic.pedestrians.skeleton import Frame, Joint, Point, tube
+from vireid.synthetic.pedestrians.skeleton import Frame, Joint, PicturePoint, tube
 
 PARTS = (
-    "skin",
-    "hair",
-    "upper",
-    "upper_accent",
-    "lower",
-    "lower_accent",
-    "shoes",
-    "bag",
-    "hat",
-    "occluder",
-)
+    "skin", "hair", "upper", "upper_accent", "lower",
+    "lower_accent", "shoes", "bag", "hat", "occluder",
+)  # fmt: skip
 SHADES = (1.0, 0.82, 0.6)  # lit, turned away, crease
 BACKGROUND = 255
 TRUNK_HALF_WIDTH = 0.11  # body heights; places the seam between left and right half
@@ -141,8 +133,10 @@ class Painter:
         tile = np.broadcast_to(values, self.size[::-1])
         return [Image.fromarray(tile + np.uint8(shade)) for shade in range(2)]
 
-    def polygon(self, points: list[Point], paint: Paint, *, crease: int | None = None) -> None:
-        """Fill a polygon; ``crease`` outlines it, so that parts of one label can be told apart."""
+    def polygon(
+        self, points: list[PicturePoint], paint: Paint, *, crease: int | None = None
+    ) -> None:
+        """Fill a polygon; ``crease`` is the label of an outline between parts of one label."""
         if isinstance(paint, int):
             self.draw.polygon(points, fill=paint)
         else:
@@ -159,7 +153,7 @@ class Painter:
         if crease is not None:
             self.draw.line([*points, points[0]], fill=crease, width=max(self.size[0] // 128, 1))
 
-    def ellipse(self, centre: Point, half_x: float, half_y: float, paint: int) -> None:
+    def ellipse(self, centre: PicturePoint, half_x: float, half_y: float, paint: int) -> None:
         """An ellipse; everything in pixels."""
         x, y = centre
         self.draw.ellipse((x - half_x, y - half_y, x + half_x, y + half_y), fill=paint)

@@ -9,7 +9,7 @@ from math import cos, hypot, sin
 
 from vireid.synthetic.pedestrians.person import Person
 
-Point = tuple[float, float]
+PicturePoint = tuple[float, float]
 Joint = tuple[float, float, float]  # (side, up, forward)
 
 SHOULDER_HEIGHT = 0.815
@@ -29,7 +29,7 @@ class Frame:
     azimuth: float  # radians; 0 faces the camera, pi/2 walks to the right of the picture
     pitch: float  # radians, camera looking down
 
-    def point(self, joint: Joint) -> Point:
+    def point(self, joint: Joint) -> PicturePoint:
         """Picture position of a body point."""
         side, up, forward = joint
         x = side * cos(self.azimuth) + forward * sin(self.azimuth)
@@ -110,7 +110,7 @@ def first_part(chain: list[Joint], fraction: float) -> list[Joint]:
     return [*kept, (side, up, forward)]
 
 
-def tube(points: list[Point], half_widths: list[float]) -> list[Point]:
+def tube(points: list[PicturePoint], half_widths: list[float]) -> list[PicturePoint]:
     """Outline of a bent strip around ``points``, with one half width in pixels per point."""
     left, right = [], []
     for i, ((x, y), half) in enumerate(zip(points, half_widths, strict=True)):

@@ -7,19 +7,8 @@ from math import cos, pi, sin
 import numpy as np
 
 from vireid.synthetic.surfaces import Rgb
-from vireid.synthetic.vehicles.details import (
-    DARK,
-    Face,
-    paint_bed,
-    paint_front,
-    paint_hood,
-    paint_load,
-    paint_rear,
-    paint_rear_window,
-    paint_side,
-    paint_side_windows,
-    paint_windscreen,
-)
+from vireid.synthetic.vehicles import details
+from vireid.synthetic.vehicles.details import DARK, Face
 from vireid.synthetic.vehicles.solids import Solid
 from vireid.synthetic.vehicles.vehicle import BodyShape, Vehicle
 
@@ -97,14 +86,14 @@ def _lower_body(vehicle: Vehicle) -> Solid:
     solid, quads = _hull(shape, rings, vehicle.colour, unit=_cab(shape))
     front = (quads[0][0], quads[0][1], quads[1][2], quads[1][3])
     back = (quads[6][3], quads[6][2], quads[5][1], quads[5][0])
-    paint_hood(Face(solid, quads[2]), vehicle)
+    details.paint_hood(Face(solid, quads[2]), vehicle)
     if kind == "pickup":
-        paint_bed(solid, vehicle)
-    paint_front(Face(solid, front), vehicle)
+        details.paint_bed(solid, vehicle)
+    details.paint_front(Face(solid, front), vehicle)
     if kind != "truck":
-        paint_rear(Face(solid, back), vehicle)
+        details.paint_rear(Face(solid, back), vehicle)
     for side in (1, -1):
-        paint_side(solid, vehicle, side)
+        details.paint_side(solid, vehicle, side)
         for share in shape.axles:
             if share < shape.end:
                 _paint_wheel(solid, vehicle, share, side)
@@ -121,11 +110,11 @@ def _cabin(vehicle: Vehicle) -> Solid:
         (shape.boot, shape.belt, 0.98),
     ]
     solid, quads = _hull(shape, rings, vehicle.colour, unit=_cab(shape))
-    paint_windscreen(Face(solid, quads[0]), vehicle)
+    details.paint_windscreen(Face(solid, quads[0]), vehicle)
     if vehicle.model.kind != "truck" and not vehicle.model.closed_sides:
-        paint_rear_window(Face(solid, quads[2]), vehicle)
+        details.paint_rear_window(Face(solid, quads[2]), vehicle)
     for side in (1, -1):
-        paint_side_windows(solid, vehicle, side)
+        details.paint_side_windows(solid, vehicle, side)
     return solid
 
 
@@ -141,12 +130,12 @@ def _load(vehicle: Vehicle) -> list[Solid]:
         (end, shape.base, 0.9),
     ]
     chassis, quads = _hull(shape, rings, DARK, level=GROUND)
-    paint_rear(Face(chassis, quads[2][::-1]), vehicle)
+    details.paint_rear(Face(chassis, quads[2][::-1]), vehicle)
     for side in (1, -1):
         _paint_wheel(chassis, vehicle, shape.axles[1], side, width=0.98)
     box: list[Ring] = [(start, floor, 1.0), (start, top, 1.0), (end, top, 1.0), (end, floor, 1.0)]
     solid, faces = _hull(shape, box, (0.82, 0.82, 0.8))
-    paint_load(solid, vehicle, faces[2], (shape.x(start), shape.x(end)), (floor, top))
+    details.paint_load(solid, vehicle, faces[2], (shape.x(start), shape.x(end)), (floor, top))
     return [chassis, solid]
 
 

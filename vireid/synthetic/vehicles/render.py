@@ -14,15 +14,9 @@ from vireid.synthetic.vehicles.solids import Patch, Solid, Viewer, direction
 from vireid.synthetic.vehicles.vehicle import Vehicle
 
 VIEWPOINTS = (  # by eighths of a turn
-    "front",
-    "front left",
-    "left",
-    "rear left",
-    "rear",
-    "rear right",
-    "right",
-    "front right",
-)
+    "front", "front left", "left", "rear left",
+    "rear", "rear right", "right", "front right",
+)  # fmt: skip
 SUPERSAMPLING = 3
 SKY = (0.62, 0.7, 0.8)
 OCCLUDERS = ("none", "post", "rail", "leaves")

@@ -22,7 +22,7 @@ from vireid.synthetic.writers.layout import (
     id_line,
 )
 from vireid.synthetic.writers.pictures import Shot
-from vireid.utils.matlab import read_mat
+from vireid.utils.matlab import read_mat, read_nested_cells
 
 CAMERAS = range(1, 7)
 INFRARED_CAMERAS = frozenset({3, 6})
@@ -110,21 +110,14 @@ def read_counts(path: Path) -> Counts:
     Raises:
         DataError: missing, or of another structure.
     """
-    found = read_mat(path, "rand_perm_cam")
-    try:
-        cells = found.ravel() if found is not None else ()
-        counts = {
-            (camera, pid): int(np.asarray(rows).shape[1])
-            for camera, column in zip(CAMERAS, cells, strict=True)
-            for pid, rows in enumerate(np.asarray(column).ravel(), start=1)
-            if np.size(rows)
-        }
-    except (ValueError, IndexError) as error:  # other cells than those of six cameras
+    cells = read_nested_cells(path, "rand_perm_cam")
+    counts = {key: rows.shape[1] for key, rows in cells.items()}
+    if {camera for camera, _ in counts} != set(CAMERAS):
         raise DataError(
-            f"{path} is not SYSU-MM01's rand_perm_cam.mat ({type(error).__name__}: {error}): "
-            "give the file of its official evaluation code"
-        ) from error
-    if not counts or max(max(counts.values()), max(pid for _, pid in counts)) > MAX_NUMBER:
+            f"{path} is not SYSU-MM01's rand_perm_cam.mat: it must hold permutations of six "
+            "cameras; give the file of its official evaluation code"
+        )
+    if max(max(counts.values()), max(pid for _, pid in counts)) > MAX_NUMBER:
         raise DataError(f"{path} holds no counts of four digits: give SYSU-MM01's own file")
     return counts
 
@@ -166,15 +159,18 @@ def read_split(folder: Path, counts: Counts) -> IdLists:
 def _read_list(folder: Path, name: str) -> list[int] | None:
     text, matrix = folder / f"{name}_id.txt", folder / f"{name}_id.mat"
     if text.is_file():
-        line = text.read_text(encoding="utf-8-sig", errors="replace")
-        items = re.sub(r"[,\s]+", " ", line).split()
+        try:
+            lines = text.read_text(encoding="utf-8-sig", errors="replace")
+        except OSError as error:
+            raise DataError(f"{text} cannot be read ({error.strerror})") from error
+        items = [item.strip() for item in lines.replace("\n", ",").split(",") if item.strip()]
         if not all(re.fullmatch("[0-9]{1,18}", item) for item in items):
             raise DataError(f"{text} must hold one comma-separated line of identity numbers")
         return [int(item) for item in items]
     if not matrix.is_file():
         return None
     ids = read_mat(matrix, "id")
-    if ids is None or ids.dtype.kind not in "iuf":
+    if ids.dtype.kind not in "iuf":
         raise DataError(
             f"{matrix} must hold identities in a variable 'id': copy it again, or leave it out"
         )

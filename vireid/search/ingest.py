@@ -16,8 +16,8 @@ from vireid.data.images import read_image
 from vireid.errors import DataError, UsageError
 from vireid.search.gallery_files import CODING, SKIPPED
 from vireid.search.gallery_images import AT_START, IN_GALLERY, Listed, Listing, list_images
-from vireid.search.gallery_meta import Job, Meta, damaged, require_network
 from vireid.search.gallery_writer import Block, Skipped, Writer, writing
+from vireid.search.manifest import Job, Meta, damaged, require_network
 from vireid.structures import Modality
 from vireid.utils.paths import expand
 from vireid.utils.threads import threaded_map
@@ -48,7 +48,7 @@ class Extracts(Protocol):
     def __call__(self, images: Sequence[Path], modality: str) -> np.ndarray: ...
 
 
-def fill_gallery(
+def ingest(
     folder: str | Path,
     images: str | Path | Listing,
     extractor: Extracts,

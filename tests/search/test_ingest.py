@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.deploy.test_gallery import folder_bytes
 
-from tests.deploy.double import ColourExtractor, fill, write_images
 from tests.helpers import write_image, write_text
+from tests.search.double import ColourExtractor, fill, write_images
+from tests.search.test_gallery import folder_bytes
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search import gallery_writer
 from vireid.search.gallery import Gallery
 from vireid.search.gallery_disk import locked
-from vireid.search.gallery_fill import fill_gallery
 from vireid.search.gallery_images import list_images
+from vireid.search.ingest import ingest
 from vireid.structures import Modality
 
 VISIBLE, INFRARED = Modality
@@ -104,9 +104,7 @@ def test_adding_can_be_continued_too_and_never_mixed_up(images, tmp_path):
     for name in ("straight", "stopped"):
         fill(tmp_path / name, images)
     fill(tmp_path / "straight", more, new=False, modality=INFRARED)
-    steps = fill_gallery(
-        tmp_path / "stopped", more, ColourExtractor(), INFRARED, new=False, block=4
-    )
+    steps = ingest(tmp_path / "stopped", more, ColourExtractor(), INFRARED, new=False, block=4)
     next(steps), next(steps)
     steps.close()
     stopped = Gallery(tmp_path / "stopped")
@@ -157,7 +155,7 @@ def test_a_finished_gallery_is_not_built_again(images, tmp_path):
 
 
 def test_a_gallery_is_continued_with_the_numbers_it_was_begun_with(images, tmp_path):
-    steps = fill_gallery(tmp_path / "g", images, ColourExtractor(), VISIBLE, new=True, block=4)
+    steps = ingest(tmp_path / "g", images, ColourExtractor(), VISIBLE, new=True, block=4)
     next(steps), next(steps)
     steps.close()
     with pytest.raises(UsageError, match="begun with numbers of float32, not float16"):

@@ -40,7 +40,7 @@ class Search:
         self, rows: Rows, queries: Queries, top: int, products: Sequence[Product], threads: int
     ) -> None:
         self.rows, self.queries, self.top, self.products = rows, queries, top, products
-        self.sifters = [_Sifter(self) for _ in range(threads)]
+        self.sifters = [_Prefilter(self) for _ in range(threads)]
 
     def run(self, pool: ThreadPoolExecutor, block: int) -> tuple[np.ndarray, np.ndarray]:
         """(Q, k) rows and float64 products."""
@@ -58,7 +58,7 @@ class Search:
         return np.maximum.reduce([one.floor for one in self.sifters])
 
 
-class _Sifter:
+class _Prefilter:
     """What one thread keeps of the blocks that it sees.
 
     Attributes:

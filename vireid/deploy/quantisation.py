@@ -9,15 +9,22 @@ follows the last map (powers and roots of the pooling, part relations, normalisa
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from yacs.config import CfgNode
 
+from vireid.data.build import build_splits
 from vireid.deploy.backends import INPUT, require_packages
-from vireid.deploy.metadata import NetworkCard
+from vireid.deploy.metadata import ExportMetadata
+from vireid.deploy.model_files import write_metadata
+from vireid.deploy.preprocessing import ImageLike
+from vireid.errors import DataError
+from vireid.structures import ImageRecord, Modality
 
 GATE = ".gate."  # in the names of a channel gate's weights
 KEPT = ("gates", "first")  # convolutions that stay in float32
@@ -26,7 +33,7 @@ KEPT = ("gates", "first")  # convolutions that stay in float32
 def quantize(
     source: Path,
     target: Path,
-    card: NetworkCard,
+    metadata: ExportMetadata,
     images: Iterable[np.ndarray],
     *,
     kept: Collection[str] = KEPT,
@@ -34,7 +41,7 @@ def quantize(
     """An ONNX file in eight bits, by ONNX Runtime's static quantisation (QDQ).
 
     Args:
-        card: of the new file.
+        metadata: of the new file.
         images: for calibration, (B, 3, H, W) float32 each, normalised.
         kept: of :data:`KEPT`.
     Raises:
@@ -43,8 +50,6 @@ def quantize(
     require_packages("onnx", "onnxruntime")
     import onnx
     from onnxruntime import quantization
-
-    from vireid.deploy.model_files import put_card
 
     nodes = [node for node in onnx.load(source).graph.node if node.op_type == "Conv"]
     named = {"gates": [node.name for node in nodes if GATE in node.input[1]]}
@@ -61,7 +66,7 @@ def quantize(
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-    put_card(target, card)
+    write_metadata(target, metadata)
 
 
 def _reader(base: type, images: Iterable[np.ndarray]) -> Any:
@@ -85,3 +90,46 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckImages:
+    """Images of one modality.
+
+    Args:
+        origin: where they come from, in words.
+    """
+
+    images: Sequence[ImageLike]
+    origin: str
+
+
+def evenly_spaced(records: Sequence[ImageRecord], modality: str, count: int) -> list[ImageRecord]:
+    """As many records of a modality as are asked for, or all there are, evenly over the list."""
+    own = [record for record in records if record.modality is Modality[modality.upper()]]
+    places = np.linspace(0, len(own) - 1, min(count, len(own))).round().astype(int)
+    return [own[place] for place in places]
+
+
+def check_images(cfg: CfgNode, metadata: ExportMetadata, modality: str, count: int) -> CheckImages:
+    """Test images of a modality; patterns of noise where the data set is not there."""
+    try:
+        splits = build_splits(cfg)
+        chosen = evenly_spaced(splits.test, modality, count)
+    except DataError as error:
+        reason = str(error).splitlines()[0]
+        return CheckImages(patterns(metadata, count), f"synthetic patterns, for {reason}")
+    if len(chosen) < 2:
+        return CheckImages(
+            patterns(metadata, count), f"synthetic patterns, for want of {modality} images"
+        )
+    paths = [splits.root / record.path for record in chosen]
+    return CheckImages(paths, f"the run's own {modality} test images")
+
+
+def patterns(metadata: ExportMetadata, count: int) -> list[np.ndarray]:
+    """(H, W, 3) uint8 each: coarse noise, brought to the images' size; the same every time."""
+    generator = np.random.default_rng(0)
+    height, width = metadata.size
+    coarse = generator.integers(0, 256, (count, -(-height // 8), -(-width // 8), 3), np.uint8)
+    return list(coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width])

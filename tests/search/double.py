@@ -53,8 +53,8 @@ def write_images(folder: Path, count: int, *, seed: int = 0) -> Path:
 
 def fill(folder: Path, images, extractor=None, *, new=True, block=4, **options):
     """All steps of filling a gallery; the last one."""
-    from vireid.search.gallery_fill import fill_gallery
+    from vireid.search.ingest import ingest
 
     extractor, modality = extractor or ColourExtractor(), options.pop("modality", Modality.VISIBLE)
-    steps = fill_gallery(folder, images, extractor, modality, new=new, block=block, **options)
+    steps = ingest(folder, images, extractor, modality, new=new, block=block, **options)
     return list(steps)[-1]

@@ -1,0 +1,156 @@
+"""Features of a run's images by another library than torch (``TEST.BACKEND``)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from yacs.config import CfgNode
+
+from vireid.deploy.backends import require_packages
+from vireid.deploy.extractor import Extractor
+from vireid.deploy.verify_export import LARGEST
+from vireid.engine.extract import labels_of
+from vireid.engine.precision import resolve_device
+from vireid.errors import UsageError
+from vireid.structures import FeatureSet, ImageRecord, Modality
+
+log = logging.getLogger(__name__)
+
+TORCH = "torch"
+BACKENDS = ("onnxruntime", "openvino")
+EXPORTERS = ("onnx", "onnxscript")
+CHECKED = 8  # images of a modality whose features are compared with torch's
+TIMED = 16  # images that decide which backend is fastest
+WORTHWHILE = 120  # seconds that torch would need; below, an export may take longer than it saves
+
+
+def backend_of(cfg: CfgNode, run: Path, overrides: Sequence[str]) -> EvaluationBackend | None:
+    """What ``TEST.BACKEND`` names; None is torch.
+
+    Args:
+        cfg: the run's configuration with the overrides.
+    Raises:
+        UsageError: a package is missing, or there is a GPU, on which only torch runs here.
+    """
+    name, on_gpu = cfg.TEST.BACKEND, resolve_device(cfg.DEVICE).type != "cpu"
+    if name == TORCH:
+        return None
+    if name == "auto":
+        installed = [one for one in BACKENDS if all(map(find_spec, (*EXPORTERS, one)))]
+        names = (TORCH, *installed)
+        return None if on_gpu or not installed else EvaluationBackend(cfg, run, overrides, names)
+    if on_gpu:
+        raise UsageError(f"TEST.BACKEND {name} runs on the processor: set DEVICE cpu")
+    require_packages(*EXPORTERS, name)
+    return EvaluationBackend(cfg, run, overrides, (name,))
+
+
+class EvaluationBackend:
+    """Computes a run's features through :class:`Extractor`.
+
+    The first images decide: a backend that cannot export the model, or whose features differ from
+    torch's, is left out with a warning. Of several, the fastest one computes all features; torch,
+    when it needs less than two minutes.
+
+    Args:
+        cfg, run, overrides: see :func:`backend_of`.
+        names: backends to choose from.
+    Attributes:
+        used: the backend that computed the features.
+    """
+
+    def __init__(
+        self, cfg: CfgNode, run: Path, overrides: Sequence[str], names: Sequence[str]
+    ) -> None:
+        self.used, self._names = names[0], list(names)
+        self._cfg, self._run, self._overrides = cfg, run, list(overrides)
+
+    def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
+        """The records' features as the protocols score them, not brought to unit length.
+
+        Args:
+            root: folder of the records' paths.
+            exit_name: whose features.
+        """
+        labels = labels_of(records)
+        rows = {m.name.lower(): np.flatnonzero(labels.modality == m) for m in Modality}
+        paths = {
+            name: [root / records[row].path for row in found]
+            for name, found in rows.items()
+            if len(found)
+        }
+        extractor = self._choose(exit_name, paths, len(records))
+        features = np.empty((len(records), extractor.dim), np.float32)
+        for name, files in paths.items():
+            features[rows[name]] = extractor(files, name, batch=self._cfg.TEST.BATCH)
+        return replace(labels, features=features)
+
+    def _open(self, name: str, exit_name: str) -> Extractor:
+        options = [*self._overrides, "TEST.EXIT", exit_name, "TEST.GALLERY_EXIT", ""]
+        threads = self._cfg.THREADS or None
+        return Extractor(self._run, name, threads, device="cpu", options=options, unit_length=False)
+
+    def _choose(self, exit_name: str, paths: Mapping[str, list[Path]], count: int) -> Extractor:
+        torch = self._open(TORCH, exit_name)
+        timed = {name: np.resize(files, TIMED).tolist() for name, files in paths.items()}
+        seconds = {}
+        if len(self._names) > 1:
+            seconds[TORCH] = _seconds(torch, timed)
+            if seconds[TORCH] * count / (TIMED * len(timed)) < WORTHWHILE:
+                self._names = [TORCH]
+        found = {TORCH: torch} | self._equal_to(torch, exit_name, paths)
+        if len(self._names) > 1:
+            others = [name for name in found if name != TORCH]
+            seconds |= {name: _seconds(found[name], timed) for name in others}
+            self._names = [min(seconds, key=seconds.__getitem__)]
+        self.used = self._names[0] if self._names[0] in found else TORCH
+        self._names = [self.used]
+        if seconds:
+            images = TIMED * len(timed)
+            each = ", ".join(f"{name} {1000 * s / images:.1f}" for name, s in seconds.items())
+            print(f"features of {count:,} images by {self.used}; ms per image: {each}")
+        return found[self.used]
+
+    def _equal_to(
+        self, torch: Extractor, exit_name: str, paths: Mapping[str, list[Path]]
+    ) -> dict[str, Extractor]:
+        """The backends, besides torch, that compute torch's features."""
+        found = {}
+        for name in self._names:
+            if name == TORCH:
+                continue
+            try:
+                extractor = self._open(name, exit_name)
+                for modality, files in paths.items():
+                    some = files[:CHECKED]
+                    off = np.abs(
+                        _unit(extractor(some, modality, progress=False))
+                        - _unit(torch(some, modality, progress=False))
+                    ).max()
+                    if not off <= LARGEST:
+                        raise ValueError(f"its features differ by {off:.2g}")
+                found[name] = extractor
+            except Exception as error:  # exporters and libraries raise errors of any type
+                log.warning("features not by %s (%s)", name, " ".join(str(error).split())[:200])
+        return found
+
+
+def _seconds(extractor: Extractor, paths: Mapping[str, list[Path]]) -> float:
+    """The fastest of three rounds over the images; the first round warms up."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for modality, files in paths.items():
+            extractor(files, modality, progress=False)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
