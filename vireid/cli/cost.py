@@ -21,11 +21,11 @@ from vireid.cli.arguments import SHIPPED_HELP, ListOption, add_list, add_options
 from vireid.cli.sources import finished_runs, run_config
 from vireid.cost.flops import COUNTER, unique_parameters
 from vireid.cost.plots import COST_AXES, draw_bars, draw_scatter
-from vireid.cost.scores import group_by_recipe, scored_protocols, scores_of
+from vireid.cost.scores import group_by_recipe, model_scores, scored_protocols
 from vireid.cost.tables import (
     Backends,
-    DeployedModel,
     ExampleBatch,
+    MeasuredModel,
     as_json,
     count_costs,
     counts_table,
@@ -64,7 +64,7 @@ class CostSource:
     runs: Mapping[Path, str]
 
 
-Measured = list[tuple[DeployedModel, CostSource]]
+Measured = list[tuple[MeasuredModel, CostSource]]
 
 
 @tool
@@ -220,13 +220,13 @@ def _of_runs(args: argparse.Namespace) -> Measured:
 
 def _at_exits(
     name: str, cfg: CfgNode, model: ReidModel, exits: Sequence[str], parameters: int | None
-) -> Iterator[DeployedModel]:
+) -> Iterator[MeasuredModel]:
     """A model as it is deployed at each exit; ``parameters`` are those in training."""
     size, flip = tuple(cfg.INPUT.SIZE), cfg.TEST.FLIP
     for exit_name, embedding in dict.fromkeys(_features_of(cfg, model, exits)):
         deployed: nn.Module = build_inference_model(model, exit_name=exit_name, embedding=embedding)
         deployed = TestTimeFlip(deployed) if flip else deployed
-        yield DeployedModel(name, exit_name, embedding, flip, deployed, size, parameters)
+        yield MeasuredModel(name, exit_name, embedding, flip, deployed, size, parameters)
 
 
 def _features_of(cfg: CfgNode, model: ReidModel, exits: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -262,11 +262,11 @@ def _scores(args: argparse.Namespace, measured: Measured) -> list[dict[str, Any]
     runs = [source.runs for _, source in measured]
     protocol = args.protocol or scored_protocols(next(iter(runs[0])))[0]
     models = [deployed for deployed, _ in measured]
-    return scores_of(models, runs, dataset=next(iter(datasets)), protocol=protocol)
+    return model_scores(models, runs, dataset=next(iter(datasets)), protocol=protocol)
 
 
 def _time(
-    args: argparse.Namespace, models: Sequence[DeployedModel], device: torch.device
+    args: argparse.Namespace, models: Sequence[MeasuredModel], device: torch.device
 ) -> pd.DataFrame:
     """Times of all models in all backends, one batch after another."""
     with tempfile.TemporaryDirectory() as folder:
@@ -286,7 +286,7 @@ def _time(
     return pd.concat(times, ignore_index=True)
 
 
-def _one_stream(deployed: DeployedModel) -> nn.Module:
+def _one_stream(deployed: MeasuredModel) -> nn.Module:
     """What is exported: the stream of visible images, with the test-time flip."""
     flip = isinstance(deployed.model, TestTimeFlip)
     model: Any = deployed.model.network if flip else deployed.model
@@ -296,7 +296,7 @@ def _one_stream(deployed: DeployedModel) -> nn.Module:
 
 def _backend_call(
     name: str,
-    models: Sequence[DeployedModel],
+    models: Sequence[MeasuredModel],
     loaded: Sequence[Callable],
     position: int,
     batch: ExampleBatch,
