@@ -10,6 +10,8 @@ from random import Random
 
 import pytest
 import torch
+
+from tests.faults import scenarios
 from tests.faults.scenarios import Bench
 from tests.faults.trainings import alike, differences, left_behind, require_whole
 from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -56,7 +58,7 @@ def test_work_continues_after_a_fault(bench, scenario):
     assert scenario(bench, Random(0), scenario.__name__) == []
 
 
-def test_the_comparison_knows_a_difference(bench, tmp_path):
+def test_the_comparison_finds_differences(bench, tmp_path):
     """A campaign that finds nothing must be able to find something."""
     whole = bench.undisturbed()[0]
     copied = tmp_path / "copied"

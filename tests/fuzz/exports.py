@@ -11,26 +11,21 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from torch import nn
 
 from tests.fuzz.harness import Use, corpus
 from tests.fuzz.mutate import TEXTS, as_bytes, mutate_bytes, mutate_text, mutate_tree
-from vireid.deploy.metadata import ExportMetadata
+from vireid.deploy.deployed_model import DeployedFeatures
+from vireid.deploy.extractor import Extractor
+from vireid.deploy.metadata import ExportMetadata, write_checksum
+from vireid.deploy.model_files import convert_to_openvino, write_metadata, write_onnx
 
 ROOT = Path(__file__).resolve().parents[2]
 METADATA = ExportMetadata(
-    fingerprint="ab" * 32,
-    modalities=("infrared",),
-    exit="deep",
-    embedding="global",
-    flip=False,
-    dim=6,
-    size=(16, 8),
-    mean=(0.5, 0.4, 0.3),
-    std=(0.2, 0.3, 0.4),
-    backbone="none",
-    precision="fp32",
-    version="0.1.0",
-)
+    fingerprint="ab" * 32, modalities=("infrared",), exit="deep", embedding="global", flip=False,
+    dim=6, size=(16, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), backbone="none",
+    precision="fp32", version="0.1.0",
+)  # fmt: skip
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
 GRAPH = ("conv", "relu", "pool", "normalize", "f32", "i64", "16", "8", "6", "-1", "Loop", "../x")
 
@@ -47,13 +42,6 @@ def exported(folder: Path) -> None:
 
 def write(name: str) -> None:
     """Writes the model, and the features of an image by it, into a folder."""
-    from torch import nn
-
-    from vireid.deploy.deployed_model import DeployedFeatures
-    from vireid.deploy.extractor import Extractor
-    from vireid.deploy.metadata import write_checksum
-    from vireid.deploy.model_files import convert_to_openvino, write_metadata, write_onnx
-
     folder = Path(name)
     layers = nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     model = DeployedFeatures(nn.Sequential(*layers), flip=False).eval()
@@ -115,7 +103,6 @@ def crafted(folder: Path, random: Random) -> Use:
 
 def _opened(path: Path, backend: str, *, unchanged: bool) -> Use:
     """Features of an image, which a damaged file that is accepted must not change."""
-    from vireid.deploy.extractor import Extractor
 
     def use() -> None:
         extractor = Extractor(path, backend, threads=1)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from tests.conftest import TINY
 from tests.fuzz.harness import Payload, Use, corpus, run_tool
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text, mutate_tree
 from vireid.cli import extract, report, table, train, visualize
@@ -30,16 +31,9 @@ seconds,wait_share,peak_memory_mib
 """
 SCORES = dict.fromkeys(("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"), 0.5)
 PROTOCOL = {
-    "gallery_draw": "all",
-    "metric": "cosine",
-    "reranked": False,
-    "cmc_unit": "image",
-    "num_query": 10,
-    "num_valid_query": 10,
-    "num_gallery": 10,
-    "mean": SCORES,
-    "std": dict.fromkeys(SCORES, 0.0),
-    "trials": [SCORES] * 2,
+    **{"gallery_draw": "all", "metric": "cosine", "reranked": False, "cmc_unit": "image"},
+    **dict.fromkeys(("num_query", "num_valid_query", "num_gallery"), 10),
+    **{"mean": SCORES, "std": dict.fromkeys(SCORES, 0.0), "trials": [SCORES] * 2},
     "cmc": [0.5, 0.6, 0.7],
 }
 # Files of a run that are JSON.
@@ -54,21 +48,15 @@ GOOD: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 BACKBONE = "osnet_x0_25"
-OPTIONS = {
-    "DATA.WORKERS": 0,
-    "INPUT.PAD": 2,
-    "INPUT.SIZE": [64, 32],
-    "MODEL.BACKBONE": BACKBONE,
-    "MODEL.MGIM.ENABLED": False,
-    "MODEL.PRETRAINED": "none",
-    "MODEL.SDM.ENABLED": False,
-    "PRECISION": "fp32",
-    "SAMPLER.IDENTITIES": 2,
-    "SAMPLER.IMAGES": 2,
-    "SOLVER.EPOCHS": 1,
-    "SOLVER.WARMUP_EPOCHS": 0,
-    "TEST.PROTOCOLS": ["sysu_indoor_single"],
-}
+OPTIONS = (
+    *TINY,
+    f"MODEL.BACKBONE={BACKBONE}",
+    "MODEL.MGIM.ENABLED=false",
+    "MODEL.SDM.ENABLED=false",
+    "SAMPLER.IDENTITIES=2",
+    "SOLVER.EPOCHS=1",
+    "TEST.PROTOCOLS=[sysu_indoor_single]",
+)
 Content = Any  # of a checkpoint
 
 
@@ -109,8 +97,8 @@ def trained(folder: Path) -> None:
     sizes: dict[str, Any] = {"train_ids": 4, "test_ids": 2, "images_per_camera": 1}
     write_set("sysu", folder / "sysu", **sizes, size=(64, 32), seed=1)
     (folder / "config.yaml").write_text("DATA: {DATASET: sysu}\n")
-    options = OPTIONS | {"DATA.ROOT": folder / "sysu", "OUTPUT_DIR": folder / "run"}
-    words = [word for pair in options.items() for word in pair]
+    items = (*OPTIONS, f"DATA.ROOT={folder / 'sysu'}", f"OUTPUT_DIR={folder / 'run'}")
+    words = [word for item in items for word in item.split("=", 1)]
     run_tool(train.main, "--cfg", folder / "config.yaml", *words)
 
 
