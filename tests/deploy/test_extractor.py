@@ -177,11 +177,11 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
     write_checksum(changed)
     changed.write_bytes(whole[:-1] + b"x")
     cases = {
-        half: "half.onnx is damaged or no exported network",
+        half: "half.onnx is damaged or no exported model",
         empty: "empty.onnx is",
         changed: "changed.onnx is not the file that changed.onnx.sha256 describes",
-        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no network exported by vireid",
-        bare: "bare.onnx is no network exported by vireid",
+        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no model exported by vireid",
+        bare: "bare.onnx is no model exported by vireid",
         tmp_path / "none.onnx": "there is no network .*none.onnx",
         Path(__file__): "test_extractor.py is neither a run folder nor an exported",
     }

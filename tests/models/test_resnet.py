@@ -352,5 +352,7 @@ def test_mobilenet_has_2223872_parameters_and_the_stated_maps(variant: str, side
 
 @pytest.mark.parametrize("name", ["sdc_cnn", "sdc_cnn_x0_25_s16"])
 def test_networks_without_published_weights_say_so(tmp_path: Path, name: str):
-    with pytest.raises(CheckpointError, match=f"no ImageNet weights for {name}: none are published"):
+    with pytest.raises(
+        CheckpointError, match=f"no ImageNet weights for {name}: none are published"
+    ):
         imagenet_file(name, {"TORCH_HOME": str(tmp_path)})

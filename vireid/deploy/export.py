@@ -1,4 +1,4 @@
-"""A run's network as files: written, compared with torch, and only then put where they belong."""
+"""Exports a run's model: files are written, compared with torch, and then published."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ def targets_of(
     ``out`` itself where one file is enough; else ``<stem>.<modality><suffix>`` for each modality.
 
     Raises:
-        UsageError: a modality that the network has not, or a file that cannot be written.
+        UsageError: the model has no such modality, or a file cannot be written.
     """
     if out.suffix != SUFFIXES[file_format]:
         raise UsageError(f"--out {out}: a file of --format {file_format} ends in "
                          f"{SUFFIXES[file_format]}")  # fmt: skip
     known = trained.metadata.modalities
     if modality is not None and modality not in known:
-        raise UsageError(f"--modality {modality}: this network's are {' and '.join(known)}")
+        raise UsageError(f"--modality {modality}: this model's are {' and '.join(known)}")
     groups = streams(trained) if modality is None else [(modality,)]
     if len(groups) == 1:
         targets = {groups[0]: out}
     else:
         targets = {group: out.with_suffix(f".{group[0]}{out.suffix}") for group in groups}
-        if out.exists():  # Extractor and search would take it for this network
+        if out.exists():  # Extractor and search would take it for this model
             names = " and ".join(target.name for target in targets.values())
             raise UsageError(
-                f"--out {out}: this network becomes {names}, but {out.name} is there already: "
+                f"--out {out}: this model becomes {names}, but {out.name} is there already: "
                 "delete it, or name another file"
             )
     for target in targets.values():
@@ -79,22 +79,22 @@ def export_model(
     file_format: str,
     int8: Int8 | None = None,
 ) -> None:
-    """Writes, checks and publishes the files; prints what was found.
+    """Writes, checks and publishes the files; prints the comparison.
 
     Args:
         targets: see :func:`targets_of`.
         file_format: onnx or openvino.
-        int8: quantise as well, and publish that.
+        int8: quantise, and publish the INT8 files.
     Raises:
-        AccuracyError: int8 loses more than it may.
-        CheckpointError: an exported network computes other features than torch.
-        DataError: int8 needs the run's data set, which is not there.
+        AccuracyError: INT8 loses more accuracy than allowed.
+        CheckpointError: an exported model computes other features than torch.
+        DataError: the data set, which INT8 needs, is missing.
         UsageError: a package is missing, or a file cannot be written.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         samples = _samples(trained)
-        # Scores need both sides: what is not asked for is exported for the comparison alone.
+        # Scores need both modalities: the other one is exported for the comparison alone.
         groups = list(targets) + _missing(trained, targets) * bool(int8)
         found = {g: _exported(trained, folder, file_format, g, samples) for g in groups}
         if int8 is not None:
@@ -147,10 +147,10 @@ def _quantised(
     file_format: str,
     int8: Int8,
 ) -> dict[tuple[str, ...], Path]:
-    """The targets' files in eight bits, beside those in float32.
+    """INT8 files of the targets.
 
     Args:
-        exported: by modalities; all that the protocols need.
+        exported: float32 files by modalities; all that the protocols need.
     """
     prepare_data(trained.cfg)
     splits, files = build_splits(trained.cfg), {}
