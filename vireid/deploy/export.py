@@ -13,7 +13,7 @@ from vireid.deploy.extractor import Extractor
 from vireid.deploy.model_files import convert_to_openvino, export_onnx, publish, streams
 from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
-from vireid.deploy.verify_export import compare, compare_scores
+from vireid.deploy.verify_export import Comparison, compare, compare_scores
 from vireid.errors import UsageError
 from vireid.runs.rendered_data import prepare_data
 from vireid.utils.io import require_target
@@ -156,26 +156,29 @@ def _quantised(
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
         source = exported[group].with_suffix(".onnx")
-        target, metadata = (
-            source.with_stem(f"{source.stem}_int8"),
-            trained.metadata_for(group, "int8"),
-        )
+        target = source.with_stem(f"{source.stem}_int8")
+        metadata = trained.metadata_for(group, "int8")
         records = [r for name in group for r in evenly_spaced(splits.train, name, int8.calibration)]
         print(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
         images = (load_resized(splits.root / record.path, metadata.size) for record in records)
-        quantize(
-            source,
-            target,
-            metadata,
-            (normalized([one], metadata.mean, metadata.std) for one in images),
-        )
+        inputs = (normalized([one], metadata.mean, metadata.std) for one in images)
+        quantize(source, target, metadata, inputs)
         if file_format == "openvino":
             convert_to_openvino(target, target.with_suffix(".xml"), metadata)
         files[group] = target.with_suffix(SUFFIXES[file_format])
     runner = CHECKED_WITH[file_format]
     before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
     after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
-    comparison = compare_scores(trained.cfg, splits, before, after)
+    _report(compare_scores(trained.cfg, splits, before, after), int8)
+    return files
+
+
+def _report(comparison: Comparison, int8: Int8) -> None:
+    """Prints the scores in float32 and INT8.
+
+    Raises:
+        AccuracyError: INT8 loses more accuracy than allowed.
+    """
     change = "falls" if comparison.drop >= 0 else "rises"
     print(
         f"\n{comparison}\n\nrank-1 {change} by {abs(comparison.drop):.2f} points, mean over the "
@@ -185,7 +188,6 @@ def _quantised(
         print(f"warning: fewer than {ENOUGH} queries; such a drop may be chance")
     if not int8.force:
         comparison.require(int8.max_drop)
-    return files
 
 
 def _publish(source: Path, target: Path) -> None:
