@@ -92,7 +92,7 @@ def bf16_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
 
 def torch_rows(network: nn.Module, macs: int) -> dict[str, Row]:
     """The yardstick, and torch's own way to be faster."""
-    half = OneStream(network.network, infrared=False).to(memory_format=torch.channels_last)
+    half = OneStream(network.model, infrared=False).to(memory_format=torch.channels_last)
     return {
         YARDSTICK: Row("fp32", macs, partial(torch_features, network)),
         "torch bf16, channels last": Row("bf16", macs, partial(bf16_features, half)),
