@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from vireid.cli.arguments import SHIPPED_HELP, add_options, device_override, is_key, parser, tool
+from vireid.cli.arguments import SHIPPED_HELP, ListOption, add_list, add_options, parser, tool
 from vireid.cli.sources import finished_runs, run_config
 from vireid.cost.flops import COUNTER, unique_parameters
 from vireid.cost.plots import COST_AXES, draw_bars, draw_scatter
@@ -49,7 +48,6 @@ from vireid.runs.trained_run import read_trained, trained_model
 from vireid.utils.io import require_target, write_text
 
 BACKENDS = ("torch", *RUNTIMES)
-LISTS = ("cfg", "run", "exits", "backbones", "batch", "backends")  # arguments of several words
 TOLERANCE = 1e-3  # of an exported model's features, over the largest of torch's
 
 
@@ -108,53 +106,35 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     source.add_argument(
         "--cfg",
         nargs="+",
+        action=ListOption,
+        default=[],
         metavar="FILE",
         help=f"config files, random weights; {SHIPPED_HELP}",
     )
     source.add_argument(
         "--run",
         nargs="+",
+        action=ListOption,
+        default=[],
         metavar="DIR",
         help="run folders, or folders that hold some; seeds of one recipe are one network",
     )
-    line.add_argument(
-        "--exits",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="deep, shallow1, …, or all (default: TEST.EXIT)",
-    )
-    line.add_argument(
-        "--backbones", nargs="+", default=[], metavar="NAME", help="with --cfg: one row for each"
-    )
+    about = "deep, shallow1, …, or all (default: TEST.EXIT)"
+    add_list(line, "--exits", metavar="NAME", about=about)
+    add_list(line, "--backbones", metavar="NAME", about="with --cfg: one row for each")
     _add_measures(line)
     _add_scatter(line)
     add_options(line)
-    return _sorted_out(line.parse_intermixed_args(words))
-
-
-def _sorted_out(args: argparse.Namespace) -> argparse.Namespace:
-    """Options in ``overrides``, wherever they stood; what is wrong is refused."""
-    for name in LISTS:  # takes every word that follows, so options after it end up in it
-        given = getattr(args, name) or []
-        values = list(takewhile(lambda word: not is_key(word), given))
-        args.overrides += given[len(values) :]
-        setattr(args, name, values)
-    args.overrides += device_override(args.device)
+    args = line.parse(words)
     _check(args)
     return args
 
 
 def _add_measures(line: argparse.ArgumentParser) -> None:
     line.add_argument("--identities", type=int, metavar="N", help="of the training network")
-    line.add_argument("--batch", nargs="+", default=["1", "32"], metavar="N", help="(1 32)")
-    line.add_argument(
-        "--backends",
-        nargs="+",
-        default=["torch"],
-        metavar="NAME",
-        help=f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'",
-    )
+    add_list(line, "--batch", metavar="N", about="(1 32)", default=("1", "32"))
+    about = f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'"
+    add_list(line, "--backends", metavar="NAME", about=about, default=("torch",))
     line.add_argument("--rounds", type=int, default=100, help="timed (100); 0: no timing")
     line.add_argument("--warmup", type=int, default=20, help="rounds before those (20)")
     line.add_argument("--bars", type=Path, metavar="FILE", help="draw the times: PNG, PDF or SVG")
