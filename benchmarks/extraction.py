@@ -19,14 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from vireid.cli.arguments import is_key, tool
+from vireid.cli.arguments import ToolParser, add_list, tool
 from vireid.cost.flops import count_macs, example_batch
 from vireid.cost.latency import (
     Latency,
@@ -93,7 +92,7 @@ def bf16_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
 
 def torch_rows(network: nn.Module, macs: int) -> dict[str, Row]:
     """The yardstick, and torch's own way to be faster."""
-    half = OneStream(network.network, infrared=False).to(memory_format=torch.channels_last)
+    half = OneStream(network.model, infrared=False).to(memory_format=torch.channels_last)
     return {
         YARDSTICK: Row("fp32", macs, partial(torch_features, network)),
         "torch bf16, channels last": Row("bf16", macs, partial(bf16_features, half)),
@@ -234,18 +233,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    line = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    line = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     line.add_argument("--cfg", type=Path, default=Path("configs/sysu.yaml"), metavar="FILE")
-    line.add_argument("--batch", nargs="+", default=["1", "32"], metavar="N")
+    add_list(line, "--batch", metavar="N", about="images at once", default=("1", "32"))
     line.add_argument("--rounds", type=int, default=50)
     line.add_argument("--warmup", type=int, default=10)
     line.add_argument("--json", type=Path, metavar="FILE")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
-    args = line.parse_intermixed_args(arguments)
-    batches = list(takewhile(lambda word: not is_key(word), args.batch))
-    args.overrides += args.batch[len(batches) :]
+    args = line.parse(arguments)
+    batches = args.batch
     if not batches or not all(b.isascii() and b.isdigit() and int(b) for b in batches):
         raise UsageError(f"--batch takes numbers of images of at least 1, got {batches or 'none'}")
     args.batch = [int(word) for word in batches]

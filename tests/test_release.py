@@ -28,7 +28,6 @@ LEFT_OUT = shutil.ignore_patterns(
     "*.egg-info",
     "build",
     "dist",
-    "runs",
     "synthetic*_*",
 )
 TINY = """MODEL.MGIM.GRANULARITIES [1,2] MODEL.MGIM.DIM 8 INPUT.SIZE [64,32] SOLVER.EPOCHS 1
@@ -79,6 +78,7 @@ def built(tmp_path_factory) -> Path:
     """A folder with the sdist and the wheel that was made of it."""
     folder = tmp_path_factory.mktemp("release")
     shutil.copytree(ROOT, folder / "source", ignore=LEFT_OUT)
+    shutil.rmtree(folder / "source/runs", ignore_errors=True)  # of trainings here
     words = ["-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), "source"]
     done = subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -112,12 +112,15 @@ def test_the_sdist_holds_what_tests_and_documentation_need(built):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"CHANGELOG.md", "CITATION.cff", "environment.yml", "mkdocs.yml", "tests/conftest.py"}
-    assert wanted | set(configs()) | {"docs/index.md", "tools/train.py", "setup.py"} <= names
+    wanted |= {"docs/index.md", "tools/train.py", "setup.py", "vireid/reports/template.html.j2"}
+    assert wanted | set(configs()) <= names
 
 
 def test_the_wheel_holds_the_package_and_the_configs_and_nothing_else(installed):
     held = {path.relative_to(installed).as_posix() for path in installed.rglob("*.*")}
-    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "vireid").rglob("*.py")}
+    files = [p for kind in ("py", "j2", "css") for p in (ROOT / "vireid").rglob(f"*.{kind}")]
+    modules = {path.relative_to(ROOT).as_posix() for path in files}
+    assert "vireid/reports/template.html.j2" in modules
     package = {name for name in held if name.startswith("vireid/") and "__pycache__" not in name}
     assert package == modules | {f"vireid/{name}" for name in configs()}
     for name, text in configs().items():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from vireid.cli import sweep
+from vireid.cli import extract, sweep
 from vireid.sweeps.planner import train_command
 
 FAKE = Path(__file__).with_name("fake_train.py")
@@ -41,3 +41,11 @@ def write(tmp_path):
         return ["--cfg", str(path), "--device", "cpu"]
 
     return written
+
+
+@pytest.fixture(scope="session")
+def features(finished_run, tmp_path_factory) -> Path:
+    """The test features of the finished run."""
+    path = tmp_path_factory.mktemp("features") / "features.npz"
+    assert extract.main(["--run", str(finished_run), "--out", str(path)]) == 0
+    return path

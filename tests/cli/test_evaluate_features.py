@@ -103,21 +103,20 @@ def test_no_network_library_is_loaded(llcm):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
-def test_official_draw_needs_permutations_and_names_both_remedies(sysu, permutations, capsys):
+def test_official_draw_needs_permutations_and_names_both_remedies(
+    sysu, permutations, monkeypatch, capsys
+):
     assert run("--features", sysu, "--protocols", "sysu_all_single") == 3
     error = capsys.readouterr().err
     assert "--permutations" in error and "--gallery-draw seeded" in error
     assert not sysu.with_name("results.json").exists()
-    arguments = ["--features", sysu, "--protocols", "sysu", "--permutations", permutations]
-    assert run(*arguments) == 0
+    arguments = ["--features", sysu, "--protocols", "sysu"]
+    assert run(*arguments, "--permutations", permutations) == 0
     found = entries(sysu.with_name("results.json"))
+    monkeypatch.setenv("VIREID_SYSU_SPLITS", str(permutations.parent))
+    assert run(*arguments) == 0 and entries(sysu.with_name("results.json")) == found
     assert [entry["num_gallery"] for entry in found.values()] == [8, 80, 4, 40]
     assert {entry["gallery_draw"] for entry in found.values()} == {"official"}
-
-
-def test_permutations_are_found_by_the_environment(sysu, permutations, monkeypatch):
-    monkeypatch.setenv("VIREID_SYSU_SPLITS", str(permutations.parent))
-    assert run("--features", sysu, "--protocols", "sysu_all_multi") == 0
 
 
 def test_seeded_draw_is_of_single_shots_only(sysu, capsys):
@@ -163,14 +162,8 @@ def test_official_mat_folder_is_scored_for_the_test_identities(tmp_path, permuta
         cells[8, 0] = np.ones((2, 4))  # an identity that does not test
         savemat(folder / f"feat_cam{camera}.mat", {"feature": cells})
     (tmp_path / "test_id.txt").write_text("3,8\n")
-    common = (
-        "--features",
-        folder,
-        "--protocols",
-        "sysu_all_single",
-        "--permutations",
-        permutations,
-    )
+    common = ["--features", folder, "--protocols", "sysu_all_single"]
+    common += ["--permutations", permutations]
     assert run(*common) == 3  # identity 9 is unknown to the permutations
     assert run(*common, "--test-ids", tmp_path / "test_id.txt") == 0
     assert entries(folder / "results.json")["sysu_all_single"]["num_query"] == 48
@@ -187,18 +180,20 @@ def test_official_mat_folder_is_scored_for_the_test_identities(tmp_path, permuta
         (["--protocols", "llcm", "--root", "x"], 2, "--root"),
         (["--protocols", "llcm", "--out", "nowhere/results.json"], 2, "nowhere"),
         (["--protocols", "llcm", "--gallery-draw", "official"], 2, "seeded rule only"),
+        (["--protocols", "llcm", "--features", "gone.npz"], 3, "gone.npz"),
+        (["--protocols", "llcm", "--out", "llcm.npz"], 2, "it is being read"),
     ],
 )
-def test_mistakes_are_one_line_with_the_documented_code(llcm, capsys, arguments, code, phrase):
-    assert run("--features", llcm, *arguments) == code
+def test_mistakes_are_one_line_with_the_documented_code(
+    llcm, monkeypatch, capsys, arguments, code, phrase
+):
+    monkeypatch.chdir(llcm.parent)
+    before = llcm.read_bytes()
+    assert run("--features", "llcm.npz", *arguments) == code
     error = capsys.readouterr().err
     assert phrase in error and error.count("\n") == 1
-    assert not llcm.with_name("results.json").exists()
-
-
-def test_features_that_do_not_exist(tmp_path, capsys):
-    assert run("--features", tmp_path / "gone.npz", "--protocols", "regdb") == 3
-    assert "gone.npz" in capsys.readouterr().err
+    assert [path.name for path in llcm.parent.iterdir()] == ["llcm.npz"]
+    assert llcm.read_bytes() == before
 
 
 def test_scores_of_something_else_are_not_written_over(llcm, capsys):
@@ -218,10 +213,6 @@ def test_options_of_features_do_not_go_with_a_run(tmp_path, capsys):
         run("--run", tmp_path, "--features", "f.npz")
 
 
-def without(arrays: dict[str, np.ndarray], dropped: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: values[~dropped] for name, values in arrays.items()}
-
-
 @pytest.mark.parametrize(
     ("dropped", "phrase"),
     [
@@ -237,26 +228,16 @@ def test_a_part_of_the_test_set_is_not_scored_as_the_whole(
     tmp_path, permutations, capsys, dropped, phrase
 ):
     arrays = sysu_arrays()
-    np.savez(tmp_path / "part.npz", **without(arrays, dropped(arrays)))
+    kept = ~dropped(arrays)
+    np.savez(tmp_path / "part.npz", **{name: values[kept] for name, values in arrays.items()})
+    arrays["modality"][arrays["camids"] == 3] = 0
+    np.savez(tmp_path / "odd.npz", **arrays)
     arguments = ("--protocols", "sysu_all_single", "--permutations", permutations)
     assert run("--features", tmp_path / "part.npz", *arguments) == 3
     assert phrase in capsys.readouterr().err
-    assert not (tmp_path / "results.json").exists()
-
-
-def test_a_camera_in_the_other_modality_is_noticed(tmp_path, capsys):
-    arrays = sysu_arrays()
-    arrays["modality"][arrays["camids"] == 3] = 0
-    np.savez(tmp_path / "odd.npz", **arrays)
-    arguments = ("--protocols", "sysu_all_single", "--gallery-draw", "seeded")
-    assert run("--features", tmp_path / "odd.npz", *arguments) == 3
+    assert run("--features", tmp_path / "odd.npz", *arguments) == 3  # camera in another modality
     assert "camera 3" in capsys.readouterr().err
-
-
-def test_the_features_are_not_written_over(llcm, capsys):
-    before = llcm.read_bytes()
-    assert run("--features", llcm, "--protocols", "llcm", "--out", llcm) == 2
-    assert "it is being read" in capsys.readouterr().err and llcm.read_bytes() == before
+    assert not (tmp_path / "results.json").exists()
 
 
 def test_protocols_scored_before_stay_until_the_features_change(llcm):

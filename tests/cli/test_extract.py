@@ -44,6 +44,7 @@ def test_other_splits_hold_their_identities(finished_run, tmp_path, split, optio
         (["MODEL.BACKBONE", "osnet_x0_5"], 4, "another network"),
         (["TEST.FLPI", "true"], 2, "TEST.FLIP"),
         (["--out", "nowhere/f.npz"], 2, "nowhere"),
+        (["--run", "tests"], 4, "config.yaml"),
     ],
 )
 def test_mistakes_leave_no_file(finished_run, tmp_path, capsys, arguments, code, phrase):
@@ -51,8 +52,3 @@ def test_mistakes_leave_no_file(finished_run, tmp_path, capsys, arguments, code,
     assert extract.main(["--run", str(finished_run), *out, *arguments]) == code
     assert phrase in capsys.readouterr().err
     assert not list(Path(tmp_path).iterdir())
-
-
-def test_extract_needs_a_run_folder(tmp_path, capsys):
-    assert extract.main(["--run", str(tmp_path), "--out", str(tmp_path / "f.npz")]) == 4
-    assert "config.yaml" in capsys.readouterr().err

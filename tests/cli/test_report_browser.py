@@ -16,9 +16,8 @@ from vireid.cli import report
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-NEEDS_BROWSER = pytest.mark.skipif(
-    not BROWSER, reason="needs a browser: Debian's package chromium, or google-chrome"
-)
+NO_BROWSER = "needs a browser: Debian's package chromium, or google-chrome"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BROWSER, reason=NO_BROWSER)]
 # A headless window is at least 500 pixels wide; a frame is as narrow as a phone.
 WRAPPER = """<!DOCTYPE html><meta charset="utf-8">
 <iframe id="page" style="width:{width}px;height:740px;border:0" srcdoc="{page}"></iframe>
@@ -72,8 +71,6 @@ def page(finished_run, tmp_path_factory) -> Path:
     return out
 
 
-@NEEDS_BROWSER
-@pytest.mark.slow
 def test_a_phone_shows_the_page_without_scrolling_sideways(page, tmp_path):
     found, console = look_at(page.read_text(encoding="utf-8"), tmp_path, 360)
     assert console == []
@@ -84,18 +81,6 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(page, tmp_path):
     assert found["text"] >= 14
 
 
-@NEEDS_BROWSER
-@pytest.mark.slow
-def test_the_check_sees_what_it_is_there_for(tmp_path):
-    bad = """<p style="width:500px">x<table><td>1</table><img src="data:image/png;base64,AA">
-    <script>console.error("broken"); missing();</script>"""
-    found, console = look_at(bad, tmp_path, 360)
-    assert found["scrollWidth"] > 360 and "P" in found["out"] and found["images"] == [0]
-    assert "broken" in console[0] and "missing is not defined" in console[1]
-
-
-@NEEDS_BROWSER
-@pytest.mark.slow
 def test_the_page_can_be_printed(page, tmp_path):
     path = tmp_path / "report.pdf"
     browse(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={path}", page.as_uri())

@@ -48,19 +48,14 @@ def test_a_sweep_trains_every_run_and_writes_tables(fake, write, tmp_path, capsy
     assert names <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
-def test_called_again_it_does_nothing_and_says_so(fake, write, tmp_path, capsys):
-    command = write(DEPTHS)
-    assert sweep.main(command) == 0
-    capsys.readouterr()
-    assert sweep.main(command) == 0
-    assert "all runs are finished: nothing to train" in capsys.readouterr().out
-    assert calls(tmp_path / depth(1, 0)) == [""]
-
-
-def test_new_seeds_are_added_to_what_is_there(fake, write, tmp_path):
+def test_called_again_it_trains_new_seeds_and_nothing_else(fake, write, tmp_path, capsys):
     assert sweep.main(write(DEPTHS, SEEDS=[0])) == 0
     assert sweep.main(write(DEPTHS, SEEDS=[0, 1])) == 0
     assert calls(tmp_path / depth(1, 0)) == calls(tmp_path / depth(1, 1)) == [""]
+    capsys.readouterr()
+    assert sweep.main(write(DEPTHS, SEEDS=[0, 1])) == 0
+    assert "all runs are finished: nothing to train" in capsys.readouterr().out
+    assert calls(tmp_path / depth(1, 0)) == [""]
 
 
 def test_a_folder_with_another_configuration_is_refused_by_its_keys(fake, write, tmp_path, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vireid.cli import extract, visualize
+from vireid.cli import visualize
 from vireid.evaluation.feature_files import read_features, write_features
 from vireid.figures.distances import distances
 
@@ -19,13 +19,6 @@ def run(finished_run, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "copy"
     shutil.copytree(finished_run, folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def features(run, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("features") / "features.npz"
-    assert extract.main(["--run", str(run), "--out", str(path)]) == 0
-    return path
 
 
 def lines_of(capsys) -> list[str]:
@@ -167,16 +160,16 @@ def test_mistakes_are_one_line_and_leave_no_file(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("words", [[], ["rank"]])
-def test_what_to_draw_must_be_known(words, capsys):
-    assert visualize.main(words) == 2
-    assert "ranks, activations, distances, curves" in capsys.readouterr().err
-
-
-def test_help_names_the_kinds(capsys):
-    assert visualize.main(["--help"]) == 0
-    assert "distances" in capsys.readouterr().out
-    for kind in visualize.KINDS:
-        with pytest.raises(SystemExit, match="0"):
-            visualize.main([kind, "--help"])
-        assert f"visualize.py {kind} " in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("words", "code", "phrase"),
+    [
+        ([], 2, "{ranks,activations,distances,curves}"),
+        (["rank"], 2, "invalid choice: 'rank'"),
+        (["--help"], 0, "distances"),
+        *(([kind, "--help"], 0, f"visualize.py {kind} ") for kind in visualize.KINDS),
+    ],
+)
+def test_kinds_are_named(words, code, phrase, capsys):
+    with pytest.raises(SystemExit, match=str(code)):
+        visualize.main(words)
+    assert phrase in "".join(capsys.readouterr())

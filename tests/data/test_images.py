@@ -56,29 +56,13 @@ def test_sixteen_bit_grey_keeps_its_gradient(tmp_path):
     np.testing.assert_array_equal(read[..., 1], read[..., 0])
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
-def test_truncated_image_names_its_path(tmp_path, suffix, share):
-    path = tmp_path / f"a.{suffix}"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match="cannot be decoded") as error:
-        read_image(path)
-    assert str(path) in str(error.value)
-
-
-def test_file_that_is_no_image_names_its_path(tmp_path):
+@pytest.mark.parametrize(("content", "problem"), [("hello", "cannot be decoded"), ("", "exist")])
+def test_a_file_that_is_missing_or_no_image_is_named(tmp_path, content, problem):
     path = tmp_path / "a.jpg"
-    path.write_text("hello")
-    with pytest.raises(DataError, match=f"image {path} cannot be decoded"):
+    if content:
+        path.write_text(content)
+    with pytest.raises(DataError, match=f"image {path} .*{problem}"):
         read_image(path)
-
-
-def test_missing_image_names_its_path(tmp_path):
-    with pytest.raises(DataError, match=f"image {tmp_path / 'a.jpg'} does not exist"):
-        read_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize(
@@ -106,16 +90,16 @@ def noise(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.99])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 0.99])
 def test_a_truncated_image_is_found_without_decoding_all(tmp_path, suffix, share):
     names = [f"a.{suffix}", f"b.{suffix}"]
-    for name in names:
-        noise(tmp_path / name)
+    _, bad = (noise(tmp_path / name) for name in names)
     require_readable(tmp_path, names)
-    content = (tmp_path / names[1]).read_bytes()
-    (tmp_path / names[1]).write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match=f"image {tmp_path / names[1]} cannot be decoded"):
-        require_readable(tmp_path, names)
+    content = bad.read_bytes()
+    bad.write_bytes(content[: int(share * len(content))])
+    for find in (lambda: require_readable(tmp_path, names), lambda: read_image(bad)):
+        with pytest.raises(DataError, match=f"image {bad} cannot be decoded"):
+            find()
 
 
 def test_unreadable_images_are_counted_and_the_first_is_named(tmp_path):

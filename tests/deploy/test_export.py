@@ -175,7 +175,7 @@ def test_a_missing_or_damaged_run_is_refused(small_run, words, tmp_path, capsys)
 
 def test_networks_that_do_not_tell_modalities_apart_become_one_file(finished_run, tmp_path):
     two = deployed_model(finished_run)
-    assert not is_shared(two.network)
+    assert not is_shared(two.model)
     write_text(tmp_path / "old.onnx", "of another network")
     with pytest.raises(UsageError, match=r"old\.visible.* and .*, but old\.onnx is there already"):
         exporting.targets_of(two, "onnx", tmp_path / "old.onnx", None)
@@ -184,14 +184,14 @@ def test_networks_that_do_not_tell_modalities_apart_become_one_file(finished_run
         ("visible",): "a.b.visible.onnx",
         ("infrared",): "a.b.infrared.onnx",
     }
-    two.network.backbone.visible = two.network.backbone.visible[:0]
-    assert is_shared(two.network)
+    two.model.backbone.visible = two.model.backbone.visible[:0]
+    assert is_shared(two.model)
     targets = exporting.targets_of(two, "onnx", tmp_path / "n.onnx", None)
     assert targets == {("visible", "infrared"): tmp_path / "n.onnx"}
 
 
 def test_a_modality_that_the_data_set_has_not_is_refused(finished_run, tmp_path):
     both = deployed_model(finished_run, ["DATA.DATASET", "sysu"])
-    one = exporting.DeployedModel(both.network, both.metadata_for(("visible",)), both.cfg)
-    with pytest.raises(UsageError, match="--modality infrared: this network's are visible"):
+    one = exporting.DeployedModel(both.model, both.metadata_for(("visible",)), both.cfg)
+    with pytest.raises(UsageError, match="--modality infrared: this model's are visible"):
         exporting.targets_of(one, "onnx", tmp_path / "n.onnx", "infrared")

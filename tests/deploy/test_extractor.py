@@ -129,7 +129,7 @@ def test_bfloat16_stays_near(small_run, converted, images, expected):
 
 @pytest.mark.parametrize(
     ("modality", "phrase"),
-    [("visible", "modality 'visible': this network's are infrared"),
+    [("visible", "modality 'visible': this model's are infrared"),
      ("thermal", "modality 'thermal': there are visible and infrared")],
 )  # fmt: skip
 def test_wrong_modalities_are_refused(exported, images, modality, phrase):
@@ -177,12 +177,12 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
     write_checksum(changed)
     changed.write_bytes(whole[:-1] + b"x")
     cases = {
-        half: "half.onnx is damaged or no exported network",
+        half: "half.onnx is damaged or no exported model",
         empty: "empty.onnx is",
         changed: "changed.onnx is not the file that changed.onnx.sha256 describes",
-        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no network exported by vireid",
-        bare: "bare.onnx is no network exported by vireid",
-        tmp_path / "none.onnx": "there is no network .*none.onnx",
+        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no model exported by vireid",
+        bare: "bare.onnx is no model exported by vireid",
+        tmp_path / "none.onnx": "there is no model .*none.onnx",
         Path(__file__): "test_extractor.py is neither a run folder nor an exported",
     }
     for path, phrase in cases.items():

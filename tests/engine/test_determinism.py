@@ -1,6 +1,5 @@
 """A seed decides a training: not the loaders, nor where it stopped, nor who looked on."""
 
-import csv
 import random
 
 import numpy as np
@@ -8,11 +7,11 @@ import pytest
 import torch
 
 from tests.faults.trainings import alike
+from tests.run_files import last, metrics
 from vireid.cli import train
 from vireid.config import load_config
 from vireid.data.build import build_splits
-from vireid.engine.checkpoint import load_checkpoint, rng_state
-from vireid.engine.trainer import TIMING
+from vireid.engine.checkpoint import rng_state
 from vireid.runs.score import chosen_protocols, score
 from vireid.runs.trained_run import trained_model
 
@@ -26,22 +25,14 @@ SHORT = (
 )
 
 
-def table(folder) -> list[list[str]]:
-    """metrics.csv without its last three columns, which must be the timing."""
-    with (folder / "metrics.csv").open(newline="") as file:
-        lines = list(csv.reader(file))
-    assert lines[0][-3:] == list(TIMING)
-    return [line[:-3] for line in lines]
-
-
 def state(folder) -> dict:
-    checkpoint = load_checkpoint(folder / "checkpoints/last.pth")
+    checkpoint = last(folder)
     return {key: checkpoint[key] for key in ("model", "criterion", "optimizer", "rng")}
 
 
 @pytest.fixture(scope="module")
 def whole(tiny_command, tmp_path_factory):
-    """Three epochs in one process, with a checkpoint of each (test_train.py: of other seeds)."""
+    """Three epochs in one process, with a checkpoint of each (test_trainer.py: of other seeds)."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     assert train.main(tiny_command(folder, *SHORT)) == 0
     return folder
@@ -54,24 +45,22 @@ def test_a_resume_at_any_epoch_with_any_number_of_processes_changes_nothing(
     words = tiny_command(tmp_path / "run", *SHORT, f"DATA.WORKERS={workers}")
     words += ["--resume", str(whole / f"checkpoints/epoch_{epoch:03d}.pth")]
     assert train.main(words) == 0
-    assert table(tmp_path / "run") == table(whole)
+    assert metrics(tmp_path / "run") == metrics(whole)
     assert alike(state(tmp_path / "run"), state(whole))
 
 
 def test_validation_between_epochs_changes_no_training(tiny_command, whole, tmp_path):
     folder = tmp_path / "validated"
     assert train.main(tiny_command(folder, *SHORT, "SOLVER.VAL_EVERY=1")) == 0
-    plain, validated = table(whole), table(folder)
-    added = [k for k, name in enumerate(validated[0]) if name.startswith("val_")]
-    assert len(added) == 4
-    assert [[c for k, c in enumerate(row) if k not in added] for row in validated] == plain
+    plain, validated = metrics(whole), metrics(folder)
+    assert len(validated[0].keys() - plain[0].keys()) == 4
+    assert [{k: v for k, v in row.items() if k in plain[0]} for row in validated] == plain
     assert alike(state(folder), state(whole))
 
 
 def test_scoring_draws_nothing_from_the_generators_of_training(whole):
     cfg = load_config(whole / "config.yaml", environment={})
-    path = whole / "checkpoints/last.pth"
-    model = trained_model(cfg, load_checkpoint(path), path).train()
+    model = trained_model(cfg, last(whole), whole).train()
     for seeded in (random.seed, np.random.seed, torch.manual_seed):
         seeded(7)
     before = rng_state()

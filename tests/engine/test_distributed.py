@@ -1,6 +1,5 @@
 """Two processes train what one would, on the same global batch."""
 
-import csv
 import multiprocessing
 import os
 import socket
@@ -10,13 +9,8 @@ import sys
 import pytest
 import torch
 
+from tests.run_files import column, last
 from vireid.cli import train
-from vireid.engine.checkpoint import load_checkpoint
-
-
-def column(folder, name: str) -> list[float]:
-    with (folder / "metrics.csv").open() as file:
-        return [float(row[name]) for row in csv.DictReader(file)]
 
 
 def losses(folder) -> list[float]:
@@ -98,10 +92,7 @@ def test_heads_without_a_loss_are_left_alone_on_two_processes_as_on_one(
     for name in ("grad_triplet", "grad_part_triplet"):
         norms = column(tmp_path / "one", name)
         assert column(tmp_path / "two", name) == pytest.approx(norms, rel=1e-3)
-    states = [
-        load_checkpoint(tmp_path / name / "checkpoints/last.pth")["model"]
-        for name in ("one", "two")
-    ]
+    states = [last(tmp_path / name)["model"] for name in ("one", "two")]
     for beginning in idle:
         without = [key for key in states[0] if key.startswith(beginning)]
         assert without

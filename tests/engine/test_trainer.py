@@ -1,6 +1,5 @@
 """Training continues exactly, whatever stopped it, and stops when it must."""
 
-import csv
 import os
 import shlex
 import signal
@@ -11,46 +10,16 @@ import time
 import pytest
 import torch
 
+from tests.run_files import assert_same_training, last, metrics, stop_at_step
 from vireid.cli import train
-from vireid.engine.trainer import TIMING, Trainer
+from vireid.engine.trainer import Trainer
 
 STEPS = 6  # of an epoch
-
-
-def metrics(folder) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0])[-3:] == list(TIMING)
-    return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
 
 
 def rows_written(folder) -> int:
     path = folder / "metrics.csv"
     return len(path.read_text().splitlines()) - 1 if path.exists() else 0
-
-
-def weights(folder) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints/last.pth", weights_only=True)["model"]
-
-
-def assert_same_training(one, other):
-    assert metrics(one) == metrics(other)
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
-
-
-def stop_at_step(monkeypatch, number: int, signal_number: int) -> None:
-    """Sends this process a signal during the given training step, counted from 1."""
-    step, calls = Trainer.step, []
-
-    def counted(self, batch):
-        calls.append(1)
-        if len(calls) == number:
-            os.kill(os.getpid(), signal_number)
-        return step(self, batch)
-
-    monkeypatch.setattr(Trainer, "step", counted)
 
 
 def test_metrics_hold_every_term_and_their_weighted_sum(finished_run):
@@ -86,12 +55,6 @@ def test_another_seed_gives_another_training(tiny_command, finished_run, tmp_pat
     assert metrics(tmp_path / "other")[0] != metrics(finished_run)[0]
 
 
-def test_one_epoch_resumed_for_another_equals_two(tiny_command, finished_run, tmp_path):
-    assert train.main(tiny_command(tmp_path / "run", "SOLVER.EPOCHS=1")) == 0
-    assert train.main([*tiny_command(tmp_path / "run"), "--resume"]) == 0
-    assert_same_training(tmp_path / "run", finished_run)
-
-
 @pytest.mark.parametrize(
     ("step", "number"), [(2, signal.SIGTERM), (5, signal.SIGINT), (STEPS, signal.SIGTERM)]
 )
@@ -103,7 +66,7 @@ def test_a_signal_saves_the_step_and_resuming_changes_nothing(
         stop_at_step(patch, step, number)
         assert train.main(tiny_command(folder)) == 128 + number
     assert "--resume" in capsys.readouterr().err
-    progress = torch.load(folder / "checkpoints/last.pth", weights_only=True)["progress"]
+    progress = last(folder)["progress"]
     assert progress["epoch"] * STEPS + progress["step"] == step
     assert train.main([*tiny_command(folder), "--resume"]) == 0
     assert_same_training(folder, finished_run)
@@ -196,7 +159,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     assert train.main(tiny_command(folder, "SOLVER.BASE_LR=1e30")) == 5
     error = capsys.readouterr().err
     assert "not finite" in error and "loss_identity" in error
-    assert all(torch.isfinite(value).all() for value in weights(folder).values())
+    assert all(torch.isfinite(value).all() for value in last(folder)["model"].values())
 
 
 def test_best_epoch_is_chosen_on_validation_identities(tiny_command, tmp_path):

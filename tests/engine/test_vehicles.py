@@ -1,12 +1,12 @@
 """A data set of one modality from its files to its scores, and to those of its saved features."""
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.run_files import metrics
 from vireid.cli import evaluate, extract, train, visualize
 from vireid.evaluation.feature_files import read_features
 from vireid.synthetic.writers import write_set
@@ -56,7 +56,7 @@ def run(request, roots, tmp_path_factory) -> tuple[str, Path]:
 
 def test_a_run_validates_and_scores_its_protocols(run):
     dataset, folder = run
-    (row,) = csv.DictReader((folder / "metrics.csv").read_text().splitlines())
+    (row,) = metrics(folder)
     assert 0 < float(row["val_v2v_mAP"]) <= 1 and "val_v2i_mAP" not in row
     protocols = json.loads((folder / "results.json").read_text())["protocols"]
     if dataset == "veri":

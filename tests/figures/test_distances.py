@@ -3,7 +3,7 @@ import pytest
 
 from vireid.errors import DataError
 from vireid.figures import distances as module
-from vireid.figures.distances import distances, draw_distances, occupied, shown_bins
+from vireid.figures.distances import distances, draw_distances, shown_bins
 from vireid.structures import FeatureSet
 
 
@@ -59,13 +59,13 @@ def test_equal_and_opposite_features_stand_at_the_ends():
     found = distances(features)
     assert (found.mean["intra"], found.mean["inter"], found.gap) == (0.0, 2.0, 2.0)
     assert found.counts["intra"][0] == 1 and found.counts["inter"][-1] == 1
-    assert occupied(found) == (0.0, 2.0)
+    assert found.occupied() == (0.0, 2.0)
 
 
 @pytest.mark.parametrize("limits", [None, (0.0, 2.0), (0.3, 1.7)])
 def test_wider_bins_hold_all_pairs_between_their_ends(limits):
     found = distances(feature_set(PIDS, MODALITY))
-    shown = shown_bins(found, limits or occupied(found))
+    shown = shown_bins(found, limits or found.occupied())
     edges = shown["edges"]
     assert 40 <= len(edges) <= 65 and (np.diff(edges) > 0).all()
     true = loop(feature_set(PIDS, MODALITY), "cosine")

@@ -12,8 +12,7 @@ from vireid.figures.ranked_lists import (
     REMOVED,
     RIGHT,
     WRONG,
-    _mark,
-    _words,
+    cells_of,
     choose_queries,
     describe,
     draw_lists,
@@ -40,11 +39,12 @@ def hand_made(queries: list[tuple[int, int, float]]) -> GalleryRanking:
 
 def test_frames_and_words_are_the_evaluators():
     found = hand_made([(3, 7, 0.0)])
-    one, images = found.ranked_list(0), found.features
-    marks = [_mark(one, images, column) for column in range(7)]
-    assert marks == [None, WRONG, REMOVED, RIGHT, WRONG, REMOVED, WRONG]
-    words = [_words(one, images, column) for column in range(4)]
-    assert words == [
+    one = found.ranked_list(0)
+    cells = cells_of(one, found.features, Path("root"), 6)
+    expected = [None, WRONG, REMOVED, RIGHT, WRONG, REMOVED, WRONG]
+    assert [cell.mark for cell in cells] == expected
+    assert cells[1].path == Path("root/cam1/8/1.jpg")
+    assert [cell.text for cell in cells[:4]] == [
         ("infrared", "camera 3"),
         ("1 id 8", "camera 1"),
         ("id 7", "camera 2"),
@@ -60,7 +60,8 @@ def test_frames_and_words_are_the_evaluators():
 def test_camera_6_sees_what_camera_3_does_not():
     found = hand_made([(6, 7, 0.0)])
     one = found.ranked_list(0)
-    assert [_mark(one, found.features, column) for column in (1, 2, 3)] == [WRONG, RIGHT, RIGHT]
+    cells = cells_of(one, found.features, Path(), 3)
+    assert [cell.mark for cell in cells] == [None, WRONG, RIGHT, RIGHT]
     assert one.precision == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 

@@ -164,7 +164,7 @@ def test_half_precision_maps_are_averaged_in_float32():
 
 @pytest.mark.parametrize("shape", [(3, 2), (4, 4)])
 def test_maps_of_another_size_are_refused(shape: tuple[int, int]):
-    with pytest.raises(ValueError, match=r"built for 3 × 3: images must have the square INPUT.SIZE"):
+    with pytest.raises(ValueError, match=r"built for 3 × 3: images must have"):
         pool_of()(torch.zeros(1, 2, *shape))
 
 

@@ -156,12 +156,6 @@ def test_students_send_no_gradient_into_conv5_or_the_teachers_classifier():
     assert all(p.grad.abs().sum() > 0 for p in network.shallow.shallow1.head.parameters())
 
 
-def test_joint_classifiers_of_a_granularity():
-    network = model(**{"MODEL.MGIM.CLASSIFIER": "granularity"}).train()
-    output = network(images(), FLAGS)
-    assert [tuple(part.logits.shape) for part in output.parts] == [(4, 1, 7)] * 3
-
-
 # option → how many reductions, relations, BNNecks and classifiers the parts then have
 WIRED = {
     "MODEL.MGIM.REDUCE_SHARING": {"all": (1, 1, 3, 3), "part": (11, 1, 3, 3)},

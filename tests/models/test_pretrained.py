@@ -108,9 +108,11 @@ def test_file_without_a_state_dict_is_refused(tmp_path: Path, content: object):
         load_backbone_weights(OSNetBackbone(VARIANT).stages, path)
 
 
-def test_missing_file_is_named(tmp_path: Path):
+def test_missing_files_and_folders_are_named(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"absent\.pth does not exist"):
         read_tensors(tmp_path / "absent.pth")
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        read_tensors(tmp_path)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -124,11 +126,6 @@ def test_file_cut_anywhere_is_damaged_and_nothing_else(tmp_path: Path, zipped: b
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match=r"cut\.pth is damaged"):
             read_tensors(path)
-
-
-def test_folder_instead_of_a_file_is_refused(tmp_path: Path):
-    with pytest.raises(CheckpointError, match=str(tmp_path)):
-        read_tensors(tmp_path)
 
 
 def test_what_is_said_of_an_unreadable_file_is_one_line_of_our_own(tmp_path: Path, recwarn):

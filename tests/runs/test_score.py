@@ -8,9 +8,10 @@ import pytest
 import yaml
 from scipy.io import loadmat, savemat
 
+from tests.run_files import change_checkpoint, last
 from vireid.cli import evaluate, train
 from vireid.cli.sources import run_config
-from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
+from vireid.engine.checkpoint import LAST
 from vireid.runs.saved_features import NAMING
 from vireid.runs.score import SCORING
 from vireid.runs.trained_run import TrainedRun
@@ -84,11 +85,7 @@ def test_a_mistyped_option_after_protocols_is_no_protocol(run, capsys):
 
 
 def test_an_unfinished_epoch_is_said(run, caplog, capsys):
-    path = run / "checkpoints/last.pth"
-    content = {**load_checkpoint(path)}
-    content["progress"]["step"] = 1
-    del content["format"]
-    save_checkpoint(path, content)
+    change_checkpoint(run / LAST, progress={"step": 1})
     assert evaluate.main(["--run", str(run), *ALL]) == 0
     assert "within epoch 3" in capsys.readouterr().out + caplog.text
 
@@ -133,12 +130,8 @@ def test_reranked_scores_join_the_plain_ones(run):
 
 
 def test_a_run_of_an_older_version_lacks_newer_options(run):
-    path = run / "checkpoints/last.pth"
-    content = {**load_checkpoint(path)}
-    options = yaml.safe_load(content["config"])
+    options = yaml.safe_load(last(run)["config"])
     del options["TEST"]["GALLERY_DRAW"]
-    content["config"] = yaml.safe_dump(options)
-    del content["format"]
-    save_checkpoint(path, content)
+    change_checkpoint(run / LAST, config=yaml.safe_dump(options))
     assert evaluate.main(["--run", str(run), *ALL]) == 0
     assert [file.name for file in run.glob("results*.json")] == ["results.json"]

@@ -1,6 +1,5 @@
 """A frozen teacher: what it teaches, what it refuses, and that it leaves nothing behind."""
 
-import csv
 import shutil
 import signal
 
@@ -8,18 +7,26 @@ import pytest
 import torch
 
 from tests.engine.test_distributed import ONE_STEP, train_on_two
-from tests.engine.test_trainer import assert_same_training, metrics, stop_at_step
+from tests.run_files import (
+    assert_same_training,
+    change_checkpoint,
+    column,
+    last,
+    metrics,
+    stop_at_step,
+)
 from vireid.cli import evaluate, make_synthetic, train
 from vireid.config import apply_overrides, load_config
 from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
-from vireid.engine.checkpoint import load_checkpoint, save_checkpoint
+from vireid.engine.checkpoint import LAST
 from vireid.engine.distributed import World
+from vireid.engine.trainer import Trainer
 from vireid.losses.distillation import distillation_loss
 from vireid.models.build import build_model
-from vireid.runs import pipeline as experiment
+from vireid.runs import pipeline
 from vireid.runs.teacher import load_teacher, weights_digest
 
 # A student that is nothing but a backbone and its average: no students of its own, no parts.
@@ -34,10 +41,6 @@ DIRECTIONAL = (
 )
 
 
-def last(folder) -> dict:
-    return load_checkpoint(folder / "checkpoints/last.pth")
-
-
 @pytest.fixture(scope="session")
 def taught(tiny_command, finished_run, tmp_path_factory):
     """A run with a teacher and with students of its own; and its teacher afterwards."""
@@ -48,7 +51,7 @@ def taught(tiny_command, finished_run, tmp_path_factory):
         return teachers[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "load_teacher", kept)
+        patch.setattr(pipeline, "load_teacher", kept)
         assert train.main(tiny_command(folder, f"TEACHER.WEIGHTS={finished_run}")) == 0
     return folder, teachers[0]
 
@@ -140,20 +143,16 @@ def test_another_teacher_is_noted_and_within_an_epoch_refused(
     with monkeypatch.context() as patch:
         stop_at_step(patch, 2, signal.SIGTERM)
         assert train.main(arguments) == 143
-    content = last(teacher)
-    content["model"]["head.bnneck.bias"] += 1
-    del content["format"]
-    save_checkpoint(teacher / "checkpoints/last.pth", content)
+    weights = last(teacher)["model"]
+    weights["head.bnneck.bias"] += 1
+    change_checkpoint(teacher / LAST, model=weights)
     capsys.readouterr()
     assert train.main([*arguments, "--resume"]) == 2
     error = capsys.readouterr().err
     assert "teacher (weights)" in error and "within an epoch" in error
     assert train.main([*arguments, "--resume", "DISTILL.TEMPERATURE", "2"]) == 2
     assert "DISTILL.TEMPERATURE 4.0 → 2.0" in capsys.readouterr().err
-    whole = last(tmp_path / "run")
-    whole["progress"] |= {"epoch": 1, "step": 0, "sums": {}}
-    del whole["format"]
-    save_checkpoint(tmp_path / "run/checkpoints/last.pth", whole)
+    change_checkpoint(tmp_path / "run" / LAST, progress={"epoch": 1, "step": 0, "sums": {}})
     assert train.main([*arguments, "--resume"]) == 0
     assert "changed since the checkpoint: teacher (weights)" in capsys.readouterr().out
 
@@ -186,12 +185,9 @@ def test_the_log_says_when_the_teachers_training_is_not_finished(
     tiny_command, finished_run, tmp_path, done, phrase
 ):
     teacher = shutil.copytree(finished_run, tmp_path / "teacher")
-    content = last(teacher)
-    content["progress"] |= done
-    content["config"] = content["config"].replace("  EPOCHS: 2\n", "  EPOCHS: 3\n")
-    assert "  EPOCHS: 3\n" in content["config"]
-    del content["format"]
-    save_checkpoint(teacher / "checkpoints/last.pth", content)
+    config = last(teacher)["config"].replace("  EPOCHS: 2\n", "  EPOCHS: 3\n")
+    assert "  EPOCHS: 3\n" in config
+    change_checkpoint(teacher / LAST, progress=done, config=config)
     options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={teacher}")
     assert train.main(tiny_command(tmp_path / "run", *options)) == 0
     assert phrase in (tmp_path / "run/log.txt").read_text()
@@ -214,10 +210,7 @@ def test_a_damaged_untrained_or_foreign_checkpoint(
     elif damage == "foreign":
         torch.save({"state_dict": {}}, path)
     else:
-        content = last(finished_run)
-        content["progress"]["epoch"] = 0
-        del content["format"]
-        save_checkpoint(path, content)
+        change_checkpoint(finished_run / LAST, out=path, progress={"epoch": 0})
     line = refused(tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={path}"), capsys, 4)
     phrases = {"cut": "is damaged", "untrained": "before the first epoch", "foreign": "it lacks"}
     assert str(path) in line and phrases[damage] in line
@@ -241,10 +234,7 @@ def test_other_identities_other_sets_and_other_images(tiny_command, finished_run
     assert make_synthetic.main(["--layout", "sysu", "--out", str(other), *arguments]) == 0
     command = tiny_command(tmp_path / "run", teacher, f"DATA.ROOT={other}")
     assert "was trained on other images" in refused(command, capsys, 4)
-    content = last(finished_run)
-    content["dataset"] = "llcm"
-    del content["format"]
-    save_checkpoint(tmp_path / "teacher.pth", content)
+    change_checkpoint(finished_run / LAST, out=tmp_path / "teacher.pth", dataset="llcm")
     command = tiny_command(tmp_path / "run", f"TEACHER.WEIGHTS={tmp_path / 'teacher.pth'}")
     assert "identities of llcm, this run trains on 8 of sysu" in refused(command, capsys, 4)
 
@@ -341,10 +331,9 @@ def test_options_younger_than_the_teacher_have_their_defaults(tiny_command, fini
     lines = content["config"].splitlines(keepends=True)
     start = next(k for k, line in enumerate(lines) if line.startswith("  DIRECTIONAL:"))
     stop = next(k for k, line in enumerate(lines) if line.startswith("  SDM:"))
-    content["config"] = "".join(lines[:start] + lines[stop:])
-    assert "DIRECTIONAL" not in content["config"]
-    del content["format"]
-    save_checkpoint(tmp_path / "old.pth", content)
+    config = "".join(lines[:start] + lines[stop:])
+    assert "DIRECTIONAL" not in config
+    change_checkpoint(finished_run / LAST, out=tmp_path / "old.pth", config=config)
     teacher, _ = loaded(tiny_command, tmp_path, f"TEACHER.WEIGHTS={tmp_path / 'old.pth'}")
     assert teacher.digest == weights_digest(content["model"])
 
@@ -353,7 +342,7 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
     """T and T² reach the loss: of the first batch, computed by hand from both networks."""
     options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={finished_run}", "DISTILL.WEIGHT=0.5")
     options += ("DISTILL.TEMPERATURE=2", "DISTILL.SCALE_T2=false")
-    seen, step = [], experiment.Trainer.step
+    seen, step = [], Trainer.step
 
     def kept(self, batch):
         with torch.no_grad():
@@ -362,7 +351,7 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
         return step(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment.Trainer, "step", kept)
+        patch.setattr(Trainer, "step", kept)
         assert train.main(tiny_command(tmp_path / "run", *options, "MODEL.BN_EVAL=true")) == 0
     (row,) = metrics(tmp_path / "run")
     kl = float(distillation_loss(*seen[0], 2.0, scale_t2=False))
@@ -377,10 +366,7 @@ def test_two_processes_are_taught_what_one_is(tiny_command, finished_run, tmp_pa
     assert train.main(tiny_command(tmp_path / "one", *extra)) == 0
     train_on_two(tiny_command(tmp_path / "two", *extra))
     for name in ("loss", "loss_distill_kl", "teacher_accuracy"):
-        columns = []
-        for folder in ("one", "two"):
-            with (tmp_path / folder / "metrics.csv").open() as file:
-                columns.append([float(row[name]) for row in csv.DictReader(file)])
+        columns = [column(tmp_path / folder, name) for folder in ("one", "two")]
         assert len(columns[0]) == 5
         assert columns[1] == pytest.approx(columns[0], abs=1e-5)
 

@@ -107,6 +107,12 @@ def test_at_the_time_limit_a_job_saves_and_goes_back_into_the_queue(
     assert calls == ([["scontrol", "requeue", "7"]] if requeued else [])
 
 
+def test_a_job_waits_without_loading_what_trains():
+    code = "import sys, vireid.sweeps.slurm_job; print({'torch', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
 def answer(monkeypatch, stdout: str, *, code: int = 0, stderr: str = "") -> None:
     done = subprocess.CompletedProcess([], code, stdout, stderr)
     monkeypatch.setattr(slurm.subprocess, "run", lambda *a, **o: done)

@@ -1,6 +1,6 @@
 """The tools: ``python tools/train.py …`` and, once installed, ``vireid train …``.
 
-Each module parses, calls and prints; whatever it calls can be called from Python as well.
+Each module parses its command line, calls the library and prints.
 """
 
 import importlib
@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 
-SPIN = "10000"  # turns for which an idle thread waits for work (benchmarks/waiting.py)
-PIPE_CLOSED = 128 + 13  # as a shell tells of a program that SIGPIPE ended
+SPIN = "10000"  # turns that an idle thread waits for work; see benchmarks/waiting.py
+PIPE_CLOSED = 128 + 13  # the exit code that a shell gives a program ended by SIGPIPE
 TOOLS = (
     "train",
     "evaluate",
@@ -31,7 +31,7 @@ TOOLS = (
 def main() -> int:
     """``vireid TOOL …``; returns the exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
-    usage = f"usage: vireid {{{','.join(TOOLS)}}} ...   (vireid TOOL --help tells more)"
+    usage = f"usage: vireid {{{','.join(TOOLS)}}} ...   (vireid TOOL --help lists its options)"
     if name in ("-h", "--help"):
         print(usage)
         return 0
@@ -44,7 +44,7 @@ def main() -> int:
 
 def launch(name: str) -> int:
     """Runs one tool with the command line's arguments; returns the exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text of the terminal's
+    if isinstance(sys.stdout, io.TextIOWrapper):  # for file names that the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
@@ -52,7 +52,7 @@ def launch(name: str) -> int:
         code = importlib.import_module(f"vireid.cli.{name}").main()
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of "vireid table … | head" has seen enough
+    except BrokenPipeError:  # "vireid table … | head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except KeyboardInterrupt:

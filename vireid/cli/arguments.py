@@ -1,4 +1,4 @@
-"""What every tool shares: parsing overrides, and turning a user's mistake into one message."""
+"""What every tool shares: parsing options, and one message and an exit code for each mistake."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from vireid.errors import UsageError, VireidError, printable
 
-# What the machine refuses wherever a tool asks for it, and the remedy.
-SYSTEMS_FAULTS = {
+# Errors of the operating system that users can cause, and the remedy.
+SYSTEM_ERRORS = {
     errno.ENOSPC: "make room and start again; what was written before is whole",
     errno.EDQUOT: "make room and start again; what was written before is whole",
     errno.EFBIG: "files may not grow so large here (ulimit -f); raise that and start again",
@@ -26,8 +28,8 @@ SYSTEMS_FAULTS = {
     errno.EACCES: "ask its owner for the right to read or write it",
     errno.EPERM: "ask its owner for the right to read or write it",
     errno.ENAMETOOLONG: "name another file",
-    errno.EIO: "the disk or the network that holds it fails; start again when it works",
-    errno.ESTALE: "the disk or the network that holds it fails; start again when it works",
+    errno.EIO: "its disk or file server fails; start again when it works",
+    errno.ESTALE: "its disk or file server fails; start again when it works",
     errno.EMFILE: "this process may open no more files (ulimit -n); raise that, or lower "
     "DATA.WORKERS",
 }
@@ -35,8 +37,8 @@ OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 S
 SHIPPED_HELP = "where there is no configs/… in this folder, that of the installed project is used"
 
 
-def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
-    """Makes a tool's ``main()`` of its body: errors that users can cause become exit codes."""
+def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[..., int]:
+    """Makes a tool's ``main()``: errors that users can cause become one line and an exit code."""
 
     @wraps(run)
     def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,10 +49,10 @@ def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
                 _log_error(f"error: {error}")
                 return error.exit_code
             except OSError as error:
-                if error.errno not in SYSTEMS_FAULTS:
+                if error.errno not in SYSTEM_ERRORS:
                     raise
                 named = f" ({error.filename})" if error.filename else ""
-                remedy = SYSTEMS_FAULTS[error.errno]
+                remedy = SYSTEM_ERRORS[error.errno]
                 _log_error(f"error: {error.strerror}{named}: {remedy}")
                 return UsageError.exit_code
             except KeyboardInterrupt:
@@ -64,7 +66,7 @@ def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[[], int]:
 @contextmanager
 def _sigterm_unwinds() -> Iterator[None]:
     """SIGTERM leaves through every ``finally``, so that half-written files are removed."""
-    if threading.current_thread() is not threading.main_thread():  # signals are not its business
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
         yield
         return
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -80,18 +82,36 @@ def _terminate(number: int, frame: object) -> None:
 
 def _log_error(message: str) -> None:
     message = printable(message)
-    rank = os.environ.get("RANK", "0")  # of torchrun; all its processes meet the same mistake
+    rank = os.environ.get("RANK", "0")  # of torchrun; the mistake ends all its processes
     print(message if rank == "0" else f"process {rank}: {message}", file=sys.stderr)
-    for handler in logging.getLogger("vireid").handlers:  # a run's log.txt tells why it ended
-        if isinstance(handler, logging.FileHandler):
+    for handler in logging.getLogger("vireid").handlers:  # a run's log.txt says why it ended
+        if isinstance(handler, logging.FileHandler) and handler.stream:
             with suppress(OSError):  # a full disk, which the message may be about
                 handler.stream.write(message + "\n")
                 handler.flush()
 
 
-def parser(doc: str | None, example: str) -> argparse.ArgumentParser:
+class ToolParser(argparse.ArgumentParser):
+    """A parser of options and of ``KEY VALUE`` words, which may be anywhere among them."""
+
+    device_is_override = False  # see add_device
+
+    def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """Parses the given words, or those of the command line.
+
+        Returns:
+            ``overrides`` has all ``KEY VALUE`` words, also that which ``--device`` is short for.
+        """
+        args = self.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
+        args.overrides = [*getattr(args, "overrides", []), *getattr(args, "behind_lists", [])]
+        if self.device_is_override:
+            args.overrides += device_override(args.device)
+        return args
+
+
+def parser(doc: str | None, example: str) -> ToolParser:
     """A parser whose ``--help`` starts with what the tool does and ends with an example."""
-    return argparse.ArgumentParser(
+    return ToolParser(
         description=(doc or "").splitlines()[0],
         epilog=f"example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -99,9 +119,44 @@ def parser(doc: str | None, example: str) -> argparse.ArgumentParser:
     )
 
 
-def add_options(line: argparse.ArgumentParser) -> None:
-    """``--device`` and the options that follow as ``KEY VALUE``, of tools that read a config."""
+class ListOption(argparse.Action):
+    """An option with ``nargs="+"`` that does not take the ``KEY VALUE`` words behind its values."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        words = list(values or [])  # argparse gives every word up to the next option
+        own = list(takewhile(lambda word: not is_key(word), words))
+        setattr(namespace, self.dest, own)
+        namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *words[len(own) :]]
+
+
+def add_list(
+    line: argparse.ArgumentParser,
+    name: str,
+    *,
+    metavar: str,
+    about: str,
+    default: Sequence[str] = (),
+) -> None:
+    """An option of several values; see :class:`ListOption`."""
+    kind: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": list(default)}
+    line.add_argument(name, metavar=metavar, help=about, **kind)
+
+
+def add_device(line: ToolParser) -> None:
+    """``--device`` of tools that run a model."""
+    line.device_is_override = True
     line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+
+
+def add_options(line: ToolParser) -> None:
+    """``--device`` and the options that follow as ``KEY VALUE``, of tools that read a config."""
+    add_device(line)
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
 
 
@@ -110,8 +165,15 @@ def add_figure(line: argparse.ArgumentParser) -> None:
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
 
 
+def add_titles(line: argparse.ArgumentParser, each: str) -> None:
+    """``--titles`` of figures that compare runs."""
+    line.add_argument(
+        "--titles", nargs="+", default=[], metavar="TEXT", help=f"one for each {each}"
+    )
+
+
 def seed_number(text: str) -> int:
-    """What numpy's and scikit-learn's generators take; the type of a ``--seed`` argument."""
+    """The type of a ``--seed`` argument: what numpy's and scikit-learn's generators take."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^32 - 1, got {text!r}")
     return int(text)
@@ -125,3 +187,8 @@ def is_key(word: str) -> bool:
 def device_override(device: str | None) -> list[str]:
     """``--device X`` as the option that it is short for."""
     return ["DEVICE", device] if device else []
+
+
+def as_overrides(chosen: Mapping[str, str | None]) -> list[str]:
+    """Options by key as ``KEY VALUE`` words, without those that are not given."""
+    return [word for key, value in chosen.items() if value for word in (key, value)]

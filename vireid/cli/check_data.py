@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 
 from vireid.cli.arguments import parser, tool
@@ -24,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_true",
         help="a part of the set, or another in its layout: internal consistency only",
     )
-    args = line.parse_args(sys.argv[1:] if arguments is None else arguments)
+    args = line.parse(arguments)
     report = check_dataset(args.dataset, args.root, reduced=args.reduced)
     print(f"{args.dataset} in {args.root}\n\n" + "\n".join(lines_of(report)))
     if report.faults:

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,15 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from vireid.cli.arguments import SHIPPED_HELP, add_options, device_override, is_key, parser, tool
+from vireid.cli.arguments import SHIPPED_HELP, ListOption, add_list, add_options, parser, tool
 from vireid.cli.sources import finished_runs, run_config
 from vireid.cost.flops import COUNTER, unique_parameters
 from vireid.cost.plots import COST_AXES, draw_bars, draw_scatter
-from vireid.cost.scores import group_by_recipe, scored_protocols, scores_of
+from vireid.cost.scores import group_by_recipe, model_scores, scored_protocols
 from vireid.cost.tables import (
     Backends,
-    DeployedModel,
     ExampleBatch,
+    MeasuredModel,
     as_json,
     count_costs,
     counts_table,
@@ -49,7 +48,6 @@ from vireid.runs.trained_run import read_trained, trained_model
 from vireid.utils.io import require_target, write_text
 
 BACKENDS = ("torch", *RUNTIMES)
-LISTS = ("cfg", "run", "exits", "backbones", "batch", "backends")  # arguments of several words
 TOLERANCE = 1e-3  # of an exported model's features, over the largest of torch's
 
 
@@ -66,7 +64,7 @@ class CostSource:
     runs: Mapping[Path, str]
 
 
-Measured = list[tuple[DeployedModel, CostSource]]
+Measured = list[tuple[MeasuredModel, CostSource]]
 
 
 @tool
@@ -108,53 +106,35 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     source.add_argument(
         "--cfg",
         nargs="+",
+        action=ListOption,
+        default=[],
         metavar="FILE",
         help=f"config files, random weights; {SHIPPED_HELP}",
     )
     source.add_argument(
         "--run",
         nargs="+",
+        action=ListOption,
+        default=[],
         metavar="DIR",
         help="run folders, or folders that hold some; seeds of one recipe are one network",
     )
-    line.add_argument(
-        "--exits",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="deep, shallow1, …, or all (default: TEST.EXIT)",
-    )
-    line.add_argument(
-        "--backbones", nargs="+", default=[], metavar="NAME", help="with --cfg: one row for each"
-    )
+    about = "deep, shallow1, …, or all (default: TEST.EXIT)"
+    add_list(line, "--exits", metavar="NAME", about=about)
+    add_list(line, "--backbones", metavar="NAME", about="with --cfg: one row for each")
     _add_measures(line)
     _add_scatter(line)
     add_options(line)
-    return _sorted_out(line.parse_intermixed_args(words))
-
-
-def _sorted_out(args: argparse.Namespace) -> argparse.Namespace:
-    """Options in ``overrides``, wherever they stood; what is wrong is refused."""
-    for name in LISTS:  # takes every word that follows, so options after it end up in it
-        given = getattr(args, name) or []
-        values = list(takewhile(lambda word: not is_key(word), given))
-        args.overrides += given[len(values) :]
-        setattr(args, name, values)
-    args.overrides += device_override(args.device)
+    args = line.parse(words)
     _check(args)
     return args
 
 
 def _add_measures(line: argparse.ArgumentParser) -> None:
     line.add_argument("--identities", type=int, metavar="N", help="of the training network")
-    line.add_argument("--batch", nargs="+", default=["1", "32"], metavar="N", help="(1 32)")
-    line.add_argument(
-        "--backends",
-        nargs="+",
-        default=["torch"],
-        metavar="NAME",
-        help=f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'",
-    )
+    add_list(line, "--batch", metavar="N", about="(1 32)", default=("1", "32"))
+    about = f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'"
+    add_list(line, "--backends", metavar="NAME", about=about, default=("torch",))
     line.add_argument("--rounds", type=int, default=100, help="timed (100); 0: no timing")
     line.add_argument("--warmup", type=int, default=20, help="rounds before those (20)")
     line.add_argument("--bars", type=Path, metavar="FILE", help="draw the times: PNG, PDF or SVG")
@@ -240,13 +220,13 @@ def _of_runs(args: argparse.Namespace) -> Measured:
 
 def _at_exits(
     name: str, cfg: CfgNode, model: ReidModel, exits: Sequence[str], parameters: int | None
-) -> Iterator[DeployedModel]:
+) -> Iterator[MeasuredModel]:
     """A model as it is deployed at each exit; ``parameters`` are those in training."""
     size, flip = tuple(cfg.INPUT.SIZE), cfg.TEST.FLIP
     for exit_name, embedding in dict.fromkeys(_features_of(cfg, model, exits)):
         deployed: nn.Module = build_inference_model(model, exit_name=exit_name, embedding=embedding)
         deployed = TestTimeFlip(deployed) if flip else deployed
-        yield DeployedModel(name, exit_name, embedding, flip, deployed, size, parameters)
+        yield MeasuredModel(name, exit_name, embedding, flip, deployed, size, parameters)
 
 
 def _features_of(cfg: CfgNode, model: ReidModel, exits: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -282,11 +262,11 @@ def _scores(args: argparse.Namespace, measured: Measured) -> list[dict[str, Any]
     runs = [source.runs for _, source in measured]
     protocol = args.protocol or scored_protocols(next(iter(runs[0])))[0]
     models = [deployed for deployed, _ in measured]
-    return scores_of(models, runs, dataset=next(iter(datasets)), protocol=protocol)
+    return model_scores(models, runs, dataset=next(iter(datasets)), protocol=protocol)
 
 
 def _time(
-    args: argparse.Namespace, models: Sequence[DeployedModel], device: torch.device
+    args: argparse.Namespace, models: Sequence[MeasuredModel], device: torch.device
 ) -> pd.DataFrame:
     """Times of all models in all backends, one batch after another."""
     with tempfile.TemporaryDirectory() as folder:
@@ -306,7 +286,7 @@ def _time(
     return pd.concat(times, ignore_index=True)
 
 
-def _one_stream(deployed: DeployedModel) -> nn.Module:
+def _one_stream(deployed: MeasuredModel) -> nn.Module:
     """What is exported: the stream of visible images, with the test-time flip."""
     flip = isinstance(deployed.model, TestTimeFlip)
     model: Any = deployed.model.network if flip else deployed.model
@@ -316,7 +296,7 @@ def _one_stream(deployed: DeployedModel) -> nn.Module:
 
 def _backend_call(
     name: str,
-    models: Sequence[DeployedModel],
+    models: Sequence[MeasuredModel],
     loaded: Sequence[Callable],
     position: int,
     batch: ExampleBatch,

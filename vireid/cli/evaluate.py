@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 
-from vireid.cli.arguments import OVERRIDES_HELP, device_override, is_key, parser, tool
-from vireid.cli.sources import run_config
+from vireid.cli.arguments import (
+    OVERRIDES_HELP,
+    ToolParser,
+    add_list,
+    as_overrides,
+    parser,
+    tool,
+)
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.results import score_features
+from vireid.runs.options import run_config
 
 SPLITS_FOLDER = "VIREID_SYSU_SPLITS"  # folder of the official split files, in the environment
 
@@ -21,18 +26,14 @@ SPLITS_FOLDER = "VIREID_SYSU_SPLITS"  # folder of the official split files, in t
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/evaluate.py --help``."""
-    line = _parser()
-    args = line.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
-    # --protocols takes every word that follows, so options after it end up among its names.
-    names = list(takewhile(lambda word: not is_key(word), args.protocols))
-    overrides = args.overrides + args.protocols[len(names) :]
+    args = _parser().parse(arguments)
     if args.features is not None:
-        _score_features(args, names, overrides)
+        _score_features(args)
     else:
-        _score_run(args, names, overrides)
+        _score_run(args)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ToolParser:
     line = parser(
         __doc__,
         "python tools/evaluate.py --run runs/demo/seed0 --protocols sysu\n"
@@ -46,13 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="features.npz, or a folder of official *_cam1.mat … *_cam6.mat; loads no network",
     )
-    line.add_argument(
-        "--protocols",
-        nargs="+",
-        metavar="NAME",
-        default=[],
-        help="protocols or groups (default of a run: the data set's)",
-    )
+    about = "protocols or groups (default of a run: the data set's)"
+    add_list(line, "--protocols", metavar="NAME", about=about)
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
     line.add_argument(
         "--gallery-draw", choices=("official", "seeded"), help="default: the protocol's own"
@@ -69,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     return line
 
 
-def _add_groups(line: argparse.ArgumentParser) -> None:
+def _add_groups(line: ToolParser) -> None:
     features = line.add_argument_group("with --features")
     features.add_argument(
         "--permutations",
@@ -88,51 +84,51 @@ def _add_groups(line: argparse.ArgumentParser) -> None:
     run.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
 
 
-def _score_features(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
-    for given, option in (
-        (overrides, "KEY VALUE"),
-        (args.dataset, "--dataset"),
-        (args.root, "--root"),
-    ):
+def official_permutations(given: Path | None) -> Path | None:
+    """``--permutations``, or else the file in the folder that the environment names."""
+    folder = os.environ.get(SPLITS_FOLDER)
+    return Path(folder) / "rand_perm_cam.mat" if given is None and folder else given
+
+
+def _score_features(args: argparse.Namespace) -> None:
+    of_runs = {"KEY VALUE": args.overrides, "--dataset": args.dataset, "--root": args.root}
+    for option, given in of_runs.items():
         if given:
             raise UsageError(f"{option} goes with --run, not with --features; got {given}")
-    if not names:
-        raise UsageError("--features needs --protocols: a file does not tell which rules it is for")
+    if not args.protocols:
+        raise UsageError("--features needs --protocols: the file does not say which rules apply")
     if args.device not in (None, "auto", "cpu"):
         print(f"--device {args.device} has no effect: features are scored on the processor")
-    permutations, folder = args.permutations, os.environ.get(SPLITS_FOLDER)
-    if permutations is None and folder:
-        permutations = Path(folder) / "rand_perm_cam.mat"
     score_features(
         args.features,
-        names,
+        args.protocols,
         metric=args.metric or "auto",
         draw=args.gallery_draw or "auto",
-        permutations=permutations,
+        permutations=official_permutations(args.permutations),
         test_ids=args.test_ids,
         rerank=args.rerank,
         out=args.out,
     )
 
 
-def _score_run(args: argparse.Namespace, names: list[str], overrides: list[str]) -> None:
+def _score_run(args: argparse.Namespace) -> None:
     from vireid.deploy.evaluation_backend import backend_of  # imports torch
     from vireid.runs.score import score_run
 
-    for given, option in ((args.permutations, "--permutations"), (args.test_ids, "--test-ids")):
+    for option, given in {"--permutations": args.permutations, "--test-ids": args.test_ids}.items():
         if given:
             raise UsageError(
                 f"{option} goes with --features; a run reads these files from its data set's folder"
             )
     chosen = {
+        "DEVICE": args.device,
         "DATA.DATASET": args.dataset,
         "DATA.ROOT": args.root,
         "TEST.METRIC": args.metric,
         "TEST.GALLERY_DRAW": args.gallery_draw,
         "TEST.RERANK": "true" if args.rerank else None,
-        "TEST.PROTOCOLS": f"[{', '.join(names)}]" if names else None,
+        "TEST.PROTOCOLS": f"[{', '.join(args.protocols)}]" if args.protocols else None,
     }
-    overrides = overrides + device_override(args.device)
-    overrides += [word for key, value in chosen.items() if value for word in (key, value)]
+    overrides = args.overrides + as_overrides(chosen)
     cfg = run_config(args.run, overrides)
     score_run(cfg, run=args.run, out=args.out, backend=backend_of(cfg, args.run, overrides))

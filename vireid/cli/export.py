@@ -1,4 +1,4 @@
-"""Writes a trained run's network as ONNX or OpenVINO files, once they compute what torch does."""
+"""Writes a trained run's model as ONNX or OpenVINO files, once they compute what torch does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     line = parser(
-        __doc__, "python tools/export.py --run runs/demo/seed0 --format onnx --out network.onnx"
+        __doc__, "python tools/export.py --run runs/demo/seed0 --format onnx --out model.onnx"
     )
     line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder")
     line.add_argument("--format", choices=tuple(SUFFIXES), required=True)
@@ -41,7 +41,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".onnx or .xml (with a .bin beside it); a network whose streams differ becomes two "
+        help=".onnx or .xml (with a .bin beside it); a model whose streams differ becomes two "
         "files, FILE.visible.onnx and FILE.infrared.onnx",
     )
     line.add_argument("--modality", choices=MODALITIES, help="write this one's stream alone")

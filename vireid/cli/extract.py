@@ -1,14 +1,13 @@
-"""Saves a trained run's features, for scoring, plotting or searching without the network."""
+"""Saves a trained run's features, for scoring, plotting or searching without the model."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import add_options, device_override, parser, tool
-from vireid.cli.sources import run_config
+from vireid.cli.arguments import add_options, parser, tool
 from vireid.deploy.evaluation_backend import backend_of
+from vireid.runs.options import run_config
 from vireid.runs.saved_features import save_features
 from vireid.structures import SPLITS
 
@@ -21,8 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--split", choices=SPLITS, default="test", help="images to extract (test)")
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help="features.npz")
     add_options(line)
-    args = line.parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
-    overrides = args.overrides + device_override(args.device)
-    cfg = run_config(args.run, overrides)
-    backend = backend_of(cfg, args.run, overrides)
+    args = line.parse(arguments)
+    cfg = run_config(args.run, args.overrides)
+    backend = backend_of(cfg, args.run, args.overrides)
     save_features(cfg, run=args.run, split=args.split, out=args.out, backend=backend)

@@ -1,4 +1,4 @@
-"""Where figures take their numbers from: run folders, and files of features."""
+"""Run folders and files of features that are named on a command line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vireid.structures import FeatureSet
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is meant as a run folder, whole or not, rather than as features."""
+    """Whether a path is meant as a run folder, complete or not, rather than as features."""
     return path.is_dir() and not any(path.glob("*_cam1.mat"))
 
 
 def add_runs(line: argparse.ArgumentParser) -> None:
-    """The argument of tools that take any number of finished runs."""
+    """The argument of tools that read any number of finished runs."""
     line.add_argument(
         "runs",
         type=Path,
@@ -32,7 +32,7 @@ def add_runs(line: argparse.ArgumentParser) -> None:
 
 
 def finished_runs(folders: Sequence[Path]) -> list[Path]:
-    """The runs in and beneath folders; says which ones are left out for want of results."""
+    """The runs in and below folders; prints those that are left out because they lack results."""
     runs, unfinished = find_runs(folders)
     if unfinished:
         print(f"left out, without results yet: {', '.join(map(str, unfinished))}", file=sys.stderr)
@@ -40,16 +40,16 @@ def finished_runs(folders: Sequence[Path]) -> list[Path]:
 
 
 def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") -> FeatureSet:
-    """Features of a run, which are made if its folder does not hold them yet, or of a file.
+    """Features of a run, extracted if its folder does not hold them yet, or of a file.
 
     Args:
         path: a run folder, a features.npz, or a folder of official .mat files.
-        overrides, split: options for a run, and which of its images; a file holds what it holds.
+        overrides, split: options for a run, and which of its images.
     Raises:
         CheckpointError, DataError, UsageError: what is missing or wrong.
     """
     if is_run(path):
-        from vireid.runs.saved_features import run_features  # torch, which files do without
+        from vireid.runs.saved_features import run_features  # torch, which files do not need
 
         return run_features(run_config(path, overrides), run=path, split=split).features
     if not path.exists():
@@ -64,11 +64,11 @@ def read_sets(
 
     Raises:
         CheckpointError, DataError: see :func:`read_set`.
-        UsageError: options or a split, but no run that they are for.
+        UsageError: options or a split without a run.
     """
     if (overrides or split != "test") and not any(map(is_run, paths)):
         given = " ".join(overrides) or f"--split {split}"
-        raise UsageError(f"{given} goes with run folders; a file of features holds what it holds")
+        raise UsageError(f"{given} goes with run folders; files of features hold one split already")
     return [read_set(path, overrides, split=split) for path in paths]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from vireid.cli.arguments import parser, tool
 from vireid.cli.sources import add_runs, finished_runs
-from vireid.reports.tables import FORMATS, table_rows
+from vireid.reports.tables import FORMATS, score_table
 
 
 @tool
@@ -16,5 +15,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line = parser(__doc__, "python tools/table.py runs/sysu/seed* --format latex")
     add_runs(line)
     line.add_argument("--format", choices=tuple(FORMATS), default="md", help="(md)")
-    args = line.parse_args(sys.argv[1:] if arguments is None else arguments)
-    print(FORMATS[args.format](table_rows(finished_runs(args.runs))))
+    args = line.parse(arguments)
+    print(FORMATS[args.format](score_table(finished_runs(args.runs))))

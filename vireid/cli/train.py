@@ -1,4 +1,4 @@
-"""Trains a network, scores it, and writes a run folder."""
+"""Trains a model, scores it, and writes a run folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from vireid.cli.arguments import SHIPPED_HELP, add_options, device_override, is_key, parser, tool
+from vireid.cli.arguments import SHIPPED_HELP, add_options, is_key, parser, tool
 from vireid.config import apply_overrides
 from vireid.data.build import build_splits
 from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
 from vireid.figures.curves import draw_run
-from vireid.reports.tables import as_markdown, table_rows
+from vireid.reports.tables import FORMATS, score_table
 from vireid.runs.options import read_config
 from vireid.runs.pipeline import train_and_score
 from vireid.runs.rendered_data import prepare_data
@@ -51,20 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument(
         "--gradient-norms",
         action="store_true",
-        help="write how hard each loss term pulls at the backbone into metrics.csv; short for "
+        help="write each loss term's gradient norm at the backbone into metrics.csv; short for "
         "SOLVER.GRADIENT_NORMS true",
     )
     add_options(line)
-    args = line.parse_intermixed_args(
-        _explicit_resume(sys.argv[1:] if arguments is None else arguments)
-    )
+    args = line.parse(_explicit_resume(sys.argv[1:] if arguments is None else arguments))
     resume = args.resume is not None
     if resume and args.overwrite:
         line.error("--resume continues a run and --overwrite replaces it: choose one")
     if args.resume == "":
         raise UsageError("--resume: the path is empty; name a checkpoint or a run folder, or none")
-    overrides = args.overrides + device_override(args.device)
-    overrides += ["SOLVER.GRADIENT_NORMS", "true"] if args.gradient_norms else []
+    overrides = args.overrides + ["SOLVER.GRADIENT_NORMS", "true"] * args.gradient_norms
     if args.all_trials:
         _train_all(args, overrides)
     else:
@@ -86,7 +83,7 @@ def _train(args: argparse.Namespace, cfg: CfgNode, *, resume: bool) -> Path | No
 
 
 def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Every train/test split of a data set that has several, each with a network of its own."""
+    """Trains a model on every train/test split of a data set that has several."""
     if args.resume not in (None, AUTO):
         raise UsageError("--all-trials continues each split's own run: give --resume no path")
     folders: list[Path | None] = []
@@ -105,12 +102,12 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
             continue
         resume = args.resume is not None and (folder / LAST).is_file()
         folders.append(_train(args, cfg, resume=resume))
-    if None not in folders:  # of several processes only one tells
-        print(as_markdown(table_rows([folder for folder in folders if folder])))
+    if None not in folders:  # only one of several processes prints
+        print(FORMATS["md"](score_table([folder for folder in folders if folder])))
 
 
 def _require_same_options(folder: Path, cfg: CfgNode) -> None:
-    """A finished run of other options must not pass for one of these."""
+    """Refuses to count a finished run that has other options."""
     changed = changed_options(folder, cfg)
     if changed:
         raise UsageError(
@@ -128,7 +125,7 @@ def _require_trials(cfg: CfgNode) -> None:
 
 
 def _explicit_resume(arguments: Sequence[str]) -> list[str]:
-    """``--resume KEY VALUE``: a bare --resume must not take an option's name for a path."""
+    """Keeps a bare ``--resume`` from taking the key of ``KEY VALUE`` as its path."""
     following = [*arguments, "--"][1:]
     return [
         f"--resume={AUTO}"

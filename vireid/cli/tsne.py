@@ -1,4 +1,4 @@
-"""Draws features in the plane: identity = colour and number, modality = marker.
+"""Draws features by t-SNE or PCA: identity = colour and number, modality = marker.
 
 t-SNE keeps neighbours together; sizes of groups and distances between them mean nothing. PCA is
 fast, and its distances are true as far as two directions can show them.
@@ -7,16 +7,15 @@ fast, and its distances are true as far as two directions can show them.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from vireid.cli.arguments import (
+    ToolParser,
     add_figure,
+    add_list,
     add_options,
-    device_override,
-    is_key,
+    add_titles,
     parser,
     seed_number,
     tool,
@@ -28,11 +27,11 @@ from vireid.figures.style import require_figure
 from vireid.figures.tsne import (
     METHODS,
     MOST_NUMBERED,
-    Panel,
+    Projection,
     choose_identities,
     choose_rows,
-    draw_panels,
-    panel,
+    draw_projections,
+    project,
     require_points,
     write_points,
 )
@@ -43,32 +42,30 @@ from vireid.structures import SPLITS
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/tsne.py --help``."""
-    args = _parser().parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
-    # --compare takes every word that follows, so options after it end up among its paths.
-    others = list(takewhile(lambda word: not is_key(word), args.compare))
-    overrides = args.overrides + args.compare[len(others) :] + device_override(args.device)
+    args = _parser().parse(arguments)
     if args.run:
         require_run(args.run)
-    paths = [args.run or args.features, *map(Path, others)]
+    paths = [args.run or args.features, *map(Path, args.compare)]
     titles = titles_of(paths, args.titles)
     points = args.out.with_suffix(".csv")
     require_figure(args.out, inputs=paths)
     require_points(points)
     if args.images < 0:
         raise UsageError(f"--images {args.images}: 1 or more of each, or 0 for all of them")
-    panels = _panels(args, paths, titles, overrides)
-    write_points(points, panels)
-    draw_panels(panels, args.out)
-    shown = len(set(panels[0].images.pids.tolist()))
-    print(f"wrote {args.out} and {points}: {shown} identities, {len(panels[0].images)} images")
+    projections = _projections(args, paths, titles)
+    write_points(points, projections)
+    draw_projections(projections, args.out)
+    images = projections[0].images
+    shown = len(set(images.pids.tolist()))
+    print(f"wrote {args.out} and {points}: {shown} identities, {len(images)} images")
     if shown > MOST_NUMBERED:
-        print(f"more than {MOST_NUMBERED} identities: the colours tell the modalities only")
+        print(f"more than {MOST_NUMBERED} identities: the colours show only the modalities")
 
 
-def _panels(
-    args: argparse.Namespace, paths: Sequence[Path], titles: Sequence[str], overrides: Sequence[str]
-) -> list[Panel]:
-    sets = read_sets(paths, overrides, split=args.split)
+def _projections(
+    args: argparse.Namespace, paths: Sequence[Path], titles: Sequence[str]
+) -> list[Projection]:
+    sets = read_sets(paths, args.overrides, split=args.split)
     pids = choose_identities(sets, count=args.ids, seed=args.seed)
     chosen = [
         features.subset(choose_rows(features, pids, images=args.images, seed=args.seed))
@@ -76,12 +73,12 @@ def _panels(
     ]
     options = {"method": args.method, "metric": args.metric, "seed": args.seed}
     return [
-        panel(title, features, perplexity=args.perplexity, **options)
+        project(title, features, perplexity=args.perplexity, **options)
         for title, features in zip(titles, chosen, strict=True)
     ]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ToolParser:
     line = parser(
         __doc__,
         "python tools/tsne.py --run runs/demo/seed0 --out tsne.png\n"
@@ -90,16 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     first = line.add_mutually_exclusive_group(required=True)
     first.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    first.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no network")
+    first.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no model")
     add_figure(line)
-    line.add_argument(
-        "--compare",
-        nargs="+",
-        default=[],
-        metavar="PATH",
-        help="further run folders or features, beside the first: the same identities and images",
-    )
-    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help="one for each panel")
+    about = "further run folders or features, beside the first: the same identities and images"
+    add_list(line, "--compare", metavar="PATH", about=about)
+    add_titles(line, "panel")
     line.add_argument("--ids", type=int, help="identities shown (20, or all if there are fewer)")
     line.add_argument(
         "--images", type=int, default=8, help="images of each in each modality; 0: all (8)"

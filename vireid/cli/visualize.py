@@ -3,92 +3,112 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
-from itertools import takewhile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vireid.cli.arguments import (
+    ToolParser,
+    add_device,
     add_figure,
+    add_list,
     add_options,
-    device_override,
+    add_titles,
+    as_overrides,
     is_key,
     parser,
     seed_number,
     tool,
 )
-from vireid.cli.evaluate import SPLITS_FOLDER
-from vireid.cli.sources import read_sets, run_config, titles_of
+from vireid.cli.evaluate import official_permutations
+from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
-from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
+from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.evaluation.results import read_results
-from vireid.figures.activations import (
-    draw_activations,
-    read_activations,
-    require_maps,
-    write_activations,
-)
-from vireid.figures.curves import draw_cmc, draw_learning_curves, read_history
+from vireid.figures.curves import draw_cmc, draw_learning_curves
 from vireid.figures.distances import distances, draw_distances, is_single
 from vireid.figures.ranked_lists import WORST, choose_queries, describe, draw_lists
 from vireid.figures.style import require_figure
+from vireid.runs.logs import read_metrics
+from vireid.runs.options import run_config
 from vireid.structures import SPLITS, FeatureSet
 
 
 @tool
-def draw_activation_maps(arguments: Sequence[str] | None = None) -> None:
-    """See ``python tools/visualize.py activations --help``."""
-    args = _activations_parser().parse_intermixed_args(
-        sys.argv[1:] if arguments is None else arguments
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See ``python tools/visualize.py --help``."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    kinds = "\n".join(f"  {name:12} {about}" for name, (_, about) in KINDS.items())
+    line = parser(
+        __doc__,
+        "python tools/visualize.py distances runs/demo/seed0 --out distances.png\n"
+        "(visualize ranks --help lists the options of ranks)",
     )
-    # --images takes every word that follows, so options after it end up among its names.
-    names = list(takewhile(lambda word: not is_key(word), args.images))
-    overrides = args.overrides + args.images[len(names) :] + device_override(args.device)
+    line.description = f"{__doc__}\n\n{kinds}"
+    line.usage = f"visualize {{{','.join(KINDS)}}} ... --out FILE"
+    line.add_argument("figure", choices=tuple(KINDS), help=argparse.SUPPRESS)
+    # Not subparsers: argparse cannot mix their options with KEY VALUE words.
+    kind = line.parse_known_args(words[:1])[0].figure
+    KINDS[kind][0](words[1:])
+
+
+def kind_parser(kind: str, *examples: str) -> ToolParser:
+    """The parser of one kind of figure, with ``--out``."""
+    command = f"python tools/visualize.py {kind} "
+    line = parser(__doc__, "\n         ".join(command + example for example in examples))
+    line.prog += f" {kind}"
+    line.description = KINDS[kind][1]
+    add_figure(line)
+    return line
+
+
+def activations(arguments: Sequence[str]) -> None:
+    """See ``python tools/visualize.py activations --help``."""
+    # these import torch, which the other kinds do not need
+    from vireid.figures.activations import (
+        draw_activations,
+        read_activations,
+        require_maps,
+        run_activations,
+        write_activations,
+    )
+
+    args = _activations_parser().parse(arguments)
     require_figure(args.out, inputs=[args.run or args.maps])
     if args.maps:
-        if names or overrides:
-            raise UsageError(f"{' '.join(names or overrides)} goes with --run, not with --maps")
+        if given := [*args.images, *args.overrides]:
+            raise UsageError(f"{' '.join(given)} goes with --run, not with --maps")
         draw_activations(read_activations(args.maps), args.out)
         print(f"wrote {args.out}")
         return
-    kept = args.out.with_suffix(".npz")
-    require_maps(kept)
-    cfg = run_config(args.run, overrides)
-    from vireid.figures.activations import look_at_run
-
-    choice = {"names": names, "count": args.ids, "seed": args.seed}
-    found = look_at_run(cfg, run=args.run, split=args.split, **choice)
-    write_activations(kept, found)
+    maps = args.out.with_suffix(".npz")
+    require_maps(maps)
+    cfg = run_config(args.run, args.overrides)
+    choice = {"names": args.images, "count": args.ids, "seed": args.seed}
+    found = run_activations(cfg, run=args.run, split=args.split, **choice)
+    write_activations(maps, found)
     draw_activations(found, args.out)
     depth = cfg.MODEL.SHARED_DEPTH
-    print(f"wrote {args.out} and {kept}: {len(found.images)} images, exits {', '.join(found.maps)}")
+    print(f"wrote {args.out} and {maps}: {len(found.images)} images, exits {', '.join(found.maps)}")
     print(f"stages that both streams share: {depth}" + (" (all: one stream)" if depth == 5 else ""))
 
 
-def _activations_parser() -> argparse.ArgumentParser:
-    line = parser(
-        __doc__,
-        "python tools/visualize.py activations --run runs/demo/seed0 --out activations.png\n"
-        "         python tools/visualize.py activations --maps activations.npz --out again.pdf",
+def _activations_parser() -> ToolParser:
+    line = kind_parser(
+        "activations",
+        "--run runs/demo/seed0 --out activations.png",
+        "--maps activations.npz --out again.pdf",
     )
-    line.prog += " activations"
     source = line.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     source.add_argument("--maps", type=Path, metavar="FILE", help="maps kept beside a picture")
-    add_figure(line)
-    line.add_argument(
-        "--images",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="paths within the data set, or identities (their first image of each modality)",
-    )
+    about = "paths within the data set, or identities (their first image of each modality)"
+    add_list(line, "--images", metavar="NAME", about=about)
     line.add_argument("--ids", type=int, default=2, help="identities drawn without --images (2)")
     line.add_argument("--seed", type=seed_number, default=0, help="of that choice (0)")
     line.add_argument("--split", choices=SPLITS, default="test", help="images (test)")
@@ -96,26 +116,25 @@ def _activations_parser() -> argparse.ArgumentParser:
     return line
 
 
-@tool
-def draw_curves(arguments: Sequence[str] | None = None) -> None:
+def curves(arguments: Sequence[str]) -> None:
     """See ``python tools/visualize.py curves --help``."""
-    args = _curves_parser().parse_args(arguments)
+    args = _curves_parser().parse(arguments)
     titles = titles_of(args.runs, args.titles)
     require_figure(args.out, inputs=args.runs)
     if args.kind == "learning":
         if args.protocols:
             raise UsageError("--protocols goes with --kind cmc")
-        histories = {t: read_history(run) for t, run in zip(titles, args.runs, strict=True)}
+        histories = {t: read_metrics(run) for t, run in zip(titles, args.runs, strict=True)}
         draw_learning_curves(histories, args.out, terms=args.terms)
     else:
         if args.terms:
             raise UsageError("--terms goes with --kind learning")
-        draw_cmc(_entries(args, titles), args.out)
+        draw_cmc(_cmc_entries(args, titles), args.out)
     print(f"wrote {args.out}: {', '.join(titles)}")
 
 
-def _entries(args: argparse.Namespace, titles: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Entries of every run's results, only those asked for."""
+def _cmc_entries(args: argparse.Namespace, titles: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The protocols asked for of every run's results, by title."""
     runs = {}
     for title, run in zip(titles, args.runs, strict=True):
         entries = read_results(run / "results.json")["protocols"]
@@ -131,16 +150,13 @@ def _entries(args: argparse.Namespace, titles: Sequence[str]) -> dict[str, dict[
     return runs
 
 
-def _curves_parser() -> argparse.ArgumentParser:
-    line = parser(
-        __doc__,
-        "python tools/visualize.py curves runs/demo/seed0 --out curves.png\n"
-        "         python tools/visualize.py curves runs/a/seed0 runs/b/seed0 --kind cmc --out "
-        "cmc.pdf",
+def _curves_parser() -> ToolParser:
+    line = kind_parser(
+        "curves",
+        "runs/demo/seed0 --out curves.png",
+        "runs/a/seed0 runs/b/seed0 --kind cmc --out cmc.pdf",
     )
-    line.prog += " curves"
     line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="run folders")
-    add_figure(line)
     line.add_argument("--kind", choices=("learning", "cmc"), default="learning", help="(learning)")
     line.add_argument(
         "--terms",
@@ -152,28 +168,25 @@ def _curves_parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--protocols", nargs="+", default=[], metavar="NAME", help="only these CMC curves (all)"
     )
-    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help="one for each run")
+    add_titles(line, "run")
     return line
 
 
-@tool
-def draw_distance_histograms(arguments: Sequence[str] | None = None) -> None:
+def distance_histograms(arguments: Sequence[str]) -> None:
     """See ``python tools/visualize.py distances --help``."""
-    args = _distances_parser().parse_intermixed_args(arguments)
+    args = _distances_parser().parse(arguments)
     # Folders come first, then KEY VALUE.
     keys = [at for at, word in enumerate(args.paths) if is_key(word) and not Path(word).exists()]
     split = keys[0] if keys else len(args.paths)
     paths = [Path(word) for word in args.paths[:split]]
-    overrides = args.paths[split:] + device_override(args.device)
     if not paths:
         raise UsageError("name run folders or files of features")
     titles = titles_of(paths, args.titles)
     require_figure(args.out, inputs=paths)
+    sets = read_sets(paths, args.paths[split:] + args.overrides, split=args.split)
     found = {}
-    sets = read_sets(paths, overrides, split=args.split)
     for title, path, features in zip(titles, paths, sets, strict=True):
-        found[title] = distances(features, metric=args.metric, name=str(path))
-        one = found[title]
+        one = found[title] = distances(features, metric=args.metric, name=str(path))
         if is_single(features):
             print(f"{title}: all images are of one modality, so every two of them are a pair")
         print(
@@ -185,38 +198,31 @@ def draw_distance_histograms(arguments: Sequence[str] | None = None) -> None:
     print(f"wrote {args.out}")
 
 
-def _distances_parser() -> argparse.ArgumentParser:
-    line = parser(
-        __doc__,
-        "python tools/visualize.py distances runs/demo/seed0 --out distances.png\n"
-        "         python tools/visualize.py distances a.npz b.npz --out pair.pdf --titles before "
-        "after",
+def _distances_parser() -> ToolParser:
+    line = kind_parser(
+        "distances",
+        "runs/demo/seed0 --out distances.png",
+        "a.npz b.npz --out pair.pdf --titles before after",
     )
-    line.prog += " distances"
     line.add_argument(
         "paths",
         nargs="+",
         metavar="PATH",
         help="run folders or features.npz, one panel each; KEY VALUE behind them, for runs",
     )
-    add_figure(line)
     line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
-    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help="one for each panel")
+    add_titles(line, "panel")
     line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    add_device(line)
     return line
 
 
-@tool
-def draw_ranked_lists(arguments: Sequence[str] | None = None) -> None:
+def ranks(arguments: Sequence[str]) -> None:
     """See ``python tools/visualize.py ranks --help``."""
-    args = _ranks_parser().parse_intermixed_args(arguments)
-    # --queries takes every word that follows, so options after it end up among its names.
-    names = list(takewhile(lambda word: not is_key(word), args.queries))
-    overrides = args.overrides + args.queries[len(names) :] + device_override(args.device)
+    args = _ranks_parser().parse(arguments)
     require_figure(args.out, inputs=[args.run or args.features])
-    found, root = _of_run(args, overrides) if args.run else _of_features(args, overrides)
-    choice = {"worst": args.worst, "names": names, "count": args.count, "seed": args.seed}
+    found, root = _search_run(args) if args.run else _search_features(args)
+    choice = {"worst": args.worst, "names": args.queries, "count": args.count, "seed": args.seed}
     lists = [found.ranked_list(position) for position in choose_queries(found, **choice)]
     protocol = found.protocol
     draw = "" if protocol.draw == "all" else f", {protocol.draw} gallery draw {args.trial}"
@@ -225,34 +231,31 @@ def draw_ranked_lists(arguments: Sequence[str] | None = None) -> None:
     print(title, *(f"  {describe(one, found)}" for one in lists), f"wrote {args.out}", sep="\n")
 
 
-def _of_run(args: argparse.Namespace, overrides: list[str]) -> tuple[GalleryRanking, Path]:
-    """The search, and the folder of its images."""
-    for given, option in ((args.root, "--root"), (args.permutations, "--permutations")):
+def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
+    """The search results, and the folder of the images."""
+    for option, given in {"--root": args.root, "--permutations": args.permutations}.items():
         if given:
             raise UsageError(f"{option} goes with --features; a run knows its data set")
-    chosen = {"TEST.METRIC": args.metric, "TEST.GALLERY_DRAW": args.gallery_draw}
-    overrides = overrides + [
-        word for key, value in chosen.items() if value for word in (key, value)
-    ]
-    overrides += ["TEST.PROTOCOLS", f"[{args.protocol}]"] if args.protocol else []
-    cfg = run_config(args.run, overrides)
-    from vireid.runs.saved_features import run_features
+    chosen = {
+        "TEST.METRIC": args.metric,
+        "TEST.GALLERY_DRAW": args.gallery_draw,
+        "TEST.PROTOCOLS": args.protocol and f"[{args.protocol}]",
+    }
+    cfg = run_config(args.run, args.overrides + as_overrides(chosen))
+    from vireid.runs.saved_features import run_features  # torch, which files do not need
     from vireid.runs.score import chosen_protocols
 
     protocol = chosen_protocols(cfg)[0]
     split = "val" if protocol.held_out else "test"
     held = run_features(cfg, run=args.run, split=split, protocols=[protocol])
     permutations = held.splits.gallery_permutations
-    if protocol.draw != "official" or permutations is None:
-        known = None
-    else:
-        known = read_permutations(permutations)
-    return _search(args, protocol, held.features, known, cfg.TEST.METRIC), held.splits.root
+    return _search(args, protocol, held.features, permutations, cfg.TEST.METRIC), held.splits.root
 
 
-def _of_features(args: argparse.Namespace, overrides: list[str]) -> tuple[GalleryRanking, Path]:
-    if overrides:
-        raise UsageError(f"{' '.join(overrides)} goes with --run; features are what they are")
+def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
+    """The search results, and the folder of the images."""
+    if args.overrides:
+        raise UsageError(f"{' '.join(args.overrides)} goes with --run, not with --features")
     if not args.protocol or args.root is None:
         raise UsageError("--features needs --protocol (by which rules) and --root (the images)")
     if not args.root.is_dir():
@@ -262,38 +265,33 @@ def _of_features(args: argparse.Namespace, overrides: list[str]) -> tuple[Galler
     except ValueError as error:
         raise UsageError(str(error)) from error
     protocol = with_draw(protocol, args.gallery_draw or "auto")
-    permutations, folder = args.permutations, os.environ.get(SPLITS_FOLDER)
-    if permutations is None and folder:
-        permutations = Path(folder) / "rand_perm_cam.mat"
-    needed = permutations and protocol.draw == "official"
-    known = read_permutations(permutations) if needed else None
+    permutations = official_permutations(args.permutations)
     features = read_features(args.features)
-    return _search(args, protocol, features, known, args.metric or "auto"), args.root
+    return _search(args, protocol, features, permutations, args.metric or "auto"), args.root
 
 
 def _search(
     args: argparse.Namespace,
     protocol: RetrievalProtocol,
     features: FeatureSet,
-    known: Permutations | None,
+    permutations: Path | None,
     metric: str,
 ) -> GalleryRanking:
+    needed = protocol.draw == "official"
+    known = read_permutations(permutations) if permutations and needed else None
     require_complete(protocol, features, known)
     return rank_gallery(protocol, features, trial=args.trial, permutations=known, metric=metric)
 
 
-def _ranks_parser() -> argparse.ArgumentParser:
-    line = parser(
-        __doc__,
-        "python tools/visualize.py ranks --run runs/demo/seed0 --worst --out failures.png\n"
-        "         python tools/visualize.py ranks --features features.npz --root /data/LLCM "
-        "--protocol llcm_v2n --out ranks.pdf",
+def _ranks_parser() -> ToolParser:
+    line = kind_parser(
+        "ranks",
+        "--run runs/demo/seed0 --worst --out failures.png",
+        "--features features.npz --root /data/LLCM --protocol llcm_v2n --out ranks.pdf",
     )
-    line.prog += " ranks"
     source = line.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    source.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no network")
-    add_figure(line)
+    source.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no model")
     line.add_argument("--protocol", metavar="NAME", help="default of a run: its first")
     line.add_argument("--trial", type=int, default=1, help="gallery draw, from 1 (1)")
     line.add_argument("--top", type=int, help="gallery images shown (10, or all of fewer)")
@@ -304,11 +302,9 @@ def _ranks_parser() -> argparse.ArgumentParser:
         choices=WORST,
         const="ap",
         default="",
-        help="failures: of the lowest AP, or whose first match stands last (drawn at random)",
+        help="failures: lowest AP, or last rank of the first match (default: drawn at random)",
     )
-    line.add_argument(
-        "--queries", nargs="+", default=[], metavar="NAME", help="instead: paths, or identities"
-    )
+    add_list(line, "--queries", metavar="NAME", about="instead: paths, or identities")
     line.add_argument("--seed", type=seed_number, default=0, help="of the draw of queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
     line.add_argument("--gallery-draw", choices=("official", "seeded"), help="default: its own")
@@ -323,31 +319,12 @@ def _ranks_parser() -> argparse.ArgumentParser:
     return line
 
 
-KINDS = {
-    "ranks": (draw_ranked_lists, "queries and the gallery images that they find"),
-    "activations": (draw_activation_maps, "where a model looks, by stream, exit and part stripe"),
+KINDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
+    "ranks": (ranks, "queries and their nearest gallery images"),
+    "activations": (activations, "activation maps, by stream, exit and part stripe"),
     "distances": (
-        draw_distance_histograms,
+        distance_histograms,
         "distances within and between identities across modalities",
     ),
-    "curves": (draw_curves, "learning curves by loss term, or CMC curves, of one run or several"),
+    "curves": (curves, "learning curves by loss term, or CMC curves, of one run or several"),
 }
-USAGE = f"usage: visualize {{{','.join(KINDS)}}} ... --out FILE"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """See ``python tools/visualize.py --help``; returns the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    kind = words[0] if words else ""
-    if kind in ("-h", "--help"):
-        kinds = "\n".join(f"  {name:12} {about}" for name, (_, about) in KINDS.items())
-        print(
-            f"{USAGE}\n\n{__doc__}\n\n{kinds}\n\nexample: python tools/visualize.py distances "
-            "runs/demo/seed0 --out distances.png\n(visualize ranks --help tells more of ranks)"
-        )
-        return 0
-    if kind not in KINDS:
-        choices = ", ".join(KINDS)
-        print(f"{USAGE}\nerror: choose what to draw of {choices}; got {kind!r}", file=sys.stderr)
-        return 2
-    return KINDS[kind][0](words[1:])

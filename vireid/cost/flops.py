@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-accumulates of a forward pass."""
+"""The cost of a model: parameters, and multiply-accumulates of a forward pass."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Macs:
 def unique_parameters(*modules: nn.Module) -> int:
     """Numbers that training changes, each counted once however many modules share it.
 
-    What is deployed of a network: :func:`~vireid.models.inference_model.build_inference_model`.
+    :func:`~vireid.models.inference_model.build_inference_model` gives the part that is deployed.
     """
     return sum({id(p): p.numel() for module in modules for p in module.parameters()}.values())
 
@@ -43,7 +43,7 @@ def count_macs(module: nn.Module, *inputs: Any) -> Macs:
 
     The counter is torch's own, ``FlopCounterMode``, which counts two operations per
     multiply-accumulate: its numbers are halved. Normalisation, activations, pooling and additions
-    are not counted, as in most tables of the field. The network runs once in evaluation mode,
+    are not counted, as in most tables of the field. The model runs once in evaluation mode,
     without gradients, and is left as it was.
 
     Args:
@@ -66,7 +66,7 @@ def count_macs(module: nn.Module, *inputs: Any) -> Macs:
 def example_batch(
     size: Sequence[int], *, count: int = 1, infrared: bool = False, device: str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """What a two-stream network takes: noise of one modality, the same at every call.
+    """The input of a two-stream model: noise of one modality, the same at every call.
 
     Args:
         size: [height, width], pixels.

@@ -95,7 +95,7 @@ def draw_scatter(
 
     Args:
         costs: of :func:`~vireid.cost.tables.count_costs`.
-        scores: of :func:`~vireid.cost.scores.scores_of`, one for each model.
+        scores: of :func:`~vireid.cost.scores.model_scores`, one for each model.
         path: PNG, PDF or SVG.
         over: a key of :data:`COST_AXES`.
         times: for ``latency``; those of the first backend and batch are shown.

@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from vireid.config.load import flatten
 from vireid.config.schema import Effect, options_of, options_of_cost
-from vireid.cost.tables import DeployedModel
+from vireid.cost.tables import MeasuredModel
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.results import read_results
 from vireid.runs.options import recipe_of
@@ -45,8 +45,8 @@ def _require_one_model(members: Mapping[Path, CfgNode]) -> None:
                 )
 
 
-def scores_of(
-    models: Sequence[DeployedModel],
+def model_scores(
+    models: Sequence[MeasuredModel],
     runs: Sequence[Mapping[Path, str]],
     *,
     dataset: str,
@@ -75,7 +75,7 @@ def scores_of(
 
 
 def _entry(
-    run: Path, deployed: DeployedModel, source: Mapping[str, str], protocol: str
+    run: Path, deployed: MeasuredModel, source: Mapping[str, str], protocol: str
 ) -> dict[str, Any]:
     """The scores of just these features of just these images."""
     wanted = {

@@ -23,7 +23,7 @@ Backends = dict[str, Callable[[int, ExampleBatch], Callable[[], object]]]
 
 
 @dataclass(frozen=True, slots=True)
-class DeployedModel:
+class MeasuredModel:
     """A model as it is deployed, to be measured.
 
     Args:
@@ -50,7 +50,7 @@ class DeployedModel:
         return self.embedding + (", mirrored too" if self.flip else "")
 
 
-def count_costs(models: Sequence[DeployedModel], device: torch.device) -> pd.DataFrame:
+def count_costs(models: Sequence[MeasuredModel], device: torch.device) -> pd.DataFrame:
     """Everything but times, a row per model; both streams cost the same.
 
     Returns:
@@ -82,14 +82,14 @@ def count_costs(models: Sequence[DeployedModel], device: torch.device) -> pd.Dat
 
 
 def torch_call(
-    models: Sequence[DeployedModel], position: int, batch: ExampleBatch
+    models: Sequence[MeasuredModel], position: int, batch: ExampleBatch
 ) -> Callable[[], object]:
     """A forward pass of one model, which is in evaluation mode, by torch itself."""
     return partial(models[position].model, *batch)
 
 
 def time_models(
-    models: Sequence[DeployedModel],
+    models: Sequence[MeasuredModel],
     backends: Backends,
     *,
     batch: int,

@@ -1,4 +1,4 @@
-"""Packages of the extra `deploy`: asked for where they are needed, named when they are missing."""
+"""Inference backends: ONNX Runtime and OpenVINO, on the processor. Imports no torch."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ def require_packages(*names: str) -> None:
 
 
 def import_openvino() -> Any:
-    """OpenVINO without its telemetry, which would report this import to its makers, with a number
-    that it keeps in the user's home for that; what it does without that package is nothing.
+    """OpenVINO without its telemetry package, which reports every import to its makers.
 
     Raises:
         UsageError: it is not installed.
@@ -57,12 +56,12 @@ HINTS = {"fp32": "f32", "bf16": "bf16"}  # of OpenVINO, by our names
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """An exported network, ready to run.
+    """An exported model, ready to run.
 
     Args:
         entries: the file's metadata.
-        size: (height, width) of the images that it takes; what is no number may be any.
-        dim: numbers per image that it makes; what is no number may be any.
+        size: (height, width) of its input; not an integer where any size is accepted.
+        dim: length of its output; not an integer where the file does not say.
     """
 
     run: Run
@@ -107,7 +106,7 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
 
     Args:
         threads: of one request; 0: the library's choice.
-        precision: fp32, or bf16, which the library would take by itself where there is any.
+        precision: fp32 or bf16; the library itself would choose bf16 where it can.
     Raises:
         CheckpointError: the file is missing, damaged or has other inputs.
         UsageError: the package is missing.
@@ -132,7 +131,7 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
     one_at_a_time = Lock()
 
     def run(images: np.ndarray) -> np.ndarray:
-        with one_at_a_time:  # calls share a request: another's result might be taken
+        with one_at_a_time:  # calls share one request and its result
             return compiled(images)[0]
 
     return OpenedModel(
@@ -144,9 +143,9 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
 
 
 def _with_plain_errors(path: Path, run: Run) -> Run:
-    """What a library cannot compute is an error of the file's, in one line."""
+    """Turns a library's exception into one line that names the file."""
 
-    def run_or_tell(images: np.ndarray) -> np.ndarray:
+    def run_or_raise(images: np.ndarray) -> np.ndarray:
         try:
             return run(images)
         except Exception as error:
@@ -155,14 +154,14 @@ def _with_plain_errors(path: Path, run: Run) -> Run:
                 "again, or take a smaller batch where memory is short"
             ) from error
 
-    return run_or_tell
+    return run_or_raise
 
 
 def openvino_core() -> Any:
-    """The one core of this process, never let go.
+    """The one core of this process, which is never released.
 
-    A core brings a stack of its own for the thread's signal handlers and unmaps it when it goes,
-    still in use after that (OpenVINO 2026.4): the next Ctrl-C would end in a segmentation fault.
+    A released core unmaps the stack of the thread's signal handlers, which is still in use
+    (OpenVINO 2026.4): the next Ctrl-C would end in a segmentation fault.
 
     Raises:
         UsageError: the package is missing.
@@ -211,21 +210,21 @@ def _xml_entries(model: Any) -> dict[str, str]:
 def _require_names(path: Path, names: list[str]) -> None:
     if names != [INPUT]:
         raise CheckpointError(
-            f"{path} is no network exported by vireid: it takes {', '.join(names) or 'nothing'} "
+            f"{path} is no model exported by vireid: it takes {', '.join(names) or 'nothing'} "
             f"instead of {INPUT}; export a run with the export tool"
         )
 
 
 def _cannot_open(path: Path, error: Exception) -> CheckpointError:
     if not path.is_file():
-        return CheckpointError(f"exported network {path} does not exist")
+        return CheckpointError(f"exported model {path} does not exist")
     return CheckpointError(
-        f"{path} is damaged or no exported network ({_reason(error)}): export it again"
+        f"{path} is damaged or no exported model ({_reason(error)}): export it again"
     )
 
 
 def _reason(error: Exception) -> str:
-    """In one line that is not too long."""
+    """The error in one short line."""
     text = re.sub(r"\s+", " ", str(error)).strip()
     return f"{type(error).__name__}: {text[:120]}"
 

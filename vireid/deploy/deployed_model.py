@@ -1,4 +1,4 @@
-"""A run's network, as it is deployed."""
+"""A run's model as it is deployed, and how torch runs it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from vireid.structures import Modality
 
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """What a run has learnt, for use.
+    """A run's model with its metadata.
 
     Args:
-        network: in evaluation mode, on the processor.
+        model: in evaluation mode, on the processor.
         cfg: the run's configuration, with what the user changed.
     """
 
-    network: InferenceModel
+    model: InferenceModel
     metadata: ExportMetadata
     cfg: CfgNode
 
@@ -69,26 +69,26 @@ class DeployedFeatures(nn.Module):
 
 
 def deployed_model(run: Path, options: Sequence[str] = ()) -> DeployedModel:
-    """The network of a run folder.
+    """The model of a run folder.
 
     Args:
         options: ``KEY``, ``VALUE``, …, such as another ``TEST.EXIT``.
     Raises:
-        CheckpointError: no run, or its checkpoint is missing, damaged or of another network.
+        CheckpointError: no run, or its checkpoint is missing, damaged or of another model.
         UsageError: an option is wrong, or asks for two exits.
     """
     cfg = run_config(run, options)
     require_one_exit(cfg)
     path, checkpoint = read_trained(cfg, run)
     model = trained_model(cfg, checkpoint, path)
-    network = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED).eval()
-    return DeployedModel(network, _card(cfg, network), cfg)
+    model = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED).eval()
+    return DeployedModel(model, _metadata(cfg, model), cfg)
 
 
-def _card(cfg: CfgNode, network: InferenceModel) -> ExportMetadata:
+def _metadata(cfg: CfgNode, model: InferenceModel) -> ExportMetadata:
     with torch.inference_mode():
         example = torch.zeros(1, 3, *cfg.INPUT.SIZE), torch.zeros(1, dtype=torch.bool)
-        dim = network(*example).shape[1]
+        dim = model(*example).shape[1]
     preprocessing = {
         "size": tuple(cfg.INPUT.SIZE),
         "mean": tuple(map(float, cfg.INPUT.MEAN)),
@@ -98,7 +98,7 @@ def _card(cfg: CfgNode, network: InferenceModel) -> ExportMetadata:
     features = {"exit": cfg.TEST.EXIT, "embedding": embedding_name(cfg)}
     facts = {**preprocessing, **features, **FIXED, "options": _deployed_options(cfg)}
     return ExportMetadata(
-        fingerprint=fingerprint(network, facts),
+        fingerprint=fingerprint(model, facts),
         modalities=tuple(m.name.lower() for m in DATASETS[cfg.DATA.DATASET].modalities),
         dim=dim,
         backbone=cfg.MODEL.BACKBONE,
@@ -110,21 +110,23 @@ def _card(cfg: CfgNode, network: InferenceModel) -> ExportMetadata:
 
 
 def _deployed_options(cfg: CfgNode) -> dict[str, Any]:
-    """What a network does with its weights, where it is not the usual: options that later versions
-    add must not change what is known of older networks."""
+    """Options that change what a model computes from its weights, where they are not the default.
+
+    Defaults are left out, so that options of later versions do not change older fingerprints.
+    """
     now, usual = flatten(cfg), flatten(default_config())
     keys = options_of(Effect.LAYERS, Effect.POOLING)
     return {key: now[key] for key in keys if now[key] != usual[key]}
 
 
-def fingerprint(network: nn.Module, facts: dict[str, Any]) -> str:
-    """SHA-256 of all weights and statistics, and of what else decides the features.
+def fingerprint(model: nn.Module, facts: dict[str, Any]) -> str:
+    """SHA-256 of all weights and statistics, and of the facts.
 
     Args:
-        facts: what JSON can hold.
+        facts: whatever else changes the features; JSON values.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
         if not name.endswith("num_batches_tracked"):  # how long it trained
             values = tensor.detach().cpu().contiguous().numpy()
             digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
@@ -140,7 +142,7 @@ def open_torch(
     *,
     unit_length: bool = True,
 ) -> Mapping[str, Run]:
-    """What computes each modality's features.
+    """A function from images to features for each modality.
 
     Args:
         threads: of the whole process's operations; 0 leaves them as they are.
@@ -152,20 +154,20 @@ def open_torch(
     """
     use_threads(threads)
     place = resolve_device(device)
-    network = (
-        DeployedFeatures(trained.network, flip=trained.metadata.flip, unit_length=unit_length)
+    model = (
+        DeployedFeatures(trained.model, flip=trained.metadata.flip, unit_length=unit_length)
         .to(place)
         .eval()
     )
     if precision == "bf16":
-        network = network.to(memory_format=torch.channels_last)
-    run = partial(_run_torch, network, place, precision == "bf16")
+        model = model.to(memory_format=torch.channels_last)
+    run = partial(_run_torch, model, place, precision == "bf16")
     return {name: partial(run, name) for name in trained.metadata.modalities}
 
 
 @torch.inference_mode()
 def _run_torch(
-    network: nn.Module, device: torch.device, half: bool, modality: str, images: np.ndarray
+    model: nn.Module, device: torch.device, half: bool, modality: str, images: np.ndarray
 ) -> np.ndarray:
     inputs = torch.from_numpy(images).to(device)
     if half:
@@ -173,4 +175,4 @@ def _run_torch(
     infrared = modality == Modality.INFRARED.name.lower()
     flags = torch.full((len(inputs),), infrared, device=device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-        return network(inputs, flags).float().cpu().numpy()
+        return model(inputs, flags).float().cpu().numpy()

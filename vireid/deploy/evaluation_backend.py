@@ -44,11 +44,18 @@ def backend_of(cfg: CfgNode, run: Path, overrides: Sequence[str]) -> EvaluationB
     if name == "auto":
         installed = [one for one in BACKENDS if all(map(find_spec, (*EXPORTERS, one)))]
         names = (TORCH, *installed)
-        return None if on_gpu or not installed else EvaluationBackend(cfg, run, overrides, names)
+        return None if on_gpu or not installed else _backend(cfg, run, overrides, names)
     if on_gpu:
         raise UsageError(f"TEST.BACKEND {name} runs on the processor: set DEVICE cpu")
     require_packages(*EXPORTERS, name)
-    return EvaluationBackend(cfg, run, overrides, (name,))
+    return _backend(cfg, run, overrides, (name,))
+
+
+def _backend(
+    cfg: CfgNode, run: Path, overrides: Sequence[str], names: Sequence[str]
+) -> EvaluationBackend:
+    threads = cfg.THREADS or None
+    return EvaluationBackend(run, overrides, names, threads=threads, batch=cfg.TEST.BATCH)
 
 
 class EvaluationBackend:
@@ -59,17 +66,26 @@ class EvaluationBackend:
     when it needs less than two minutes.
 
     Args:
-        cfg, run, overrides: see :func:`backend_of`.
+        run, overrides: run folder, and the options that differ from its configuration.
         names: backends to choose from.
+        threads: of the backend; None: its own choice.
+        batch: images per call of the model.
     Attributes:
         used: the backend that computed the features.
     """
 
     def __init__(
-        self, cfg: CfgNode, run: Path, overrides: Sequence[str], names: Sequence[str]
+        self,
+        run: Path,
+        overrides: Sequence[str],
+        names: Sequence[str],
+        *,
+        threads: int | None,
+        batch: int,
     ) -> None:
         self.used, self._names = names[0], list(names)
-        self._cfg, self._run, self._overrides = cfg, run, list(overrides)
+        self._run, self._overrides = run, list(overrides)
+        self._threads, self._batch = threads, batch
 
     def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
         """The records' features as the protocols score them, not brought to unit length.
@@ -88,13 +104,14 @@ class EvaluationBackend:
         extractor = self._choose(exit_name, paths, len(records))
         features = np.empty((len(records), extractor.dim), np.float32)
         for name, files in paths.items():
-            features[rows[name]] = extractor(files, name, batch=self._cfg.TEST.BATCH)
+            features[rows[name]] = extractor(files, name, batch=self._batch)
         return replace(labels, features=features)
 
     def _open(self, name: str, exit_name: str) -> Extractor:
         options = [*self._overrides, "TEST.EXIT", exit_name, "TEST.GALLERY_EXIT", ""]
-        threads = self._cfg.THREADS or None
-        return Extractor(self._run, name, threads, device="cpu", options=options, unit_length=False)
+        return Extractor(
+            self._run, name, self._threads, device="cpu", options=options, unit_length=False
+        )
 
     def _choose(self, exit_name: str, paths: Mapping[str, list[Path]], count: int) -> Extractor:
         torch = self._open(TORCH, exit_name)

@@ -1,4 +1,4 @@
-"""A run's network as files: written, compared with torch, and only then put where they belong."""
+"""Exports a run's model: files are written, compared with torch, and then published."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vireid.deploy.extractor import Extractor
 from vireid.deploy.model_files import convert_to_openvino, export_onnx, publish, streams
 from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
-from vireid.deploy.verify_export import compare, compare_scores
+from vireid.deploy.verify_export import Comparison, compare, compare_scores
 from vireid.errors import UsageError
 from vireid.runs.rendered_data import prepare_data
 from vireid.utils.io import require_target
@@ -47,23 +47,23 @@ def targets_of(
     ``out`` itself where one file is enough; else ``<stem>.<modality><suffix>`` for each modality.
 
     Raises:
-        UsageError: a modality that the network has not, or a file that cannot be written.
+        UsageError: the model has no such modality, or a file cannot be written.
     """
     if out.suffix != SUFFIXES[file_format]:
         raise UsageError(f"--out {out}: a file of --format {file_format} ends in "
                          f"{SUFFIXES[file_format]}")  # fmt: skip
     known = trained.metadata.modalities
     if modality is not None and modality not in known:
-        raise UsageError(f"--modality {modality}: this network's are {' and '.join(known)}")
+        raise UsageError(f"--modality {modality}: this model's are {' and '.join(known)}")
     groups = streams(trained) if modality is None else [(modality,)]
     if len(groups) == 1:
         targets = {groups[0]: out}
     else:
         targets = {group: out.with_suffix(f".{group[0]}{out.suffix}") for group in groups}
-        if out.exists():  # Extractor and search would take it for this network
+        if out.exists():  # Extractor and search would take it for this model
             names = " and ".join(target.name for target in targets.values())
             raise UsageError(
-                f"--out {out}: this network becomes {names}, but {out.name} is there already: "
+                f"--out {out}: this model becomes {names}, but {out.name} is there already: "
                 "delete it, or name another file"
             )
     for target in targets.values():
@@ -79,22 +79,22 @@ def export_model(
     file_format: str,
     int8: Int8 | None = None,
 ) -> None:
-    """Writes, checks and publishes the files; prints what was found.
+    """Writes, checks and publishes the files; prints the comparison.
 
     Args:
         targets: see :func:`targets_of`.
         file_format: onnx or openvino.
-        int8: quantise as well, and publish that.
+        int8: quantise, and publish the INT8 files.
     Raises:
-        AccuracyError: int8 loses more than it may.
-        CheckpointError: an exported network computes other features than torch.
-        DataError: int8 needs the run's data set, which is not there.
+        AccuracyError: INT8 loses more accuracy than allowed.
+        CheckpointError: an exported model computes other features than torch.
+        DataError: the data set, which INT8 needs, is missing.
         UsageError: a package is missing, or a file cannot be written.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         samples = _samples(trained)
-        # Scores need both sides: what is not asked for is exported for the comparison alone.
+        # Scores need both modalities: the other one is exported for the comparison alone.
         groups = list(targets) + _missing(trained, targets) * bool(int8)
         found = {g: _exported(trained, folder, file_format, g, samples) for g in groups}
         if int8 is not None:
@@ -147,35 +147,38 @@ def _quantised(
     file_format: str,
     int8: Int8,
 ) -> dict[tuple[str, ...], Path]:
-    """The targets' files in eight bits, beside those in float32.
+    """INT8 files of the targets.
 
     Args:
-        exported: by modalities; all that the protocols need.
+        exported: float32 files by modalities; all that the protocols need.
     """
     prepare_data(trained.cfg)
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
         source = exported[group].with_suffix(".onnx")
-        target, metadata = (
-            source.with_stem(f"{source.stem}_int8"),
-            trained.metadata_for(group, "int8"),
-        )
+        target = source.with_stem(f"{source.stem}_int8")
+        metadata = trained.metadata_for(group, "int8")
         records = [r for name in group for r in evenly_spaced(splits.train, name, int8.calibration)]
         print(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
         images = (load_resized(splits.root / record.path, metadata.size) for record in records)
-        quantize(
-            source,
-            target,
-            metadata,
-            (normalized([one], metadata.mean, metadata.std) for one in images),
-        )
+        inputs = (normalized([one], metadata.mean, metadata.std) for one in images)
+        quantize(source, target, metadata, inputs)
         if file_format == "openvino":
             convert_to_openvino(target, target.with_suffix(".xml"), metadata)
         files[group] = target.with_suffix(SUFFIXES[file_format])
     runner = CHECKED_WITH[file_format]
     before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
     after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
-    comparison = compare_scores(trained.cfg, splits, before, after)
+    _report(compare_scores(trained.cfg, splits, before, after), int8)
+    return files
+
+
+def _report(comparison: Comparison, int8: Int8) -> None:
+    """Prints the scores in float32 and INT8.
+
+    Raises:
+        AccuracyError: INT8 loses more accuracy than allowed.
+    """
     change = "falls" if comparison.drop >= 0 else "rises"
     print(
         f"\n{comparison}\n\nrank-1 {change} by {abs(comparison.drop):.2f} points, mean over the "
@@ -185,7 +188,6 @@ def _quantised(
         print(f"warning: fewer than {ENOUGH} queries; such a drop may be chance")
     if not int8.force:
         comparison.require(int8.max_drop)
-    return files
 
 
 def _publish(source: Path, target: Path) -> None:

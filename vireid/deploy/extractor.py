@@ -1,4 +1,4 @@
-"""Images → features of unit length, by a trained run or an exported file, in whichever runtime."""
+"""Images → features of unit length, by a trained run or an exported file."""
 
 from __future__ import annotations
 
@@ -26,28 +26,27 @@ PRECISIONS = tuple(HINTS)
 
 
 class Extractor:
-    """A deployed network: one API for a run folder and for exported files.
+    """A deployed model, from a run folder or from exported files.
 
     >>> extractor = Extractor("runs/demo/seed0")  # doctest: +SKIP
     >>> extractor(["a.jpg", "b.jpg"], "infrared").shape  # doctest: +SKIP
     (2, 704)
 
     Args:
-        path: a run folder, an ONNX file, or OpenVINO's .xml; what the export tool writes. Where
-            it wrote ``<stem>.visible.onnx`` and ``<stem>.infrared.onnx``, ``<stem>.onnx`` names
-            both together.
+        path: a run folder, or an .onnx or .xml file of the export tool. ``<stem>.onnx`` also
+            stands for ``<stem>.visible.onnx`` and ``<stem>.infrared.onnx`` together.
         backend: torch (run folders only), onnxruntime (not for .xml) or openvino. None: torch for
-            a run, what is installed for a file.
-        threads: of the runtime and of decoding; None: their own choice. Torch's are the whole
-            process's.
-        precision: fp32, or bf16 (not in ONNX Runtime), for which the processor should have
-            instructions. An INT8 file stays INT8.
+            a run, an installed one for a file.
+        threads: of the backend and of decoding; None: their own choice. Torch's count for the
+            whole process.
+        precision: fp32, or bf16 (not in ONNX Runtime; slow on processors without bf16
+            instructions). An INT8 file stays INT8.
         device: of torch: auto, cpu, cuda or cuda:N.
         options: ``KEY``, ``VALUE``, … for a run, such as ``("TEST.EXIT", "shallow2")``.
         unit_length: bring features to unit length; false, for a run only: features as its
             protocols score them.
     Raises:
-        CheckpointError: missing, damaged, or no network of this project.
+        CheckpointError: missing, damaged, or no model of this project.
         UsageError: a backend, precision or option that does not go with the path, or a package
             that is not installed.
     """
@@ -96,12 +95,12 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the network; features of different ones are not to be compared."""
+        """Identifies the model; features of two fingerprints cannot be compared."""
         return self.metadata.fingerprint
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of ``visible`` and ``infrared``, whose images it turns into features."""
+        """Modalities of the images that it accepts: ``visible``, ``infrared`` or both."""
         return self.metadata.modalities
 
     def __call__(
@@ -114,20 +113,19 @@ class Extractor:
     ) -> np.ndarray:
         """Features of images of one modality.
 
-        Images are decoded and resized by several threads while others are computed; at most some
-        dozens are in memory at once.
+        Threads decode and resize images while others are computed; memory holds a few dozen.
 
         Args:
             images: paths, PIL images, or (h, w, 3) uint8 arrays in RGB, in any mixture and size.
             modality: visible or infrared (near-infrared and thermal alike).
-            batch: images per call of the network.
+            batch: images per call of the model.
             progress: a bar or none; None: where there is a terminal.
         Returns:
             (N, dim) float32, rows of unit length, in the order of the images.
         Raises:
-            CheckpointError: the network computes nothing sensible.
-            DataError: an image that cannot be read; names the path or the place.
-            UsageError: a modality that the network has not, or no sequence of images.
+            CheckpointError: the features are not finite, or have another shape.
+            DataError: an image cannot be read; names its path or index.
+            UsageError: the model has no such modality, or ``images`` is no sequence.
         """
         run = self._run_for(modality)
         lone = isinstance(images, np.ndarray) and images.ndim == 3
@@ -146,13 +144,13 @@ class Extractor:
     def _run_for(self, modality: str | Modality) -> Run:
         name = modality.name.lower() if isinstance(modality, Modality) else modality
         if name not in self._runs:
-            why = "this network's are" if name in MODALITIES else "there are"
+            why = "this model's are" if name in MODALITIES else "there are"
             known = self.modalities if name in MODALITIES else MODALITIES
             raise UsageError(f"modality {name!r}: {why} {' and '.join(known)}")
         return self._runs[name]
 
     def _resized(self, images: Sequence[ImageLike], progress: bool | None) -> Iterable[np.ndarray]:
-        """(H, W, 3) uint8 each; a lone image is not worth starting threads for."""
+        """(H, W, 3) uint8 each; a single image starts no threads."""
 
         def load(index: int) -> np.ndarray:
             image = images[index]
@@ -178,7 +176,7 @@ class Extractor:
         lengths = np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True) if fits else 0
         if not fits or not (np.isfinite(lengths) & (lengths > 0)).all():
             raise CheckpointError(
-                f"the network made features of {features.shape}, of lengths from "
+                f"the model made features of {features.shape}, of lengths from "
                 f"{np.min(lengths):.3g} to {np.max(lengths):.3g}, of {count} images, not "
                 f"{self.dim} finite numbers each: its weights are damaged"
             )
@@ -240,24 +238,24 @@ def _kind(path: Path) -> str:
     if path.is_dir():
         return "run"
     if not path.exists() and not streams_beside(path, path.suffix):
-        raise CheckpointError(f"there is no network {path}: name a run folder or an exported file")
+        raise CheckpointError(f"there is no model {path}: name a run folder or an exported file")
     if path.suffix not in (".onnx", ".xml"):
         raise CheckpointError(f"{path} is neither a run folder nor an exported .onnx or .xml file")
     return path.suffix
 
 
 def streams_beside(path: Path, suffix: str) -> list[Path]:
-    """What the export tool writes under a name for a network whose streams differ."""
+    """Files that the export tool writes under one name for a model with two streams."""
     files = [path.with_suffix(f".{name}{suffix}") for name in MODALITIES]
     return [file for file in files if suffix in (".onnx", ".xml") and file.is_file()]
 
 
 def _require_shapes(path: Path, opened: OpenedModel, metadata: ExportMetadata) -> None:
-    """What a file says of itself is what its network takes and makes."""
+    """Compares a file's metadata with its input and output."""
     known = [one for one in (*opened.size, opened.dim) if isinstance(one, int)]
     if len(opened.size) != 2 or (known and known != [*metadata.size, metadata.dim]):
         raise CheckpointError(
-            f"{path}: its network takes images of {opened.size} and makes {opened.dim} numbers, "
+            f"{path}: its model takes images of {opened.size} and makes {opened.dim} numbers, "
             f"but its metadata say {metadata.size} and {metadata.dim}: export it again"
         )
 

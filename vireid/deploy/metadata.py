@@ -20,26 +20,26 @@ LARGEST = 2**20  # pixels of a side, or numbers of a feature
 TEXTS = ("exit", "embedding", "backbone", "precision", "version")
 PREFIX = "vireid."
 MODALITIES = tuple(modality.name.lower() for modality in Modality)
-# What no option changes; a file that says something else wants other images than are made here.
+# Preprocessing that no option changes; a file with other values needs other images.
 FIXED = {"channels": "RGB", "interpolation": "bilinear, antialiased", "layout": "NCHW"}
 
 
 @dataclass(frozen=True, slots=True)
 class ExportMetadata:
-    """A deployed network, in words and numbers.
+    """A deployed model: identity, input and output.
 
     Args:
         fingerprint: SHA-256 of weights, exit, embedding and preprocessing; the same for all
-            exports of one network, whatever their format, modality and precision.
-        modalities: whose images the file turns into features.
-        exit, embedding: which features, as ``TEST.EXIT`` and ``TEST.EMBED`` have them.
+            exports of a model, in any format, modality and precision.
+        modalities: modalities of the images that the file accepts.
+        exit, embedding: values of ``TEST.EXIT`` and ``TEST.EMBED``.
         flip: features are the mean over an image and its mirror image.
-        dim: numbers in an image's features.
-        size: (height, width) to which images are resized, pixels.
+        dim: length of a feature vector.
+        size: (height, width) of the input, pixels.
         mean, std: of the normalisation ``(x / 255 - mean) / std``, by channel.
         backbone: ``MODEL.BACKBONE``.
         precision: fp32, or int8 after quantisation.
-        version: of vireid, that wrote the file.
+        version: of the vireid that wrote the file.
     """
 
     fingerprint: str
@@ -56,13 +56,13 @@ class ExportMetadata:
     version: str
 
     def entries(self) -> dict[str, str]:
-        """Names and JSON values for a file's metadata, every one with the same prefix."""
+        """Names, all with one prefix, and JSON values for a file's metadata."""
         content = {"format": FORMAT, **asdict(self), **FIXED}
         return {PREFIX + name: json.dumps(value) for name, value in content.items()}
 
 
 def read_metadata(entries: Mapping[str, str], path: Path) -> ExportMetadata:
-    """The inverse of :meth:`ExportMetadata.entries`; entries of others are passed over.
+    """The inverse of :meth:`ExportMetadata.entries`; foreign entries are ignored.
 
     Raises:
         CheckpointError: not written by this project, by a later version of it, or damaged.
@@ -70,7 +70,7 @@ def read_metadata(entries: Mapping[str, str], path: Path) -> ExportMetadata:
     own = {k.removeprefix(PREFIX): v for k, v in entries.items() if k.startswith(PREFIX)}
     if "format" not in own:
         raise CheckpointError(
-            f"{path} is no network exported by vireid: its metadata has no {PREFIX}format; export "
+            f"{path} is no model exported by vireid: its metadata has no {PREFIX}format; export "
             "a run with the export tool"
         )
     try:
@@ -80,12 +80,12 @@ def read_metadata(entries: Mapping[str, str], path: Path) -> ExportMetadata:
             raise CheckpointError(
                 f"{path} was exported by vireid {content['version']!s:.20} in another format "
                 f"({content['format']!s:.20}: {known!s:.200}); this version reads format {FORMAT}: "
-                "export anew"
+                "export the run again"
             )
         return _checked({f.name: content[f.name] for f in fields(ExportMetadata)})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: its metadata are damaged ({type(error).__name__}: {error!s:.200}): export it "
+            f"{path}: its metadata is damaged ({type(error).__name__}: {error!s:.200}): export it "
             "again"
         ) from error
 

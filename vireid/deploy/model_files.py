@@ -28,21 +28,21 @@ from vireid.models.two_stream import TwoStream
 from vireid.utils.io import replace_file
 
 
-def is_shared(network: InferenceModel) -> bool:
-    """Whether images of both modalities take one way through the network."""
-    return not len(network.backbone.visible) and not network.has_modality_norms
+def is_shared(model: InferenceModel) -> bool:
+    """Whether both modalities share the whole model."""
+    return not len(model.backbone.visible) and not model.has_modality_norms
 
 
 def streams(trained: DeployedModel) -> list[tuple[str, ...]]:
-    """The modalities of each file that it takes to export all of a network."""
+    """The modalities of each file of a complete export."""
     known = trained.metadata.modalities
-    return [known] if is_shared(trained.network) else [(name,) for name in known]
+    return [known] if is_shared(trained.model) else [(name,) for name in known]
 
 
 def export_streams(
     trained: DeployedModel, folder: Path, *, unit_length: bool = True
 ) -> list[tuple[ExportMetadata, Path]]:
-    """Writes all of a network as ONNX: one file, or one for each modality.
+    """Writes a model as ONNX: one file, or one for each modality.
 
     Raises:
         UsageError: a package is missing.
@@ -58,19 +58,19 @@ def export_streams(
 def export_onnx(
     trained: DeployedModel, path: Path, modalities: tuple[str, ...], *, unit_length: bool = True
 ) -> ExportMetadata:
-    """Writes the stream of one modality, or of all of a network that does not tell them apart.
+    """Writes the stream of one modality, or of a model that both modalities share.
 
     Args:
-        modalities: that the file is for.
+        modalities: of the file.
     Returns:
-        what the file says of itself.
+        the metadata in the file.
     Raises:
         UsageError: a package is missing.
     """
     infrared = modalities == ("infrared",)
-    stream = OneStream(trained.network, infrared=infrared)
-    network = DeployedFeatures(stream, flip=trained.metadata.flip, unit_length=unit_length)
-    write_onnx(network.eval(), path, size=trained.metadata.size)
+    stream = OneStream(trained.model, infrared=infrared)
+    model = DeployedFeatures(stream, flip=trained.metadata.flip, unit_length=unit_length)
+    write_onnx(model.eval(), path, size=trained.metadata.size)
     metadata = trained.metadata_for(modalities)
     write_metadata(path, metadata)
     return metadata
@@ -79,8 +79,8 @@ def export_onnx(
 def write_metadata(path: Path, metadata: ExportMetadata) -> None:
     """Writes metadata into an ONNX file.
 
-    What the exporter notes of each operation goes: more than half of a small file, and paths of
-    the machine.
+    The exporter's notes on each operation are removed: they are half of a small file, and hold
+    paths of the machine.
     """
     import onnx
 
@@ -92,7 +92,7 @@ def write_metadata(path: Path, metadata: ExportMetadata) -> None:
 
 
 def convert_to_openvino(source: Path, target: Path, metadata: ExportMetadata) -> None:
-    """Writes an ONNX file's network as .xml and .bin, in float32.
+    """Writes an ONNX file's model as .xml and .bin, in float32.
 
     Raises:
         UsageError: the package is missing.
@@ -113,7 +113,7 @@ def save_openvino(model: Any, target: Path, metadata: ExportMetadata) -> None:
 
 
 def publish(source: Path, target: Path) -> list[Path]:
-    """Copies an exported file, and what belongs to it, to where it is wanted.
+    """Copies an exported file, with its .bin and checksum, to its target.
 
     Each file appears whole or not at all. The checksum comes last: where a stop comes before it,
     files without a checksum stay, or files that their old checksum refuses.
@@ -134,31 +134,31 @@ def publish(source: Path, target: Path) -> list[Path]:
 
 
 class OneStream(nn.Module):
-    """What a network does with images of one modality; weights are copied.
+    """A model for images of one modality; weights are copied.
 
     Args:
-        network: in evaluation mode from here on.
+        model: in evaluation mode from here on.
         infrared: which stream.
     """
 
-    def __init__(self, network: InferenceModel, *, infrared: bool) -> None:
+    def __init__(self, model: InferenceModel, *, infrared: bool) -> None:
         super().__init__()
-        copied = copy.deepcopy(network)
+        copied = copy.deepcopy(model)
         streams = copied.backbone
         own = streams.infrared if infrared else streams.visible
-        self.network = InferenceModel(
+        self.model = InferenceModel(
             TwoStream((), (), [*own, *streams.shared]),
             aggregate=copied.aggregate,
             bnneck=copied.bnneck,
             parts=copied.parts,
         )
-        _keep_one_norm(self.network, infrared=infrared)
+        _keep_one_norm(self.model, infrared=infrared)
         self.register_buffer("flag", torch.tensor([infrared]), persistent=False)
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised → (B, D)."""
-        return self.network(images, self.flag)  # one stream looks at no flag
+        return self.model(images, self.flag)  # a single stream ignores the flag
 
 
 def _keep_one_norm(module: nn.Module, *, infrared: bool) -> None:
@@ -173,11 +173,11 @@ def _keep_one_norm(module: nn.Module, *, infrared: bool) -> None:
             _keep_one_norm(child, infrared=infrared)
 
 
-def write_onnx(network: nn.Module, path: Path, *, size: Sequence[int]) -> None:
-    """Writes ``network`` as ONNX, for any number of images.
+def write_onnx(model: nn.Module, path: Path, *, size: Sequence[int]) -> None:
+    """Writes ``model`` as ONNX, for any number of images.
 
     Args:
-        network: (B, 3, H, W) → (B, D), on the processor and in evaluation mode.
+        model: (B, 3, H, W) → (B, D), on the processor and in evaluation mode.
         size: [height, width] of the images.
     Raises:
         UsageError: the packages for it are missing; names the command that installs them.
@@ -186,7 +186,7 @@ def write_onnx(network: nn.Module, path: Path, *, size: Sequence[int]) -> None:
     example = torch.zeros(2, 3, *size)  # one image would fix the number to one
     with _quiet():
         program = torch.onnx.export(
-            network,
+            model,
             (example,),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
@@ -199,7 +199,7 @@ def write_onnx(network: nn.Module, path: Path, *, size: Sequence[int]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells its developers about itself; mistakes are raised all the same."""
+    """Hides the exporter's messages for its developers; it raises errors as exceptions."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

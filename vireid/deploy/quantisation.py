@@ -1,6 +1,6 @@
-"""Networks in eight bits: quantised after training, by ranges seen on some of its images.
+"""INT8 quantisation after training, with activation ranges from calibration images.
 
-Convolutions are quantised, weights by output channel. What stays in float32 was measured
+Convolutions are quantised, weights by output channel. The layers that stay in float32 were measured
 (docs/deployment.md): OSNet's channel gates, a few thousandths of the work, whose sigmoids scale
 whole channels; the first convolution, which sees the finest steps of brightness; and all that
 follows the last map (powers and roots of the pooling, part relations, normalisation).
@@ -38,7 +38,7 @@ def quantize(
     *,
     kept: Collection[str] = KEPT,
 ) -> None:
-    """An ONNX file in eight bits, by ONNX Runtime's static quantisation (QDQ).
+    """Quantises an ONNX file to INT8 by ONNX Runtime's static quantisation (QDQ).
 
     Args:
         metadata: of the new file.
@@ -83,7 +83,7 @@ def _reader(base: type, images: Iterable[np.ndarray]) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The library advises its user in warnings; mistakes are raised all the same."""
+    """Hides the library's advice; it raises errors as exceptions."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -97,7 +97,7 @@ class CheckImages:
     """Images of one modality.
 
     Args:
-        origin: where they come from, in words.
+        origin: where they come from, for messages.
     """
 
     images: Sequence[ImageLike]
@@ -105,14 +105,14 @@ class CheckImages:
 
 
 def evenly_spaced(records: Sequence[ImageRecord], modality: str, count: int) -> list[ImageRecord]:
-    """As many records of a modality as are asked for, or all there are, evenly over the list."""
+    """At most ``count`` records of a modality, evenly spaced over the list."""
     own = [record for record in records if record.modality is Modality[modality.upper()]]
     places = np.linspace(0, len(own) - 1, min(count, len(own))).round().astype(int)
     return [own[place] for place in places]
 
 
 def check_images(cfg: CfgNode, metadata: ExportMetadata, modality: str, count: int) -> CheckImages:
-    """Test images of a modality; patterns of noise where the data set is not there."""
+    """Test images of a modality; noise patterns when the data set is missing."""
     try:
         splits = build_splits(cfg)
         chosen = evenly_spaced(splits.test, modality, count)

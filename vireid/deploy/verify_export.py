@@ -1,4 +1,4 @@
-"""Whether two ways of computing features come to the same, in numbers and in ranks."""
+"""Compares two ways of computing features: values, nearest neighbours and scores."""
 
 from __future__ import annotations
 

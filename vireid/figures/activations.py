@@ -1,11 +1,12 @@
-"""A run's network, looked at once."""
+"""Activation maps: where each exit of a model finds the energy of its feature, image by image."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,44 +32,15 @@ from vireid.utils.io import replace_file, require_target
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-def look_at_run(
-    cfg: CfgNode,
-    *,
-    run: Path,
-    split: str = "test",
-    names: Sequence[str] = (),
-    count: int = 2,
-    seed: int = 0,
-) -> Activations:
-    """Activations of some of a split's images, in one forward pass.
-
-    Args:
-        cfg: the run's configuration.
-        split: ``test``, ``val`` or ``train``.
-        names, count, seed: see :func:`activations.choose_records`.
-    Raises:
-        CheckpointError: the checkpoint is missing, damaged or of another network.
-        DataError: the split holds no image, or not those asked for.
-    """
-    path, checkpoint = read_trained(cfg, run)
-    use_threads(cfg.THREADS)
-    device = resolve_device(cfg.DEVICE)
-    prepare_data(cfg)
-    splits = build_splits(cfg)
-    records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
-    if not records:
-        raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
-    chosen = choose_records(records, names=names, count=count, seed=seed)
-    model = trained_model(cfg, checkpoint, path).to(device)
-    loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
-    images = torch.cat([batch.images for batch in batches(loader)])
-    normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
-    return look(model, images, chosen, device=device, **normalisation)
-
-
-_POOLS = tuple(type(make(3.0)) for make in POOLS.values())
 FORMAT = 1
+LABELS = ("images", "paths", "pids", "camids", "modality")  # arrays of the file, besides the maps
+CELL, ALPHA = 0.8, 0.55  # inches across an image; opacity of what covers it
+NOTE = (
+    "Energy of the map that each exit pools (squares summed over channels): dark 0, bright the "
+    "image's own largest"
+)
+STRIPES = "; stripes: share of the deepest map's energy"
+_POOL_TYPES = tuple(type(make(3.0)) for make in POOLS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +48,7 @@ class Activations:
     """Energy maps of N images.
 
     Args:
-        images: (N, H, W, 3) uint8, as the network saw them.
+        images: (N, H, W, 3) uint8, as the model received them.
         paths, pids, camids, modality: (N,) of each image.
         maps: by exit, ``shallow1`` … ``deep``: (N, h, w) sum over channels of the squared map that
             the exit's pooling receives.
@@ -94,7 +66,7 @@ class Activations:
     def shares(self, granularity: int) -> np.ndarray:
         """(N, granularity) share of the deepest map's energy in each stripe, top to bottom.
 
-        Where stripes overlap, what two of them hold counts in both.
+        Rows in two overlapping stripes count in both.
         """
         deep = self.maps["deep"]
         total = np.maximum(deep.sum(axis=(1, 2)), np.finfo(np.float64).tiny)
@@ -103,55 +75,83 @@ class Activations:
         return np.stack(stripes, axis=1)
 
 
-@torch.inference_mode()
-def energy_maps(model: ReidModel, images: Tensor, is_infrared: Tensor) -> dict[str, np.ndarray]:
-    """One forward pass; what every exit's pooling receives, squared and summed over channels.
-
-    That is the map behind the exit's own layers, and the only thing that its feature is made of.
+def run_activations(
+    cfg: CfgNode,
+    *,
+    run: Path,
+    split: str = "test",
+    names: Sequence[str] = (),
+    count: int = 2,
+    seed: int = 0,
+) -> Activations:
+    """Activation maps of some of a split's images, from one forward pass of a run's model.
 
     Args:
-        images: (B, 3, H, W) normalised; visible ones first.
-        is_infrared: (B,) bool.
-    Returns:
-        per exit (B, h, w) float64, shallowest first.
+        cfg: the run's configuration.
+        split: ``test``, ``val`` or ``train``.
+        names, count, seed: see :func:`choose_records`.
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or of another model.
+        DataError: the split holds no image, or not those that are named.
     """
-    # A network with two sets of statistics sorts its rows so; maps in another order would be
-    # somebody else's.
-    assert bool((is_infrared.diff().int() >= 0).all()), "visible images come first"
-    was_training = model.training
-    with _pooled(model) as received:
-        model.eval()(images, is_infrared)
-    model.train(was_training)
-    return {
-        name: maps.double().square().sum(dim=1).cpu().numpy() for name, maps in received.items()
-    }
+    path, checkpoint = read_trained(cfg, run)
+    use_threads(cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    prepare_data(cfg)
+    splits = build_splits(cfg)
+    records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
+    if not records:
+        raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
+    chosen = choose_records(records, names=names, count=count, seed=seed)
+    model = trained_model(cfg, checkpoint, path).to(device)
+    loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
+    images = torch.cat([batch.images for batch in batches(loader)])
+    normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
+    return activations_of(model, images, chosen, device=device, **normalisation)
 
 
-@contextmanager
-def _pooled(model: ReidModel) -> Iterator[dict[str, Tensor]]:
-    """What enters each exit's pooling during the block."""
-    received: dict[str, Tensor] = {}
-    handles = []
-    poolings = {name: _pooling(head.aggregate) for name, head in model.shallow.items()}
-    for name, pooling in {**poolings, "deep": model.pool}.items():
+def choose_records(
+    records: Sequence[ImageRecord], *, names: Sequence[str] = (), count: int = 2, seed: int = 0
+) -> list[ImageRecord]:
+    """The first image of each modality of some identities, or images by name.
 
-        def keep(module: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
-            received[name] = inputs[0]
+    Args:
+        names: paths, or identities by their number.
+        count: identities, drawn at random, where there are no names.
+    Raises:
+        DataError: no image has one of the names, or no identity has images of all modalities.
+        UsageError: ``count`` is more than there are.
+    """
+    if names:
+        return [record for name in names for record in _named(records, name)]
+    first: dict[int, dict[Modality, ImageRecord]] = {}
+    for record in records:
+        first.setdefault(record.pid, {}).setdefault(record.modality, record)
+    present = [m for m in Modality if any(m in found for found in first.values())]
+    complete = sorted(pid for pid, found in first.items() if len(found) == len(present))
+    if not complete:
+        raise DataError("no identity has images of both modalities: name images")
+    if not 1 <= count <= len(complete):
+        raise UsageError(f"--ids {count}: {len(complete)} identities have images of all modalities")
+    pids = np.random.default_rng(seed).choice(complete, count, replace=False)
+    return [first[pid][modality] for pid in sorted(pids.tolist()) for modality in present]
 
-        handles.append(pooling.register_forward_pre_hook(keep))
-    try:
-        yield received
-    finally:
-        for handle in handles:
-            handle.remove()
+
+def _named(records: Sequence[ImageRecord], name: str) -> list[ImageRecord]:
+    found = [record for record in records if record.path == name]
+    if not found and name.isdecimal():
+        images = [record for record in records if record.pid == int(name)]
+        first = {record.modality: record for record in reversed(images)}
+        found = [first[modality] for modality in Modality if modality in first]
+    if not found:
+        raise DataError(
+            f"no image and no identity {name!r}: name them as the data set does, such as "
+            f"{records[0].path} or {records[0].pid}"
+        )
+    return found
 
 
-def _pooling(aggregate: nn.Module) -> nn.Module:
-    (pooling,) = [module for module in aggregate.modules() if isinstance(module, _POOLS)]
-    return pooling
-
-
-def look(
+def activations_of(
     model: ReidModel,
     images: Tensor,
     records: Sequence[ImageRecord],
@@ -160,17 +160,17 @@ def look(
     std: Sequence[float],
     device: torch.device,
 ) -> Activations:
-    """Activations of images, in the given order.
+    """Activation maps of images, in the given order.
 
     Args:
         images: (N, 3, H, W) uint8.
-        mean, std: normalisation that the network was trained with.
+        mean, std: normalisation that the model was trained with.
     """
     infrared = torch.tensor([record.modality is Modality.INFRARED for record in records])
     order = infrared.to(torch.uint8).argsort(stable=True)
     inputs = normalize(images[order].to(device), mean, std)
     maps = energy_maps(model, inputs, infrared[order].to(device))
-    back = order.argsort().numpy()
+    original = order.argsort().numpy()
     aggregate = None if model.parts is None else model.parts.features.aggregate
     return Activations(
         images=images.permute(0, 2, 3, 1).numpy(),
@@ -178,16 +178,54 @@ def look(
         pids=np.array([record.pid for record in records], dtype=np.int64),
         camids=np.array([record.camid for record in records], dtype=np.int64),
         modality=np.array([int(record.modality) for record in records], dtype=np.uint8),
-        maps={name: found[back] for name, found in maps.items()},
+        maps={name: found[original] for name, found in maps.items()},
         granularities=() if aggregate is None else aggregate.granularities,
     )
 
 
+@torch.inference_mode()
+def energy_maps(model: ReidModel, images: Tensor, is_infrared: Tensor) -> dict[str, np.ndarray]:
+    """The squared map that each exit's pooling receives, summed over channels.
+
+    Args:
+        images: (B, 3, H, W) normalised; visible images first.
+        is_infrared: (B,) bool.
+    Returns:
+        per exit (B, h, w) float64, shallowest first.
+    """
+    # A model with batch norm per modality sorts its rows so; in another order the maps would
+    # belong to other images.
+    assert bool((is_infrared.diff().int() >= 0).all()), "visible images come first"
+    received: dict[str, Tensor] = {}
+    poolings = {name: _pooling(head) for name, head in model.shallow.items()}
+    was_training = model.training
+    with ExitStack() as hooks:
+        for name, pooling in {**poolings, "deep": model.pool}.items():
+            hook = pooling.register_forward_pre_hook(partial(_keep_input, received, name))
+            hooks.callback(hook.remove)
+        model.eval()(images, is_infrared)
+    model.train(was_training)
+    return {
+        name: maps.double().square().sum(dim=1).cpu().numpy() for name, maps in received.items()
+    }
+
+
+def _keep_input(
+    received: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple[Tensor, ...]
+) -> None:
+    received[name] = inputs[0]
+
+
+def _pooling(head: nn.Module) -> nn.Module:
+    (pooling,) = [module for module in head.modules() if isinstance(module, _POOL_TYPES)]
+    return pooling
+
+
 def require_maps(path: Path) -> None:
-    """Fails where a file of the maps' name holds something else.
+    """Checks that maps can be written and replace nothing else than maps.
 
     Raises:
-        UsageError: it does, or it cannot be written.
+        UsageError: they do not, or the file cannot be written.
     """
     require_target(path)
     if path.exists():
@@ -200,18 +238,14 @@ def require_maps(path: Path) -> None:
 
 
 def write_activations(path: Path, found: Activations) -> None:
-    """An .npz from which the picture can be drawn without the network.
+    """Writes an .npz from which the figure can be drawn without the model.
 
     Raises:
         UsageError: it cannot be written.
     """
     arrays: dict[str, Any] = {
         "format": np.array(FORMAT),
-        "images": found.images,
-        "paths": found.paths,
-        "pids": found.pids,
-        "camids": found.camids,
-        "modality": found.modality,
+        **{name: getattr(found, name) for name in LABELS},
         "granularities": np.array(found.granularities, dtype=np.int64),
         **{f"map_{name}": maps for name, maps in found.maps.items()},
     }
@@ -226,16 +260,16 @@ def read_activations(path: Path) -> Activations:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            held: Mapping[str, np.ndarray] = {name: file[name] for name in file.files}
-        if int(held["format"]) != FORMAT:
-            raise ValueError(f"format {held['format']}, not {FORMAT}")
-        maps = {name[4:]: held[name] for name in held if name.startswith("map_")}
-        granularities = tuple(int(number) for number in held["granularities"])
-        labels = (held[name] for name in ("images", "paths", "pids", "camids", "modality"))
-        found = Activations(*labels, maps=maps, granularities=granularities)
+            arrays: Mapping[str, np.ndarray] = {name: file[name] for name in file.files}
+        if int(arrays["format"]) != FORMAT:
+            raise ValueError(f"format {arrays['format']}, not {FORMAT}")
+        maps = {name[4:]: arrays[name] for name in arrays if name.startswith("map_")}
+        granularities = tuple(int(number) for number in arrays["granularities"])
+        labels = {name: arrays[name] for name in LABELS}
+        found = Activations(**labels, maps=maps, granularities=granularities)
         counts = {len(found.images), len(found.paths), *(len(one) for one in maps.values())}
         if "deep" not in maps or len(counts) > 1:
-            raise ValueError("it lacks the deepest map, or some images'")
+            raise ValueError("it lacks the deepest map, or maps of some images")
         return found
     except Exception as error:  # numpy raises a dozen types on damaged files
         raise DataError(
@@ -244,75 +278,27 @@ def read_activations(path: Path) -> Activations:
         ) from error
 
 
-def choose_records(
-    records: Sequence[ImageRecord], *, names: Sequence[str] = (), count: int = 2, seed: int = 0
-) -> list[ImageRecord]:
-    """An image of each modality of some identities, or images by name.
-
-    Args:
-        names: paths, or identities by their number.
-        count: identities, drawn at random, where there are no names.
-    Raises:
-        DataError: a name that no image has, or no identity with images of all modalities.
-        UsageError: ``count`` is more than there are.
-    """
-    if names:
-        return [record for name in names for record in _named(records, name)]
-    first: dict[int, dict[Modality, ImageRecord]] = {}
-    for record in records:
-        first.setdefault(record.pid, {}).setdefault(record.modality, record)
-    present = [m for m in Modality if any(m in found for found in first.values())]
-    both = sorted(pid for pid, found in first.items() if len(found) == len(present))
-    if not both:
-        raise DataError("no identity has images of both modalities: name images")
-    if not 1 <= count <= len(both):
-        raise UsageError(f"--ids {count}: {len(both)} identities have images of all modalities")
-    pids = np.random.default_rng(seed).choice(both, count, replace=False)
-    return [first[pid][modality] for pid in sorted(pids.tolist()) for modality in present]
-
-
-def _named(records: Sequence[ImageRecord], name: str) -> list[ImageRecord]:
-    found = [record for record in records if record.path == name]
-    if not found and name.isdecimal():
-        of = [record for record in records if record.pid == int(name)]
-        first = {record.modality: record for record in reversed(of)}
-        found = [first[modality] for modality in Modality if modality in first]
-    if not found:
-        raise DataError(
-            f"no image and no identity {name!r}: name them as the data set does, such as "
-            f"{records[0].path} or {records[0].pid}"
-        )
-    return found
-
-
-CELL, ALPHA = 0.8, 0.55  # inches across an image; of what lies on it
-NOTE = (
-    "Energy of the map that each exit pools (squares summed over channels): dark 0, bright the "
-    "image's own largest"
-)
-STRIPES = "; stripes: share of the deepest map's energy"
-
-
 def draw_activations(found: Activations, path: Path) -> None:
-    """The image, its energy at every exit, and the share of it in every stripe.
+    """A row per image: the image, its energy at every exit, and every stripe's share of it.
 
     Args:
         path: PNG, PDF or SVG.
     Raises:
-        UsageError: too many images for one picture.
+        UsageError: too many images for one figure.
     """
     columns = ["image", *found.maps, *(f"{g} stripes" for g in found.granularities)]
-    slope = found.images.shape[1] / found.images.shape[2]
-    width, height = 0.5 + (CELL + 0.06) * len(columns), (CELL * slope + 0.08) * len(found.images)
+    count, rows, across, _ = found.images.shape
+    width = 0.5 + (CELL + 0.06) * len(columns)
+    height = (CELL * rows / across + 0.08) * count
     if height > TALLEST:
-        raise UsageError(f"{len(found.images)} images are too many for one picture")
+        raise UsageError(f"{count} images are too many for one picture")
     with drawn(path, width, height + 0.75) as figure:
-        fields = figure.subplots(len(found.images), len(columns), squeeze=False)
-        for axes, name in zip(fields[0], columns, strict=True):
-            axes.set_title(name, fontsize=7.5)
-        for row in range(len(found.images)):
-            _draw_row(fields[row], found, row)
-        for axes in fields.flatten():
+        grid = figure.subplots(count, len(columns), squeeze=False)
+        for row, cells in enumerate(grid):
+            _draw_row(cells, found, row)
+        for axes, title in zip(grid[0], columns, strict=True):
+            axes.set_title(title, fontsize=7.5)
+        for axes in grid.flatten():
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         note = NOTE + (STRIPES if found.granularities else "")
@@ -321,41 +307,34 @@ def draw_activations(found: Activations, path: Path) -> None:
         layout.set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
 
 
-def _draw_row(fields: np.ndarray, found: Activations, row: int) -> None:
+def _draw_row(cells: np.ndarray, found: Activations, row: int) -> None:
     image = found.images[row]
     modality = Modality(int(found.modality[row])).name.lower()
-    fields[0].set_ylabel(
-        f"{modality}\nid {found.pids[row]}, camera {found.camids[row]}", fontsize=7
-    )
-    fields[0].imshow(image)
-    grey = 0.2 + 0.6 * image.astype(float).mean(axis=2) / 255  # pale: the energy is to be seen
-    exits = list(found.maps.items())
-    for axes, (_, maps) in zip(fields[1:], exits, strict=False):
-        _draw_heat(axes, grey, maps[row])
-    for axes, granularity in zip(fields[1 + len(exits) :], found.granularities, strict=True):
-        _draw_stripes(axes, grey, found.shares(granularity)[row])
-
-
-def _draw_heat(axes: Axes, grey: np.ndarray, energy: np.ndarray) -> None:
-    """The map's own cells, not smoothed: between them the network says nothing."""
-    height, width = grey.shape
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
+    label = f"{modality}\nid {found.pids[row]}, camera {found.camids[row]}"
+    cells[0].set_ylabel(label, fontsize=7)
+    cells[0].imshow(image)
+    pale = 0.2 + 0.6 * image.astype(float).mean(axis=2) / 255  # so that the energy can be seen
+    for axes in cells[1:]:
+        axes.imshow(pale, cmap="gray", vmin=0, vmax=1)
+    height, width = pale.shape
     heat: dict[str, Any] = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "alpha": ALPHA}
-    axes.imshow(energy, cmap=HEAT, vmin=0, vmax=energy.max() or 1, interpolation="nearest", **heat)
+    heat |= {"cmap": HEAT, "vmin": 0, "interpolation": "nearest"}  # no values between the cells
+    for axes, maps in zip(cells[1:], found.maps.values(), strict=False):
+        axes.imshow(maps[row], vmax=maps[row].max() or 1, **heat)
+    for axes, granularity in zip(cells[1 + len(found.maps) :], found.granularities, strict=True):
+        _draw_stripes(axes, found.shares(granularity)[row], height, width)
 
 
-def _draw_stripes(axes: Axes, grey: np.ndarray, shares: np.ndarray) -> None:
+def _draw_stripes(axes: Axes, shares: np.ndarray, height: int, width: int) -> None:
     import matplotlib
     from matplotlib.patheffects import withStroke
 
-    height, width = grey.shape
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    colors = matplotlib.colormaps[HEAT]
+    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5}
+    text["path_effects"] = [withStroke(linewidth=1.5, foreground="white")]
+    colors = matplotlib.colormaps[HEAT](shares / max(shares.max(), 1e-12))
     ends = np.linspace(0, height, len(shares) + 1) - 0.5
-    for share, top, bottom in zip(shares, ends[:-1], ends[1:], strict=True):
-        axes.axhspan(top, bottom, color=colors(share / max(shares.max(), 1e-12)), alpha=ALPHA, lw=0)
-        axes.axhline(top, color="white", linewidth=0.8) if top > 0 else None
-        halo = [withStroke(linewidth=1.5, foreground="white")]
-        place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5}
-        middle = ((width - 1) / 2, (top + bottom) / 2)
-        axes.text(*middle, f"{100 * share:.0f} %", path_effects=halo, **place)
+    for share, color, top, bottom in zip(shares, colors, ends[:-1], ends[1:], strict=True):
+        axes.axhspan(top, bottom, color=color, alpha=ALPHA, lw=0)
+        axes.text((width - 1) / 2, (top + bottom) / 2, f"{100 * share:.0f} %", **text)
+    for end in ends[1:-1]:
+        axes.axhline(end, color="white", linewidth=0.8)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vireid.errors import DataError, UsageError
+from vireid.errors import UsageError
 from vireid.evaluation.results import read_results
-from vireid.figures.style import DOUBLE, drawn, line_style, tidy
+from vireid.figures.style import drawn_panels, line_style, tidy
+from vireid.runs.logs import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,40 +19,18 @@ if TYPE_CHECKING:
 NOT_PLOTTED = {"epoch", "steps", "lr", "seconds", "wait_share", "peak_memory_mib"}
 GRADIENT = "gradient norm"
 RANKS = 20  # of a CMC curve
-Row = Mapping[str, float]  # of metrics.csv, without the empty columns
+History = Sequence[Mapping[str, float]]  # rows of metrics.csv, without the empty columns
 
 
-def draw_run(folder: Path) -> None:
-    """Both figures of a run folder, from its metrics.csv and results.json, into figures/."""
-    draw_learning_curves(
-        {folder.name: read_history(folder)}, folder / "figures/learning_curves.png"
-    )
-    results = read_results(folder / "results.json")
-    draw_cmc({folder.name: results["protocols"]}, folder / "figures/cmc.png")
-
-
-def read_history(run: Path) -> list[dict[str, float]]:
-    """The rows of a run's metrics.csv, one per epoch.
-
-    Raises:
-        DataError: missing, empty, or no such file.
-    """
-    path = run / "metrics.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise DataError(
-            f"{path} holds no learning curves ({type(error).__name__}: {error}): name the folder "
-            "of a run that has trained for an epoch"
-        ) from error
-    if not rows or any("epoch" not in row for row in rows):
-        raise DataError(f"{path} holds no epoch yet: let the run finish one")
-    return rows
+def draw_run(run: Path) -> None:
+    """Draws both figures of a run into its ``figures/``."""
+    draw_learning_curves({run.name: read_metrics(run)}, run / "figures/learning_curves.png")
+    results = read_results(run / "results.json")
+    draw_cmc({run.name: results["protocols"]}, run / "figures/cmc.png")
 
 
 def panels_of(columns: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Columns of metrics.csv by what they belong to: panel → label → column.
+    """Groups columns of metrics.csv by what they belong to: panel → label → column.
 
     >>> panels_of(["epoch", "loss_sdm_kl_shallow1", "grad_identity"])["students, kl"]
     {'shallow1': 'loss_sdm_kl_shallow1'}
@@ -82,11 +60,12 @@ def _place(column: str) -> tuple[str, str]:
 
 
 def draw_learning_curves(
-    runs: Mapping[str, Sequence[Row]], path: Path, *, terms: Sequence[str] = ()
+    runs: Mapping[str, History], path: Path, *, terms: Sequence[str] = ()
 ) -> None:
     """Loss terms, accuracies and gradient norms over epochs.
 
-    One run's terms share panels by what they belong to; of several runs each term has a panel.
+    The terms of one run share panels by what they belong to. Of several runs, each term has its
+    own panel with a line for each run.
 
     Args:
         runs: rows of metrics.csv, by title.
@@ -95,7 +74,7 @@ def draw_learning_curves(
     Raises:
         UsageError: no column's name does.
     """
-    panels = panels_of(_chosen(runs, terms))
+    panels = panels_of(_chosen_columns(runs, terms))
     several = len(runs) > 1
     if several:
         panels = {
@@ -103,22 +82,15 @@ def draw_learning_curves(
             for panel, members in panels.items()
             for label, column in members.items()
         }
-    across = min(3 if several else 2, len(panels))
-    down = -(-len(panels) // across)
-    with drawn(path, min(DOUBLE, 3.6 * across), 0.4 + 1.6 * down) as figure:
-        fields = figure.subplots(down, across, squeeze=False).flatten()
-        lines = [
-            _draw_panel(axes, panel, members, runs)
-            for axes, (panel, members) in zip(fields, panels.items(), strict=False)
-        ]
-        for axes in fields[len(panels) :]:
-            axes.remove()
+    layout: dict[str, Any] = {"width": 3.6, "height": 1.6, "margin": 0.4}
+    with drawn_panels(path, len(panels), columns=3 if several else 2, **layout) as (figure, fields):
+        for axes, (panel, members) in zip(fields, panels.items(), strict=True):
+            lines = _draw_panel(axes, panel, members, runs)
         if several:
-            style: dict[str, Any] = {"loc": "outside upper center", "ncols": 3, "frameon": False}
-            figure.legend(lines[0], list(runs), **style)
+            figure.legend(lines, list(runs), loc="outside upper center", ncols=3, frameon=False)
 
 
-def _chosen(runs: Mapping[str, Sequence[Row]], terms: Sequence[str]) -> list[str]:
+def _chosen_columns(runs: Mapping[str, History], terms: Sequence[str]) -> list[str]:
     columns = dict.fromkeys(name for rows in runs.values() for row in rows for name in row)
     known = [name for name in columns if name not in NOT_PLOTTED]
     chosen = [name for name in known if not terms or any(term in name for term in terms)]
@@ -130,31 +102,27 @@ def _chosen(runs: Mapping[str, Sequence[Row]], terms: Sequence[str]) -> list[str
 
 
 def _draw_panel(
-    axes: Axes, panel: str, members: Mapping[str, str], runs: Mapping[str, Sequence[Row]]
+    axes: Axes, panel: str, members: Mapping[str, str], runs: Mapping[str, History]
 ) -> list[Line2D]:
     """Draws a line for each member of a panel, or for each run, and returns them."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    several = len(runs) > 1
-    rows_of = [
-        (title if several else label, [row for row in history if column in row], column)
-        for title, history in runs.items()
-        for label, column in members.items()
-    ]
-    lines = [
-        axes.plot(
-            [row["epoch"] for row in rows],
-            [row[column] for row in rows],
-            marker="o" if len(rows) == 1 else None,
-            markersize=3,
-            **line_style(number),
-        )[0]
-        for number, (_, rows, column) in enumerate(rows_of)
-    ]
+    lines: list[Line2D] = []
+    for history in runs.values():
+        for column in members.values():
+            rows = [row for row in history if column in row]
+            lines += axes.plot(
+                [row["epoch"] for row in rows],
+                [row[column] for row in rows],
+                marker="o" if len(rows) == 1 else None,
+                markersize=3,
+                **line_style(len(lines)),
+            )
     tidy(axes)
+    several = len(runs) > 1
     axes.set_title("\n".join(textwrap.wrap(panel, 32 if several else 40)), loc="left")
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     if panel.startswith(GRADIENT):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -163,47 +131,38 @@ def _draw_panel(
     else:
         axes.set_ylim(0, 1 if panel.startswith("accuracy") else 1.05 * axes.dataLim.ymax or 1)
     if not several and len(lines) > 1:
-        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1.03)}
-        axes.legend(lines, [label for label, *_ in rows_of], frameon=False, **place)
+        axes.legend(lines, list(members), loc="upper left", bbox_to_anchor=(1, 1.03), frameon=False)
     return lines
 
 
 def draw_cmc(runs: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
-    """Mean CMC curves: one run's in one panel, of several runs a panel for each protocol.
+    """Mean CMC curves: those of one run in one panel; of several runs a panel for each protocol.
 
     Args:
         runs: entries of results.json by protocol, by title.
         path: PNG, PDF or SVG.
     """
-    protocols = list(dict.fromkeys(name for entries in runs.values() for name in entries))
+    protocols = dict.fromkeys(name for entries in runs.values() for name in entries)
     panels: dict[str, dict[str, Mapping[str, Any]]] = {
         name: {title: entries[name] for title, entries in runs.items() if name in entries}
         for name in protocols
     }
     if len(runs) == 1:
         panels = {"": dict(*runs.values())}
-    across = min(2, len(panels))
-    down = -(-len(panels) // across)
-    with drawn(path, DOUBLE if across == 2 else 4.2, 0.2 + 2.6 * down) as figure:
-        fields = figure.subplots(down, across, squeeze=False).flatten()
-        for axes, (protocol, entries) in zip(fields, panels.items(), strict=False):
+    with drawn_panels(path, len(panels), width=4.2, height=2.6, margin=0.2) as (_, fields):
+        for axes, (protocol, entries) in zip(fields, panels.items(), strict=True):
             _draw_cmc_panel(axes, protocol, entries)
-        for axes in fields[len(panels) :]:
-            axes.remove()
 
 
 def _draw_cmc_panel(axes: Axes, protocol: str, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    names = [f"{name} ({100 * entry['mean']['rank1']:.1f} %)" for name, entry in entries.items()]
     lines = []
     for number, entry in enumerate(entries.values()):
         cmc = [100 * value for value in entry["cmc"][:RANKS]]
         lines += axes.plot(range(1, len(cmc) + 1), cmc, **line_style(number))
     tidy(axes)
+    axes.set(xlabel="rank", ylabel="queries answered (%)", ylim=(0, 100))
     axes.set_title(protocol, loc="left")
-    axes.set_xlabel("rank")
-    axes.set_ylabel("queries answered (%)")
-    axes.set_ylim(0, 100)
     axes.set_xlim(left=1)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    style: dict[str, Any] = {"loc": "best", "title": "rank-1", "alignment": "left"}
-    axes.legend(lines, names, frameon=False, **style)
+    axes.locator_params(axis="x", integer=True)
+    names = [f"{name} ({100 * entry['mean']['rank1']:.1f} %)" for name, entry in entries.items()]
+    axes.legend(lines, names, title="rank-1", alignment="left", loc="best", frameon=False)

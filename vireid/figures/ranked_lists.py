@@ -1,4 +1,4 @@
-"""Ranked lists as a picture: a query, and the gallery images that it finds."""
+"""Ranked lists as a figure: queries, and their nearest gallery images."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from vireid.structures import FeatureSet, Modality
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WORST = ("ap", "first")
-Mark = tuple[str, str, str]
-# Colour, dashes and sign of a frame: the last two tell the first in grey print.
+Mark = tuple[str, str, str]  # colour, dashes and sign of a frame; all three differ, for grey print
 RIGHT = (COLORS[0], "-", "✓")
 WRONG = (COLORS[1], "--", "✗")
 REMOVED = (GREY, ":", "–")
@@ -31,7 +31,25 @@ MEANINGS = {
     "left out by the protocol": REMOVED,
 }
 CELL, GAP, LINE = 0.58, 0.06, 0.115  # inches: narrowest cell, between cells, a line of text
-PIXELS = 192  # height to which images are reduced: print has no more
+HEADING = 2.2 * LINE  # above all rows
+PIXELS = 192  # height to which images are reduced: print shows no more
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCell:
+    """An image, two lines of text below it, and the frame around it."""
+
+    path: Path
+    text: tuple[str, str]
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """A query, which is the first cell, and its nearest gallery images."""
+
+    heading: str
+    cells: Sequence[ImageCell]
 
 
 def choose_queries(
@@ -45,12 +63,12 @@ def choose_queries(
     """Positions of the queries to show.
 
     Args:
-        worst: ``ap``: those of the lowest average precision first; ``first``: those whose first
-            match stands last; empty: drawn at random.
+        worst: ``ap``: queries of the lowest average precision first; ``first``: queries whose
+            first match has the last rank; empty: drawn at random.
         names: instead, images by their path or identities by their number, in this order.
-        count: how many, unless ``names`` tell; None for 6, or all where there are fewer.
+        count: how many, without ``names``; None for 6, or all where there are fewer.
     Raises:
-        DataError: no query is named so, or none has a match.
+        DataError: no query has one of the names, or none has a match.
         UsageError: ``count`` is more than there are.
     """
     if names:
@@ -64,8 +82,7 @@ def choose_queries(
             f"--count {count}: {search.protocol.name} has {len(answered)} queries with a match"
         )
     if not worst:
-        drawn_at_random = np.random.default_rng(seed).choice(answered, count, replace=False)
-        return sorted(drawn_at_random.tolist())
+        return sorted(np.random.default_rng(seed).choice(answered, count, replace=False).tolist())
     precision, first = search.precision[answered], search.first[answered]
     keys = (-first, precision) if worst == "ap" else (precision, -first)  # the last counts most
     return answered[np.lexsort(keys)][:count].tolist()
@@ -85,7 +102,7 @@ def _named(search: GalleryRanking, name: str) -> list[int]:
 
 
 def describe(found: RankedList, search: GalleryRanking) -> str:
-    """One line: the query and how well it was answered."""
+    """One line: the query, its average precision and the rank of its first match."""
     images, unit = search.features, search.protocol.cmc_unit
     who = f"{images.paths[found.query]} (identity {images.pids[found.query]}, camera "
     who += f"{images.camids[found.query]})"
@@ -104,7 +121,7 @@ def draw_lists(
     top: int | None = None,
     title: str = "",
 ) -> None:
-    """A row per query with its nearest gallery images, those left out by the protocol among them.
+    """A row per query with its nearest gallery images, also those that the protocol leaves out.
 
     Args:
         root: folder that the features' paths are relative to.
@@ -112,71 +129,65 @@ def draw_lists(
         top: gallery images shown; None for 10, or all where there are fewer.
     Raises:
         DataError: an image is missing or cannot be read.
-        UsageError: the gallery holds fewer images, or the picture would be too large.
+        UsageError: the gallery holds fewer images, or the figure would be too large.
     """
     top = min(10, len(search.gallery)) if top is None else top
     if not 1 <= top <= len(search.gallery):
         raise UsageError(f"--top {top}: this gallery holds {len(search.gallery)} images")
-    images = search.features
-    rows = []
-    for found in lists:
-        chosen = [found.query, *found.gallery[:top].tolist()]
-        cells = [
-            Cell(root / str(images.paths[row]), _words(found, images, k), _mark(found, images, k))
-            for k, row in enumerate(chosen)
-        ]
-        rows.append(Row(describe(found, search), cells))
+    rows = [
+        ImageRow(describe(found, search), cells_of(found, search.features, root, top))
+        for found in lists
+    ]
     draw_rows(rows, path, title=title, meanings=MEANINGS)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """An image, two lines of words below it, and the frame around it."""
+def cells_of(found: RankedList, images: FeatureSet, root: Path, top: int) -> list[ImageCell]:
+    """The query and its nearest images, with their rank, identity and camera."""
+    modality = Modality(int(images.modality[found.query])).name.lower()
+    texts: list[str] = [modality]
+    marks: list[Mark | None] = [None]
+    rows = found.gallery[:top]
+    for row, rank, removed in zip(rows, found.ranks(), found.removed, strict=False):
+        same = images.pids[row] == images.pids[found.query]
+        texts.append(f"{rank or ''} id {images.pids[row]}".strip())
+        marks.append(REMOVED if removed else RIGHT if same else WRONG)
+    return [
+        ImageCell(root / str(images.paths[row]), (text, f"camera {images.camids[row]}"), mark)
+        for row, text, mark in zip([found.query, *rows], texts, marks, strict=True)
+    ]
 
-    path: Path
-    words: tuple[str, str]
-    mark: Mark | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A query, which is the first cell, and what it found."""
-
-    heading: str
-    cells: Sequence[Cell]
-
-
-def draw_rows(rows: Sequence[Row], path: Path, *, title: str, meanings: Mapping[str, Mark]) -> None:
+def draw_rows(
+    rows: Sequence[ImageRow], path: Path, *, title: str, meanings: Mapping[str, Mark]
+) -> None:
     """Rows of images, all in cells of one size.
 
     Args:
-        meanings: what the frames tell, for the legend.
+        meanings: of the frames, for the legend.
     Raises:
         DataError: an image is missing or cannot be read.
-        UsageError: the picture would be too large.
+        UsageError: the figure would be too large.
     """
     pictures = {cell.path: _picture(cell.path) for row in rows for cell in row.cells}
-    slope = max(picture.height / picture.width for picture in pictures.values())
+    slope = min(3.0, max(picture.height / picture.width for picture in pictures.values()))
     columns = max(len(row.cells) for row in rows)
     width = max(DOUBLE, (CELL + GAP) * columns + 3 * GAP)
-    cell = (width - 3 * GAP) / columns - GAP
-    step = min(slope, 3.0) * cell + 4 * LINE + 2 * GAP
-    height = 2.2 * LINE + step * len(rows) + GAP
+    cell = (width - 3 * GAP) / columns - GAP  # a wider gap follows the query
+    step = slope * cell + 4 * LINE + 2 * GAP
+    height = HEADING + step * len(rows) + GAP
     if max(height, width) > TALLEST:
         raise UsageError(f"{len(rows)} queries of {columns - 1} images are too many for a picture")
-    with drawn(path, width, height, layout="none") as figure:
-        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        axes.set(xlim=(0, width), ylim=(height, 0))
-        axes.axis("off")
-        _draw_legend(axes, width, title, meanings)
+    with drawn(path, width, height, layout=None) as figure:
+        _draw_legend(figure, width, height, title, meanings)
         for k, row in enumerate(rows):
-            upper = 2.2 * LINE + k * step
-            axes.text(GAP, upper, row.heading, fontsize=7, va="top")
-            box = (cell, step - 4 * LINE - 2 * GAP)
+            upper = HEADING + k * step  # inches from the top
+            figure.text(GAP / width, 1 - upper / height, row.heading, fontsize=7, va="top")
+            bottom = upper + 1.4 * LINE + slope * cell
             for column, one in enumerate(row.cells):
                 left = GAP + column * (cell + GAP) + (GAP if column else 0)
-                _draw_image(axes, pictures[one.path], (left, upper + 1.4 * LINE), box)
-                _draw_mark(axes, one.mark, one.words, (left, upper), box)
+                place = (left / width, 1 - bottom / height, cell / width, slope * cell / height)
+                axes = figure.add_axes(place)
+                _draw_cell(axes, pictures[one.path], one)
 
 
 def _picture(path: Path) -> Image.Image:
@@ -187,76 +198,26 @@ def _picture(path: Path) -> Image.Image:
     return picture
 
 
-def _mark(found: RankedList, images: FeatureSet, column: int) -> Mark | None:
-    """Of the query, in column 0, there is none."""
-    if column == 0:
-        return None
-    if found.removed[column - 1]:
-        return REMOVED
-    same = images.pids[found.gallery[column - 1]] == images.pids[found.query]
-    return RIGHT if same else WRONG
+def _draw_cell(axes: Axes, picture: Image.Image, cell: ImageCell) -> None:
+    """The image in the middle of its cell, undistorted; images that do not count are paler."""
+    color, dashes, sign = cell.mark or ("none", "-", "")
+    axes.imshow(picture, alpha=0.45 if cell.mark is REMOVED else 1)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(color=color, linestyle=dashes, linewidth=1.8, capstyle="butt")
+    axes.set_xlabel(f"{sign} {cell.text[0]}".strip() + f"\n{cell.text[1]}", fontsize=6.5)
 
 
-def _words(found: RankedList, images: FeatureSet, column: int) -> tuple[str, str]:
-    """Two lines below an image: its rank and identity, its camera."""
-    row = found.query if column == 0 else int(found.gallery[column - 1])
-    camera = f"camera {images.camids[row]}"
-    if column == 0:
-        return Modality(int(images.modality[row])).name.lower(), camera
-    rank = int(found.ranks()[column - 1])
-    return f"{rank or ''} id {images.pids[row]}".strip(), camera
-
-
-def _draw_image(
-    axes: Axes, picture: Image.Image, corner: tuple[float, float], box: tuple[float, float]
+def _draw_legend(
+    figure: Figure, width: float, height: float, title: str, meanings: Mapping[str, Mark]
 ) -> None:
-    """As large as the box allows, in its middle, undistorted."""
-    scale = min(box[0] / picture.width, box[1] / picture.height)
-    width, height = scale * picture.width, scale * picture.height
-    left, upper = corner[0] + (box[0] - width) / 2, corner[1] + (box[1] - height) / 2
-    axes.imshow(
-        np.asarray(picture),
-        extent=(left, left + width, upper + height, upper),
-        aspect="auto",
-        interpolation="antialiased",
-    )
+    from matplotlib.patches import Patch
 
-
-def _draw_mark(
-    axes: Axes,
-    mark: Mark | None,
-    words: tuple[str, str],
-    corner: tuple[float, float],
-    box: tuple[float, float],
-) -> None:
-    left, upper = corner[0], corner[1] + 1.4 * LINE
-    middle, below = left + box[0] / 2, upper + box[1] + 0.4 * LINE
-    text: dict[str, Any] = {"fontsize": 6.5, "ha": "center", "va": "top"}
-    sign = ""
-    if mark is not None:
-        color, dashes, sign = mark
-        _draw_frame(axes, (left, upper), box, color, dashes)
-        if mark is REMOVED:  # paler, as it does not count
-            axes.fill_between([left, left + box[0]], upper, upper + box[1], color="w", alpha=0.55)
-    axes.text(middle, below, f"{sign} {words[0]}".strip(), **text)
-    axes.text(middle, below + LINE, words[1], **text)
-
-
-def _draw_frame(
-    axes: Axes, corner: tuple[float, float], box: tuple[float, float], color: str, dashes: str
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    style: dict[str, Any] = {"fill": False, "edgecolor": color, "linestyle": dashes}
-    axes.add_patch(Rectangle(corner, *box, linewidth=1.8, **style))
-
-
-def _draw_legend(axes: Axes, width: float, title: str, meanings: Mapping[str, Mark]) -> None:
-    """The heading, and what the frames mean, from right to left."""
-    axes.text(GAP, GAP, title, fontsize=7, va="top", weight="bold")
-    right = width - GAP
-    for meaning, (color, dashes, sign) in reversed(meanings.items()):
-        text = axes.text(right, GAP, f"{sign} {meaning}", fontsize=6.5, va="top", ha="right")
-        right -= text.get_window_extent().width / axes.figure.dpi + 0.22  # data are inches
-        _draw_frame(axes, (right, GAP), (0.16, 0.09), color, dashes)
-        right -= 0.15
+    upper = 1 - GAP / height
+    figure.text(GAP / width, upper, title, fontsize=7, va="top", weight="bold")
+    frame: dict[str, Any] = {"facecolor": "none", "linewidth": 1.8}
+    frames = [Patch(ec=color, ls=dashes, **frame) for color, dashes, _ in meanings.values()]
+    names = [f"{sign} {meaning}" for meaning, (_, _, sign) in meanings.items()]
+    style: dict[str, Any] = {"frameon": False, "fontsize": 6.5, "borderaxespad": 0, "borderpad": 0}
+    style |= {"loc": "upper right", "bbox_to_anchor": (1 - GAP / width, upper), "ncols": 3}
+    figure.legend(frames, names, handleheight=1.0, handlelength=1.8, **style)

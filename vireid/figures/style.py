@@ -1,6 +1,6 @@
-"""How the figures look: colours, lines, sizes, fonts, and how they are saved.
+"""Colours, lines, sizes and fonts of all figures, and how figures are saved.
 
-Nothing is told by colour alone: line styles, markers and numbers serve grey print.
+Line styles, markers and numbers repeat what colours show, so that figures can be printed in grey.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vireid.errors import UsageError
 from vireid.structures import Modality
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette without its yellow, which white paper swallows: told apart by
-# colour-blind readers.
+# Okabe and Ito's palette, which colour-blind readers can tell apart, without yellow, which is
+# hard to see on white paper.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}  # filled and hollow
 GREY = "#767676"
-HEAT = "inferno"  # lightness rises evenly, with and without colours
-SINGLE, DOUBLE = 3.4, 7.0  # width of a paper's column and of a page, inches
-TALLEST = 200.0  # inches: higher pictures exceed what a renderer can hold
+HEAT = "inferno"  # its lightness rises evenly, also in grey print
+SINGLE, DOUBLE = 3.4, 7.0  # inches: width of a paper's column and of a page
+TALLEST = 200.0  # inches: the renderer cannot hold higher figures
 DPI = 200
 FORMATS = (".png", ".pdf", ".svg")
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -40,10 +40,10 @@ _SETTINGS: dict[str, Any] = {
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.2,
     "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
-    "svg.hashsalt": "vireid",  # the same picture is the same file
+    "svg.hashsalt": "vireid",  # equal figures are equal files
     "text.parse_math": False,  # names of folders and labels may hold dollars
 }
-# Without the time of day, which would make equal pictures different files.
+# No date, so that equal figures are equal files.
 _METADATA: dict[str, dict[str, Any]] = {
     ".png": {},
     ".pdf": {"CreationDate": None},
@@ -53,16 +53,20 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def drawn(
-    path: Path, width: float, height: float, *, layout: str = "constrained"
+    path: Path,
+    width: float,
+    height: float,
+    *,
+    layout: Literal["constrained"] | None = "constrained",
 ) -> Iterator[Figure]:
     """A figure in this style, saved when the block ends.
 
     Args:
         path: PNG, PDF or SVG.
         width, height: inches.
-        layout: matplotlib's engine, or ``none`` where every place is given.
+        layout: matplotlib's layout engine; None where the caller places everything.
     Raises:
-        UsageError: it cannot be written.
+        UsageError: the file cannot be written.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -75,8 +79,39 @@ def drawn(
         replace_file(path, lambda file: figure.savefig(file, **saving))
 
 
+@contextmanager
+def drawn_panels(
+    path: Path,
+    count: int,
+    *,
+    height: float,
+    width: float = SINGLE,
+    columns: int = 2,
+    margin: float = 0.3,
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure of several panels, saved when the block ends.
+
+    Args:
+        path: PNG, PDF or SVG.
+        count: panels, filled row by row.
+        height: of a panel, inches.
+        width: of a panel that is alone, inches; several panels share the width of a page.
+        columns: at most.
+        margin: height above and below all panels together, inches.
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    with drawn(path, width if columns == 1 else DOUBLE, margin + height * rows) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+        for unused in panels[count:]:
+            unused.remove()
+        yield figure, panels[:count]
+
+
 def require_figure(path: Path, *, inputs: Collection[Path] = ()) -> None:
-    """Fails before the work is done rather than after it.
+    """Checks, before any work is done, that a figure can be written.
 
     Args:
         inputs: files and folders that the work reads.

@@ -122,19 +122,19 @@ def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
         DataError: an image is not where it was any more.
         UsageError: the picture would be too large.
     """
-    from vireid.figures.ranked_lists import RIGHT, WRONG, Cell, Row, draw_rows
+    from vireid.figures.ranked_lists import RIGHT, WRONG, ImageCell, ImageRow, draw_rows
 
     rows, judged = [], False
     for answer in answers[:DRAWN]:
-        cells = [Cell(answer.path, ("query", modality.name.lower()))]
+        cells = [ImageCell(answer.path, ("query", modality.name.lower()))]
         nearest = answer.found[:NEAREST]
         trios = zip(nearest, answer.scores, _captions(nearest), strict=False)
         for rank, (one, score, caption) in enumerate(trios, start=1):
             known = one.pid is not None and answer.query.pid != UNKNOWN
             mark = (RIGHT if one.pid == answer.query.pid else WRONG) if known else None
             judged |= known
-            cells.append(Cell(one.path, (f"{rank}: {score:.3f}", caption), mark))
-        rows.append(Row(_shown(answer.query.path), cells))
+            cells.append(ImageCell(one.path, (f"{rank}: {score:.3f}", caption), mark))
+        rows.append(ImageRow(_shown(answer.query.path), cells))
     meanings = {"same identity": RIGHT, "another identity": WRONG} if judged else {}
     draw_rows(rows, path, title="nearest images by cosine", meanings=meanings)
     more = f", the first {DRAWN} of {len(answers):,} queries" if len(answers) > DRAWN else ""

@@ -159,8 +159,11 @@ def read_split(folder: Path, counts: Counts) -> IdLists:
 def _read_list(folder: Path, name: str) -> list[int] | None:
     text, matrix = folder / f"{name}_id.txt", folder / f"{name}_id.mat"
     if text.is_file():
-        line = text.read_text(encoding="utf-8-sig", errors="replace")
-        items = re.sub(r"[,\s]+", " ", line).split()
+        try:
+            lines = text.read_text(encoding="utf-8-sig", errors="replace")
+        except OSError as error:
+            raise DataError(f"{text} cannot be read ({error.strerror})") from error
+        items = [item.strip() for item in lines.replace("\n", ",").split(",") if item.strip()]
         if not all(re.fullmatch("[0-9]{1,18}", item) for item in items):
             raise DataError(f"{text} must hold one comma-separated line of identity numbers")
         return [int(item) for item in items]
