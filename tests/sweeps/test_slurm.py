@@ -13,8 +13,8 @@ import pytest
 
 from vireid.errors import UsageError
 from vireid.sweeps import slurm, slurm_job
-from vireid.sweeps.progress import last_error
 from vireid.sweeps.planner import SweepRun
+from vireid.sweeps.progress import last_error
 from vireid.sweeps.slurm import QueuedJob, job_name, jobs_in_queue, read_queue, with_gpu
 from vireid.sweeps.slurm_job import TrainJob, exit_file
 from vireid.sweeps.spec import GridCell, sbatch_option

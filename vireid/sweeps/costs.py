@@ -47,7 +47,7 @@ def deployed_cost(cfg: CfgNode) -> tuple[int, int] | None:
     try:
         model, _ = build_model(cfg, CLASSES, load_weights=False)
         deployed = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
-        macs = count_macs(deployed, *example_batch(cfg.INPUT.SIZE)).total
+        macs = count_macs(deployed, *example_batch(cfg.INPUT.SIZE))
     except (VireidError, RuntimeError):  # its runs have failed with the same message
         return None
     return unique_parameters(deployed), macs * (2 if cfg.TEST.FLIP else 1)
