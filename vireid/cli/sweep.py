@@ -34,8 +34,7 @@ from vireid.sweeps.plots import draw_sweep
 from vireid.sweeps.progress import SweepProgress
 from vireid.sweeps.slurm import FOLDER, jobs_in_queue, train_on_slurm, with_gpu
 from vireid.sweeps.spec import Sweep, read_sweep, sbatch_option
-from vireid.sweeps.statistics import read_scores, tidy_csv
-from vireid.sweeps.tables import sweep_tables
+from vireid.sweeps.tables import read_scores, sweep_tables, tidy_csv
 from vireid.utils.io import write_text
 
 FIGURE = "sweep.png"

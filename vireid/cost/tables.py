@@ -8,19 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from yacs.config import CfgNode
 
 from vireid.cost.flops import count_macs, evaluating, example_batch, unique_parameters
 from vireid.cost.latency import measure_latency, median_ratio
+from vireid.errors import CheckpointError
 from vireid.utils.tables import markdown
 
 BYTES = 4  # of a float32
-ExampleBatch = tuple[Tensor, Tensor]  # (B, 3, H, W) visible images, (B,) bool
-# An inference backend's name → (a model's position, an example batch) → the call that is timed
-Backends = dict[str, Callable[[int, ExampleBatch], Callable[[], object]]]
+TOLERANCE = 1e-3  # of an exported model's features, over the largest of torch's
+Runtime = Callable[[np.ndarray], np.ndarray]  # (B, 3, H, W) visible images → (B, D)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,9 @@ def count_costs(models: Sequence[MeasuredModel], device: torch.device) -> pd.Dat
     return pd.DataFrame(rows, dtype=object)  # Python's own numbers, for JSON
 
 
-def torch_call(
-    models: Sequence[MeasuredModel], position: int, batch: ExampleBatch
-) -> Callable[[], object]:
-    """A forward pass of one model, which is in evaluation mode, by torch itself."""
-    return partial(models[position].model, *batch)
-
-
 def time_models(
     models: Sequence[MeasuredModel],
-    backends: Backends,
+    exported: Mapping[str, Sequence[Runtime]],
     *,
     batch: int,
     rounds: int,
@@ -101,18 +95,27 @@ def time_models(
     """Times all models in all backends, which take turns; a row per model and backend.
 
     Args:
+        models: in evaluation mode.
+        exported: by backend, every model as that one loaded it; of ``torch`` none.
         batch: images per call.
         rounds, warmup: see :func:`~vireid.cost.latency.measure_latency`.
     Returns:
         ``model`` (its position), ``runtime``, ``batch``, ``median_ms``, ``low_ms`` and ``high_ms``
         (quartiles), ``iqr_ms``, ``ratio`` (to the first row, median over the rounds), ``device``
         and ``threads``.
+    Raises:
+        CheckpointError: an exported model computes other features than torch.
     """
-    calls = {}
+    calls: dict[str, Callable[[], object]] = {}
     for position, deployed in enumerate(models):
         example = example_batch(deployed.cfg.INPUT.SIZE, count=batch, device=str(device))
-        for backend, prepare in backends.items():
-            calls[f"{position} {backend}"] = prepare(position, example)
+        for backend, loaded in exported.items():
+            call: Callable[[], object] = partial(deployed.model, *example)
+            if backend != "torch":
+                images = example[0].numpy()
+                _require_same_features(backend, loaded[position](images), call)
+                call = partial(loaded[position], images)
+            calls[f"{position} {backend}"] = call
     latencies = measure_latency(calls, batch=batch, runs=rounds, warmup=warmup, device=device)
     first = next(iter(latencies.values()))
     rows: list[dict[str, Any]] = []
@@ -124,6 +127,14 @@ def time_models(
         row |= {"iqr_ms": latency.iqr_ms, "ratio": median_ratio(latency, first)}
         rows.append(row | {"device": latency.device, "threads": latency.threads})
     return pd.DataFrame(rows)
+
+
+def _require_same_features(backend: str, found: np.ndarray, call: Callable[[], Any]) -> None:
+    with torch.inference_mode():
+        expected = call()
+    error = (torch.from_numpy(found.copy()) - expected).abs().max()
+    if not error <= TOLERANCE * expected.abs().max():
+        raise CheckpointError(f"{backend} computes other features than torch: off by {error:.2g}")
 
 
 def counts_table(costs: pd.DataFrame) -> str:
