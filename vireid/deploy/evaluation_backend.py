@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,7 @@ class EvaluationBackend:
 
     def _choose(self, exit_name: str, paths: Mapping[str, list[Path]], count: int) -> Extractor:
         torch = self._open(TORCH, exit_name)
-        timed = {name: np.resize(files, TIMED).tolist() for name, files in paths.items()}
+        timed = {name: list(islice(cycle(files), TIMED)) for name, files in paths.items()}
         seconds = {}
         if len(self._names) > 1:
             seconds[TORCH] = _seconds(torch, timed)

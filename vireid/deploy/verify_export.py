@@ -185,6 +185,6 @@ def features_of_records(
     features = np.empty((len(records), dim), np.float32)
     for name, extractor in extractors.items():
         rows = np.flatnonzero(labels.modality == Modality[name.upper()])
-        paths = [root / records[row].path for row in rows]
+        paths = [root / records[int(row)].path for row in rows]
         features[rows] = extractor(paths, name, batch=batch)
     return replace(labels, features=features)

@@ -101,8 +101,8 @@ def _meta_of(content: Mapping[str, Any]) -> Meta:
     meta = Meta(**values)
     for one in (meta, *((meta.job,) if meta.job else ())):
         for field in fields(one):
-            value = getattr(one, field.name)
-            wanted = {"int": int, "str": str}.get(str(field.type), type(value))
+            value: Any = getattr(one, field.name)
+            wanted: type = {"int": int, "str": str}.get(str(field.type), type(value))
             if type(value) is not wanted or (wanted is int and not 0 <= value <= LARGEST):
                 raise ValueError(f"{field.name} is {value!r:.60}")
     if not 1 <= meta.dim <= MOST_NUMBERS or meta.dtype not in DTYPES:
