@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vireid.cli.arguments import ToolParser, add_list, tool
+from vireid.cli.arguments import LIST, ToolParser, tool
 from vireid.cost.flops import count_macs, example_batch
 from vireid.cost.latency import (
     Latency,
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     line = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     line.add_argument("--cfg", type=Path, default=Path("configs/sysu.yaml"), metavar="FILE")
-    add_list(line, "--batch", metavar="N", about="images at once", default=("1", "32"))
+    line.add_argument("--batch", metavar="N", **LIST | {"default": ["1", "32"]})
     line.add_argument("--rounds", type=int, default=50)
     line.add_argument("--warmup", type=int, default=10)
     line.add_argument("--json", type=Path, metavar="FILE")

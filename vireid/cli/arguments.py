@@ -122,30 +122,14 @@ def parser(doc: str | None, example: str) -> ToolParser:
 class ListOption(argparse.Action):
     """An option with ``nargs="+"`` that does not take the ``KEY VALUE`` words behind its values."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        words = list(values or [])  # argparse gives every word up to the next option
-        own = list(takewhile(lambda word: not is_key(word), words))
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        own = list(takewhile(lambda word: not is_key(word), values))
         setattr(namespace, self.dest, own)
-        namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *words[len(own) :]]
+        behind = values[len(own) :]  # argparse gives every word up to the next option
+        namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *behind]
 
 
-def add_list(
-    line: argparse.ArgumentParser,
-    name: str,
-    *,
-    metavar: str,
-    about: str,
-    default: Sequence[str] = (),
-) -> None:
-    """An option of several values; see :class:`ListOption`."""
-    kind: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": list(default)}
-    line.add_argument(name, metavar=metavar, help=about, **kind)
+LIST: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": []}
 
 
 def add_device(line: ToolParser) -> None:
@@ -167,9 +151,8 @@ def add_figure(line: argparse.ArgumentParser) -> None:
 
 def add_titles(line: argparse.ArgumentParser, each: str) -> None:
     """``--titles`` of figures that compare runs."""
-    line.add_argument(
-        "--titles", nargs="+", default=[], metavar="TEXT", help=f"one for each {each}"
-    )
+    about = f"one for each {each}"
+    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help=about)
 
 
 def seed_number(text: str) -> int:

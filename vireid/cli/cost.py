@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from vireid.cli.arguments import SHIPPED_HELP, ListOption, add_list, add_options, parser, tool
+from vireid.cli.arguments import LIST, SHIPPED_HELP, add_options, parser, tool
 from vireid.cli.sources import finished_runs, run_config
 from vireid.cost.flops import COUNTER, unique_parameters
 from vireid.cost.plots import COST_AXES, draw_bars, draw_scatter
@@ -105,23 +105,19 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     source = line.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--cfg",
-        nargs="+",
-        action=ListOption,
-        default=[],
+        **LIST,
         metavar="FILE",
         help=f"config files, random weights; {SHIPPED_HELP}",
     )
     source.add_argument(
         "--run",
-        nargs="+",
-        action=ListOption,
-        default=[],
+        **LIST,
         metavar="DIR",
         help="run folders, or folders that hold some; seeds of one recipe are one network",
     )
     about = "deep, shallow1, …, or all (default: TEST.EXIT)"
-    add_list(line, "--exits", metavar="NAME", about=about)
-    add_list(line, "--backbones", metavar="NAME", about="with --cfg: one row for each")
+    line.add_argument("--exits", metavar="NAME", help=about, **LIST)
+    line.add_argument("--backbones", metavar="NAME", help="with --cfg: one row for each", **LIST)
     _add_measures(line)
     _add_scatter(line)
     add_options(line)
@@ -132,9 +128,9 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 def _add_measures(line: argparse.ArgumentParser) -> None:
     line.add_argument("--identities", type=int, metavar="N", help="of the training network")
-    add_list(line, "--batch", metavar="N", about="(1 32)", default=("1", "32"))
+    line.add_argument("--batch", metavar="N", help="(1 32)", **LIST | {"default": ["1", "32"]})
     about = f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'"
-    add_list(line, "--backends", metavar="NAME", about=about, default=("torch",))
+    line.add_argument("--backends", metavar="NAME", help=about, **LIST | {"default": ["torch"]})
     line.add_argument("--rounds", type=int, default=100, help="timed (100); 0: no timing")
     line.add_argument("--warmup", type=int, default=20, help="rounds before those (20)")
     line.add_argument("--bars", type=Path, metavar="FILE", help="draw the times: PNG, PDF or SVG")
