@@ -30,10 +30,11 @@ from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.evaluation.results import read_results
-from vireid.figures.curves import draw_cmc, draw_learning_curves, read_history
+from vireid.figures.curves import draw_cmc, draw_learning_curves
 from vireid.figures.distances import distances, draw_distances, is_single
 from vireid.figures.ranked_lists import WORST, choose_queries, describe, draw_lists
 from vireid.figures.style import require_figure
+from vireid.runs.logs import read_metrics
 from vireid.runs.options import run_config
 from vireid.structures import SPLITS, FeatureSet
 
@@ -123,7 +124,7 @@ def curves(arguments: Sequence[str]) -> None:
     if args.kind == "learning":
         if args.protocols:
             raise UsageError("--protocols goes with --kind cmc")
-        histories = {t: read_history(run) for t, run in zip(titles, args.runs, strict=True)}
+        histories = {t: read_metrics(run) for t, run in zip(titles, args.runs, strict=True)}
         draw_learning_curves(histories, args.out, terms=args.terms)
     else:
         if args.terms:
