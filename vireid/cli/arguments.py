@@ -131,36 +131,19 @@ class ListOption(argparse.Action):
         super().__init__(**options)
         self._item = item
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        words = list(values or [])  # argparse gives every word up to the next option
-        own = list(takewhile(lambda word: not is_key(word), words))
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        own = list(takewhile(lambda word: not is_key(word), values))
         if not own:
             raise argparse.ArgumentError(self, "expected at least one argument")
         try:
             setattr(namespace, self.dest, [self._item(word) for word in own])
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentError(self, str(error)) from error
-        namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *words[len(own) :]]
+        behind = values[len(own) :]  # argparse gives every word up to the next option
+        namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *behind]
 
 
-def add_list(
-    line: argparse._ActionsContainer,
-    name: str,
-    *,
-    metavar: str,
-    about: str,
-    default: Sequence[Any] = (),
-    item: Callable[[str], Any] = str,
-) -> None:
-    """An option of several values; see :class:`ListOption`."""
-    kind: dict[str, Any] = {"nargs": "+", "action": ListOption, "item": item}
-    line.add_argument(name, metavar=metavar, help=about, default=list(default), **kind)
+LIST: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": []}
 
 
 def add_device(line: ToolParser) -> None:
@@ -182,9 +165,8 @@ def add_figure(line: argparse.ArgumentParser) -> None:
 
 def add_titles(line: argparse.ArgumentParser, each: str) -> None:
     """``--titles`` of figures that compare runs."""
-    line.add_argument(
-        "--titles", nargs="+", default=[], metavar="TEXT", help=f"one for each {each}"
-    )
+    about = f"one for each {each}"
+    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help=about)
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from vireid.cli.arguments import SHIPPED_HELP, add_list, add_options, at_least, parser, tool
+from vireid.cli.arguments import LIST, SHIPPED_HELP, add_options, at_least, parser, tool
 from vireid.cli.sources import finished_runs, run_config
 from vireid.cost.flops import COUNTER, unique_parameters
 from vireid.cost.plots import COST_AXES, draw_bars, draw_scatter
@@ -83,12 +83,12 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     source = line.add_mutually_exclusive_group(required=True)
     about = f"config files, random weights; {SHIPPED_HELP}"
-    add_list(source, "--cfg", item=Path, metavar="FILE", about=about)
+    source.add_argument("--cfg", item=Path, metavar="FILE", help=about, **LIST)
     about = "run folders, or folders that hold some; seeds of one recipe are one network"
-    add_list(source, "--run", item=Path, metavar="DIR", about=about)
+    source.add_argument("--run", item=Path, metavar="DIR", help=about, **LIST)
     about = "deep, shallow1, …, or all (default: TEST.EXIT)"
-    add_list(line, "--exits", metavar="NAME", about=about)
-    add_list(line, "--backbones", metavar="NAME", about="with --cfg: one row for each")
+    line.add_argument("--exits", metavar="NAME", help=about, **LIST)
+    line.add_argument("--backbones", metavar="NAME", help="with --cfg: one row for each", **LIST)
     _add_measures(line)
     group = line.add_argument_group("with --run")
     about = "draw scores over cost: PNG, PDF or SVG"
@@ -104,9 +104,11 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 def _add_measures(line: argparse.ArgumentParser) -> None:
     about = "of the training network"
     line.add_argument("--identities", type=at_least(1), metavar="N", help=about)
-    add_list(line, "--batch", item=at_least(1), metavar="N", about="(1 32)", default=(1, 32))
+    batch = LIST | {"item": at_least(1), "default": [1, 32]}
+    line.add_argument("--batch", metavar="N", help="(1 32)", **batch)
     about = f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'"
-    add_list(line, "--backends", item=_backend, metavar="NAME", about=about, default=("torch",))
+    backends = LIST | {"item": _backend, "default": ["torch"]}
+    line.add_argument("--backends", metavar="NAME", help=about, **backends)
     line.add_argument("--rounds", type=at_least(0), default=100, help="timed (100); 0: no timing")
     line.add_argument("--warmup", type=at_least(0), default=20, help="rounds before those (20)")
     line.add_argument("--bars", type=Path, metavar="FILE", help="draw the times: PNG, PDF or SVG")
