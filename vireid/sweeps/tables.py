@@ -149,9 +149,7 @@ class SweepTable:
         """Mean ± deviation; the best of the means over the most runs is bold."""
         known = scores.dropna(subset="mean")
         means = known["mean"].map(("{:+z.2f}" if self.signed else "{:.2f}").format)
-        texts = means + known["std"].astype(object).map(
-            " ± {:.2f}".format, na_action="ignore"
-        ).fillna("")
+        texts = means + known["std"].map(" ± {:.2f}".format).where(known["std"].notna(), "")
         fewer = known["n"] != runs[known.index]
         texts += known["n"].map(" (n = {:.0f})".format).where(fewer, "")
         if not self.signed and len(known) > 1:
