@@ -52,21 +52,23 @@ BASELINE: {MODEL.SHARED_DEPTH: 3, "LOSS.TRIPLET.WEIGHT,LOSS.WEIGHTED_TRIPLET.WEI
 OUTPUT: runs/sweeps/depth
 SLURM: {partition: gpu, time: "4:00:00"}
 """
-# Each of nine lines names the line before it nine times: as items, merged keys or values.
-ALIAS_BOMBS = [
-    "a: &a {x: 1}\n"
-    + "".join(
-        f"{name}: &{name} {form(f'*{last}', name)}\n" for last, name in pairwise("abcdefghij")
-    )
-    for form in (
-        lambda alias, name: f"[{', '.join([alias] * 9)}]",
-        lambda alias, name: f"{{<<: [{', '.join([alias] * 9)}], y{name}: 1}}",
-        lambda alias, name: f"{{{', '.join(f'{key}: {alias}' for key in 'klmnopqrs')}}}",
-    )
-]
+
+
+def _alias_bomb(form: str) -> str:
+    """Each of nine lines names the line before it nine times."""
+    lines = ["a: &a {x: 1}"]
+    for last, name in pairwise("abcdefghij"):
+        value = form.replace("ALIAS", f"*{last}").replace("NAME", name)
+        lines.append(f"{name}: &{name} {value}")
+    return "\n".join(lines)
+
+
+NINE = ", ".join(["ALIAS"] * 9)
 # Texts that are, or nearly are, YAML, and that readers have failed on.
 ODD_YAML = (
-    *ALIAS_BOMBS,
+    _alias_bomb(f"[{NINE}]"),
+    _alias_bomb("{<<: [" + NINE + "], yNAME: 1}"),
+    _alias_bomb("{" + ", ".join(f"{key}: ALIAS" for key in "klmnopqrs") + "}"),
     "DATA: &d {ROOT: *d}",
     "&d {DATA: *d}",
     "SOLVER: {EPOCHS: !!bool 3}",

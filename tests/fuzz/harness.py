@@ -35,7 +35,8 @@ def corpus(write: Callable[[Path], object]) -> Callable[[], Path]:
     def folder() -> Path:
         _HOLDERS.append(tempfile.TemporaryDirectory(prefix="vireid_fuzz_"))
         path = Path(_HOLDERS[-1].name)
-        write(path)
+        with contextlib.redirect_stdout(io.StringIO()):
+            write(path)
         return path
 
     return folder

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vireid.cli.arguments import (
+    LIST,
     ToolParser,
     add_device,
     add_figure,
-    add_list,
     add_options,
     add_titles,
     as_overrides,
@@ -108,7 +108,7 @@ def _activations_parser() -> ToolParser:
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     source.add_argument("--maps", type=Path, metavar="FILE", help="maps kept beside a picture")
     about = "paths within the data set, or identities (their first image of each modality)"
-    add_list(line, "--images", metavar="NAME", about=about)
+    line.add_argument("--images", metavar="NAME", help=about, **LIST)
     line.add_argument("--ids", type=int, default=2, help="identities drawn without --images (2)")
     line.add_argument("--seed", type=seed_number, default=0, help="of that choice (0)")
     line.add_argument("--split", choices=SPLITS, default="test", help="images (test)")
@@ -304,7 +304,7 @@ def _ranks_parser() -> ToolParser:
         default="",
         help="failures: lowest AP, or last rank of the first match (default: drawn at random)",
     )
-    add_list(line, "--queries", metavar="NAME", about="instead: paths, or identities")
+    line.add_argument("--queries", metavar="NAME", help="instead: paths, or identities", **LIST)
     line.add_argument("--seed", type=seed_number, default=0, help="of the draw of queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
     line.add_argument("--gallery-draw", choices=("official", "seeded"), help="default: its own")
