@@ -5,9 +5,9 @@
 All rows take turns in every round, on the same normalised images, with as many threads; decoding
 and resizing are left out. Networks have random weights, which cost the same as trained ones; the
 eight-bit files' ranges are of random patterns. "Faster" is the median over the rounds of the
-yardstick's time (torch in float32, eager) over the row's. "Peak" is the share of what a large
+baseline's time (torch in float32, eager) over the row's. "Peak" is the share of what a large
 matrix product of the row's number format reaches in the same rounds; "cosine" the least between a
-row's features and the yardstick's. Runtimes that are not installed are left out.
+row's features and the baseline's. Runtimes that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def bf16_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
 
 
 def torch_rows(network: nn.Module, macs: int) -> dict[str, Row]:
-    """The yardstick, and torch's own way to be faster."""
+    """The baseline, and torch's own way to be faster."""
     half = OneStream(network.model, infrared=False).to(memory_format=torch.channels_last)
     return {
         YARDSTICK: Row("fp32", macs, partial(torch_features, network)),
@@ -125,7 +125,7 @@ def exported_rows(
 
 
 def metadata_of(size: tuple[int, int]) -> ExportMetadata:
-    """Enough of a metadata for files that nobody keeps."""
+    """Metadata for temporary files."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     names = {"exit": "deep", "embedding": "global", "backbone": "", "precision": "fp32"}
     return ExportMetadata(
@@ -153,7 +153,7 @@ def measure(
 
 
 def cosines(rows: Mapping[str, Row], images: np.ndarray) -> dict[str, float]:
-    """Least cosine between each row's features and the yardstick's; another network has none."""
+    """Least cosine between each row's features and the baseline's; another network has none."""
     found = {name: row.compute(images) for name, row in rows.items() if name != AGW}
     unit = {n: f / np.linalg.norm(f, axis=1, keepdims=True) for n, f in found.items()}
     return {n: float((f * unit[YARDSTICK]).sum(axis=1).min()) for n, f in unit.items()}

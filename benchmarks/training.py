@@ -8,10 +8,10 @@ hours of all epochs. The first steps, in which kernels are chosen, are left out;
 
     python benchmarks/training.py --cfg configs/sysu.yaml --compare --steps 20 [KEY VALUE ...]
 
-compares ways to compute one step instead: the configuration in float32 and eager (the yardstick),
+compares ways to compute one step instead: the configuration in float32 and eager (the baseline),
 in its own PRECISION where that is another, compiled, and a plain loop around torchreid's whole
 OSNet with cross-entropy alone. All take turns in every round on one batch of the configuration's
-sampler; loading is left out. "Faster" is the median over the rounds of the yardstick's time over
+sampler; loading is left out. "Faster" is the median over the rounds of the baseline's time over
 the row's.
 """
 
@@ -74,7 +74,7 @@ def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float
 def step_ways(
     cfg: CfgNode, splits: Splits, device: torch.device
 ) -> dict[str, Callable[[], object]]:
-    """Ways to take one optimiser step on the same batch, the yardstick first."""
+    """Ways to take one optimiser step on the same batch, the baseline first."""
     eager = ["PRECISION", "fp32", "COMPILE", "false"]
     own = resolve_precision(cfg.PRECISION, device).name
     options = {YARDSTICK: eager}

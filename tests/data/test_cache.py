@@ -96,7 +96,7 @@ def test_a_changed_file_is_read_again(root, tmp_path, builds):
     assert len(set(builds)) == 2
 
 
-def test_the_key_tells_files_order_size_and_time_apart(root):
+def test_the_key_depends_on_files_order_size_and_time(root):
     status = (root / RECORDS[0].path).stat()
     keys = [cache_key(root, RECORDS, SIZE)]
     keys += [cache_key(root, RECORDS[::-1], SIZE), cache_key(root, RECORDS[1:], SIZE)]
