@@ -23,14 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import describe_machine, machine_facts
 from torch import nn
 
 from vireid.cli.arguments import LIST, ToolParser, tool
 from vireid.cost.flops import count_macs, example_batch
 from vireid.cost.latency import (
     Latency,
-    describe_machine,
-    machine_facts,
     measure_latency,
     median_ratio,
 )
@@ -210,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network, size = deployed(args.cfg, args.overrides)
     agw, _ = deployed(AGW_CONFIG, ["INPUT.SIZE", str(list(size))])
     example = example_batch(size)[0]
-    macs = [count_macs(one, example).total for one in (network, agw)]
+    macs = [count_macs(one, example) for one in (network, agw)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         rows = torch_rows(network, macs[0])
         if find_spec("onnxscript"):

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from feature_clusters import CHUNK, Spread, measure
+from machine import describe_machine, machine_facts
 
 from vireid.cli.arguments import tool
-from vireid.cost.latency import describe_machine, machine_facts
 from vireid.errors import UsageError
 from vireid.evaluation.feature_files import read_features
 from vireid.search.approximate import Index

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import describe_machine, machine_facts
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import Adam
@@ -33,7 +34,7 @@ from yacs.config import CfgNode
 
 from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
-from vireid.cost.latency import describe_machine, machine_facts, measure_latency, median_ratio
+from vireid.cost.latency import measure_latency, median_ratio
 from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
