@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import ToolParser, add_options, parser, tool
+from vireid.cli.arguments import add_options, parser, tool
 from vireid.deploy.backends import require_packages
 from vireid.deploy.deployed_model import deployed_model
 from vireid.deploy.export import CHECKED_WITH, SUFFIXES, Int8, export_model, targets_of
@@ -19,7 +19,7 @@ USUAL = Int8()
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/export.py --help``."""
-    args = _parser().parse(arguments)
+    args = _parse(arguments)
     int8 = _int8(args)
     require_packages("onnx", "onnxscript", CHECKED_WITH[args.format])
     if int8:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     export_model(trained, targets, args.format, int8)
 
 
-def _parser() -> ToolParser:
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     line = parser(
         __doc__, "python tools/export.py --run runs/demo/seed0 --format onnx --out model.onnx"
     )
@@ -61,7 +61,7 @@ def _parser() -> ToolParser:
         "--force", action="store_true", help="with --int8: write it whatever it loses"
     )
     add_options(line)
-    return line
+    return line.parse(words)
 
 
 def _int8(args: argparse.Namespace) -> Int8 | None:
