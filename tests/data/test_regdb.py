@@ -19,10 +19,7 @@ def root(tmp_path: Path) -> Path:
 def records(*pids: int) -> tuple[ImageRecord, ...]:
     """Visible images first, one per identity; camera 1 is visible, 2 thermal."""
     visible = [ImageRecord(f"Visible/{p}/v_1.bmp", p, 1, Modality.VISIBLE) for p in pids]
-    return (
-        *visible,
-        *(ImageRecord(f"Thermal/{p}/t_1.bmp", p, 2, Modality.INFRARED) for p in pids),
-    )
+    return (*visible, *(ImageRecord(f"Thermal/{p}/t_1.bmp", p, 2, Modality.INFRARED) for p in pids))
 
 
 def test_identity_is_the_folders_number_not_the_lists_label(root):

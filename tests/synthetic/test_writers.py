@@ -329,10 +329,7 @@ def test_contact_sheet_shows_every_layout(sets: dict[str, Path], tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("layout", "images", "options", "size"),
-    [
-        ("regdb", 2 * 4, ["--size", "32", "16"], (16, 32)),
-        ("vehicleid", 4 * 4, [], (128, 128)),
-    ],
+    [("regdb", 2 * 4, ["--size", "32", "16"], (16, 32)), ("vehicleid", 4 * 4, [], (128, 128))],
 )
 def test_tool_makes_a_set_and_its_sheet(
     tmp_path: Path, layout: str, images: int, options: list[str], size: tuple[int, int]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -12,10 +11,9 @@ from pathlib import Path, PurePosixPath
 from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.io import NUMBER
 from vireid.utils.paths import expand
 
-# Identities: int() would also take 1_000 and other scripts' digits, and longer ones fit no array.
-NUMBER = re.compile(r"[0-9]{1,18}")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 
@@ -57,24 +55,6 @@ def is_image(path: Path) -> bool:
 def images_in(folder: Path) -> Iterator[Path]:
     """Image files directly in ``folder``, by name; other files are skipped."""
     yield from (path for path in sorted(folder.iterdir()) if is_image(path))
-
-
-def read_ids(path: Path) -> list[int]:
-    """Identities from one comma-separated line of numbers.
-
-    Raises:
-        DataError: the file is missing or holds anything else.
-    """
-    wanted = f"{path} must hold one comma-separated line of identity numbers"
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{wanted}: {error}") from error
-    items = [item.strip() for item in text.replace("\n", ",").split(",") if item.strip()]
-    wrong = [item for item in items if not NUMBER.fullmatch(item)]
-    if wrong:
-        raise DataError(f"{wanted}, got {wrong[0]!r:.60}")
-    return [int(item) for item in items]
 
 
 def read_lists(

@@ -6,17 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from vireid.data.datasets.files import (
-    images_in,
-    listed_path,
-    make_splits,
-    read_ids,
-    read_lists,
-    require_root,
-)
+from vireid.data.datasets.files import images_in, listed_path, make_splits, read_lists, require_root
 from vireid.data.datasets.info import DatasetInfo, ListCheck, Published, compared, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.io import read_ids
 
 FOLDERS = {"vis": Modality.VISIBLE, "nir": Modality.INFRARED}
 TEST_FOLDERS = {f"test_{kind}": modality for kind, modality in FOLDERS.items()}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vireid.data.datasets.files import check_apart, images_in, read_ids, require_root
+from vireid.data.datasets.files import check_apart, images_in, require_root
 from vireid.data.datasets.info import DatasetInfo, ListCheck, Published, compared, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.io import read_ids
 from vireid.utils.matlab import read_nested_cells
 
 VISIBLE_CAMERAS, INFRARED_CAMERAS = (1, 2, 4, 5), (3, 6)
