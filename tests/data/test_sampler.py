@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers import records_of
 from vireid.data.sampler import IdentityBatchSampler, identity_batches
-from vireid.errors import DataError
+from vireid.errors import DataError, UsageError
 from vireid.structures import Modality
 
 EVEN = records_of(dict.fromkeys((2, 3, 5, 7, 11, 13, 17, 19), (6, 6)))
@@ -200,7 +200,7 @@ def test_first_step_skips_exactly_the_steps_before_it(first_step, world_size):
 @pytest.mark.parametrize("world_size", [3, 8])
 def test_identities_that_cannot_be_shared_out_are_refused(world_size):
     phrase = f"SAMPLER.IDENTITIES=4 must be divisible by the {world_size} processes"
-    with pytest.raises(ValueError, match=phrase):
+    with pytest.raises(UsageError, match=phrase):
         sampler(world_size=world_size)
 
 
