@@ -69,14 +69,6 @@ def test_a_set_of_one_modality_has_k_images_of_each_identity_and_no_others(epoch
         assert len(counts) == 5 and set(counts.values()) == {3}
 
 
-def test_processes_share_batches_of_one_modality():
-    records = records_of(dict.fromkeys(range(9), (4, 0)))
-    whole = list(sampler(records))
-    shares = [list(sampler(records, rank=rank, world_size=2)) for rank in (0, 1)]
-    for one, first, second in zip(whole, *shares, strict=True):
-        assert first + second == one and len(first) == len(second) == 4
-
-
 def test_identity_with_fewer_images_than_k_repeats_them_evenly():
     records = records_of({1: (1, 3), 2: (1, 3)})
     (batch,) = batches(records, identities=2, images=3)
@@ -166,7 +158,7 @@ def test_too_few_identities_name_the_option_and_both_numbers():
 
 @pytest.mark.parametrize("epoch", [0, 3])
 @pytest.mark.parametrize("world_size", [2, 4])
-@pytest.mark.parametrize("records", [EVEN, UNEVEN])
+@pytest.mark.parametrize("records", [EVEN, UNEVEN, records_of(dict.fromkeys(range(9), (4, 0)))])
 def test_processes_together_see_what_one_process_sees(records, world_size, epoch):
     alone = list(sampler(records, epoch=epoch))
     shards = [

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -6,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import loadmat, savemat
+from scipy.io import loadmat
 
 from tests.helpers import (
     records_of,
     sysu_record,
     write_image,
     write_llcm,
+    write_permutations,
     write_regdb,
     write_sysu,
     write_text,
@@ -22,7 +22,6 @@ from tests.helpers import (
 from vireid.data.datasets import DATASETS, regdb
 from vireid.data.datasets.sysu import INFO, count_by_protocol, permutation_problems
 from vireid.data.verify import Count, DataCheck, check_dataset, inspect_images, one_sided
-from vireid.synthetic.writers import write_set
 from vireid.utils.threads import threaded_map
 
 OFFICIAL = Path(__file__).resolve().parents[2].parent / "shared/sysu_mm01"
@@ -30,18 +29,6 @@ OFFICIAL = Path(__file__).resolve().parents[2].parent / "shared/sysu_mm01"
 
 def found(report: DataCheck) -> dict[str, int]:
     return {count.name: count.found for count in report.counts}
-
-
-def write_permutations(path: Path, images: dict[tuple[int, int], int]) -> Path:
-    """``rand_perm_cam.mat``: (camera, identity) → its number of images."""
-    cameras = np.empty((6, 1), dtype=object)
-    for camera in range(6):
-        cameras[camera, 0] = np.empty((400, 1), dtype=object)
-        for pid in range(400):
-            n = images.get((camera + 1, pid + 1), 0)
-            cameras[camera, 0][pid, 0] = np.tile(np.arange(1, n + 1), (10, 1))
-    savemat(path, {"rand_perm_cam": cameras})
-    return path
 
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official split files are not at hand")
@@ -98,9 +85,7 @@ def test_a_complete_set_has_no_fault(tmp_path, monkeypatch):
         ("vehicleid", write_vehicleid),
     ],
 )
-def test_reduced_compares_nothing_with_what_was_published(
-    tmp_path, dataset, write: Callable[[Path], Path]
-):
+def test_reduced_compares_nothing_with_what_was_published(tmp_path, dataset, write):
     root = write(tmp_path / "set")
     report = check_dataset(dataset, root, reduced=True)
     assert report.faults == 0
@@ -285,12 +270,6 @@ def test_an_unreadable_list_of_test_images_is_a_problem_of_its_own(tmp_path):
     assert problem.startswith(f"cannot read {root}/idx/test_vis.txt: ")
 
 
-def test_a_rendered_set_agrees_with_its_lists(tmp_path):
-    root = tmp_path / "l"
-    write_set("llcm", root, train_ids=2, test_ids=2, images_per_camera=1, size=(32, 16), seed=0)
-    assert check_dataset("llcm", root, reduced=True).faults == 0
-
-
 def test_cameras_without_test_images_are_named(tmp_path):
     root = write_llcm(tmp_path / "l")
     (root / "test_vis/cam2").mkdir()
@@ -312,7 +291,7 @@ def test_cameras_without_test_images_are_named(tmp_path):
     ],
 )
 def test_files_that_are_no_images_are_counted_and_the_first_is_named(
-    tmp_path, dataset, write: Callable[[Path], Path], folder
+    tmp_path, dataset, write, folder
 ):
     root = write(tmp_path / "set")
     assert not any("ignored" in note for note in check_dataset(dataset, root, reduced=True).notes)

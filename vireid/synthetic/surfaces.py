@@ -11,7 +11,6 @@ import numpy as np
 from numpy.random import Generator
 
 Rgb = tuple[float, float, float]
-
 AMBIENT_WARMTH = 0.24  # of things at the temperature of the air; bare skin is near 0.9
 
 

@@ -31,8 +31,7 @@ def _seen_by(pid: int, numbers: SetNumbers) -> list[int]:
 
 def _shots(pid: int, camera: int, numbers: SetNumbers) -> list[Shot]:
     """One passage before one camera, with a time and frame numbers in the names."""
-    rng = numbers.random("names", pid, camera)
-    kind = _kind(camera)
+    rng, kind = numbers.random("names", pid, camera), _kind(camera)
     hour = rng.integers(HOURS[kind][0], HOURS[kind][1] + 1)
     time = f"{hour:02d}{rng.integers(60):02d}{rng.integers(60):02d}"
     frame = int(rng.integers(1, 6000))
