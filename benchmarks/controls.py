@@ -49,7 +49,7 @@ def shuffled_labels(splits: Splits, root: Path) -> None:
 
 
 def backgrounds_alone(splits: Splits, root: Path) -> None:
-    """A copy of the set in which every picture is taken again with nobody in it."""
+    """A copy of the set in which every picture is rendered again without a person."""
     made = json.loads((splits.root / "synthetic.json").read_text(encoding="utf-8"))
     studio = LAYOUTS["sysu"].studio(made["seed"], tuple(made["size"]))
     shutil.copytree(splits.root / "exp", root / "exp")

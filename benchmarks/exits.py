@@ -59,7 +59,7 @@ def print_costs(model: nn.Module, size: list[int], scores: Mapping[str, Scores])
     print("| exit | rank-1 | mAP | numbers | parameters | MACs (M) | ms, median | IQR | of deep |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, network in exits.items():
-        macs = count_macs(network, *batch).total / 1e6
+        macs = count_macs(network, *batch) / 1e6
         with torch.inference_mode():
             numbers = network(*batch).shape[1]
         mine, deep = times[name], times["deep"]

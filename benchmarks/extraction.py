@@ -5,9 +5,9 @@
 All rows take turns in every round, on the same normalised images, with as many threads; decoding
 and resizing are left out. Networks have random weights, which cost the same as trained ones; the
 eight-bit files' ranges are of random patterns. "Faster" is the median over the rounds of the
-yardstick's time (torch in float32, eager) over the row's. "Peak" is the share of what a large
+baseline's time (torch in float32, eager) over the row's. "Peak" is the share of what a large
 matrix product of the row's number format reaches in the same rounds; "cosine" the least between a
-row's features and the yardstick's. Runtimes that are not installed are left out.
+row's features and the baseline's. Runtimes that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import describe_machine, machine_facts
 from torch import nn
 
-from vireid.cli.arguments import ToolParser, add_list, tool
+from vireid.cli.arguments import LIST, ToolParser, tool
 from vireid.cost.flops import count_macs, example_batch
 from vireid.cost.latency import (
     Latency,
-    describe_machine,
-    machine_facts,
     measure_latency,
     median_ratio,
 )
@@ -91,7 +90,7 @@ def bf16_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
 
 
 def torch_rows(network: nn.Module, macs: int) -> dict[str, Row]:
-    """The yardstick, and torch's own way to be faster."""
+    """The baseline, and torch's own way to be faster."""
     half = OneStream(network.model, infrared=False).to(memory_format=torch.channels_last)
     return {
         YARDSTICK: Row("fp32", macs, partial(torch_features, network)),
@@ -125,7 +124,7 @@ def exported_rows(
 
 
 def metadata_of(size: tuple[int, int]) -> ExportMetadata:
-    """Enough of a metadata for files that nobody keeps."""
+    """Metadata for temporary files."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     names = {"exit": "deep", "embedding": "global", "backbone": "", "precision": "fp32"}
     return ExportMetadata(
@@ -153,7 +152,7 @@ def measure(
 
 
 def cosines(rows: Mapping[str, Row], images: np.ndarray) -> dict[str, float]:
-    """Least cosine between each row's features and the yardstick's; another network has none."""
+    """Least cosine between each row's features and the baseline's; another network has none."""
     found = {name: row.compute(images) for name, row in rows.items() if name != AGW}
     unit = {n: f / np.linalg.norm(f, axis=1, keepdims=True) for n, f in found.items()}
     return {n: float((f * unit[YARDSTICK]).sum(axis=1).min()) for n, f in unit.items()}
@@ -210,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network, size = deployed(args.cfg, args.overrides)
     agw, _ = deployed(AGW_CONFIG, ["INPUT.SIZE", str(list(size))])
     example = example_batch(size)[0]
-    macs = [count_macs(one, example).total for one in (network, agw)]
+    macs = [count_macs(one, example) for one in (network, agw)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         rows = torch_rows(network, macs[0])
         if find_spec("onnxscript"):
@@ -235,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     line = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     line.add_argument("--cfg", type=Path, default=Path("configs/sysu.yaml"), metavar="FILE")
-    add_list(line, "--batch", metavar="N", about="images at once", default=("1", "32"))
+    line.add_argument("--batch", metavar="N", **LIST | {"default": ["1", "32"]})
     line.add_argument("--rounds", type=int, default=50)
     line.add_argument("--warmup", type=int, default=10)
     line.add_argument("--json", type=Path, metavar="FILE")

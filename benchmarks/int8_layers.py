@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         exported = export_streams(trained, Path(name))
         plain = {m: Extractor(file) for metadata, file in exported for m in metadata.modalities}
-        expected = features_of_records(splits, splits.test, plain, batch=64).features
+        expected = features_of_records(splits.root, splits.test, plain, batch=64).features
         print("| in float32 | rank-1 | mAP | least cosine | mean cosine |\n|---|---|---|---|---|")
         _print_row("everything", scores_of(trained.cfg, splits, plain), np.ones(1))
         for title, kept in WAYS.items():
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 batches = (normalized([one], metadata.mean, metadata.std) for one in images)
                 quantize(file, target, metadata, batches, kept=kept)
                 small |= dict.fromkeys(metadata.modalities, Extractor(target))
-            found = features_of_records(splits, splits.test, small, batch=64).features
+            found = features_of_records(splits.root, splits.test, small, batch=64).features
             cosines = (found * expected).sum(axis=1)
             _print_row(title, scores_of(trained.cfg, splits, small), cosines)
 

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from feature_clusters import CHUNK, Spread, measure
+from machine import describe_machine, machine_facts
 
 from vireid.cli.arguments import tool
-from vireid.cost.latency import describe_machine, machine_facts
 from vireid.errors import UsageError
 from vireid.evaluation.feature_files import read_features
 from vireid.search.approximate import Index
@@ -104,7 +104,7 @@ def open_gallery(args: argparse.Namespace, spread: Spread) -> Gallery:
 
 
 def plain_search(vectors: np.memmap, queries: np.ndarray, top: int) -> np.ndarray:
-    """The yardstick: all products in float32, then argpartition over each whole row."""
+    """The baseline: all products in float32, then argpartition over each whole row."""
     products = queries @ vectors.T
     return np.argpartition(products, products.shape[1] - top, axis=1)[:, -top:]
 
@@ -121,11 +121,11 @@ def run_rounds(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[st
     return {name: np.array(seconds) for name, seconds in times.items()}
 
 
-def report(times: Mapping[str, np.ndarray], yardstick: str, exact: str, count: int) -> None:
+def report(times: Mapping[str, np.ndarray], baseline: str, exact: str, count: int) -> None:
     print("\n| way | median ms | IQR ms | ms per query | × numpy | × exact |")
     print("|---|---|---|---|---|---|")
     for name, seconds in times.items():
-        ratios = [float(np.median(times[other] / seconds)) for other in (yardstick, exact)]
+        ratios = [float(np.median(times[other] / seconds)) for other in (baseline, exact)]
         low, middle, high = 1000 * np.percentile(seconds, [25, 50, 75])
         print(
             f"| {name} | {middle:.1f} | {high - low:.1f} | {middle / count:.3f} | {ratios[0]:.2f} "

@@ -8,10 +8,10 @@ hours of all epochs. The first steps, in which kernels are chosen, are left out;
 
     python benchmarks/training.py --cfg configs/sysu.yaml --compare --steps 20 [KEY VALUE ...]
 
-compares ways to compute one step instead: the configuration in float32 and eager (the yardstick),
+compares ways to compute one step instead: the configuration in float32 and eager (the baseline),
 in its own PRECISION where that is another, compiled, and a plain loop around torchreid's whole
 OSNet with cross-entropy alone. All take turns in every round on one batch of the configuration's
-sampler; loading is left out. "Faster" is the median over the rounds of the yardstick's time over
+sampler; loading is left out. "Faster" is the median over the rounds of the baseline's time over
 the row's.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import describe_machine, machine_facts
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import Adam
@@ -33,7 +34,7 @@ from yacs.config import CfgNode
 
 from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
-from vireid.cost.latency import describe_machine, machine_facts, measure_latency, median_ratio
+from vireid.cost.latency import measure_latency, median_ratio
 from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
@@ -74,7 +75,7 @@ def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float
 def step_ways(
     cfg: CfgNode, splits: Splits, device: torch.device
 ) -> dict[str, Callable[[], object]]:
-    """Ways to take one optimiser step on the same batch, the yardstick first."""
+    """Ways to take one optimiser step on the same batch, the baseline first."""
     eager = ["PRECISION", "fp32", "COMPILE", "false"]
     own = resolve_precision(cfg.PRECISION, device).name
     options = {YARDSTICK: eager}

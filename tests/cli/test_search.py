@@ -194,7 +194,7 @@ def test_mistakes_of_building_are_one_line(place, capsys):
     (broken / "x.png").write_bytes(b"")
     assert build(place, "--images", str(broken)) == 3
     assert "none of the 1 images" in capsys.readouterr().err
-    assert build(place) == 0  # an empty gallery is in nobody's way
+    assert build(place) == 0  # an empty gallery is replaced
     assert build(place) == 2
     assert "holds a gallery of 21 images already" in capsys.readouterr().err
     assert search.main(["remove", "--gallery", f"{place}/g", "--images", "who.png"]) == 3

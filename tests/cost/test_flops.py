@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid.config.schema import default_config
-from vireid.cost.flops import count_macs, evaluating, example_batch, unique_parameters
+from vireid.cost.flops import count_macs, example_batch, unique_parameters
 from vireid.models.build import BACKBONES, build_model
 from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
@@ -46,16 +46,7 @@ def two_stream(backbone: str, shared_depth: int, classes: int = 395) -> ReidMode
 
 
 def test_macs_equal_those_counted_by_hand():
-    macs = count_macs(Example(), torch.randn(2, 4, 7, 8))
-    assert macs.total == 12_096 + 37_632 + 60
-    assert macs.by_module == {
-        "": 49_788,
-        "conv": 12_096,
-        "norm": 0,
-        "linear": 60,
-        "unused": 0,
-    }
-    assert macs.by_operation == {"convolution": 12_096, "bmm": 37_632, "addmm": 60}
+    assert count_macs(Example(), torch.randn(2, 4, 7, 8)) == 12_096 + 37_632 + 60
 
 
 def test_counting_leaves_the_network_as_it_was():
@@ -68,19 +59,10 @@ def test_counting_leaves_the_network_as_it_was():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_modes_come_back_after_an_error():
-    network = Example().train()
-    with pytest.raises(ValueError, match="out"), evaluating(network):
-        assert not network.conv.training
-        raise ValueError("out")
-    assert all(module.training for module in network.modules())
-
-
 @pytest.mark.parametrize("name", BACKBONE_MACS)
 def test_backbones_cost_what_is_published(name: str):
-    macs = count_macs(BACKBONES[name](), example_batch([288, 144])[0])
-    assert macs.total == BACKBONE_MACS[name]
-    assert list(macs.by_operation) == ["convolution"]
+    found = count_macs(BACKBONES[name](), example_batch([288, 144])[0])
+    assert found == BACKBONE_MACS[name]
 
 
 @pytest.mark.parametrize(
@@ -92,17 +74,7 @@ def test_osnet_costs_what_torchreids_counter_says(size: tuple[int, int], publish
     macs = count_macs(BACKBONES["osnet_x1_0"](), example_batch(size)[0])
     gates = 2 * 4 * sum(width + width // 16 for width in (64, 96, 128))  # 2 blocks of 4 streams
     digits = len(str(published)) - 2
-    assert round((macs.total + 512 * 512 + 512 + gates) / 1e9, digits) == published
-
-
-def test_osnet_spends_most_in_its_shallow_stages():
-    macs = count_macs(BACKBONES["osnet_x1_0"](), example_batch([288, 144])[0])
-    stages = [macs.by_module[f"stages.{index}"] for index in range(5)]
-    assert stages == [97_542_144, 592_556_032, 377_487_360, 128_496_640, 42_467_328]
-    assert sum(stages) == macs.total
-    parts = ("1.conv2.0", "1.conv2.1", "1.conv2.2", "2.conv3.0", "2.conv3.1", "2.conv3.2")
-    millions = [round(macs.by_module[f"stages.{part}"] / 1e6, 1) for part in parts]
-    assert millions == [216.7, 206.0, 169.9, 168.8, 113.1, 95.6]
+    assert round((macs + 512 * 512 + 512 + gates) / 1e9, digits) == published
 
 
 @pytest.mark.parametrize(
@@ -122,12 +94,8 @@ def test_agw_is_counted_with_its_matrix_products(variant: str, convolutions: int
     network = two_stream(variant, shared_depth=4)
     for infrared in (False, True):
         batch = example_batch([288, 144], infrared=infrared)
-        assert count_macs(network, *batch).by_operation == {
-            "convolution": convolutions,
-            "bmm": products,
-            "mm": 395 * 2048,
-        }
-        assert count_macs(build_inference_model(network), *batch).total == convolutions + products
+        assert count_macs(network, *batch) == convolutions + products + 395 * 2048
+        assert count_macs(build_inference_model(network), *batch) == convolutions + products
 
 
 @pytest.mark.parametrize("shared_depth", [0, 3, 5])
@@ -136,16 +104,13 @@ def test_an_image_costs_the_same_however_many_stages_are_shared(shared_depth: in
     single = count_macs(network, *example_batch([64, 32]))
     mixed = torch.cat([example_batch([64, 32], infrared=i)[0] for i in (False, True)])
     both = count_macs(network, mixed, torch.tensor([False, True]))
-    assert both.total == 2 * single.total
-    name = "backbone.visible.0" if shared_depth < 5 else "backbone.shared.0"
-    assert single.by_module[name] == 64 * 32 // 4 * 16 * 3 * 49
+    assert both == 2 * single
 
 
 def test_parameters_are_counted_once():
     shared = nn.Linear(3, 2)
     network = nn.Sequential(shared, nn.ReLU(), nn.Sequential(shared, nn.Linear(2, 4)))
-    assert unique_parameters(network) == 8 + 12
-    assert unique_parameters(network, shared) == 8 + 12
+    assert unique_parameters(network) == unique_parameters(network, shared) == 8 + 12
 
 
 def test_agw_has_eight_times_osnets_parameters():
@@ -176,7 +141,7 @@ def test_exits_cost_what_their_truncated_networks_do(head: str):
     network = build_model(cfg, 7)[0]
     batch = example_batch([288, 144])
     found = [
-        count_macs(build_inference_model(network, exit_name=f"shallow{k}"), *batch).total
+        count_macs(build_inference_model(network, exit_name=f"shallow{k}"), *batch)
         for k in (1, 2, 3)
     ]
     assert tuple(found) == EXITS[head]

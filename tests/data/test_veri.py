@@ -100,7 +100,7 @@ def test_check_counts_queries_and_gallery_apart(tmp_path):
     assert absent.startswith("no visible test image of camera 1, 3, 5, 6")
 
 
-def test_check_tells_of_queries_that_nothing_answers(tmp_path):
+def test_check_names_queries_without_a_match(tmp_path):
     names = {**VERI_NAMES, "image_test": ["0005_c002_00000030_0.jpg", "0009_c004_5_2.jpg"]}
     notes = check_dataset(
         "veri", write_veri(tmp_path / "VeRi", names, lists=True), reduced=True

@@ -1,4 +1,4 @@
-"""What the pages of the documentation hold: fenced blocks, commands, links, headings."""
+"""Reads the pages of the documentation: fenced blocks, commands, running text."""
 
 from __future__ import annotations
 
@@ -14,19 +14,7 @@ PAGES = [ROOT / "README.md", ROOT / "datasets/README.md", *sorted(ROOT.glob("doc
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
-PROGRAMS = (
-    "apt-get",
-    "conda",
-    "git",
-    "mkdocs",
-    "mypy",
-    "pip",
-    "pytest",
-    "python",
-    "ruff",
-    "torchrun",
-    "vireid",
-)
+PROGRAMS = tuple("apt-get conda git mkdocs mypy pip pytest python ruff torchrun vireid".split())
 INLINE = re.compile(rf"`(?P<text>(?:[A-Z_]+=\S+ )?(?:{'|'.join(PROGRAMS)})(?: [^`]+)?)`")
 
 

@@ -1,4 +1,4 @@
-"""The documentation's Python, YAML and CSV blocks, executed or read by what they are for."""
+"""The documentation's Python, YAML and CSV blocks are executed, or read by their readers."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,13 +34,13 @@ def name(block: Block) -> str:
 
 
 def features_of(records: list[ImageRecord]) -> np.ndarray:
-    """Unit vectors that tell identities: whoever reads pids or order wrongly finds nobody."""
+    """A unit vector per identity: wrong pids or a wrong order give wrong scores."""
     pids = np.array([record.pid for record in records])
     return np.eye(500, dtype=np.float32)[pids]
 
 
 def agw_style(records: list[ImageRecord], root: Path) -> dict:
-    """What code in the manner of AGW has at hand."""
+    """The names that code in the manner of AGW uses."""
     lists = {m: [(r.path, r.pid, r.camid) for r in records if r.modality is m] for m in Modality}
 
     def extract(images, mode):
@@ -55,7 +55,7 @@ def agw_style(records: list[ImageRecord], root: Path) -> dict:
 
 
 def mpanet_style(records: list[ImageRecord], root: Path) -> dict:
-    """What code in the manner of MPANet has at hand."""
+    """The names that code in the manner of MPANet uses."""
     loaders = []
     for modality in Modality:
         own = [r for r in records if r.modality is modality]
@@ -74,7 +74,7 @@ CONTEXTS = {"visible_images": agw_style, "gallery_loader": mpanet_style}
 
 
 @pytest.mark.parametrize("block", SCORED, ids=name)
-def test_python_saves_features_that_score_as_they_must(block, tiny_sysu, tmp_path, monkeypatch):
+def test_python_saves_features_that_score_perfectly(block, tiny_sysu, tmp_path, monkeypatch):
     (context,) = (make for word, make in CONTEXTS.items() if word in block.text)
     records = list(sysu.load(tiny_sysu).test)
     monkeypatch.chdir(tmp_path)
@@ -88,7 +88,7 @@ def test_python_saves_features_that_score_as_they_must(block, tiny_sysu, tmp_pat
 
 @pytest.fixture(scope="module")
 def exported(finished_run, tmp_path_factory) -> list[Path]:
-    """What the blocks call network.onnx: a file for each stream."""
+    """The file that the blocks call network.onnx, one for each stream."""
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("exported")
     words = ["--run", str(finished_run), "--format", "onnx", "--out", str(folder / "network.onnx")]
@@ -97,7 +97,7 @@ def exported(finished_run, tmp_path_factory) -> list[Path]:
 
 
 @pytest.mark.parametrize("block", DEPLOYED, ids=name)
-def test_python_takes_a_network_into_use(block, finished_run, tmp_path, monkeypatch, request):
+def test_python_extracts_features(block, finished_run, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     for number, image in enumerate(("photos/a.jpg", "photos/b.jpg", "night.png")):
         write_image(tmp_path / image, color=(60 * number, 90, 200))
@@ -139,7 +139,7 @@ def test_yaml_is_a_configuration_or_a_sweep(block, tmp_path, monkeypatch):
         assert load_config(file, choices=choices(), environment={})
 
 
-def test_csv_is_a_data_set_of_ones_own(tmp_path):
+def test_csv_is_a_data_set(tmp_path):
     (block,) = blocks("csv")
     (tmp_path / "dataset.csv").write_text(block.text, encoding="utf-8")
     for row in block.text.splitlines()[1:]:

@@ -1,4 +1,4 @@
-"""Whether the pages are whole: links, anchors, navigation, what is generated, what is listed."""
+"""Links, anchors, navigation, generated pages and lists of the documentation."""
 
 import html
 import os

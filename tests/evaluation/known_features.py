@@ -15,7 +15,7 @@ Image = tuple[str, int, int, Modality]  # path, identity, camera, modality
 
 
 def regdb_features(seed: int) -> FeatureSet:
-    """Ten images of each odd identity up to 411 and modality; the camera tells the modality."""
+    """Ten images of each odd identity up to 411 and modality; each camera has one modality."""
     images: list[Image] = []
     for modality, folder in ((Modality.VISIBLE, "Visible"), (Modality.INFRARED, "Thermal")):
         for pid in range(1, 413, 2):

@@ -1,10 +1,10 @@
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from tests.evaluation.loops import assert_scores_equal, loop_trial
 from vireid.errors import DataError
 from vireid.evaluation import ranking
 from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_reranked
@@ -15,7 +15,6 @@ from vireid.structures import FeatureSet
 SINGLE, MULTI = PROTOCOLS["sysu_all_single"], PROTOCOLS["sysu_all_multi"]
 V2T, T2V = PROTOCOLS["regdb_v2t"], PROTOCOLS["regdb_t2v"]
 SYSU_NAMES = ("sysu_all_single", "sysu_all_multi", "sysu_indoor_single", "sysu_indoor_multi")
-METRIC_NAMES = ["rank1", "rank5", "rank10", "rank20", "mAP", "mINP"]
 
 Row = tuple[int, int, Sequence[float]]  # camera, identity, feature
 
@@ -122,63 +121,22 @@ def oracle_gallery(
     return gallery
 
 
-def oracle_distance(a: np.ndarray, b: np.ndarray, metric: str) -> float:
-    pairs = [(float(x), float(y)) for x, y in zip(a, b, strict=True)]
-    if metric == "euclidean":
-        return math.sqrt(sum((x - y) ** 2 for x, y in pairs))
-    lengths = math.sqrt(sum(x * x for x, _ in pairs)) * math.sqrt(sum(y * y for _, y in pairs))
-    return -sum(x * y for x, y in pairs) / lengths
-
-
-def oracle_trial(
-    protocol: RetrievalProtocol, features: FeatureSet, gallery: list[int], metric: str
-) -> tuple[dict[str, float], list[float], int, int]:
-    """Scores, the curve (as long as the shortest scored list), queries, scored queries."""
-    sysu_rules = protocol.name.startswith("sysu")
-    side = 1 if sysu_rules or protocol.name == "regdb_t2v" else 0
-    queries = np.flatnonzero(features.modality == side).tolist()
-    aps, inps, firsts, lengths = [], [], [], []
-    for q in queries:
-        kept = [
-            g
-            for g in gallery
-            if not (sysu_rules and features.camids[q] == 3 and features.camids[g] == 2)
-        ]
-        kept.sort(
-            key=lambda g, q=q: oracle_distance(features.features[q], features.features[g], metric)
-        )
-        ids = features.pids[kept].tolist()
-        ranks = [rank for rank, pid in enumerate(ids, start=1) if pid == features.pids[q]]
-        if not ranks:
-            continue
-        aps.append(sum(k / rank for k, rank in enumerate(ranks, start=1)) / len(ranks))
-        inps.append(len(ranks) / ranks[-1])
-        listed = list(dict.fromkeys(ids)) if sysu_rules else ids
-        firsts.append(listed.index(features.pids[q]) + 1)
-        lengths.append(len(listed))
-    scored = len(firsts)
-    curve = [sum(first <= k for first in firsts) / scored for k in range(1, min(lengths) + 1)]
-    scores = {f"rank{k}": sum(first <= k for first in firsts) / scored for k in (1, 5, 10, 20)}
-    scores |= {"mAP": sum(aps) / scored, "mINP": sum(inps) / scored}
-    return scores, curve[:50], len(queries), scored
-
-
 def assert_meets_oracle(
     protocol: RetrievalProtocol,
     features: FeatureSet,
     permutations: Permutations | None,
     metric: str,
 ) -> None:
+    sysu_rules = protocol.name.startswith("sysu")
+    side = 1 if sysu_rules or protocol is T2V else 0
+    queries = np.flatnonzero(features.modality == side).tolist()
     trials = evaluate(protocol, features, permutations=permutations, metric=metric)
     assert len(trials) == (10 if permutations else 1)
     for trial, found in enumerate(trials):
         gallery = oracle_gallery(protocol, features, permutations, trial)
-        scores, curve, queries, scored = oracle_trial(protocol, features, gallery, metric)
-        assert list(found.metrics) == METRIC_NAMES
-        assert found.metrics == pytest.approx(scores, abs=1e-12)
-        np.testing.assert_allclose(found.cmc, curve, rtol=1e-12)
-        counts = found.num_query, found.num_valid_query, found.num_gallery
-        assert counts == (queries, scored, len(gallery))
+        unit = "identity" if sysu_rules else "image"
+        rules = {"unit": unit, "same_room": sysu_rules, "metric": metric}
+        assert_scores_equal(found, loop_trial(features, queries, gallery, **rules))
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -325,9 +283,7 @@ def test_chunks_change_no_score(monkeypatch: pytest.MonkeyPatch, name: str, chun
     assert len(features) > 64
     parts = evaluate(PROTOCOLS[name], features, permutations=permutations)
     for one, other in zip(whole, parts, strict=True):
-        assert one.metrics == other.metrics
-        assert one.cmc.tolist() == other.cmc.tolist()
-        assert one.num_valid_query == other.num_valid_query
+        assert_scores_equal(one, other, tolerance=0)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -351,7 +307,7 @@ def test_order_of_the_images_changes_no_score():
     one = evaluate(MULTI, features, permutations=permutations)
     other = evaluate(MULTI, shuffled, permutations=permutations)
     for a, b in zip(one, other, strict=True):
-        assert a.metrics == pytest.approx(b.metrics, abs=1e-12)
+        assert_scores_equal(a, b)
 
 
 def test_default_metric_is_the_protocols_own():

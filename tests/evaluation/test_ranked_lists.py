@@ -43,7 +43,7 @@ def loop_scores(found: RankedList, images: FeatureSet, unit: str) -> tuple[float
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize(("name", "draw"), CASES)
-def test_every_list_tells_the_scores_of_the_evaluator(name, draw, tied):
+def test_every_list_has_the_scores_of_the_evaluator(name, draw, tied):
     protocol, images = protocol_of(name, draw), images_for(name, 3, tied=tied)
     trials = evaluate(protocol, images)
     for trial in sorted({1, protocol.gallery_trials}):

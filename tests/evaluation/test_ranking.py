@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from tests.evaluation.loops import assert_scores_equal, loop_trial
 from vireid.errors import DataError
 from vireid.evaluation import ranking
 from vireid.evaluation.distance import distance_rows
@@ -73,47 +74,15 @@ def loop_galleries(protocol: RetrievalProtocol, images: FeatureSet) -> list[list
     return galleries
 
 
-def loop_scores(
-    protocol: RetrievalProtocol, images: FeatureSet, gallery: list[int], unit: str
-) -> tuple[dict[str, float], list[float], int]:
-    """Scores, curve, and scored queries of one gallery."""
-    precisions, penalties, firsts, lengths = [], [], [], []
-    for q in range(len(images)):
-        if images.modality[q] != protocol.query_modality:
-            continue
-        if protocol.query_cameras and images.camids[q] not in protocol.query_cameras:
-            continue
-        listed = []
-        for g in gallery:
-            own = images.pids[g] == images.pids[q] and images.camids[g] == images.camids[q]
-            same_room = images.camids[q] == 3 and images.camids[g] == 2
-            if not (same_room if protocol.name.startswith("sysu") else own):
-                listed.append(g)
-        gap = [float(np.sum((images.features[q] - images.features[g]) ** 2)) for g in listed]
-        listed = [g for _, g in sorted(zip(gap, listed, strict=True), key=lambda pair: pair[0])]
-        ids = [int(images.pids[g]) for g in listed]
-        ranks = [rank for rank, pid in enumerate(ids, start=1) if pid == images.pids[q]]
-        if ranks:
-            precisions.append(np.mean([k / rank for k, rank in enumerate(ranks, start=1)]))
-            penalties.append(len(ranks) / ranks[-1])
-            counted = list(dict.fromkeys(ids)) if unit == "identity" else ids
-            firsts.append(counted.index(int(images.pids[q])) + 1)
-            lengths.append(len(counted))
-    scores = {f"rank{k}": float(np.mean(np.array(firsts) <= k)) for k in (1, 5, 10, 20)}
-    scores |= {"mAP": float(np.mean(precisions)), "mINP": float(np.mean(penalties))}
-    curve = [float(np.mean(np.array(firsts) <= k)) for k in range(1, min(50, *lengths, 50) + 1)]
-    return scores, curve, len(firsts)
-
-
 def assert_equal(found: list[TrialScores], protocol: RetrievalProtocol, images: FeatureSet):
-    galleries = loop_galleries(protocol, images)
-    assert len(found) == len(galleries)
-    for trial, gallery in zip(found, galleries, strict=True):
-        unit = "image" if protocol.name.startswith("csv") else "identity"
-        scores, curve, scored = loop_scores(protocol, images, gallery, unit)
-        assert trial.metrics == pytest.approx(scores, abs=1e-12)
-        np.testing.assert_allclose(trial.cmc, curve, atol=1e-12)
-        assert (trial.num_valid_query, trial.num_gallery) == (scored, len(gallery))
+    sysu = protocol.name.startswith("sysu")
+    queries = np.flatnonzero(images.modality == protocol.query_modality)
+    if sysu:
+        queries = queries[np.isin(images.camids[queries], (3, 6))]
+    unit = "image" if protocol.name.startswith("csv") else "identity"
+    for trial, gallery in zip(found, loop_galleries(protocol, images), strict=True):
+        rules = {"unit": unit, "own_camera": not sysu, "same_room": sysu}
+        assert_scores_equal(trial, loop_trial(images, queries.tolist(), gallery, **rules))
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -144,8 +113,7 @@ def test_protocols_scored_together_equal_those_scored_alone():
     assert list(together) == [protocol.name for protocol in protocols]
     for protocol in protocols:
         for one, other in zip(together[protocol.name], evaluate(protocol, images), strict=True):
-            assert one.metrics == other.metrics
-            assert one.cmc.tolist() == other.cmc.tolist()
+            assert_scores_equal(one, other, tolerance=0)
 
 
 def test_long_galleries_use_wider_counters():
@@ -223,7 +191,7 @@ def test_chunks_change_no_own_camera_score(monkeypatch: pytest.MonkeyPatch, chun
     whole = evaluate(V2N, images)
     monkeypatch.setattr(ranking, "CHUNK", chunk)
     for one, other in zip(whole, evaluate(V2N, images), strict=True):
-        assert one.metrics == other.metrics
+        assert_scores_equal(one, other, tolerance=0)
 
 
 def test_an_identity_of_very_many_images_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch):

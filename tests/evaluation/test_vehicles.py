@@ -9,8 +9,15 @@ import sys
 import numpy as np
 import pytest
 
+from tests.evaluation.loops import assert_scores_equal, loop_trial
 from vireid.errors import DataError
-from vireid.evaluation.evaluate import evaluate, evaluate_all, evaluate_reranked, require_answerable
+from vireid.evaluation.evaluate import (
+    TrialScores,
+    evaluate,
+    evaluate_all,
+    evaluate_reranked,
+    require_answerable,
+)
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand
 from vireid.evaluation.query_gallery import require_complete
 from vireid.evaluation.ranked_lists import rank_gallery
@@ -43,31 +50,9 @@ def vehicles(seed: int, *, tied: bool = False, ids: int = 9) -> FeatureSet:
 
 def loop_scores(
     images: FeatureSet, queries: list[int], gallery: list[int], *, own_camera: bool
-) -> dict[str, float]:
-    """Scores, the numbers of scored and of all queries, and the gallery's, by plain loops."""
+) -> TrialScores:
     gallery = sorted(gallery, key=lambda row: images.paths[row])
-    precision, penalty, first = [], [], []
-    for q in queries:
-        kept = []
-        for g in gallery:
-            same = images.pids[g] == images.pids[q] and images.camids[g] == images.camids[q]
-            if not (own_camera and same):
-                gap = images.features[g] - images.features[q]
-                kept.append((float(gap @ gap), g))
-        kept.sort(key=lambda pair: pair[0])
-        ranks = [k for k, (_, g) in enumerate(kept, start=1) if images.pids[g] == images.pids[q]]
-        if ranks:
-            precision.append(np.mean([(k + 1) / rank for k, rank in enumerate(ranks)]))
-            penalty.append(len(ranks) / ranks[-1])
-            first.append(ranks[0])
-    scores = {f"rank{k}": float(np.mean(np.array(first) <= k)) for k in (1, 5, 10, 20)}
-    scores |= {"mAP": float(np.mean(precision)), "mINP": float(np.mean(penalty))}
-    return scores | {"scored": len(first), "queries": len(queries), "gallery": len(gallery)}
-
-
-def all_of(trial) -> dict[str, float]:
-    counts = trial.num_valid_query, trial.num_query, trial.num_gallery
-    return trial.metrics | dict(zip(("scored", "queries", "gallery"), counts, strict=True))
+    return loop_trial(images, queries, gallery, unit="image", own_camera=own_camera)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -78,8 +63,8 @@ def test_veri_equals_a_plain_loop(seed: int, tied: bool):
     gallery = [row for row in range(len(images)) if images.role[row] in (0, 2)]
     (trial,) = evaluate(VERI, images, metric="euclidean")
     expected = loop_scores(images, queries, gallery, own_camera=True)
-    assert all_of(trial) == pytest.approx(expected, abs=1e-12)
-    assert expected["queries"] < len(images) > expected["gallery"]
+    assert_scores_equal(trial, expected)
+    assert expected.num_query < len(images) > expected.num_gallery
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -87,10 +72,10 @@ def test_validation_searches_all_images_but_never_a_query_itself(seed: int):
     images = dataclasses.replace(vehicles(seed), role=None, test_list=None)
     rows = list(range(len(images)))
     (trial,) = evaluate(VAL, images, metric="euclidean")
-    assert all_of(trial) == pytest.approx(loop_scores(images, rows, rows, own_camera=True))
+    assert_scores_equal(trial, loop_scores(images, rows, rows, own_camera=True))
     own = dataclasses.replace(images, camids=np.arange(1, len(images) + 1))  # as VehicleID's
     (trial,) = evaluate(VAL, own, metric="euclidean")
-    assert all_of(trial) == pytest.approx(loop_scores(own, rows, rows, own_camera=True))
+    assert_scores_equal(trial, loop_scores(own, rows, rows, own_camera=True))
     found = rank_gallery(VAL, own)
     for position, query in enumerate(found.queries):
         one = found.ranked_list(position)
@@ -126,9 +111,9 @@ def test_vehicleid_equals_a_plain_loop_over_its_draws(size: int, tied: bool):
         by_pid = sorted(gallery, key=lambda row: images.pids[row])
         plain = dataclasses.replace(images, paths=_in_order(images, by_pid))
         expected = loop_scores(plain, queries, gallery, own_camera=False)
-        assert all_of(trial) == pytest.approx(expected, abs=1e-12)
-        assert expected["gallery"] == 4 * LISTS.index(size) + 4
-        assert expected["scored"] == expected["queries"] == len(listed) - len(gallery)
+        assert_scores_equal(trial, expected)
+        assert expected.num_gallery == 4 * LISTS.index(size) + 4
+        assert expected.num_valid_query == expected.num_query == len(listed) - len(gallery)
 
 
 def _in_order(images: FeatureSet, gallery: list[int]) -> np.ndarray:

@@ -1,33 +1,42 @@
-"""What can befall long work, each scenario once; a fault is a line of text."""
+"""What can go wrong during long work, one scenario each; a scenario returns faults as texts."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
+import yaml
+from torch.distributed.run import main as torchrun
+
 from tests.faults.trainings import (
+    CONFIG,
     Process,
     command,
-    continuing,
     descendants,
     differences,
     left_behind,
+    options,
     require_whole,
-    rows,
-    wait_until,
+    send,
 )
+from tests.search.test_gallery import folder_bytes
+from vireid.cli import search as search_tool
 from vireid.cli import sweep as sweep_tool
+from vireid.data import cache
 from vireid.engine.checkpoint import LAST
+from vireid.search import commands as search_commands
+from vireid.search.gallery import Gallery
+from vireid.search.manifest import META
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -39,8 +48,8 @@ class Bench:
     Args:
         root: of the data set.
         folder: for runs; empty at first.
-        whole: by options, the run that nobody disturbed and the seconds that it took.
-        kills: processes that were at work when SIGKILL came.
+        whole: by options, the undisturbed run and the seconds that it took.
+        kills: processes that were running when SIGKILL came.
     """
 
     root: Path
@@ -50,69 +59,65 @@ class Bench:
 
     def undisturbed(self, *extra: str) -> tuple[Path, float]:
         if extra not in self.whole:
-            folder = self.folder / f"whole{len(self.whole)}"
-            started = time.monotonic()
-            code = self.start(folder, *extra).wait()
-            if code:
-                raise RuntimeError((self.folder / f"{folder.name}.txt").read_text())
+            folder, started = self.folder / f"whole{len(self.whole)}", time.monotonic()
+            process = self.start(folder, *extra)
+            if process.wait():
+                raise RuntimeError(process.printed())
             self.whole[extra] = folder, time.monotonic() - started
         return self.whole[extra]
 
     def start(
         self, folder: Path, *extra: str, prepare: Callable[[], object] = lambda: None
     ) -> Process:
-        """Starts or continues a run, as its folder demands."""
-        words = [*command(self.root, folder, *extra), *continuing(folder)]
-        for item in extra:
-            if item.startswith("DATA.ROOT="):
-                words[words.index("DATA.ROOT") + 1] = item.split("=", 1)[1]
+        """Starts or continues a run."""
+        words = command(self.root, folder, *extra)
         return Process(words, self.folder / f"{folder.name}.txt", prepare=prepare)
+
+    def kill(self, process: Process, *, alone: bool = False) -> None:
+        self.kills += process.kill(alone=alone)
 
     def finish(self, folder: Path, *extra: str) -> list[str]:
         """Lets a run finish and compares it with the undisturbed one."""
         process = self.start(folder, *extra)
         if process.wait():
-            return [f"{folder.name} does not continue: {process.said()[-300:]}"]
+            return [f"{folder.name} does not continue: {process.printed()[-300:]}"]
         compared = tuple(item for item in extra if not item.startswith(("DATA.ROOT", "DATA.CACHE")))
         faults = [f"differs: {one}" for one in differences(self.undisturbed(*compared)[0], folder)]
         return faults + [f"left behind: {name}" for name in left_behind(folder)]
 
 
 def killed(bench: Bench, random: Random, name: str, *extra: str, kills: int = 3) -> list[str]:
-    """SIGKILL at random moments of a run and of what continues it, then the comparison."""
+    """SIGKILL at random moments of a run and of its continuations, then the comparison."""
     folder, faults = bench.folder / name, []
     _, seconds = bench.undisturbed(*extra)
     first = bench.kills
     while bench.kills < first + kills:
         process = bench.start(folder, *extra)
         code = process.wait(random.uniform(0, seconds))
-        bench.kills += process.kill(alone=bool(random.randint(0, 1)))
+        bench.kill(process, alone=bool(random.randint(0, 1)))
         faults += _broken(folder)
         if code == 0:  # it was faster
             shutil.rmtree(folder)
         elif code is not None:
-            return [*faults, f"ended by itself with {code}: {process.said()[-300:]}"]
+            return [*faults, f"ended by itself with {code}: {process.printed()[-300:]}"]
     return faults + bench.finish(folder, *extra)
 
 
 def cache_killed(bench: Bench, random: Random, name: str) -> list[str]:
-    """The same of a run that builds a cache first, which it is mostly killed in."""
-    cache = f"DATA.CACHE={bench.folder / (name + '_cache')}"
-    folder, faults = bench.folder / name, []
+    """SIGKILL of a run that builds a cache first, mostly while it builds."""
+    folder, built = bench.folder / name, bench.folder / f"{name}_cache"
+    extra, faults = f"DATA.CACHE={built}", []
     for _ in range(3):
-        process = bench.start(folder, cache, prepare=_slow_reading)
-        built = Path(cache.split("=")[1])
-        wait_until(lambda built=built: list(built.glob("*.tmp")), process)
+        process = bench.start(folder, extra, prepare=_slow_reading)
+        process.wait_until(lambda: list(built.glob("*.tmp")))
         time.sleep(random.uniform(0, 0.3))
-        bench.kills += process.kill()
+        bench.kill(process)
         faults += _broken(folder)
-    return faults + bench.finish(folder, cache)
+    return faults + bench.finish(folder, extra)
 
 
 def _slow_reading() -> None:
-    """A build of few images that lasts long enough to be hit."""
-    from vireid.data import cache
-
+    """A cache of few images takes long enough to be hit."""
     read = cache.read_image
 
     def slow(path: Path) -> object:
@@ -122,6 +127,86 @@ def _slow_reading() -> None:
     cache.read_image = slow
 
 
+def gallery_killed(bench: Bench, random: Random, name: str, kills: int = 3) -> list[str]:
+    """SIGKILL while a gallery is built: finished blocks are whole, and the same command ends it."""
+    run, _ = bench.undisturbed()
+
+    def build(folder: Path) -> Process:
+        words = ["build", "--run", str(run), "--images", str(bench.root), "--modality", "visible"]
+        words += ["--gallery", str(folder), "--threads", "1"]
+        output = bench.folder / f"{folder.name}.txt"
+        return Process(words, output, main=search_tool.main, prepare=_small_blocks)
+
+    def count() -> int:
+        return len(Gallery(folder)) if (folder / META).exists() else 0
+
+    whole, folder = bench.folder / "whole_gallery", bench.folder / name
+    if not whole.exists() and (code := build(whole).wait()):
+        return [f"an undisturbed gallery ends with {code}"]
+    for _ in range(kills):
+        process = build(folder)
+        wanted = count() + random.randint(0, len(Gallery(whole)) // (kills + 1))
+        process.wait_until(lambda wanted=wanted: count() >= wanted)
+        time.sleep(random.uniform(0, 0.05))
+        bench.kill(process)
+        if (folder / META).exists():
+            Gallery(folder).verify()
+    process = build(folder)
+    if process.wait():
+        return [f"does not continue: {process.printed()[-300:]}"]
+    return [] if folder_bytes(folder) == folder_bytes(whole) else ["differs from the whole one"]
+
+
+def _small_blocks() -> None:
+    """A block of few images is finished after each."""
+    search_commands.ingest = partial(search_commands.ingest, block=4)
+
+
+def sweep_killed(bench: Bench, random: Random, name: str, kills: int = 2) -> list[str]:
+    """A sweep of two seeds is killed, alone or with its runs; the same command finishes it."""
+    out, file, faults = bench.folder / name, bench.folder / f"{name}.yaml", []
+    content = {
+        "BASE": str(Path(CONFIG).resolve()),
+        "SET": {key: yaml.safe_load(value) for key, value in options(bench.root).items()},
+        "GRID": {"LOSS.TRIPLET.MARGIN": [0.3]},
+        "SEEDS": [0, 1],
+        "OUTPUT": str(out),
+    }
+    file.write_text(yaml.safe_dump(content))
+    words, output = ["--cfg", str(file), "--device", "cpu"], bench.folder / f"{name}.txt"
+    _, seconds = bench.undisturbed()
+    for _ in range(kills):
+        process = Process(words, output, main=sweep_tool.main)
+        if process.wait(random.uniform(1, 3 * seconds)) not in (None, 0):
+            faults.append(f"sweep ended by itself: {process.printed()[-300:]}")
+        children = descendants(process.pid)
+        bench.kill(process, alone=bool(random.randint(0, 1)))
+        _wait_for(children)
+    process = Process(words, output, main=sweep_tool.main)
+    if process.wait():
+        return [*faults, f"sweep does not finish: {process.printed()[-400:]}"]
+    for seed in (0, 1):
+        run = next(out.glob(f"*/seed{seed}"))
+        whole = bench.undisturbed(f"SEED={seed}", "LOSS.TRIPLET.MARGIN=0.3")[0]
+        faults += _broken(run)
+        faults += [f"seed {seed} differs: {one}" for one in differences(whole, run)]
+    return faults + ([] if (out / "table.md").exists() else ["no table"])
+
+
+def _wait_for(pids: list[int], seconds: float = 300) -> None:
+    """Waits until the runs of a sweep that was killed alone have ended."""
+
+    def runs(pid: int) -> bool:
+        try:
+            return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return False
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(map(runs, pids)):
+        time.sleep(0.1)
+
+
 def stopped(bench: Bench, random: Random, name: str, number: signal.Signals) -> list[str]:
     """Ctrl-C or SIGTERM at a random moment: the exit code, a message, and the comparison."""
     folder = bench.folder / name
@@ -129,215 +214,136 @@ def stopped(bench: Bench, random: Random, name: str, number: signal.Signals) -> 
     process = bench.start(folder)
     time.sleep(random.uniform(0.2, seconds))
     process.signal(number)
-    code, said = process.wait(), process.said()
-    faults = _broken(folder)
-    if code not in (0, STOPPED[number]):
-        faults.append(f"ends with {code}: {said[-300:]}")
-    if "Traceback" in said:
-        faults.append(f"shows a traceback: {said[-300:]}")
-    return faults + bench.finish(folder)
+    return _end(process, folder, (0, STOPPED[number])) + bench.finish(folder)
 
 
 def disk_full(bench: Bench, random: Random, name: str) -> list[str]:
-    """The disk fills up at a random moment; with room made, the run continues."""
-    mount = bench.folder / f"{name}_disk"
-    with small_disk(mount, megabytes=40):
-        folder = mount / name
-        _, seconds = bench.undisturbed()
+    """The disk fills up at a random moment; when there is room again, the run continues."""
+    disk = bench.folder / f"{name}_disk"
+    disk.mkdir()
+    _, seconds = bench.undisturbed()
+    with mounted(disk, "-t tmpfs -o size=40m tmpfs"):
+        folder = disk / name
         process = bench.start(folder)
         time.sleep(random.uniform(0.3, 0.8 * seconds))
-        _fill(mount / "filler")
-        code, said = process.wait(), process.said()
-        faults = _broken(folder)
-        if code not in (0, 2) or "Traceback" in said or (code and "No space left" not in said):
-            faults.append(f"full disk: code {code}: {said[-400:]}")
-        (mount / "filler").unlink()
+        _fill(disk / "filler")
+        faults = _end(process, folder, (0, 2), "No space left")
+        (disk / "filler").unlink()
         return faults + bench.finish(folder)
+
+
+def _fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
 
 
 def file_limit(bench: Bench, random: Random, name: str) -> list[str]:
     """No file may grow beyond some kilobytes (``ulimit -f``): no checkpoint can be written."""
-    folder = bench.folder / name
-    limit = random.choice((200, 20_000, 400_000))
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    process = bench.start(folder, prepare=limited)
-    code, said = process.wait(), process.said()
-    faults = _broken(folder)
-    if code != 2 or "Traceback" in said:
-        faults.append(f"limit of {limit} bytes: code {code}: {said[-400:]}")
-    return faults + bench.finish(folder)
+    folder, limit = bench.folder / name, random.choice((200, 20_000, 400_000))
+    limited = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+    return _end(bench.start(folder, prepare=limited), folder, (2,)) + bench.finish(folder)
 
 
 def read_only(bench: Bench, random: Random, name: str) -> list[str]:
-    """The run's folder cannot be written any more: a message; once it can, the run continues."""
+    """A run's folder can no longer be written, not even by root; once it can, the run continues."""
     folder = bench.folder / name
     process = bench.start(folder)
-    wait_until(lambda: (folder / "metrics.csv").exists(), process)
+    process.wait_until(lambda: (folder / "metrics.csv").exists())
     process.kill()
-    with unwritable(folder):
-        process = bench.start(folder)
-        code, said = process.wait(), process.said()
-    faults = _broken(folder)
-    if code != 2 or "Traceback" in said:
-        faults.append(f"read-only folder: code {code}: {said[-400:]}")
+    with mounted(folder, f"--bind {folder}", "-o remount,ro,bind"):
+        faults = _end(bench.start(folder), folder, (2,))
     return faults + bench.finish(folder)
 
 
 def image_gone(bench: Bench, random: Random, name: str, *extra: str) -> list[str]:
-    """A training image disappears while the run trains, and comes back."""
-    folder, root = bench.folder / name, bench.folder / f"{name}_data"
-    shutil.copytree(bench.root, root)
-    process = bench.start(folder, *extra, f"DATA.ROOT={root}")
-    wait_until(lambda: (folder / LAST).exists(), process)
-    gone = [path for path in _images(root) if random.randint(0, 1)]
+    """Training images disappear while the run trains, and come back."""
+    folder, process, images = _train_on_a_copy(bench, name, *extra)
+    gone = [path for path in images if random.randint(0, 1)]
     for path in gone:
         path.rename(path.with_suffix(".gone"))
-    code, said = process.wait(), process.said()
-    faults = _broken(folder)
-    told = "does not exist" in said or "cannot be read" in said
-    if code != 3 or "Traceback" in said or not told:
-        faults.append(f"image gone: code {code}: {said[-400:]}")
+    faults = _end(process, folder, (3,), "does not exist", "cannot be read")
     for path in gone:
         path.with_suffix(".gone").rename(path)
-    return faults + bench.finish(folder, *extra, f"DATA.ROOT={root}")
+    return faults + bench.finish(folder, *extra, f"DATA.ROOT={folder}_data")
 
 
 def image_changed(bench: Bench, random: Random, name: str) -> list[str]:
-    """Images become others while the run trains: no scores may come of that."""
-    folder, root = bench.folder / name, bench.folder / f"{name}_data"
-    shutil.copytree(bench.root, root)
-    process = bench.start(folder, f"DATA.ROOT={root}")
-    wait_until(lambda: (folder / LAST).exists(), process)
-    chosen = random.choice(_images(root))
-    before = chosen.read_bytes()
-    other = next(p for p in _images(root) if p.stat().st_size != len(before))
-    chosen.write_bytes(other.read_bytes())
-    code, said = process.wait(), process.said()
-    faults = _broken(folder)
-    if code != 3 or "Traceback" in said or "changed" not in said:
-        faults.append(f"image changed: code {code}: {said[-400:]}")
+    """An image changes while the run trains: the run is not scored and does not continue."""
+    folder, process, images = _train_on_a_copy(bench, name)
+    chosen = random.choice(images)
+    size = chosen.stat().st_size
+    chosen.write_bytes(next(p for p in images if p.stat().st_size != size).read_bytes())
+    faults = _end(process, folder, (3,), "changed")
     if (folder / "results.json").exists():
         faults.append("scores of images that changed")
-    process = bench.start(folder, f"DATA.ROOT={root}")
-    if process.wait() != 4 or "other images" not in process.said():
-        faults.append(f"continues with other images: {process.said()[-300:]}")
-    return faults
+    process = bench.start(folder, f"DATA.ROOT={folder}_data")
+    return faults + _end(process, folder, (4,), "other images")
+
+
+def _train_on_a_copy(bench: Bench, name: str, *extra: str) -> tuple[Path, Process, list[Path]]:
+    """A run in its first epochs on a copy of the data, and that copy's training images."""
+    folder, root = bench.folder / name, bench.folder / f"{name}_data"
+    shutil.copytree(bench.root, root)
+    process = bench.start(folder, *extra, f"DATA.ROOT={root}")
+    process.wait_until(lambda: (folder / LAST).exists())
+    pids = (root / "exp/train_id.txt").read_text().strip().split(",")
+    images = sorted(p for pid in pids for p in root.glob(f"cam*/{int(pid):04d}/*.jpg"))
+    return folder, process, images
 
 
 def worker_dies(bench: Bench, random: Random, name: str) -> list[str]:
     """A loader process is killed, as the system does when memory is short."""
-    folder, extra = bench.folder / name, ("DATA.WORKERS=2",)
-    process = bench.start(folder, *extra)
-    if wait_until(lambda: (folder / LAST).exists() and descendants(process.pid), process):
+    folder = bench.folder / name
+    process = bench.start(folder, "DATA.WORKERS=2")
+    if process.wait_until(lambda: (folder / LAST).exists() and descendants(process.pid)):
         time.sleep(random.uniform(0, 0.5))
         for pid in descendants(process.pid)[:1]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    code, said = process.wait(), process.said()
-    faults = _broken(folder)
-    if code not in (0, 1) or "Traceback" in said or (code == 1 and "--resume" not in said):
-        faults.append(f"loader process killed: code {code}: {said[-500:]}")
-    return faults + bench.finish(folder)
+            send(pid, signal.SIGKILL)
+    return _end(process, folder, (0, 1), "--resume") + bench.finish(folder)
 
 
 def peer_dies(bench: Bench, random: Random, name: str) -> list[str]:
     """One of two torchrun processes is killed; both continue and equal two undisturbed ones."""
-    whole = bench.folder / "whole_two"
-    if not whole.exists():
-        code, said = _torchrun(bench, whole)
-        if code:
-            return [f"two processes: {said[-300:]}"]
-    folder = bench.folder / name
-    code, said = _torchrun(bench, folder, kill=random)
+
+    def start(folder: Path) -> Process:
+        words = ["--standalone", "--nproc-per-node", "2", "tools/train.py"]
+        words += command(bench.root, folder)
+        return Process(words, bench.folder / f"{folder.name}.txt", main=torchrun)
+
+    whole, folder = bench.folder / "whole_two", bench.folder / name
+    if not whole.exists() and (process := start(whole)).wait():
+        return [f"two processes: {process.printed()[-300:]}"]
+    process = start(folder)
+    process.wait_until(lambda: (folder / LAST).exists())
+    time.sleep(random.uniform(0, 1))
+    for pid in random.sample(descendants(process.pid)[:2], 1):
+        send(pid, signal.SIGKILL)
+    code, (_, _, message) = process.wait(), process.printed().rpartition("error: ")
     faults = _broken(folder)
-    if code == 0:
-        faults.append("nobody noticed")
-    own = said.split("error: ")[-1] if "error: " in said else ""
-    if "another process" not in own:
-        faults.append(f"peer killed: {said[-600:]}")
-    code, said = _torchrun(bench, folder)
-    if code:
-        return [*faults, f"does not continue: {said[-400:]}"]
+    if code == 0 or "another process" not in message:
+        faults.append(f"peer killed: code {code}: {process.printed()[-600:]}")
+    process = start(folder)
+    if process.wait():
+        return [*faults, f"does not continue: {process.printed()[-400:]}"]
     return faults + [f"differs: {one}" for one in differences(whole, folder)]
 
 
-def _torchrun(bench: Bench, folder: Path, kill: Random | None = None) -> tuple[int, str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [*command(bench.root, folder), *continuing(folder)]
-    output = bench.folder / f"{folder.name}.txt"
-    with output.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, *launcher, "tools/train.py", *words],
-            stdout=file,
-            stderr=file,
-        )
-        while kill is not None and process.poll() is None and not (folder / LAST).exists():
-            time.sleep(0.02)
-        if kill is not None:
-            time.sleep(kill.uniform(0, 1))
-            for pid in descendants(process.pid)[kill.randint(0, 1) :][:1]:
-                os.kill(pid, signal.SIGKILL)
-        code = process.wait()
-    return code, output.read_text(errors="replace")
+def _end(process: Process, folder: Path, codes: tuple[int, ...], *phrases: str) -> list[str]:
+    """Waits for the end of a run; what is wrong with its exit code, its message or its files.
 
-
-def sweep_killed(bench: Bench, random: Random, name: str, kills: int = 2) -> list[str]:
-    """A sweep of two seeds is killed, alone or with its runs; the same command finishes it."""
-    out, faults = bench.folder / name, []
-    words = command(bench.root, out)[2:]
-    pairs = dict(zip(words[::2], words[1::2], strict=True))
-    pairs.pop("OUTPUT_DIR")
-    file = bench.folder / f"{name}.yaml"
-    base = Path("configs/sysu.yaml").resolve()
-    options = "".join(f"  {key}: {value!r}\n" for key, value in _typed(pairs).items())
-    grid = "GRID: {LOSS.TRIPLET.MARGIN: [0.3]}\nSEEDS: [0, 1]\n"
-    file.write_text(f"BASE: {base}\n{grid}OUTPUT: {out}\nSET:\n{options}")
-    _, seconds = bench.undisturbed()
-
-    def start() -> Process:
-        return Process(["--cfg", str(file), "--device", "cpu"], bench.folder / f"{name}.txt",
-                       main=sweep_tool.main)  # fmt: skip
-
-    for _ in range(kills):
-        process = start()
-        if process.wait(random.uniform(1, 3 * seconds)) not in (None, 0):
-            faults.append(f"sweep ended by itself: {process.said()[-300:]}")
-        children = descendants(process.pid)
-        bench.kills += process.kill(alone=bool(random.randint(0, 1)))
-        _wait_for(children)
-    process = start()
-    if process.wait():
-        faults.append(f"sweep does not finish: {process.said()[-400:]}")
-        return faults
-    for seed in (0, 1):
-        run = next(out.glob(f"*/seed{seed}"))
-        faults += _broken(run)
-        whole = bench.undisturbed(f"SEED={seed}", "LOSS.TRIPLET.MARGIN=0.3")[0]
-        faults += [f"seed {seed} differs: {one}" for one in differences(whole, run)]
-    return faults + ([] if (out / "table.md").exists() else ["no table"])
-
-
-def _typed(options: dict[str, str]) -> dict[str, object]:
-    import yaml
-
-    return {key: yaml.safe_load(value) for key, value in options.items()}
-
-
-def _wait_for(pids: list[int], seconds: float = 300) -> None:
-    """Until runs that a killed sweep left alone have ended."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and any(_alive(pid) for pid in pids):
-        time.sleep(0.1)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
+    Args:
+        codes: that may be.
+        phrases: one of them is in the message, unless the run succeeds.
+    """
+    code, printed = process.wait(), process.printed()
+    faults = _broken(folder)
+    silent = phrases and code and not any(phrase in printed for phrase in phrases)
+    if code not in codes or "Traceback" in printed or silent:
+        faults.append(f"code {code}: {printed[-400:]}")
+    return faults
 
 
 def _broken(folder: Path) -> list[str]:
@@ -349,56 +355,22 @@ def _broken(folder: Path) -> list[str]:
     return []
 
 
-def _images(root: Path) -> list[Path]:
-    """Of the identities that train."""
-    pids = (root / "exp/train_id.txt").read_text().strip().split(",")
-    return sorted(p for pid in pids for p in root.glob(f"cam*/{int(pid):04d}/*.jpg"))
-
-
-def _fill(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(size))
+@contextlib.contextmanager
+def mounted(path: Path, *calls: str) -> Iterator[None]:
+    """Mounts something at a folder, by the options of each call of ``mount``."""
+    for call in calls:
+        subprocess.run(["mount", *call.split(), path], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
 
 
 def can_mount() -> bool:
     """Whether this user may mount a file system."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        return False
-    probe = Path("/tmp/vireid_mount_probe")
-    probe.mkdir(exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", probe], capture_output=True
-    )
-    subprocess.run(["umount", probe], capture_output=True)
-    return mounted.returncode == 0
-
-
-@contextlib.contextmanager
-def small_disk(path: Path, *, megabytes: int) -> Iterator[None]:
-    """A disk of its own at a folder, that holds little."""
-    path.mkdir()
-    size = f"size={megabytes}m"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", path], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
-
-
-@contextlib.contextmanager
-def unwritable(path: Path) -> Iterator[None]:
-    """A folder that not even root can write."""
-    subprocess.run(["mount", "--bind", path, path], check=True)
-    subprocess.run(["mount", "-o", "remount,ro,bind", path], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
-
-
-def progress_of(folder: Path) -> int:
-    """Whole epochs that a run's table tells of."""
-    return len(rows(folder)) if (folder / "metrics.csv").exists() else 0
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with mounted(Path(folder), "-t tmpfs -o size=1m tmpfs"):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False

@@ -1,4 +1,4 @@
-"""Tiny trainings in processes of their own, and what is compared of the folders that they leave."""
+"""Tiny trainings, each in a process, and the comparison of the folders that they leave."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from vireid.engine.checkpoint import LAST, load_checkpoint
 from vireid.engine.trainer import TIMING
 from vireid.runs.run_dir import RUN_MARKS
 
-EPOCHS = 3
+CONFIG = "configs/sysu.yaml"
 OPTIONS = (
-    f"SOLVER.EPOCHS={EPOCHS}",
+    "SOLVER.EPOCHS=3",
     "SOLVER.STEPS=[2]",
     "SOLVER.CHECKPOINT_EVERY=2",
     "SOLVER.VAL_EVERY=1",
@@ -37,15 +37,24 @@ OPTIONS = (
 FORK = multiprocessing.get_context("fork")  # torch is imported once, for all of them
 
 
+def options(root: Path, *extra: str) -> dict[str, str]:
+    """Options of a training of three epochs that validates and selects."""
+    items = (*TINY, *OPTIONS, f"DATA.ROOT={root}", *extra)
+    return dict(item.split("=", 1) for item in items)
+
+
 def command(root: Path, output: Path, *extra: str) -> list[str]:
-    """Arguments of the train tool for a training of three epochs that validates and selects."""
-    options = dict(item.split("=", 1) for item in (*TINY, *OPTIONS, *extra))
-    options |= {"DATA.ROOT": str(root), "OUTPUT_DIR": str(output)}
-    return ["--cfg", "configs/sysu.yaml", *(word for pair in options.items() for word in pair)]
+    """Arguments of the train tool that start or continue such a training, as its folder demands."""
+    pairs = (options(root, *extra) | {"OUTPUT_DIR": str(output)}).items()
+    words = ["--cfg", CONFIG, *(word for pair in pairs for word in pair)]
+    if (output / LAST).is_file():
+        return [*words, "--resume"]
+    begun = any((output / name).exists() for name in RUN_MARKS)
+    return [*words, "--overwrite"] if begun else words
 
 
 class Process:
-    """A tool at work in a process that leads a session of its own.
+    """A tool that runs in a process, which leads its own session.
 
     Args:
         words: its arguments.
@@ -59,56 +68,64 @@ class Process:
         words: Sequence[str],
         output: Path,
         *,
-        main: Callable[[Sequence[str]], int] = train.main,
+        main: Callable[[Sequence[str]], int | None] = train.main,
         prepare: Callable[[], object] = lambda: None,
     ) -> None:
         self.output = output
-        self._process = FORK.Process(target=_work, args=(main, list(words), output, prepare))
+
+        def work() -> None:
+            os.setsid()
+            with output.open("ab") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            # A test runner has replaced them.
+            sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1) for n in (1, 2))
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            torch.set_num_threads(1)
+            prepare()
+            raise SystemExit(main(list(words)))
+
+        self._process = FORK.Process(target=work)
         self._process.start()
         self.pid = self._process.pid
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """The exit code (negative: the signal that killed it), or None when it is not over yet."""
+        """The exit code (negative: the signal that killed it), or None while it runs."""
         self._process.join(seconds)
         return self._process.exitcode
 
     def signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        send(self.pid, number)
 
     def kill(self, *, alone: bool = False) -> bool:
-        """SIGKILL: to the process alone, or to all that it started too, as a power cut would.
+        """SIGKILL: to the process alone, or also to all that it started, as a power cut would.
 
         Returns:
-            whether it was still at work.
+            whether it was still running.
         """
-        members = [] if alone else descendants(self.pid)
-        for pid in (self.pid, *members):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for pid in (self.pid, *([] if alone else descendants(self.pid))):
+            send(pid, signal.SIGKILL)
         self._process.join()
         return self._process.exitcode == -signal.SIGKILL
 
-    def said(self) -> str:
+    def wait_until(self, condition: Callable[[], object], seconds: float = 120) -> bool:
+        """Waits for a condition, or for the end; whether the condition came first."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if condition():
+                return True
+            if self.wait(0.01) is not None:
+                return bool(condition())
+        raise TimeoutError(f"nothing happened in {seconds:.0f} s: {self.printed()[-500:]}")
+
+    def printed(self) -> str:
         return self.output.read_text(errors="replace")
 
 
-def _work(
-    main: Callable[[Sequence[str]], int],
-    words: list[str],
-    output: Path,
-    prepare: Callable[[], object],
-) -> None:
-    os.setsid()
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    # A test runner has put something else in their place.
-    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1) for n in (1, 2))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    torch.set_num_threads(1)
-    prepare()
-    raise SystemExit(main(words))
+def send(pid: int, number: int) -> None:
+    """A signal, to a process that may have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def descendants(pid: int) -> list[int]:
@@ -121,26 +138,18 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def continuing(folder: Path) -> list[str]:
-    """What a user would add to the command, by what the folder holds."""
-    if (folder / LAST).is_file():
-        return ["--resume"]
-    return ["--overwrite"] if any((folder / name).exists() for name in RUN_MARKS) else []
-
-
 def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoints/*.pth"))
 
 
-def require_whole(folder: Path) -> int:
-    """Loads every checkpoint and reads every table in a folder; how many checkpoints there are."""
+def require_whole(folder: Path) -> None:
+    """Loads every checkpoint and reads every table in a folder."""
     for path in checkpoints(folder):
         load_checkpoint(path)
     if (folder / "metrics.csv").exists():
         rows(folder)
     if (folder / "results.json").exists():
         json.loads((folder / "results.json").read_text())
-    return len(checkpoints(folder))
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -152,23 +161,20 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Temporary files that nobody will need."""
+    """Temporary files, which a finished run does not need."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*.tmp"))
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """What two finished runs have not alike, bit for bit."""
-    found = []
-    if rows(one) != rows(other):
-        found.append("metrics.csv")
+    """What differs between two finished runs, compared bit for bit."""
+    found = [] if rows(one) == rows(other) else ["metrics.csv"]
     names = [path.name for path in checkpoints(one)]
     if names != [path.name for path in checkpoints(other)]:
-        found.append(f"checkpoints {names}")
-        return found
-    for a, b in zip(checkpoints(one), checkpoints(other), strict=True):
-        first, second = load_checkpoint(a), load_checkpoint(b)
+        return [*found, f"checkpoints {names}"]
+    for name in names:
+        first, second = (load_checkpoint(run / "checkpoints" / name) for run in (one, other))
         found += [
-            f"{a.name}: {key}"
+            f"{name}: {key}"
             for key in ("model", "criterion", "optimizer", "progress", "rng", "pids")
             if not alike(_untimed(first[key]), _untimed(second[key]))
         ]
@@ -192,14 +198,3 @@ def alike(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(alike, one, other))
     return one == other
-
-
-def wait_until(condition: Callable[[], object], process: Process, seconds: float = 120) -> bool:
-    """Waits for a condition, or for the process's end; whether the condition came first."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        if process.wait(0.01) is not None:
-            return bool(condition())
-    raise TimeoutError(f"nothing happened in {seconds:.0f} s: {process.said()[-500:]}")

@@ -1,7 +1,8 @@
 import pytest
 
 from vireid.errors import DataError, UsageError
-from vireid.figures.curves import draw_cmc, draw_learning_curves, panels_of, read_history
+from vireid.figures.curves import draw_cmc, draw_learning_curves, panels_of
+from vireid.runs.logs import read_metrics
 
 TERMS = ["identity", "weighted_triplet", "part_identity", "part_triplet"]
 TERMS += [f"sdm_{term}_shallow{k}" for k in (1, 2, 3) for term in ("identity", "kl", "hint")]
@@ -52,12 +53,12 @@ def test_terms_that_no_column_has_are_refused(tmp_path):
     ("content", "phrase"),
     [
         (None, "No such file"),
-        ("", "no finished epoch"),
+        ("", "No columns"),
         ("epoch,loss\n", "no finished epoch"),
         ("loss\n1\n", "no finished epoch"),
         ("epoch,loss\nnan,1\n", "no finished epoch"),
         ("epoch,loss\n1,much\n", "much"),
-        ("epoch,loss\n1,2,3\n", "list"),
+        ("epoch,loss\n1,2,3\n", "do not fit"),
         ("\x00\xff", ""),
     ],
 )
@@ -65,12 +66,12 @@ def test_files_without_curves_are_refused(tmp_path, content, phrase):
     if content is not None:
         (tmp_path / "metrics.csv").write_text(content, encoding="latin-1")
     with pytest.raises(DataError, match=rf"metrics\.csv holds no learning curves.*{phrase}"):
-        read_history(tmp_path)
+        read_metrics(tmp_path)
 
 
 def test_history_leaves_out_what_an_epoch_does_not_have(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,loss,val_v2i_mAP\n1,2.5,\n2,2,0.5\n")
-    first, second = read_history(tmp_path)
+    first, second = read_metrics(tmp_path)
     assert first == {"epoch": 1, "loss": 2.5}
     assert second == {"epoch": 2, "loss": 2, "val_v2i_mAP": 0.5}
 

@@ -90,9 +90,9 @@ def test_queries_that_are_not_there_are_refused():
     for count in (0, 2):
         with pytest.raises(UsageError, match="1 queries with a match"):
             choose_queries(found, count=count)
-    nobody = dataclasses.replace(found, first=np.zeros_like(found.first))
+    unanswered = dataclasses.replace(found, first=np.zeros_like(found.first))
     with pytest.raises(DataError, match="no query has a true match"):
-        choose_queries(nobody, count=1)
+        choose_queries(unanswered, count=1)
 
 
 def written(found: GalleryRanking, root: Path) -> Path:

@@ -8,126 +8,143 @@ A crash is shown with the seed that makes it again: ``--kind NAME --seed N --inp
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import multiprocessing
-import os
-import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
+import pandas as pd
 import torch
 
-from tests.fuzz.judge import Verdict, judge
-from tests.fuzz.kinds import KINDS, Kind
+from tests.fuzz import arrays, configs, exports, galleries, images, lists, runs
+from tests.fuzz.harness import Use, Verdict, judge
+from vireid.utils.tables import markdown
 
-SILENCE = 120  # seconds after which a process is given up
-FORK = multiprocessing.get_context("fork")  # imports and the corpus are made once
-
-
-@dataclass
-class Tally:
-    """What came of one kind's inputs."""
-
-    tried: int = 0
-    accepted: int = 0
-    codes: Counter[int] = field(default_factory=Counter)
-    crashes: dict[str, int] = field(default_factory=dict)  # the first seed of each
-    crashed: int = 0
-
-    def add(self, verdict: Verdict, seed: int) -> None:
-        self.tried += 1
-        if verdict.crash:
-            self.crashed += 1
-            self.crashes.setdefault(verdict.crash.split(":")[0] + _place(verdict), seed)
-        elif verdict.code:
-            self.codes[verdict.code] += 1
-        else:
-            self.accepted += 1
+SILENCE = 120  # seconds without an answer after which a process is killed
+FORK = multiprocessing.get_context("fork")  # modules and good files are loaded once
 
 
-def _place(verdict: Verdict) -> str:
-    return ":" + ":".join(verdict.crash.split(":")[1:])[:160]
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of input.
+
+    Args:
+        make: (empty folder, generator) → writes an input there and returns what reads it.
+        examples: inputs that the test suite tries.
+        needs: packages that an installation may lack.
+    """
+
+    name: str
+    make: Callable[[Path, Random], Use]
+    examples: int = 20
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in self.needs if find_spec(name) is None]
+
+
+EXPORT = ("onnx", "onnxscript", "onnxruntime", "openvino")
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("config", configs.config),
+        Kind("sweep file", configs.sweep),
+        Kind("override", configs.override),
+        *(Kind(name, partial(lists.changed_list, name)) for name in lists.LISTS),
+        Kind("permutations (.mat)", arrays.permutations),
+        Kind("features (.mat)", arrays.official),
+        Kind("features.npz", arrays.features, examples=12),
+        Kind("test ids", arrays.identities_to_score),
+        Kind("image", images.image),
+        Kind("results.json", runs.results),
+        Kind("run page", runs.page, examples=4),
+        Kind("weights", runs.weights, examples=8),
+        Kind("checkpoint", runs.checkpoint, examples=8),
+        Kind("resumed checkpoint", runs.resumed, examples=3),
+        Kind("ONNX file", exports.onnx, needs=EXPORT),
+        Kind("OpenVINO files", exports.openvino, needs=EXPORT),
+        Kind("changed exports without a checksum", exports.crafted, examples=30, needs=EXPORT),
+        Kind("gallery", galleries.gallery, examples=30),
+        Kind("search index", galleries.index, needs=("faiss",)),
+        Kind("images of a gallery (.csv)", galleries.listing),
+    )
+}
 
 
 def attack(kind: Kind, seed: int) -> Verdict:
-    """One input, made by a seed, and how it was taken."""
-    folder = Path(tempfile.mkdtemp(prefix="vireid_fuzz_input_"))
-    try:
-        use = kind.make(folder, Random(f"{kind.name} {seed}"))
-        return judge(use, sentinel=folder / "sentinel")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Makes one input from a seed and judges how it is taken."""
+    with tempfile.TemporaryDirectory(prefix="vireid_fuzz_", ignore_cleanup_errors=True) as name:
+        use = kind.make(Path(name), Random(f"{kind.name} {seed}"))
+        return judge(use, sentinel=Path(name) / "sentinel")
 
 
 def prepare(kind: Kind, seed: int) -> None:
-    """Makes the corpus, once for all forks; threads of libraries do not survive a fork."""
-    if not kind.needs:
-        attack(kind, seed)
-        return
+    """Makes the good files, once for all forks."""
     with tempfile.TemporaryDirectory() as folder:
-        kind.make(Path(folder), Random(f"{kind.name} {seed}"))
+        use = kind.make(Path(folder), Random(f"{kind.name} {seed}"))
+        if not kind.needs:  # threads of other libraries would not survive a fork
+            judge(use, sentinel=Path(folder) / "sentinel")
 
 
-def attacks(kind: Kind, first: int, end: float, most: int) -> Iterator[tuple[int, Verdict]]:
-    """Inputs from a seed on, in a process of its own: one that takes it down is a crash, too.
+def attacks(kind: Kind, seeds: Iterable[int], end: float) -> Iterator[tuple[int, Verdict]]:
+    """Attacks from a process that is replaced when an input kills it or makes it hang.
 
     Args:
-        end: by the monotonic clock; one input is tried at least.
+        end: by the monotonic clock; at least one input is tried.
     """
-    seed, tried = first, 0
-    while tried < most and (time.monotonic() < end or not tried):
-        mine, theirs = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=_attack_all, args=(kind, seed, theirs))
-        process.start()
-        theirs.close()
-        while tried < most and (time.monotonic() < end or not tried):
-            try:
-                if not mine.poll(SILENCE):
-                    yield seed, Verdict(None, "", f"no answer within {SILENCE} s")
-                    break
-                yield seed, mine.recv()
-            except EOFError:
-                process.join()
-                yield seed, Verdict(None, "", f"killed the process ({process.exitcode})")
-                break
-            finally:
-                seed, tried = seed + 1, tried + 1
+    process = None
+    for number, seed in enumerate(seeds):
+        if number and time.monotonic() >= end:
+            break
+        if process is None:
+            pipe, theirs = FORK.Pipe()
+            process = FORK.Process(target=_answer, args=(kind, theirs), daemon=True)
+            process.start()
+            theirs.close()
+        pipe.send(seed)
+        try:
+            verdict = pipe.recv() if pipe.poll(SILENCE) else None
+        except EOFError:
+            process.join()
+            verdict = Verdict(None, crash=f"killed the process ({process.exitcode})")
+        yield seed, verdict or Verdict(None, crash=f"no answer within {SILENCE} s")
+        if verdict is None or not process.is_alive():
+            process.kill()
+            process = None
+    if process:
         process.kill()
-        process.join()
 
 
-def _attack_all(kind: Kind, seed: int, results: Connection) -> None:
-    with suppress(OSError):  # nobody listens any more
-        while True:
-            results.send(attack(kind, seed))
-            seed += 1
+def _answer(kind: Kind, pipe: Connection) -> None:
+    while True:
+        pipe.send(attack(kind, pipe.recv()))
 
 
-def table(tallies: dict[str, Tally]) -> str:
+def table(verdicts: Mapping[str, Iterable[Verdict]]) -> str:
     """Markdown, a row per kind and one for all."""
-    lines = [
-        "| kind | inputs | accepted | refused (exit code) | crashes |",
-        "|---|---|---|---|---|",
-    ]
-    total = Counter(tried=0, accepted=0, refused=0, crashed=0)
-    for name, tally in tallies.items():
-        codes = ", ".join(f"{count} ({code})" for code, count in sorted(tally.codes.items()))
-        lines.append(
-            f"| {name} | {tally.tried} | {tally.accepted} | {codes or 0} | {tally.crashed} |"
-        )
-        refused = sum(tally.codes.values())
-        total.update(
-            tried=tally.tried, accepted=tally.accepted, refused=refused, crashed=tally.crashed
-        )
-    sums = " | ".join(str(total[k]) for k in ("tried", "accepted", "refused", "crashed"))
-    return "\n".join([*lines, f"| all | {sums} |"])
+    rows = []
+    for name, found in {**verdicts, "all": itertools.chain(*verdicts.values())}.items():
+        codes = Counter("crash" if verdict.crash else verdict.code for verdict in found)
+        refused = sorted((c, n) for c, n in codes.items() if c not in (0, "crash"))
+        rows.append({
+            "kind": name,
+            "inputs": codes.total(),
+            "accepted": codes[0],
+            "refused (exit code)": ", ".join(f"{n} ({c})" for c, n in refused) or "0",
+            "crashes": codes["crash"],
+        })  # fmt: skip
+    return markdown(pd.DataFrame(rows))
 
 
 def main() -> int:
@@ -138,20 +155,24 @@ def main() -> int:
     line.add_argument("--inputs", type=int, default=sys.maxsize, help="of each kind at most")
     args = line.parse_args()
     torch.set_num_threads(1)
-    os.chdir(tempfile.mkdtemp(prefix="vireid_fuzz_"))  # an output without a folder of its own
-    tallies = {name: Tally() for name in args.kind or KINDS if not KINDS[name].missing}
-    for name in sorted(set(args.kind or KINDS) - set(tallies)):
-        print(f"{name}: left out, it needs {', '.join(KINDS[name].missing)}")
-    share = args.seconds / len(tallies)
-    for name, tally in tallies.items():
-        prepare(KINDS[name], args.seed)  # imports and the corpus are nobody's time
-        end = time.monotonic() + share
-        for seed, verdict in attacks(KINDS[name], args.seed, end, args.inputs):
-            tally.add(verdict, seed)
-        for crash, first in tally.crashes.items():
-            print(f"{name}, seed {first}: {crash}", flush=True)
-    print(f"\n{table(tallies)}")
-    return int(any(tally.crashed for tally in tallies.values()))
+    chosen = [KINDS[name] for name in args.kind or KINDS]
+    for kind in chosen:
+        if kind.missing:
+            print(f"{kind.name}: left out, it needs {', '.join(kind.missing)}")
+    chosen = [kind for kind in chosen if not kind.missing]
+    verdicts: dict[str, list[Verdict]] = {kind.name: [] for kind in chosen}
+    # The working directory takes what a tool writes without a folder.
+    with tempfile.TemporaryDirectory(prefix="vireid_fuzz_") as folder, contextlib.chdir(folder):
+        for kind in chosen:
+            prepare(kind, args.seed)
+            end, crashes = time.monotonic() + args.seconds / len(chosen), set()
+            for seed, verdict in attacks(kind, range(args.seed, args.seed + args.inputs), end):
+                verdicts[kind.name].append(verdict)
+                if verdict.crash and verdict.crash not in crashes:
+                    print(f"{kind.name}, seed {seed}: {verdict.crash[:200]}", flush=True)
+                    crashes.add(verdict.crash)
+    print(f"\n{table(verdicts)}")
+    return int(any(verdict.crash for found in verdicts.values() for verdict in found))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,30 @@
-"""Configuration files, sweep files and options of the command line, spoilt."""
+"""Configuration files, sweep files and options of the command line, with mistakes in them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 import yaml
 
-from tests.fuzz.mutate import TEXTS, VALUES, encoded, mutate_bytes, mutate_text, mutate_tree
+from tests.fuzz.harness import Use
+from tests.fuzz.mutate import (
+    TEXTS,
+    TOO_LONG,
+    VALUES,
+    as_bytes,
+    encoded,
+    mutate_bytes,
+    mutate_text,
+    mutate_tree,
+)
 from vireid.config import dump_config, load_config
 from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.runs.options import choices, read_config
 from vireid.sweeps.spec import read_sweep
 
-Use = Callable[[], object]
 CONFIG = """\
 _BASE_: base.yaml
 DATA:
@@ -43,73 +52,69 @@ BASELINE: {MODEL.SHARED_DEPTH: 3, "LOSS.TRIPLET.WEIGHT,LOSS.WEIGHTED_TRIPLET.WEI
 OUTPUT: runs/sweeps/depth
 SLURM: {partition: gpu, time: "4:00:00"}
 """
-LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{b}: &{b} [{', '.join(f'*{a}' for _ in range(9))}]\n"
-    for a, b in zip("abcdefghi", "bcdefghij", strict=True)
-)
-MERGES = "a: &a {x: 1}\n" + "".join(
-    f"{b}: &{b} {{<<: [{', '.join(f'*{a}' for _ in range(9))}], y{b}: 1}}\n"
-    for a, b in zip("abcdefghi", "bcdefghij", strict=True)
-)
-NESTED = "a: &a {x: 1}\n" + "".join(
-    f"{b}: &{b} {{{', '.join(f'k{n}: *{a}' for n in range(9))}}}\n"
-    for a, b in zip("abcdefghi", "bcdefghij", strict=True)
-)
-# Texts that are, or nearly are, YAML, and that readers have stumbled over.
+
+
+def _alias_bomb(form: str) -> str:
+    """Each of nine lines names the line before it nine times."""
+    lines = ["a: &a {x: 1}"]
+    for last, name in pairwise("abcdefghij"):
+        value = form.replace("ALIAS", f"*{last}").replace("NAME", name)
+        lines.append(f"{name}: &{name} {value}")
+    return "\n".join(lines)
+
+
+NINE = ", ".join(["ALIAS"] * 9)
+# Texts that are, or nearly are, YAML, and that readers have failed on.
 ODD_YAML = (
-    LAUGHS,
-    MERGES,
-    NESTED,
+    _alias_bomb(f"[{NINE}]"),
+    _alias_bomb("{<<: [" + NINE + "], yNAME: 1}"),
+    _alias_bomb("{" + ", ".join(f"{key}: ALIAS" for key in "klmnopqrs") + "}"),
     "DATA: &d {ROOT: *d}",
-    "DATA: &d [*d]",
     "&d {DATA: *d}",
     "SOLVER: {EPOCHS: !!bool 3}",
     "SOLVER: {EPOCHS: !!int ''}",
     "SEED: !!timestamp x",
-    "SEED: !!float ''",
+    "SEED: !!set {1}",
+    "SEED: !!binary x",
     "SEED: 2001-99-99",
     "SEED: 2001-01-01 00:00:00 +99:99",
+    "SEED: 0b_",
+    "SEED: 1:2:3",
+    f"SEED: {TOO_LONG}",
     "? [1]\n: 2",
-    "? {a: 1}\n: 2",
     "!!python/object/apply:os.system ['touch %s']",
     "SEED: !!python/object/new:os.system ['touch %s']",
     "- 1",
     "---\n---\nSEED: 1",
     "%YAML 9.9\n---\nSEED: 1",
-    "SEED: !!set {1}",
-    "SEED: !!binary x",
-    "SEED: 0b_",
-    "SEED: 1:2:3",
-    "SEED: " + "9" * 5000,
     "<<: 3\nSEED: 1",
     "<<: [[1]]\nSEED: 1",
     "_BASE_: config.yaml",
-    "_BASE_: ~nobody_of_this_name/a.yaml",
+    "_BASE_: ~no_such_user/a.yaml",
     '_BASE_: "a\\0b"',
-    "_BASE_: " + "a" * 300,
+    f"_BASE_: {'a' * 300}",
     "_BASE_: ''",
     "_BASE_: [base.yaml]",
-    "DATA.ROOT: ~nobody_of_this_name/data",
+    "DATA.ROOT: ~no_such_user/data",
     '"\\e[31mSEED": 1',
-    "OUTPUT_DIR: ~nobody_of_this_name/x",
-    "DATA: {CACHE: ~nobody_of_this_name/x}",
 )
 WIDE = "BASE: base.yaml\nGRID:\n" + "".join(
     f"  {key}: {list(range(1, 40))}\n"
     for key in ("SOLVER.EPOCHS", "SAMPLER.IDENTITIES", "SAMPLER.IMAGES", "TEST.BATCH", "THREADS")
 )
+DEPTHS = "BASE: base.yaml\nGRID: {MODEL.SHARED_DEPTH: [1, 2]}\n"
 ODD_SWEEPS = (
     *ODD_YAML,
     WIDE,
-    "BASE: ~nobody_of_this_name/a.yaml\nGRID: {SEED: [1]}",
-    '{BASE: "a\\0b", GRID: {MODEL.SHARED_DEPTH: [1]}}',
-    "BASE: " + "a" * 300,
-    "{BASE: base.yaml, GRID: {MODEL.SHARED_DEPTH: [1]}, OUTPUT: ~nobody_of_this_name/x}",
-    "{BASE: base.yaml, GRID: {MODEL.SHARED_DEPTH: {a: 1, A: 2}}}",
-    "{BASE: base.yaml, GRID: {MODEL.SHARED_DEPTH: [1, 2]}, BASELINE: [1]}",
-    "{BASE: base.yaml, GRID: {MODEL.SHARED_DEPTH: [1, 2]}, BASELINE: {a: {b: 1}}}",
-    "{BASE: base.yaml, GRID: {MODEL.SHARED_DEPTH: [1, 2]}, SEEDS: [1.5]}",
-    "{BASE: base.yaml, GRID: {MODEL.SHARED_DEPTH: [1, 2]}, SLURM: {time: [1]}}",
+    DEPTHS.replace("base.yaml", "~no_such_user/a.yaml"),
+    DEPTHS.replace("base.yaml", '"a\\0b"'),
+    DEPTHS.replace("base.yaml", "a" * 300),
+    DEPTHS.replace("[1, 2]", "{a: 1, A: 2}"),
+    f"{DEPTHS}OUTPUT: ~no_such_user/x",
+    f"{DEPTHS}BASELINE: [1]",
+    f"{DEPTHS}BASELINE: {{a: {{b: 1}}}}",
+    f"{DEPTHS}SEEDS: [1.5]",
+    f"{DEPTHS}SLURM: {{time: [1]}}",
 )
 
 
@@ -133,19 +138,18 @@ def sweep(folder: Path, random: Random) -> Use:
 
 
 def override(folder: Path, random: Random) -> Use:
-    """Two ``KEY VALUE`` pairs with a known or a spoilt key."""
+    """One or two ``KEY VALUE`` pairs; the key exists or nearly does."""
     (folder / "config.yaml").write_text("SEED: 1\n")
-    keys = list(flatten(default_config()))
     words: list[str] = []
     for _ in range(random.randint(1, 2)):
-        key = random.choice(keys)
+        key = random.choice(list(flatten(default_config())))
         words.append(key if random.randint(0, 4) else mutate_text(key, random, times=1))
         words.append(random.choice((*TEXTS, *ODD_YAML, *map(repr, VALUES))))
     return lambda: read_config(folder / "config.yaml", words)
 
 
 def _written(folder: Path, random: Random, good: str, odd: tuple[str, ...]) -> Path:
-    """A spoilt file beside a good base; a third of them from the list of known stumbling blocks."""
+    """A changed file beside a good base; a third of them from the list of known mistakes."""
     (folder / "base.yaml").write_text("DATA: {ROOT: /data, WORKERS: 2}\n")
     path, how = folder / "config.yaml", random.randint(0, 5)
     if how <= 1:
@@ -153,16 +157,9 @@ def _written(folder: Path, random: Random, good: str, odd: tuple[str, ...]) -> P
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
     elif how == 2:
         tree = mutate_tree(yaml.safe_load(good), random)
-        path.write_bytes(_dumped(tree).encode("utf-8", "surrogatepass"))
+        path.write_bytes(as_bytes(tree, lambda tree: yaml.safe_dump(tree, allow_unicode=True)))
     elif how == 3:
         path.write_bytes(mutate_bytes(good.encode(), random))
     else:
         path.write_bytes(encoded(mutate_text(good, random), random))
     return path
-
-
-def _dumped(tree: object) -> str:
-    try:
-        return yaml.safe_dump(tree, allow_unicode=True)
-    except (ValueError, yaml.YAMLError):  # a number of more digits than Python prints
-        return "SEED: " + "9" * 5000

@@ -1,11 +1,9 @@
-"""Galleries, the index of approximate search, and lists of images: spoilt, then searched."""
+"""Galleries, the index of approximate search, and lists of images: changed, then searched."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -14,15 +12,16 @@ from unittest.mock import patch
 
 import numpy as np
 
-from tests.fuzz.mutate import encoded, mutate_bytes, mutate_text, mutate_tree
+from tests.fuzz.harness import Use, corpus, run_tool
+from tests.fuzz.mutate import encoded, mutate_bytes, mutate_json, mutate_text
 from tests.search.double import DIM, ColourExtractor, fill, unit, write_images
 from vireid.cli import search
+from vireid.search.approximate_build import build_index
 from vireid.search.gallery import Gallery
 from vireid.search.gallery_images import list_images
 from vireid.search.ingest import ingest
 from vireid.structures import Modality
 
-Use = Callable[[], object]
 COUNT = 12
 CSV = "path,pid,camid,modality\n" + "".join(
     f"a/{k:02d}.png,{k},{1 + k % 3},{'visible' if k % 2 else 'infrared'}\n" for k in range(6)
@@ -30,37 +29,40 @@ CSV = "path,pid,camid,modality\n" + "".join(
 STEPS = ("query", "query", "query", "add", "remove", "verify")
 
 
-@cache
-def corpus() -> Path:
+@corpus
+def galleries(folder: Path) -> None:
     """Images, and galleries of them: whole with a row removed, and unfinished."""
-    holder = tempfile.TemporaryDirectory(prefix="vireid_fuzz_")
-    _HOLDERS.append(holder)
-    folder = Path(holder.name)
-    (folder / "network").write_text("f" * 40)
+    (folder / "model").write_text("f" * 40)
     images = write_images(folder / "images", COUNT)
     (images / "a/06.png").write_bytes(b"no image")
-    extractor, network = ColourExtractor(folder / "network"), str(folder / "network")
-    fill(folder / "whole", images, extractor, network=network)
+    extractor, model = ColourExtractor(folder / "model"), str(folder / "model")
+    fill(folder / "whole", images, extractor, network=model)
     Gallery(folder / "whole").remove([images / "b/03.png"])
-    options: dict[str, Any] = {"new": True, "block": 4, "network": network}
+    options: dict[str, Any] = {"new": True, "block": 4, "network": model}
     steps = ingest(folder / "half", images, extractor, Modality.VISIBLE, **options)
     for _ in range(3):  # the second block has the image that cannot be read
         next(steps)
     steps.close()
-    return folder
 
 
-_HOLDERS: list[tempfile.TemporaryDirectory] = []
+@corpus
+def indexed(folder: Path) -> None:
+    """A gallery of a thousand vectors with its index."""
+    rows = np.random.default_rng(0).normal(size=(1000, DIM))
+    gallery = Gallery.create(folder / "g", fingerprint="f" * 40, dim=DIM)
+    names = [f"{k}.png" for k in range(len(rows))]
+    gallery.add(unit(rows), names, root="/x", modality=Modality.VISIBLE)
+    build_index(gallery, threads=1)
 
 
 def gallery(folder: Path, random: Random) -> Use:
-    """A gallery one of whose files is spoilt: it is refused, or says what the whole one says."""
+    """A gallery of which one file changes: it is refused, or answers as the whole one does."""
     source = random.choice(("whole", "half"))
-    copied = Path(shutil.copytree(corpus() / source, folder / "g"))
+    copied = Path(shutil.copytree(galleries() / source, folder / "g"))
     files = sorted(path for path in copied.iterdir() if path.name != "lock")
     chosen = random.choice((copied / "gallery.json", *files))
     described = chosen.name == "gallery.json"
-    _spoil(chosen, random)
+    _change(chosen, random)
     step = random.choice(STEPS)
 
     def use() -> None:
@@ -68,18 +70,21 @@ def gallery(folder: Path, random: Random) -> Use:
             if step == "verify":
                 Gallery(copied).verify()
             elif step == "query":
-                found = _asked(copied, folder / "found.json")
+                found = _answers(copied, folder / "found.json")
                 assert described or found == _expected(source), found
             else:
-                _changed(copied, step)
+                modality = ["--modality", "visible"] if step == "add" else []
+                images = ["--images", galleries() / "images", *modality]
+                run_tool(search.main, step, "--gallery", copied, *images)
+                Gallery(copied).verify()
 
     return use
 
 
 def index(folder: Path, random: Random) -> Use:
-    """An index one of whose two files is spoilt: what it finds has the scores that are told."""
-    copied = Path(shutil.copytree(_indexed(), folder / "g"))
-    _spoil(copied / random.choice(("approximate.faiss", "approximate.json")), random)
+    """An index of which one of two files changes: the scores of what it finds are right."""
+    copied = Path(shutil.copytree(indexed() / "g", folder / "g"))
+    _change(copied / random.choice(("approximate.faiss", "approximate.json")), random)
 
     def use() -> None:
         opened = Gallery(copied)
@@ -99,63 +104,28 @@ def listing(folder: Path, random: Random) -> Use:
     return lambda: list_images(path, modality).full_paths()
 
 
-@cache
-def _indexed() -> Path:
-    """A gallery of a thousand vectors with its index."""
-    from vireid.search.approximate_build import build_index
-
-    folder, rows = corpus() / "indexed", np.random.default_rng(0).normal(size=(1000, DIM))
-    made = Gallery.create(folder, fingerprint="f" * 40, dim=DIM)
-    names = [f"{k}.png" for k in range(len(rows))]
-    made.add(unit(rows), names, root="/x", modality=Modality.VISIBLE)
-    build_index(made, threads=1)
-    return folder
-
-
-def _spoil(path: Path, random: Random) -> None:
-    """Bytes or, of JSON, values change; or the file is lost, or a folder, or another's."""
+def _change(path: Path, random: Random) -> None:
+    """Bytes or, of JSON, values change; or the file is lost, or becomes a folder."""
     how, content = random.randint(0, 7), path.read_bytes()
     if how == 0:
         path.unlink()
         if random.randint(0, 1):
             path.mkdir()
-    elif how == 1:
-        path.write_bytes(b"[" * 100_000 if path.suffix == ".json" else content[::-1])
-    elif path.suffix == ".json" and how <= 5:
-        tree = mutate_tree(json.loads(content), random)
-        path.write_bytes(_dumped(tree).encode("utf-8", "surrogatepass"))
+    elif path.suffix == ".json":
+        path.write_bytes(mutate_json(json.loads(content), random))
     else:
-        path.write_bytes(mutate_bytes(content, random))
+        path.write_bytes(mutate_bytes(content, random) if how > 1 else content[::-1])
 
 
-def _dumped(tree: object) -> str:
-    try:
-        return json.dumps(tree)
-    except ValueError:  # a number of more digits than Python prints
-        return '{"format": ' + "9" * 5000 + "}"
-
-
-def _asked(folder: Path, out: Path) -> list:
-    """What the search tool finds of one image."""
-    image = corpus() / "images/b/01.png"
-    words = ["--gallery", str(folder), "--image", str(image), "--modality", "infrared"]
-    _ended(search.main(["query", *words, "--top", str(COUNT), "--json", str(out)]))
+def _answers(folder: Path, out: Path) -> list:
+    """The search tool's answers about one image."""
+    image = galleries() / "images/b/01.png"
+    words = ["--gallery", folder, "--image", image, "--modality", "infrared"]
+    run_tool(search.main, "query", *words, "--top", COUNT, "--json", out)
     return json.loads(out.read_text())["queries"]
 
 
 @cache
 def _expected(source: str) -> list:
     with patch("vireid.search.model.Extractor", ColourExtractor):
-        return _asked(corpus() / source, corpus() / f"{source}.json")
-
-
-def _changed(folder: Path, step: str) -> None:
-    images = ["--images", str(corpus() / "images")]
-    words = images if step == "remove" else [*images, "--modality", "visible"]
-    _ended(search.main([step, "--gallery", str(folder), *words]))
-    Gallery(folder).verify()
-
-
-def _ended(code: int) -> None:
-    if code:
-        raise SystemExit(code)
+        return _answers(galleries() / source, galleries() / f"{source}.json")

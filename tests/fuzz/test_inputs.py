@@ -1,4 +1,4 @@
-"""Whatever a file holds, a tool takes it or refuses it in a line: the campaign's short version.
+"""Whatever a file holds, a tool accepts it or refuses it in a line: the campaign's short version.
 
 ``python -m tests.fuzz.campaign --seconds 300`` is the long one.
 """
@@ -10,17 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import judge as judge_module
-from tests.fuzz.campaign import Tally, attack, table
-from tests.fuzz.judge import judge
-from tests.fuzz.kinds import KINDS
+from tests.fuzz import harness
+from tests.fuzz.campaign import KINDS, attack, table
+from tests.fuzz.harness import Payload, Verdict
 from tests.fuzz.mutate import mutate_bytes, mutate_text, mutate_tree
-from tests.fuzz.payload import payload
 from vireid.errors import DataError
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_input_is_taken_or_refused_in_a_line(name):
+def test_every_input_is_accepted_or_refused_in_a_line(name):
     if KINDS[name].missing:
         pytest.skip(f"needs {', '.join(KINDS[name].missing)}")
 
@@ -39,35 +37,29 @@ def test_every_input_is_taken_or_refused_in_a_line(name):
     attacked()
 
 
-def test_the_judge_knows_a_crash(tmp_path, monkeypatch):
+def test_a_crash_is_told_from_a_refusal(tmp_path, monkeypatch):
     def refuse() -> None:
-        raise DataError(f"{tmp_path}/x.csv holds no row: write one")
-
-    def steer() -> None:
-        raise DataError("\ud800 x")  # made printable where it is printed
+        raise DataError("\ud800: write a row")  # made printable where it is printed
 
     def hang() -> None:
         while True:
             pass
 
-    def hoard() -> None:
-        b"x" * (128 << 20)
+    def judged(use) -> str:
+        verdict = harness.judge(use, sentinel=sentinel)
+        return verdict.crash or f"code {verdict.code}"
 
-    monkeypatch.setattr(judge_module, "SECONDS", 0.5)
-    monkeypatch.setattr(judge_module, "MEMORY", 64 << 20)
+    monkeypatch.setattr(harness, "SECONDS", 0.5)
+    monkeypatch.setattr(harness, "MEMORY", 64 << 20)
     sentinel = tmp_path / "sentinel"
-    assert judge(lambda: None, sentinel=sentinel).code == 0
-    assert (judge(refuse, sentinel=sentinel).code, judge(refuse, sentinel=sentinel).crash) == (
-        3,
-        "",
-    )
-    assert judge(steer, sentinel=sentinel).crash == ""
-    assert "ZeroDivisionError" in judge(lambda: 1 / 0, sentinel=sentinel).crash
-    assert "still busy" in judge(hang, sentinel=sentinel).crash
-    assert "took 0." in judge(hoard, sentinel=sentinel).crash
-    assert "exit code 1" in judge(lambda: exec("raise SystemExit(1)"), sentinel=sentinel).crash
-    unpickled = judge(lambda: pickle.loads(pickle.dumps(payload(sentinel))), sentinel=sentinel)
-    assert "executed code" in unpickled.crash and not sentinel.exists()
+    assert judged(lambda: None) == "code 0"
+    assert judged(refuse) == "code 3"
+    assert "ZeroDivisionError" in judged(lambda: 1 / 0)
+    assert "still busy" in judged(hang)
+    assert "took 0." in judged(lambda: len(b"x" * (128 << 20)))
+    assert "exit code 1" in judged(lambda: harness.run_tool(lambda words: 1))
+    assert "executed code" in judged(lambda: pickle.loads(pickle.dumps(Payload(sentinel))))
+    assert not sentinel.exists()
 
 
 def test_a_seed_makes_the_same_input_again():
@@ -80,9 +72,8 @@ def test_a_seed_makes_the_same_input_again():
 
 
 def test_the_table_counts():
-    tally = Tally(tried=4, accepted=1, crashed=1)
-    tally.codes.update([3, 3])
-    assert table({"x": tally}).splitlines()[2:] == [
-        "| x | 4 | 1 | 2 (3) | 1 |",
-        "| all | 4 | 1 | 2 | 1 |",
+    verdicts = [Verdict(0), Verdict(3), Verdict(3), Verdict(2, crash="x"), Verdict(None, crash="y")]
+    assert table({"x": verdicts}).splitlines()[2:] == [
+        "| x    | 5      | 1        | 2 (3)               | 2       |",
+        "| all  | 5      | 1        | 2 (3)               | 2       |",
     ]

@@ -201,7 +201,7 @@ def test_parts_have_a_pool_and_an_exponent_of_their_own(pool: str):
     assert network.pool.exponent.item() == 3.0
 
 
-def test_parts_that_nobody_looks_at_are_not_checked():
+def test_unused_parts_are_not_checked():
     cfg = default_config()
     cfg.MODEL.BACKBONE, cfg.MODEL.PRETRAINED = "osnet_x0_25", "none"
     cfg.INPUT.SIZE = [256, 128]  # 16 rows

@@ -47,7 +47,7 @@ def test_the_network_is_needed_once(run, passes):
     np.testing.assert_array_equal(read_features(first.path).paths, second.features.paths)
 
 
-def test_a_changed_checkpoint_makes_them_anew(run, passes):
+def test_a_changed_checkpoint_recomputes_them(run, passes):
     first = run_features(run_config(run), run=run).features
     path = run / "checkpoints/last.pth"
     content = torch.load(path, weights_only=True)
@@ -76,7 +76,7 @@ def test_other_options_and_splits_have_files_of_their_own(run, passes):
 
 
 @pytest.mark.parametrize("content", [b"", b"half a file"])
-def test_a_damaged_file_is_made_anew(run, passes, content):
+def test_a_damaged_file_is_recomputed(run, passes, content):
     (run / "features.npz").write_bytes(content)
     found = run_features(run_config(run), run=run)
     assert passes == [40] and len(read_features(run / "features.npz")) == len(found.features)
@@ -84,7 +84,7 @@ def test_a_damaged_file_is_made_anew(run, passes, content):
 
 def test_features_of_unknown_origin_are_not_overwritten(run, passes):
     found = run_features(run_config(run), run=run).features
-    write_features(run / "features.npz", found)  # tells no source, as others' files do
+    write_features(run / "features.npz", found)  # without a source, like files of other programs
     before = (run / "features.npz").read_bytes()
     with pytest.raises(UsageError, match="does not record what its features were computed from"):
         run_features(run_config(run), run=run)

@@ -279,7 +279,7 @@ def test_folders_whose_names_are_no_text_are_kept(gallery):
     assert Gallery(gallery.folder).entry(20).path == root / "new.png"
 
 
-def test_a_user_whom_nobody_knows_has_no_gallery(tmp_path, monkeypatch):
+def test_an_unknown_user_has_no_gallery(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="no gallery in ~nobody_of_this_name/x"):
         Gallery("~nobody_of_this_name/x")

@@ -38,7 +38,7 @@ def skipped(folder: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_a_folder_becomes_a_gallery_and_tells_what_it_skipped(images, tmp_path):
+def test_a_folder_becomes_a_gallery_and_skipped_images_are_named(images, tmp_path):
     extractor = ColourExtractor()
     last = fill(tmp_path / "g", images, extractor)
     gallery = Gallery(tmp_path / "g")

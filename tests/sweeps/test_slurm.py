@@ -13,8 +13,8 @@ import pytest
 
 from vireid.errors import UsageError
 from vireid.sweeps import slurm, slurm_job
-from vireid.sweeps.outcome import last_error
 from vireid.sweeps.planner import SweepRun
+from vireid.sweeps.progress import last_error
 from vireid.sweeps.slurm import QueuedJob, job_name, jobs_in_queue, read_queue, with_gpu
 from vireid.sweeps.slurm_job import TrainJob, exit_file
 from vireid.sweeps.spec import GridCell, sbatch_option
@@ -42,7 +42,7 @@ def job(tmp_path, monkeypatch):
 
     def made(first: str) -> TrainJob:
         command = (sys.executable, "-c", TRAINING, first)
-        return TrainJob(command, tmp_path / "run", "last.pth", tmp_path, tmp_path)
+        return TrainJob(command, tmp_path / "run", "last.pth", "output.txt", tmp_path, tmp_path)
 
     yield made
     signal.signal(signal.SIGUSR2, before)
@@ -157,7 +157,7 @@ def test_options_of_sbatch(name, value, option):
     ("name", "value", "phrase"),
     [
         ("time", 14400, "must be quoted text"),  # YAML's value of 4:00:00
-        ("array", "1-3", "every run is a job"),
+        ("array", "1-3", "is set by the executor"),
         ("job_name", "x", "is set by the executor"),
         ("p", "gpu", "no long option"),
         ("comment", "a\n#SBATCH --wrap=rm", "must be one line"),

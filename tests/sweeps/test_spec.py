@@ -105,7 +105,7 @@ def test_the_base_is_found_beside_the_file_or_in_the_working_directory(tmp_path)
     grid = "GRID: {MODEL.POOL: [gem]}"
     write_text(tmp_path / "base.yaml", "")
     path = write_text(tmp_path / "sweeps/one.yaml", f"BASE: ../base.yaml\n{grid}")
-    assert read_sweep(path).base == tmp_path / "base.yaml"
+    assert read_sweep(path).base.samefile(tmp_path / "base.yaml")
     assert sweep_of(tmp_path, grid).base == Path("configs/sysu.yaml")
     (line,) = problems(tmp_path, grid, head="BASE: gone.yaml\n")
     assert f"neither {tmp_path / 'gone.yaml'} nor gone.yaml" in line
@@ -138,7 +138,7 @@ GRID:
         "SET: unknown key SOLVER.EPOCH; did you mean SOLVER.EPOCHS?",
         "SET: SEED is set by SEEDS",
         "SET: INPUT.FLIP must be a number, got 'x'",
-        "GRID: MODEL.POOL is given twice, the first time in SET",
+        "GRID: MODEL.POOL is given twice; SET and GRID name an option once",
         "GRID: MODEL.SHARED_DEPTH needs a list of values",
         "GRID: OUTPUT_DIR is set by OUTPUT",
         "a list of 2 values is wanted, got [1]",
@@ -199,7 +199,7 @@ def test_options_that_sbatch_must_not_get_are_listed_with_the_rest(tmp_path):
     found = problems(tmp_path, text)
     assert len(found) == 3 and "MODEL.SHARED_DEPTH" in found[0]
     assert found[1].startswith("SLURM: time must be quoted text") and "14400" in found[1]
-    assert found[2] == "SLURM: array is set by the executor: every run is a job of its own"
+    assert found[2] == "SLURM: array is set by the executor"
     (found,) = problems(tmp_path, "GRID: {MODEL.SHARED_DEPTH: [5]}\nSLURM: [gpu]")
     assert found == "SLURM must hold options of sbatch, got ['gpu']"
 

@@ -10,8 +10,13 @@ from PIL import Image
 from tests.helpers import write_text
 from vireid.sweeps.plots import draw_sweep
 from vireid.sweeps.spec import Sweep, read_sweep
-from vireid.sweeps.statistics import SCORE_COLUMNS, cell_means, paired_differences, tidy_csv
-from vireid.sweeps.tables import sweep_tables
+from vireid.sweeps.tables import (
+    SCORE_COLUMNS,
+    cell_means,
+    paired_differences,
+    sweep_tables,
+    tidy_csv,
+)
 
 A, B, C = "plain", "+_SDM", "50_both"
 FILE = """

@@ -120,32 +120,30 @@ def parser(doc: str | None, example: str) -> ToolParser:
 
 
 class ListOption(argparse.Action):
-    """An option with ``nargs="+"`` that does not take the ``KEY VALUE`` words behind its values."""
+    """An option with ``nargs="+"`` that does not take the ``KEY VALUE`` words behind its values.
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        words = list(values or [])  # argparse gives every word up to the next option
-        own = list(takewhile(lambda word: not is_key(word), words))
-        setattr(namespace, self.dest, own)
-        namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *words[len(own) :]]
+    Args:
+        item: what makes a value of each word, and may raise ArgumentTypeError.
+        options: of :class:`argparse.Action`.
+    """
+
+    def __init__(self, *, item: Callable[[str], Any] = str, **options: Any) -> None:
+        super().__init__(**options)
+        self._item = item
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        own = list(takewhile(lambda word: not is_key(word), values))
+        if not own:
+            raise argparse.ArgumentError(self, "expected at least one argument")
+        try:
+            setattr(namespace, self.dest, [self._item(word) for word in own])
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        behind = values[len(own) :]  # argparse gives every word up to the next option
+        namespace.behind_lists = [*getattr(namespace, "behind_lists", []), *behind]
 
 
-def add_list(
-    line: argparse.ArgumentParser,
-    name: str,
-    *,
-    metavar: str,
-    about: str,
-    default: Sequence[str] = (),
-) -> None:
-    """An option of several values; see :class:`ListOption`."""
-    kind: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": list(default)}
-    line.add_argument(name, metavar=metavar, help=about, **kind)
+LIST: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": []}
 
 
 def add_device(line: ToolParser) -> None:
@@ -167,9 +165,19 @@ def add_figure(line: argparse.ArgumentParser) -> None:
 
 def add_titles(line: argparse.ArgumentParser, each: str) -> None:
     """``--titles`` of figures that compare runs."""
-    line.add_argument(
-        "--titles", nargs="+", default=[], metavar="TEXT", help=f"one for each {each}"
-    )
+    about = f"one for each {each}"
+    line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help=about)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from ``least`` on."""
+
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
+        return int(text)
+
+    return number
 
 
 def seed_number(text: str) -> int:

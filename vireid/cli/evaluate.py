@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid.cli.arguments import (
+    LIST,
     OVERRIDES_HELP,
     ToolParser,
-    add_list,
     as_overrides,
     parser,
     tool,
@@ -48,7 +48,7 @@ def _parser() -> ToolParser:
         help="features.npz, or a folder of official *_cam1.mat … *_cam6.mat; loads no network",
     )
     about = "protocols or groups (default of a run: the data set's)"
-    add_list(line, "--protocols", metavar="NAME", about=about)
+    line.add_argument("--protocols", metavar="NAME", help=about, **LIST)
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
     line.add_argument(
         "--gallery-draw", choices=("official", "seeded"), help="default: the protocol's own"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import add_options, device_override, parser, tool
+from vireid.cli.arguments import add_options, parser, tool
 from vireid.deploy.backends import require_packages
 from vireid.deploy.deployed_model import deployed_model
 from vireid.deploy.export import CHECKED_WITH, SUFFIXES, Int8, export_model, targets_of
@@ -20,17 +19,17 @@ USUAL = Int8()
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/export.py --help``."""
-    args = _parse(sys.argv[1:] if arguments is None else arguments)
+    args = _parse(arguments)
     int8 = _int8(args)
     require_packages("onnx", "onnxscript", CHECKED_WITH[args.format])
     if int8:
         require_packages("onnxruntime")  # it quantises for both
-    trained = deployed_model(args.run, args.overrides + device_override(args.device))
+    trained = deployed_model(args.run, args.overrides)
     targets = targets_of(trained, args.format, args.out, args.modality)
     export_model(trained, targets, args.format, int8)
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     line = parser(
         __doc__, "python tools/export.py --run runs/demo/seed0 --format onnx --out model.onnx"
     )
@@ -62,7 +61,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         "--force", action="store_true", help="with --int8: write it whatever it loses"
     )
     add_options(line)
-    return line.parse_intermixed_args(words)
+    return line.parse(words)
 
 
 def _int8(args: argparse.Namespace) -> Int8 | None:

@@ -1,4 +1,4 @@
-"""Builds a gallery of one's own images, changes it, and searches it by image across modalities."""
+"""Builds a gallery of a user's own images, changes it, and searches it across modalities."""
 
 from __future__ import annotations
 

@@ -10,34 +10,34 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from vireid.cli.arguments import SHIPPED_HELP, device_override, parser, tool
+from vireid.cli.arguments import SHIPPED_HELP, add_options, at_least, parser, tool
 from vireid.errors import CheckpointError, StoppedError, SweepError, UsageError
 from vireid.runs.options import read_config
 from vireid.runs.run_dir import own_command
 from vireid.sweeps.costs import cell_costs
 from vireid.sweeps.local import slots_for, train_here, visible_gpus
-from vireid.sweeps.outcome import RunOutcome
 from vireid.sweeps.planner import (
     RunState,
     SweepRun,
+    listing,
     output_folder,
     plan_runs,
     prepare_all,
     require_trials,
     states_of,
+    summary,
     train_command,
 )
 from vireid.sweeps.plots import draw_sweep
 from vireid.sweeps.progress import SweepProgress
 from vireid.sweeps.slurm import FOLDER, jobs_in_queue, train_on_slurm, with_gpu
 from vireid.sweeps.spec import Sweep, read_sweep, sbatch_option
-from vireid.sweeps.statistics import read_scores, tidy_csv
-from vireid.sweeps.tables import sweep_tables
+from vireid.sweeps.tables import read_scores, sweep_tables, tidy_csv
 from vireid.utils.io import write_text
 
 FIGURE = "sweep.png"
-OVERRIDES_HELP = "options of all runs, e.g. SOLVER.EPOCHS 60 OUTPUT_DIR runs/sweeps/short"
 SBATCH = {
     "partition": ("NAME", "where the jobs go"),
     "time": ("TIME", "limit of one job, as sbatch takes it; a run that needs longer continues"),
@@ -51,81 +51,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/sweep.py --help``."""
     words = sys.argv[1:] if arguments is None else arguments
     args = _parse(words)
-    overrides = args.overrides + device_override(args.device)
     sweep = read_sweep(args.cfg)
     runs = plan_runs(
-        sweep, overrides, lambda words: read_config(sweep.base, words), environment=os.environ
+        sweep, args.overrides, lambda words: read_config(sweep.base, words), environment=os.environ
     )
     require_trials(runs, may_lack_data=True)  # rendered sets may not be there yet
     slurm = _slurm_options(args, sweep)
-    progress = SweepProgress(states_of(runs))
-    output = output_folder(sweep, overrides)
+    states, output = states_of(runs), output_folder(sweep, args.overrides)
     print(f"{args.cfg}: {_size(sweep)} in {output}", flush=True)
     if args.dry_run:
-        print(progress.listing({} if slurm is None else _queue_states(runs)))
-    print(progress.summary(), flush=True)
+        print(listing(states, {} if slurm is None else _queue_states(runs)))
+    print(summary(states), flush=True)
     if args.dry_run:
         return
-    todo = [run for run, state in progress.states.items() if state is not RunState.FINISHED]
+    todo = [run for run, state in states.items() if state is not RunState.FINISHED]
     prepare_all(todo)
     require_trials(todo)
+    progress = SweepProgress(states)
     if slurm is None:
-        outcomes = _train_here(args, sweep, todo, progress, words)
-    else:
-        outcomes = _train_on_slurm(sweep, todo, output / FOLDER, slurm, progress, words)
+        _train_here(args.jobs, sweep, todo, progress, words)
+    elif todo:
+        _train_on_slurm(sweep, todo, output / FOLDER, slurm, progress, words)
     if progress.finished:
         write_results(sweep, runs, progress.finished, output)
-    _raise_failures(outcomes, progress)
+    _raise_failures(progress)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     line = parser(__doc__, "python tools/sweep.py --cfg configs/sweeps/shared_depth.yaml --dry-run")
-    line.add_argument(
-        "--cfg", type=Path, required=True, metavar="FILE", help=f"sweep file; {SHIPPED_HELP}"
-    )
-    line.add_argument(
-        "--dry-run", action="store_true", help="print the runs and what is finished, no more"
-    )
-    line.add_argument(
-        "--executor",
-        choices=("local", "slurm"),
-        default="local",
-        help="where the runs are trained: by this machine, or as jobs of a Slurm cluster (local)",
-    )
-    line.add_argument(
-        "--jobs",
-        type=_positive,
-        metavar="N",
-        help="runs at the same time (one per GPU; without a GPU, 1)",
-    )
-    _add_slurm_options(line)
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
-    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
-    args = line.parse_intermixed_args(words)
+    about = f"sweep file; {SHIPPED_HELP}"
+    line.add_argument("--cfg", type=Path, required=True, metavar="FILE", help=about)
+    about = "print the runs and what is finished, no more"
+    line.add_argument("--dry-run", action="store_true", help=about)
+    about = "where the runs are trained: by this machine, or as jobs of a Slurm cluster (local)"
+    line.add_argument("--executor", choices=("local", "slurm"), default="local", help=about)
+    about = "runs at the same time (one per GPU; without a GPU, 1)"
+    line.add_argument("--jobs", type=at_least(1), metavar="N", help=about)
+    about = "these go before the file's SLURM section"
+    group = line.add_argument_group("with --executor slurm", about)
+    for name, (metavar, about) in SBATCH.items():
+        group.add_argument(f"--{name}", metavar=metavar, help=about)
+    about = "any other option of sbatch by its long name, e.g. account=lab; may be repeated"
+    item: Mapping[str, Any] = {"action": "append", "default": [], "metavar": "NAME[=VALUE]"}
+    group.add_argument("--sbatch", help=about, **item)
+    add_options(line)
+    args = line.parse(words)
     if args.executor == "slurm" and args.jobs:
         line.error("--jobs belongs to --executor local: Slurm decides how many jobs run")
     return args
-
-
-def _add_slurm_options(line: argparse.ArgumentParser) -> None:
-    group = line.add_argument_group(
-        "with --executor slurm", "these go before the file's SLURM section"
-    )
-    for name, (metavar, text) in SBATCH.items():
-        group.add_argument(f"--{name}", metavar=metavar, help=text)
-    group.add_argument(
-        "--sbatch",
-        action="append",
-        default=[],
-        metavar="NAME[=VALUE]",
-        help="any other option of sbatch by its long name, e.g. account=lab; may be repeated",
-    )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
-    return int(text)
 
 
 def _size(sweep: Sweep) -> str:
@@ -164,22 +137,19 @@ def _queue_states(runs: Sequence[SweepRun]) -> dict[SweepRun, str]:
 
 
 def _train_here(
-    args: argparse.Namespace,
+    jobs: int | None,
     sweep: Sweep,
     runs: Sequence[SweepRun],
     progress: SweepProgress,
     words: Sequence[str],
-) -> list[RunOutcome]:
+) -> None:
     uses_gpus = any(run.cfg.DEVICE in ("auto", "cuda") for run in runs)
-    gpus = visible_gpus() if uses_gpus else []
-    slots = slots_for(args.jobs, gpus, processors=os.cpu_count() or 1)
+    slots = slots_for(jobs, visible_gpus() if uses_gpus else [], processors=os.cpu_count() or 1)
     commands = {run: train_command(sweep.base, run, progress.states[run]) for run in runs}
-    with progress:
-        outcomes, received = train_here(commands, slots, progress)
+    received = train_here(commands, slots, progress)
     if received:
         kept = "those at work have saved a checkpoint if they were past their start"
         raise _stopped(received, progress, f"{kept}; continue with", words)
-    return outcomes
 
 
 def _train_on_slurm(
@@ -189,20 +159,14 @@ def _train_on_slurm(
     options: Mapping[str, str],
     progress: SweepProgress,
     words: Sequence[str],
-) -> list[RunOutcome]:
-    if not runs:
-        return []
+) -> None:
     # The job itself finds out whether it starts or continues.
     commands = {run: train_command(sweep.base, run, RunState.NEW) for run in runs}
-    with progress:
-        outcomes, left, received = train_on_slurm(
-            commands, folder, with_gpu(options, runs), progress
-        )
+    left, received = train_on_slurm(commands, folder, with_gpu(options, runs), progress)
     if received:
-        ends = f" (scancel {' '.join(left.values())} ends them)" if left else ""
+        ends = f" (scancel {' '.join(left)} ends them)" if left else ""
         kept = f"{len(left)} jobs go on in the queue{ends}; wait for them with"
         raise _stopped(received, progress, kept, words)
-    return outcomes
 
 
 def _stopped(number: int, progress: SweepProgress, what: str, words: Sequence[str]) -> StoppedError:
@@ -239,13 +203,13 @@ def write_results(
         print(f"no {FIGURE}: the grid has {len(sweep.axes)} entries, and a picture shows two")
 
 
-def _raise_failures(outcomes: Sequence[RunOutcome], progress: SweepProgress) -> None:
+def _raise_failures(progress: SweepProgress) -> None:
     """Raises :class:`SweepError` with a line for each run that failed."""
     lines = []
-    for outcome in outcomes:
+    for outcome in progress.outcomes:
         if outcome.failure:
-            interrupted = progress.states[outcome.run] is RunState.INTERRUPTED
             lines.append(f"{outcome.run.name}: {outcome.failure}")
+            interrupted = progress.states[outcome.run] is RunState.INTERRUPTED
             if outcome.code == CheckpointError.exit_code and interrupted:
                 # the same command would meet the same checkpoint
                 lines[-1] += f"; to train it from its start, delete {outcome.run.folder}"

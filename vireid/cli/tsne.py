@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid.cli.arguments import (
+    LIST,
     ToolParser,
     add_figure,
-    add_list,
     add_options,
     add_titles,
     parser,
@@ -90,7 +90,7 @@ def _parser() -> ToolParser:
     first.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no model")
     add_figure(line)
     about = "further run folders or features, beside the first: the same identities and images"
-    add_list(line, "--compare", metavar="PATH", about=about)
+    line.add_argument("--compare", metavar="PATH", help=about, **LIST)
     add_titles(line, "panel")
     line.add_argument("--ids", type=int, help="identities shown (20, or all if there are fewer)")
     line.add_argument(

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vireid.cli.arguments import (
+    LIST,
     ToolParser,
     add_device,
     add_figure,
-    add_list,
     add_options,
     add_titles,
     as_overrides,
@@ -30,10 +30,11 @@ from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.evaluation.results import read_results
-from vireid.figures.curves import draw_cmc, draw_learning_curves, read_history
+from vireid.figures.curves import draw_cmc, draw_learning_curves
 from vireid.figures.distances import distances, draw_distances, is_single
 from vireid.figures.ranked_lists import WORST, choose_queries, describe, draw_lists
 from vireid.figures.style import require_figure
+from vireid.runs.logs import read_metrics
 from vireid.runs.options import run_config
 from vireid.structures import SPLITS, FeatureSet
 
@@ -107,7 +108,7 @@ def _activations_parser() -> ToolParser:
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     source.add_argument("--maps", type=Path, metavar="FILE", help="maps kept beside a picture")
     about = "paths within the data set, or identities (their first image of each modality)"
-    add_list(line, "--images", metavar="NAME", about=about)
+    line.add_argument("--images", metavar="NAME", help=about, **LIST)
     line.add_argument("--ids", type=int, default=2, help="identities drawn without --images (2)")
     line.add_argument("--seed", type=seed_number, default=0, help="of that choice (0)")
     line.add_argument("--split", choices=SPLITS, default="test", help="images (test)")
@@ -123,7 +124,7 @@ def curves(arguments: Sequence[str]) -> None:
     if args.kind == "learning":
         if args.protocols:
             raise UsageError("--protocols goes with --kind cmc")
-        histories = {t: read_history(run) for t, run in zip(titles, args.runs, strict=True)}
+        histories = {t: read_metrics(run) for t, run in zip(titles, args.runs, strict=True)}
         draw_learning_curves(histories, args.out, terms=args.terms)
     else:
         if args.terms:
@@ -303,7 +304,7 @@ def _ranks_parser() -> ToolParser:
         default="",
         help="failures: lowest AP, or last rank of the first match (default: drawn at random)",
     )
-    add_list(line, "--queries", metavar="NAME", about="instead: paths, or identities")
+    line.add_argument("--queries", metavar="NAME", help="instead: paths, or identities", **LIST)
     line.add_argument("--seed", type=seed_number, default=0, help="of the draw of queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
     line.add_argument("--gallery-draw", choices=("official", "seeded"), help="default: its own")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,22 +11,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 COUNTER = "torch.utils.flop_counter.FlopCounterMode / 2"  # what tables name beside their numbers
-
-
-@dataclass(frozen=True, slots=True)
-class Macs:
-    """Multiply-accumulates of one forward pass, over the whole batch.
-
-    Args:
-        total: of the whole pass.
-        by_module: by name and in the order of ``named_modules``; "" is the whole. A module's share
-            holds its children's; a module of several names counts under the last.
-        by_operation: by the name of torch's operation: convolution, addmm, bmm, …
-    """
-
-    total: int
-    by_module: Mapping[str, int]
-    by_operation: Mapping[str, int]
 
 
 def unique_parameters(*modules: nn.Module) -> int:
@@ -38,13 +21,13 @@ def unique_parameters(*modules: nn.Module) -> int:
     return sum({id(p): p.numel() for module in modules for p in module.parameters()}.values())
 
 
-def count_macs(module: nn.Module, *inputs: Any) -> Macs:
-    """Counts the convolutions and matrix products (linear layers are such) of ``module(*inputs)``.
+def count_macs(module: nn.Module, *inputs: Any) -> int:
+    """Multiply-accumulates of ``module(*inputs)``, over the whole batch.
 
-    The counter is torch's own, ``FlopCounterMode``, which counts two operations per
-    multiply-accumulate: its numbers are halved. Normalisation, activations, pooling and additions
-    are not counted, as in most tables of the field. The model runs once in evaluation mode,
-    without gradients, and is left as it was.
+    Counted are convolutions and matrix products (linear layers are such), by torch's own
+    ``FlopCounterMode``, which counts two operations per multiply-accumulate: its number is halved.
+    Normalisation, activations, pooling and additions are not counted, as in most tables of the
+    field. The model runs once in evaluation mode, without gradients, and is left as it was.
 
     Args:
         inputs: what the module takes; a :class:`~vireid.models.reid_model.ReidModel` takes
@@ -53,14 +36,7 @@ def count_macs(module: nn.Module, *inputs: Any) -> Macs:
     counter = FlopCounterMode(display=False)
     with evaluating(module), torch.no_grad(), counter:
         module(*inputs)
-    counts: Mapping[str, Mapping[Any, int]] = counter.get_flop_counts()
-    root = type(module).__name__
-    by_module = {
-        name: sum(counts.get(f"{root}.{name}".rstrip("."), {}).values()) // 2
-        for name, _ in module.named_modules(remove_duplicate=False)
-    }
-    by_operation = {str(name).split(".")[-1]: n // 2 for name, n in counts["Global"].items()}
-    return Macs(counter.get_total_flops() // 2, by_module, by_operation)
+    return counter.get_total_flops() // 2
 
 
 def example_batch(

@@ -39,7 +39,7 @@ def draw_bars(costs: pd.DataFrame, times: pd.DataFrame, path: Path) -> None:
     """
     backends = list(times["runtime"].unique())
     batches = list(times.groupby("batch", sort=False))
-    labels = _bar_labels(costs)
+    labels = _labels(costs, ["exit"], sep=", ", width=LONG_BAR_LABEL)
     bars = len(costs) * len(backends)
     lines = max(bars, sum(label.count("\n") + 1 for label in labels))
     with drawn(path, DOUBLE, 1.0 + 0.24 * lines) as figure:
@@ -75,12 +75,12 @@ def _draw_backend(axes: Axes, rows: pd.DataFrame, name: str, place: int, places:
     axes.bar_label(bars, [f"{median:.3g}" for median in medians], padding=3, fontsize=7)
 
 
-def _bar_labels(costs: pd.DataFrame) -> list[str]:
-    """A model's name, and its exit where those differ."""
+def _labels(costs: pd.DataFrame, fields: list[str], *, sep: str, width: int) -> list[str]:
+    """The models' names in lines of so many characters, and the fields where those differ."""
     names = costs["network"]
-    if costs["exit"].nunique() > 1:
-        names = names + ", " + costs["exit"]
-    return [textwrap.fill(name, LONG_BAR_LABEL) for name in names]
+    if len(costs[fields].drop_duplicates()) > 1:
+        names = names + sep + costs[fields].agg(", ".join, axis=1)
+    return [textwrap.fill(name, width) for name in names]
 
 
 def draw_scatter(
@@ -100,14 +100,14 @@ def draw_scatter(
         over: a key of :data:`COST_AXES`.
         times: for ``latency``; those of the first backend and batch are shown.
     """
-    labels = _scatter_labels(costs)
+    labels = _labels(costs, ["exit", "features"], sep=": ", width=2 * LONG_LABEL)
     columns = 2 if max(map(len, labels)) <= LONG_LABEL else 1
     lines = sum(text.count("\n") + 1 for text in labels) / columns
     several = any(score["runs"] > 1 for score in scores)
     title = scores[0]["protocol"] + ("; bars: std over runs" if several else "")
     with drawn(path, DOUBLE, 2.9 + 0.17 * lines) as figure:
+        at, axis_title = _cost_axis(costs, over, times)
         for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
-            at, axis_title = _cost_axis(costs, over, times)
             handles = _draw_marks(axes, costs["network"], at, scores, metric)
             axes.set_xlabel(axis_title)
         style = {"ncols": columns, "title": title, "frameon": False, "loc": "outside upper center"}
@@ -156,11 +156,3 @@ def _draw_marks(
     axes.set_ylabel(METRICS[metric])
     tidy(axes)
     return marks
-
-
-def _scatter_labels(costs: pd.DataFrame) -> list[str]:
-    """A model's name; its exit and features where those differ."""
-    names = costs["network"]
-    if len(costs[["exit", "features"]].drop_duplicates()) > 1:
-        names = names + ": " + costs["exit"] + ", " + costs["features"]
-    return [textwrap.fill(name, 2 * LONG_LABEL) for name in names]

@@ -45,28 +45,27 @@ def _require_one_model(members: Mapping[Path, CfgNode]) -> None:
                 )
 
 
-def model_scores(
-    models: Sequence[MeasuredModel],
-    runs: Sequence[Mapping[Path, str]],
-    *,
-    dataset: str,
-    protocol: str,
-) -> list[dict[str, Any]]:
+def model_scores(models: Sequence[MeasuredModel], protocol: str | None) -> list[dict[str, Any]]:
     """The scores of every model: ``protocol``, ``runs``, ``mean`` and ``std`` in per cent.
 
     Args:
-        runs: for each model, its run folders and the fingerprints of their data.
-        dataset: as DATA.DATASET names it.
+        protocol: None: the first in the results of the first run.
     Raises:
+        UsageError: the models are of several data sets.
         DataError: a run was not scored so, or not by the same rules as the others.
     """
+    datasets = {deployed.cfg.DATA.DATASET: deployed.name for deployed in models}
+    if len(datasets) > 1:
+        shown = ", ".join(f"{dataset} ({name})" for dataset, name in datasets.items())
+        raise UsageError(f"--scatter needs one data set, these are of several: {shown}")
+    if protocol is None:
+        protocol = next(iter(read_results(next(iter(models[0].runs)) / RESULTS)["protocols"]))
     found = []
     scored: list[tuple[Path, dict[str, Any]]] = []
-    for deployed, members in zip(models, runs, strict=True):
-        entries = {}
-        for run, data in members.items():
-            source = {"dataset": dataset, "data": data}
-            entries[run] = _entry(run, deployed, source, protocol)
+    for deployed in models:
+        entries = {
+            run: _entry(run, data, deployed, protocol) for run, data in deployed.runs.items()
+        }
         scored += entries.items()
         require_same_rules(protocol, scored)
         mean, std = mean_and_std(entries.values())
@@ -74,16 +73,15 @@ def model_scores(
     return found
 
 
-def _entry(
-    run: Path, deployed: MeasuredModel, source: Mapping[str, str], protocol: str
-) -> dict[str, Any]:
+def _entry(run: Path, data: str, deployed: MeasuredModel, protocol: str) -> dict[str, Any]:
     """The scores of just these features of just these images."""
     wanted = {
-        **source,
+        "dataset": deployed.cfg.DATA.DATASET,
+        "data": data,
         "exit": deployed.exit_name,
         "embedding": deployed.embedding,
-        "flip": deployed.flip,
-        "input_size": list(deployed.size),
+        "flip": deployed.cfg.TEST.FLIP,
+        "input_size": list(deployed.cfg.INPUT.SIZE),
     }
     for results in map(read_results, [run / RESULTS, *sorted(run.glob("results_*.json"))]):
         same = all(results["source"].get(key, value) == value for key, value in wanted.items())
@@ -95,12 +93,3 @@ def _entry(
         f"({deployed.features}): score them with the evaluate tool and "
         f"--protocols {protocol} {options}"
     )
-
-
-def scored_protocols(run: Path) -> list[str]:
-    """Names of the protocols in a run's results.json, in its order.
-
-    Raises:
-        DataError: it is missing or damaged.
-    """
-    return list(read_results(run / RESULTS)["protocols"])

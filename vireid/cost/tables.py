@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
+from yacs.config import CfgNode
 
 from vireid.cost.flops import count_macs, evaluating, example_batch, unique_parameters
 from vireid.cost.latency import measure_latency, median_ratio
+from vireid.errors import CheckpointError
 from vireid.utils.tables import markdown
 
 BYTES = 4  # of a float32
-UNKNOWN = "–"
-ExampleBatch = tuple[Tensor, Tensor]  # (B, 3, H, W) visible images, (B,) bool
-# An inference backend's name → (a model's position, an example batch) → the call that is timed
-Backends = dict[str, Callable[[int, ExampleBatch], Callable[[], object]]]
+TOLERANCE = 1e-3  # of an exported model's features, over the largest of torch's
+Runtime = Callable[[np.ndarray], np.ndarray]  # (B, 3, H, W) visible images → (B, D)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +31,25 @@ class MeasuredModel:
     Args:
         name: of the configuration or the recipe.
         exit_name, embedding: which features it makes.
-        flip: it also takes every image's mirror image (test-time flip).
         model: (B, 3, H, W), (B,) bool → (B, D), with the test-time flip.
-        size: [height, width] of its images.
         training_parameters: of the model in training; None where the number of training
             identities is unknown.
+        cfg: its configuration; that of the first run where there are several.
+        runs: run folders, with the fingerprints of their data; none of a configuration.
     """
 
     name: str
     exit_name: str
     embedding: str
-    flip: bool
     model: nn.Module
-    size: tuple[int, int]
     training_parameters: int | None
+    cfg: CfgNode
+    runs: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def features(self) -> str:
         """What is compared, in words for a table."""
-        return self.embedding + (", mirrored too" if self.flip else "")
+        return self.embedding + (", mirrored too" if self.cfg.TEST.FLIP else "")
 
 
 def count_costs(models: Sequence[MeasuredModel], device: torch.device) -> pd.DataFrame:
@@ -60,7 +62,7 @@ def count_costs(models: Sequence[MeasuredModel], device: torch.device) -> pd.Dat
     """
     rows: list[dict[str, Any]] = []
     for deployed in models:
-        batch = example_batch(deployed.size, device=str(device))
+        batch = example_batch(deployed.cfg.INPUT.SIZE, device=str(device))
         with evaluating(deployed.model), torch.inference_mode():
             numbers = deployed.model(*batch).shape[1]
         rows.append(
@@ -68,12 +70,12 @@ def count_costs(models: Sequence[MeasuredModel], device: torch.device) -> pd.Dat
                 "network": deployed.name,
                 "exit": deployed.exit_name,
                 "embedding": deployed.embedding,
-                "flip": deployed.flip,
+                "flip": deployed.cfg.TEST.FLIP,
                 "features": deployed.features,
-                "input_size": list(deployed.size),
+                "input_size": list(deployed.cfg.INPUT.SIZE),
                 "training_parameters": deployed.training_parameters,
                 "parameters": unique_parameters(deployed.model),
-                "macs": count_macs(deployed.model, *batch).total,
+                "macs": count_macs(deployed.model, *batch),
                 "numbers": numbers,
                 "bytes": BYTES * numbers,
             }
@@ -81,16 +83,9 @@ def count_costs(models: Sequence[MeasuredModel], device: torch.device) -> pd.Dat
     return pd.DataFrame(rows, dtype=object)  # Python's own numbers, for JSON
 
 
-def torch_call(
-    models: Sequence[MeasuredModel], position: int, batch: ExampleBatch
-) -> Callable[[], object]:
-    """A forward pass of one model, which is in evaluation mode, by torch itself."""
-    return partial(models[position].model, *batch)
-
-
 def time_models(
     models: Sequence[MeasuredModel],
-    backends: Backends,
+    exported: Mapping[str, Sequence[Runtime]],
     *,
     batch: int,
     rounds: int,
@@ -100,49 +95,59 @@ def time_models(
     """Times all models in all backends, which take turns; a row per model and backend.
 
     Args:
+        models: in evaluation mode.
+        exported: by backend, every model as that one loaded it; of ``torch`` none.
         batch: images per call.
         rounds, warmup: see :func:`~vireid.cost.latency.measure_latency`.
     Returns:
         ``model`` (its position), ``runtime``, ``batch``, ``median_ms``, ``low_ms`` and ``high_ms``
         (quartiles), ``iqr_ms``, ``ratio`` (to the first row, median over the rounds), ``device``
         and ``threads``.
+    Raises:
+        CheckpointError: an exported model computes other features than torch.
     """
-    calls = {}
+    calls: dict[str, Callable[[], object]] = {}
     for position, deployed in enumerate(models):
-        example = example_batch(deployed.size, count=batch, device=str(device))
-        for backend, prepare in backends.items():
-            calls[f"{position} {backend}"] = prepare(position, example)
+        example = example_batch(deployed.cfg.INPUT.SIZE, count=batch, device=str(device))
+        for backend, loaded in exported.items():
+            call: Callable[[], object] = partial(deployed.model, *example)
+            if backend != "torch":
+                images = example[0].numpy()
+                _require_same_features(backend, loaded[position](images), call)
+                call = partial(loaded[position], images)
+            calls[f"{position} {backend}"] = call
     latencies = measure_latency(calls, batch=batch, runs=rounds, warmup=warmup, device=device)
     first = next(iter(latencies.values()))
     rows: list[dict[str, Any]] = []
     for name, latency in latencies.items():
-        owner, backend = name.split(" ", 1)
+        place, backend = name.split(" ", 1)
         low, high = latency.quartiles_ms
-        row: dict[str, Any] = {"model": int(owner), "runtime": backend, "batch": batch}
+        row: dict[str, Any] = {"model": int(place), "runtime": backend, "batch": batch}
         row |= {"median_ms": latency.median_ms, "low_ms": low, "high_ms": high}
         row |= {"iqr_ms": latency.iqr_ms, "ratio": median_ratio(latency, first)}
         rows.append(row | {"device": latency.device, "threads": latency.threads})
     return pd.DataFrame(rows)
 
 
+def _require_same_features(backend: str, found: np.ndarray, call: Callable[[], Any]) -> None:
+    with torch.inference_mode():
+        expected = call()
+    error = (torch.from_numpy(found.copy()) - expected).abs().max()
+    if not error <= TOLERANCE * expected.abs().max():
+        raise CheckpointError(f"{backend} computes other features than torch: off by {error:.2g}")
+
+
 def counts_table(costs: pd.DataFrame) -> str:
     """Markdown: what was counted, a row per model."""
+    texts = costs[["network", "exit", "features"]].copy()
+    texts["input"] = [" × ".join(map(str, size)) for size in costs["input_size"]]
     trained = costs["training_parameters"]
-    return markdown(
-        pd.DataFrame(
-            {
-                "network": costs["network"],
-                "exit": costs["exit"],
-                "features": costs["features"],
-                "input": [" × ".join(map(str, size)) for size in costs["input_size"]],
-                "parameters in training": [UNKNOWN if n is None else f"{n:,}" for n in trained],
-                "parameters": costs["parameters"].map("{:,}".format),
-                "MACs per image (M)": (costs["macs"] / 1e6).map("{:,.1f}".format),
-                "numbers": costs["numbers"].map("{:,}".format),
-                "bytes": costs["bytes"].map("{:,}".format),
-            }
-        )
-    )
+    texts["parameters in training"] = ["–" if n is None else f"{n:,}" for n in trained]
+    texts["parameters"] = costs["parameters"].map("{:,}".format)
+    texts["MACs per image (M)"] = (costs["macs"] / 1e6).map("{:,.1f}".format)
+    for column in ("numbers", "bytes"):
+        texts[column] = costs[column].map("{:,}".format)
+    return markdown(texts)
 
 
 def times_table(costs: pd.DataFrame, times: pd.DataFrame) -> str:
@@ -152,8 +157,8 @@ def times_table(costs: pd.DataFrame, times: pd.DataFrame) -> str:
         times: of :func:`time_models`, for one batch after another.
     """
     batches = [part.reset_index(drop=True) for _, part in times.groupby("batch", sort=False)]
-    owners = costs.loc[batches[0]["model"], ["network", "exit", "features"]]
-    columns = [owners.reset_index(drop=True), batches[0]["runtime"]]
+    models = costs.loc[batches[0]["model"], ["network", "exit", "features"]]
+    columns = [models.reset_index(drop=True), batches[0]["runtime"]]
     for part in batches:
         names = {"median_ms": f"batch {part['batch'][0]}: ms per image", "iqr_ms": "IQR"}
         numbers = part[["median_ms", "iqr_ms", "ratio"]].map("{:.2f}".format)
@@ -161,11 +166,14 @@ def times_table(costs: pd.DataFrame, times: pd.DataFrame) -> str:
     return markdown(pd.concat(columns, axis=1))
 
 
-def as_json(costs: pd.DataFrame, times: pd.DataFrame | None) -> list[dict[Any, Any]]:
+def as_json(
+    costs: pd.DataFrame, times: pd.DataFrame | None, scores: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[Any, Any]]:
     """The same numbers, unrounded, a dictionary per model.
 
     Args:
         times: None where nothing was timed.
+        scores: one for each model, or none.
     """
     rows: list[dict[Any, Any]] = costs.drop(columns="features").to_dict("records")
     for position, row in enumerate(rows):
@@ -173,4 +181,6 @@ def as_json(costs: pd.DataFrame, times: pd.DataFrame | None) -> list[dict[Any, A
         if times is not None:
             own = times[times["model"] == position]
             row["latency"] = own[["runtime", "batch", "median_ms", "iqr_ms"]].to_dict("records")
+        if scores:
+            row["scores"] = scores[position]
     return rows

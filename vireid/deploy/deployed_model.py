@@ -80,8 +80,9 @@ def deployed_model(run: Path, options: Sequence[str] = ()) -> DeployedModel:
     cfg = run_config(run, options)
     require_one_exit(cfg)
     path, checkpoint = read_trained(cfg, run)
-    model = trained_model(cfg, checkpoint, path)
-    model = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED).eval()
+    model = build_inference_model(
+        trained_model(cfg, checkpoint, path), exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
+    ).eval()
     return DeployedModel(model, _metadata(cfg, model), cfg)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,7 @@ from yacs.config import CfgNode
 
 from vireid.deploy.backends import require_packages
 from vireid.deploy.extractor import Extractor
-from vireid.deploy.verify_export import LARGEST
-from vireid.engine.extract import labels_of
+from vireid.deploy.verify_export import LARGEST, features_of_records
 from vireid.engine.precision import resolve_device
 from vireid.errors import UsageError
 from vireid.structures import FeatureSet, ImageRecord, Modality
@@ -94,18 +93,10 @@ class EvaluationBackend:
             root: folder of the records' paths.
             exit_name: whose features.
         """
-        labels = labels_of(records)
-        rows = {m.name.lower(): np.flatnonzero(labels.modality == m) for m in Modality}
-        paths = {
-            name: [root / records[row].path for row in found]
-            for name, found in rows.items()
-            if len(found)
-        }
-        extractor = self._choose(exit_name, paths, len(records))
-        features = np.empty((len(records), extractor.dim), np.float32)
-        for name, files in paths.items():
-            features[rows[name]] = extractor(files, name, batch=self._batch)
-        return replace(labels, features=features)
+        groups = {m.name.lower(): [r for r in records if r.modality is m] for m in Modality}
+        paths = {name: [root / r.path for r in group] for name, group in groups.items() if group}
+        chosen = self._choose(exit_name, paths, len(records))
+        return features_of_records(root, records, dict.fromkeys(paths, chosen), batch=self._batch)
 
     def _open(self, name: str, exit_name: str) -> Extractor:
         options = [*self._overrides, "TEST.EXIT", exit_name, "TEST.GALLERY_EXIT", ""]
@@ -115,7 +106,7 @@ class EvaluationBackend:
 
     def _choose(self, exit_name: str, paths: Mapping[str, list[Path]], count: int) -> Extractor:
         torch = self._open(TORCH, exit_name)
-        timed = {name: np.resize(files, TIMED).tolist() for name, files in paths.items()}
+        timed = {name: list(islice(cycle(files), TIMED)) for name, files in paths.items()}
         seconds = {}
         if len(self._names) > 1:
             seconds[TORCH] = _seconds(torch, timed)
@@ -146,10 +137,8 @@ class EvaluationBackend:
                 extractor = self._open(name, exit_name)
                 for modality, files in paths.items():
                     some = files[:CHECKED]
-                    off = np.abs(
-                        _unit(extractor(some, modality, progress=False))
-                        - _unit(torch(some, modality, progress=False))
-                    ).max()
+                    two = (one(some, modality, progress=False) for one in (torch, extractor))
+                    off = np.abs(np.subtract(*map(_unit, two))).max()
                     if not off <= LARGEST:
                         raise ValueError(f"its features differ by {off:.2g}")
                 found[name] = extractor

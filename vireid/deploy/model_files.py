@@ -7,8 +7,9 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -127,10 +128,13 @@ def publish(source: Path, target: Path) -> list[Path]:
     for part in (source.with_suffix(".bin"), source):
         if part.exists():
             whole = target.with_suffix(part.suffix)
-            content = part.read_bytes()
-            replace_file(whole, lambda file, content=content: file.write(content))
+            replace_file(whole, partial(_write, part.read_bytes()))
             written.append(whole)
     return [*written, write_checksum(target)]
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
 
 
 class OneStream(nn.Module):
@@ -194,6 +198,7 @@ def write_onnx(model: nn.Module, path: Path, *, size: Sequence[int]) -> None:
             output_names=[OUTPUT],
             verbose=False,
         )
+    assert program is not None  # what dynamo=True returns
     program.save(path)
 
 

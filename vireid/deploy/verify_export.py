@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def scores_of(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor])
     permutations = check_answerable(protocols, splits)
     entries: dict[str, Any] = {}
     for records in {id(r): r for r in (records_of(p, splits) for p in protocols)}.values():
-        features = features_of_records(splits, records, extractors, batch=cfg.TEST.BATCH)
+        features = features_of_records(splits.root, records, extractors, batch=cfg.TEST.BATCH)
         asked = [p for p in protocols if records_of(p, splits) is records]
         entries |= result_entries(
             asked, features, permutations=permutations, metric=cfg.TEST.METRIC
@@ -167,18 +168,23 @@ def scores_of(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor])
 
 
 def features_of_records(
-    splits: Splits,
+    root: Path,
     records: Sequence[ImageRecord],
     extractors: Mapping[str, Extractor],
     *,
     batch: int,
 ) -> FeatureSet:
-    """Unit features, one row per record, each by its modality's extractor."""
+    """Features, one row per record, each by its modality's extractor.
+
+    Args:
+        root: folder of the records' paths.
+        extractors: by modality; a modality without images needs none.
+    """
     labels = labels_of(records)
     dim = next(iter(extractors.values())).dim
     features = np.empty((len(records), dim), np.float32)
     for name, extractor in extractors.items():
         rows = np.flatnonzero(labels.modality == Modality[name.upper()])
-        paths = [splits.root / records[row].path for row in rows]
+        paths = [root / records[int(row)].path for row in rows]
         features[rows] = extractor(paths, name, batch=batch)
     return replace(labels, features=features)

@@ -16,6 +16,7 @@ from vireid.config.schema import default_config
 from vireid.config.values import parse_yaml
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.pretrained import read_tensors
+from vireid.structures import Splits
 from vireid.utils.io import replace_file
 
 # Where a run folder keeps its checkpoints.
@@ -142,6 +143,39 @@ def unfinished(checkpoint: Mapping[str, Any], path: Path) -> str:
     if path.name == Path(LAST).name and isinstance(epochs, int) and epoch < epochs:
         return f"saved after epoch {epoch} of {epochs}: its training is not finished"
     return ""
+
+
+def require_same_data(
+    checkpoint: Mapping[str, Any],
+    path: Path,
+    splits: Splits,
+    *,
+    dataset: str,
+    data: str,
+    remedy: str,
+) -> None:
+    """Checks that a checkpoint was trained on these images, so that class k is the same identity.
+
+    Args:
+        dataset: name of the data set.
+        data: its fingerprint.
+    Raises:
+        CheckpointError: it was trained on other identities or images.
+    """
+    theirs, ours = tuple(checkpoint["pids"]), splits.train_pids
+    if checkpoint["dataset"] != dataset or theirs != ours:
+        apart = sorted(set(theirs) ^ set(ours))
+        difference = f", the first that only one of them has is {apart[0]}" if apart else ""
+        raise CheckpointError(
+            f"{path} was trained on {len(theirs)} identities of {checkpoint['dataset']}, this run "
+            f"trains on {len(ours)} of {dataset}{difference}: {remedy}"
+        )
+    if checkpoint["data"] != data:
+        raise CheckpointError(
+            f"{path} was trained on other images than those in {splits.root} (fingerprint "
+            f"{checkpoint['data'][:12]}, here {data[:12]}), so that equal numbers may be other "
+            f"identities: {remedy}"
+        )
 
 
 def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

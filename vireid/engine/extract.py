@@ -1,4 +1,4 @@
-"""Images → features."""
+"""Images → features, and what a protocol needs to know about each image."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def extract_features(
     Args:
         model: images (B, 3, H, W), is_infrared (B,) → (B, D); in evaluation mode.
         loader: yields every record once, in order.
-        mean, std: normalisation that the network was trained with.
+        mean, std: normalisation of the model's training.
         flip: average the features of an image and of its mirror image.
     """
     rows = []
     for batch in tqdm(
         batches(loader), total=len(loader), desc="features", disable=None, leave=False
     ):
-        flags = batch.is_infrared  # stay on the processor, where the network asks for them
+        flags = batch.is_infrared  # stays on the CPU: the model need not wait for a GPU
         images = normalize(batch.images.to(device, non_blocking=True), mean, std)
         features = model(images, flags).float()
         if flip:
@@ -49,7 +49,7 @@ def extract_features(
 
 
 def labels_of(records: Sequence[ImageRecord]) -> FeatureSet:
-    """What is known of images before any network has seen them; ``features`` is (N, 0)."""
+    """What the records say of the images; ``features`` is (N, 0)."""
     roles = np.array([int(record.role) for record in records], dtype=np.uint8)
     lists = np.array([record.test_list for record in records], dtype=np.int64)
     return FeatureSet(

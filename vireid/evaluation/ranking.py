@@ -20,7 +20,7 @@ from vireid.evaluation.sorting import Orders
 from vireid.structures import FeatureSet
 from vireid.utils.threads import THREADS, processors
 
-CHUNK = 512  # most queries that are ranked at once
+CHUNK = 512  # most queries whose distances are computed at once
 ENTRIES = 2**22  # and most distances: bounds the memory
 
 
@@ -93,7 +93,11 @@ class _Ranking:
 
     def rank(self, rows: np.ndarray) -> None:
         """Fills ``ranks`` in the columns of these queries."""
-        queries, order, count = self.queries.subset(rows), self.orders(rows), len(self.candidates)
+        for block, order in self.orders(rows):
+            self._rank_block(block, order)
+
+    def _rank_block(self, rows: np.ndarray, order: np.ndarray) -> None:
+        queries, count = self.queries.subset(rows), len(self.candidates)
         removed = removed_images(self.protocol, queries, self.candidates)
         removed = np.take_along_axis(removed, order, axis=1)
         hits = (self.candidates.pids[order] == queries.pids[:, None]) & ~removed

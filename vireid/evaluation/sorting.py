@@ -8,7 +8,7 @@ of float64 distances.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from threading import Lock
 
@@ -16,12 +16,13 @@ import numpy as np
 
 from vireid.evaluation.distance import Rows, distance_rows, unit_rows
 
-BLOCK = 512  # rows of features that are converted to float64 at once
+BLOCK = 64  # queries, features or pairs that are handled at once: so few fit into the cache
 SAMPLED = 8  # every eighth query's errors are measured
 SAFETY = 8  # times the largest error measured
 LEAST = 2.0**-22  # of a float32 distance's assumed error, however small the measured ones
 MANY = 1 / 32  # of all pairs in doubt: with more, a float64 product is faster than single pairs
-Orders = Callable[[np.ndarray], np.ndarray]  # (n,) query rows → (n, C) columns by distance
+Ordered = tuple[np.ndarray, np.ndarray]  # (n,) query rows, (n, C) columns by distance
+Orders = Callable[[np.ndarray], Iterator[Ordered]]  # of any query rows, a block at a time
 
 
 def stable_order(distances: np.ndarray) -> np.ndarray:
@@ -36,7 +37,14 @@ def stable_order(distances: np.ndarray) -> np.ndarray:
 
 def stable_orders(distances: Rows) -> Orders:
     """Orders candidates by distances in float64."""
-    return lambda rows: stable_order(distances(rows))
+
+    def orders(rows: np.ndarray) -> Iterator[Ordered]:
+        found = distances(rows)
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
+            yield rows[block], stable_order(found[block])
+
+    return orders
 
 
 class CosineOrder:
@@ -61,23 +69,33 @@ class CosineOrder:
             self._units[block] = unit_rows(features[candidates[block]])
         self._lock = Lock()
 
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) rows of the queries → (n, C) columns by distance."""
+    def __call__(self, rows: np.ndarray) -> Iterator[Ordered]:
         queries = unit_rows(self._features[self._queries[rows]])
         np.negative(queries, out=queries)
         distances = queries.astype(np.float32) @ self._units.T
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
+            order = self._order(rows[block], queries[block], distances[block])
+            if order is None:
+                with self._lock:  # two threads would both prepare it
+                    exact_distances = self._exact_distances
+                order = stable_order(exact_distances(rows[block]))
+            yield rows[block], order
+
+    def _order(
+        self, rows: np.ndarray, queries: np.ndarray, distances: np.ndarray
+    ) -> np.ndarray | None:
+        """(n, C) columns by distance; None where single pairs do not settle it."""
         order = np.argsort(distances, axis=1)
         error = self._error(queries, distances, order)
         stretch, query, place = self._in_doubt(rows, distances, order, error)
-        if len(query) <= MANY * order.size:
-            columns = order[query, place]
-            exact = self._exact_pairs(queries, query, columns)
-            order[query, place] = columns[np.lexsort((columns, exact, stretch))]
-            if np.abs(exact - distances[query, columns]).max(initial=0) <= error / 2:
-                return order
-        with self._lock:  # two threads would both prepare it
-            exact_distances = self._exact_distances
-        return stable_order(exact_distances(rows))
+        if len(query) > MANY * order.size:
+            return None
+        columns = order[query, place]
+        exact = self._exact_pairs(queries, query, columns)
+        order[query, place] = columns[np.lexsort((columns, exact, stretch))]
+        found = np.abs(exact - distances[query, columns]).max(initial=0)
+        return order if found <= error / 2 else None
 
     @cached_property
     def _exact_distances(self) -> Rows:

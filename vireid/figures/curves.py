@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vireid.errors import DataError, UsageError
+from vireid.errors import UsageError
 from vireid.evaluation.results import read_results
 from vireid.figures.style import drawn_panels, line_style, tidy
+from vireid.runs.logs import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,31 +24,9 @@ History = Sequence[Mapping[str, float]]  # rows of metrics.csv, without the empt
 
 def draw_run(run: Path) -> None:
     """Draws both figures of a run into its ``figures/``."""
-    draw_learning_curves({run.name: read_history(run)}, run / "figures/learning_curves.png")
+    draw_learning_curves({run.name: read_metrics(run)}, run / "figures/learning_curves.png")
     results = read_results(run / "results.json")
     draw_cmc({run.name: results["protocols"]}, run / "figures/cmc.png")
-
-
-def read_history(run: Path) -> list[dict[str, float]]:
-    """The rows of a run's metrics.csv, one per epoch, without their empty cells.
-
-    Raises:
-        DataError: the file is missing, damaged, or has no whole epoch.
-    """
-    path = run / "metrics.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = [{name: float(cell) for name, cell in row.items() if cell} for row in reader]
-        if not rows or not all(math.isfinite(row.get("epoch", math.nan)) for row in rows):
-            raise ValueError("no finished epoch")
-        return rows
-    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(
-            f"{path} holds no learning curves ({reason}): let the run finish an epoch, or restore "
-            "the file from a copy"
-        ) from error
 
 
 def panels_of(columns: Sequence[str]) -> dict[str, dict[str, str]]:

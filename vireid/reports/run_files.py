@@ -12,7 +12,8 @@ from vireid.config.load import flatten
 from vireid.config.values import read_yaml
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.results import COLUMNS, is_score, read_results
-from vireid.figures.curves import History, read_history
+from vireid.figures.curves import History
+from vireid.runs.logs import read_metrics
 from vireid.runs.scores import CONFIG, RESULTS, RULES
 
 IN_ENTRY = (*RULES, "reranked", "num_valid_query", "trials", "cmc")  # of results.json
@@ -58,7 +59,7 @@ def read_run(folder: Path) -> RunFiles:
         folder=folder,
         options=flatten(options),
         environment=_read_environment(folder / "environment.json"),
-        history=read_history(folder),
+        history=read_metrics(folder),
         results={path.name: _read_checked(path) for path in files},
         commands=text.splitlines(),
     )

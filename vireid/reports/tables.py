@@ -68,8 +68,8 @@ def score_texts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _as_latex(table: pd.DataFrame) -> str:
-    columns = "llr" + "r" * len(COLUMNS)
-    return tables.latex(score_texts(table), note=NOTE, columns=columns)
+    note = rf"{NOTE} Needs \usepackage{{booktabs}}."
+    return tables.latex(score_texts(table), note=note, columns="llr" + "r" * len(COLUMNS))
 
 
 FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {

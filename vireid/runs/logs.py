@@ -51,10 +51,10 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
     """
     path = run / "metrics.csv"
     try:
-        frame = pd.read_csv(path, dtype=float, float_precision="round_trip")
-        if "epoch" not in frame or not isinstance(frame.index, pd.RangeIndex):
+        frame = pd.read_csv(path, dtype=str).astype(float)  # Python's, which keeps every digit
+        if not isinstance(frame.index, pd.RangeIndex):
             raise ValueError("its rows do not fit its columns")
-        if frame.empty or not np.isfinite(frame["epoch"]).all():
+        if frame.empty or "epoch" not in frame or not np.isfinite(frame["epoch"]).all():
             raise ValueError("no finished epoch")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

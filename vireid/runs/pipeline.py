@@ -28,6 +28,7 @@ from vireid.engine.checkpoint import (
     LAST,
     load_checkpoint,
     load_model,
+    require_same_data,
     rng_state,
     save_checkpoint,
 )
@@ -44,7 +45,6 @@ from vireid.runs.logs import start_log, write_events, write_metrics
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import (
     Start,
-    check_same_data,
     check_unchanged,
     find_start,
     restore,
@@ -146,7 +146,9 @@ def _prepare(
     model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
     trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     if start.checkpoint is not None:
-        check_same_data(start.checkpoint, splits, data, start.path)
+        remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
+        dataset, path = cfg.DATA.DATASET, start.path
+        require_same_data(start.checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
         load_model(model, start.checkpoint["model"], start.path)
         restore(trainer, start.checkpoint, start.path)
         start.changes.extend(teacher_changes(start.checkpoint, teacher, start.path))

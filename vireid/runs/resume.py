@@ -87,26 +87,6 @@ def find_start(
     )
 
 
-def check_same_data(checkpoint: Mapping[str, Any], splits: Splits, data: str, path: Path) -> None:
-    """Raises :class:`CheckpointError` unless both train on the same images of the same identities.
-
-    Args:
-        data: fingerprint of the data set.
-    """
-    if tuple(checkpoint["pids"]) != splits.train_pids:
-        raise CheckpointError(
-            f"{path} was trained on {len(checkpoint['pids'])} identities of "
-            f"{checkpoint['dataset']}, split {checkpoint['split_trial']}, which are not the "
-            f"{len(splits.train_pids)} of this configuration: check DATA.*"
-        )
-    if checkpoint["data"] != data:
-        raise CheckpointError(
-            f"{path} was trained on other images than those in {splits.root} (fingerprint "
-            f"{checkpoint['data'][:12]}, here {data[:12]}): set DATA.ROOT to its data, or start a "
-            "new run with MODEL.PRETRAINED"
-        )
-
-
 def check_unchanged(splits: Splits, data: str) -> None:
     """Raises :class:`DataError` when the images are not those that training began with.
 

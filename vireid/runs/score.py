@@ -48,8 +48,8 @@ def score_run(
             scores, and a file beside it, named by the difference, for anything else.
         backend: computes the features instead of torch.
     Raises:
-        CheckpointError: the checkpoint is missing, damaged or of another network.
-        DataError: the data cannot answer a protocol, or the network was trained on them.
+        CheckpointError: the checkpoint is missing, damaged or of another model.
+        DataError: the data cannot answer a protocol, or the model was trained on them.
         UsageError: ``out`` cannot be written.
     """
     protocols = chosen_protocols(cfg)

@@ -16,7 +16,14 @@ from yacs.config import CfgNode
 from vireid.config.load import load_config, parse_config
 from vireid.config.validate import is_taught
 from vireid.data.transforms import normalize
-from vireid.engine.checkpoint import BEST, LAST, load_model, load_trained, unfinished
+from vireid.engine.checkpoint import (
+    BEST,
+    LAST,
+    load_model,
+    load_trained,
+    require_same_data,
+    unfinished,
+)
 from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model
@@ -78,7 +85,9 @@ def load_teacher(
     try:
         path = _checkpoint_path(cfg)
         checkpoint = load_trained(path)
-        _require_same_classes(checkpoint, splits, cfg.DATA.DATASET, data, path)
+        remedy = "a teacher needs its student's identities; train it with the same DATA.*"
+        dataset = cfg.DATA.DATASET
+        require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
         own = _own_config(cfg, checkpoint, path)
         classes = len(checkpoint["pids"])
         model, _ = build_model(own, classes, load_weights=False, check_parts=False)
@@ -151,27 +160,6 @@ def _own_config(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> CfgN
     if cfg.TEACHER.CONFIG:
         return load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
     return parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
-
-
-def _require_same_classes(
-    checkpoint: Mapping[str, Any], splits: Splits, dataset: str, data: str, path: Path
-) -> None:
-    """Checks that class k of teacher and student is the same identity."""
-    theirs, ours = tuple(checkpoint["pids"]), splits.train_pids
-    if checkpoint["dataset"] != dataset or theirs != ours:
-        apart = sorted(set(theirs) ^ set(ours))
-        difference = f", the first that only one of them has is {apart[0]}" if apart else ""
-        raise CheckpointError(
-            f"{path} was trained on {len(theirs)} identities of {checkpoint['dataset']}, this run "
-            f"trains on {len(ours)} of {dataset}{difference}: a teacher needs its student's "
-            "identities; train it with the same DATA.*"
-        )
-    if checkpoint["data"] != data:
-        raise CheckpointError(
-            f"{path} was trained on other images than those in {splits.root} (fingerprint "
-            f"{checkpoint['data'][:12]}, here {data[:12]}), so that equal numbers may be other "
-            "identities: train it with the same DATA.*"
-        )
 
 
 def _require_posterior(posterior: str, own: CfgNode, path: Path) -> None:

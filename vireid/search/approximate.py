@@ -147,8 +147,8 @@ def _rank(
     for start in range(0, len(single), batch):
         part = candidates[start : start + batch]
         chosen = vectors[np.maximum(part, 0)].astype(np.float32, copy=False)
-        asking = torch.from_numpy(single[start : start + batch])[:, :, None]
-        values = torch.bmm(torch.from_numpy(chosen), asking)[:, :, 0].numpy()
+        columns = torch.from_numpy(single[start : start + batch])[:, :, None]
+        values = torch.bmm(torch.from_numpy(chosen), columns)[:, :, 0].numpy()
         values[part < 0] = -np.inf
         best = np.argpartition(-values, keep - 1, axis=1)[:, :keep]
         near[start : start + batch] = np.take_along_axis(part, best, axis=1)
@@ -156,8 +156,8 @@ def _rank(
     asking, rows, scores = rank_exactly(vectors, queries, asking, near[asking, place], top)
     found = SearchResults(np.full((len(single), top), -1), np.full((len(single), top), -np.inf))
     starts = np.searchsorted(asking, np.arange(len(single)))
-    columns = np.arange(len(asking)) - starts[asking]
-    found.rows[asking, columns], found.scores[asking, columns] = rows, scores
+    place = np.arange(len(asking)) - starts[asking]
+    found.rows[asking, place], found.scores[asking, place] = rows, scores
     return found
 
 
@@ -180,10 +180,10 @@ def open_index(gallery: IndexedGallery) -> Index:
     path = gallery.folder / INDEX
     try:
         content = np.fromfile(path, dtype=np.uint8)
-        if hashlib.sha256(content).hexdigest() != setting.file:
+        if hashlib.sha256(content.data).hexdigest() != setting.file:
             raise ValueError("it is not as it was written")
-        index = faiss.deserialize_index(content)
-        fine = faiss.downcast_index(index.index)
+        index: Any = faiss.deserialize_index(content)
+        fine: Any = faiss.downcast_index(index.index)
         if (index.d, fine.ntotal, fine.nlist) != (gallery.dim, len(gallery), setting.lists):
             raise ValueError(f"{fine.ntotal} vectors of {index.d} numbers")
     except (OSError, RuntimeError, ValueError, AttributeError) as error:

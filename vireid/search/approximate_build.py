@@ -150,8 +150,7 @@ def _measure(
             break
     else:
         mean, probes, factor = max(found, key=lambda one: one[0])
-    measured = {"probes": probes, "factor": factor, "recall": mean, "queries": len(queries)}
-    return replace(unmeasured, **measured)
+    return replace(unmeasured, probes=probes, factor=factor, recall=mean, queries=len(queries))
 
 
 def _without(rows: np.ndarray, own: np.ndarray, top: int) -> np.ndarray:

@@ -91,7 +91,9 @@ def _seconds(product: Product, queries: Queries, stop: int) -> float:
 
 
 def _by_codes(rows: Rows) -> Product:
-    def product(queries: Queries, start: int, stop: int) -> tuple[np.ndarray, ...]:
+    def product(
+        queries: Queries, start: int, stop: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         asking = torch.from_numpy(queries.codes)
         found = torch._int_mm(asking, torch.from_numpy(rows.codes[start:stop]).T)
         bounds = rows.bounds[start:stop]
@@ -103,7 +105,9 @@ def _by_codes(rows: Rows) -> Product:
 
 
 def _by_vectors(rows: Rows) -> Product:
-    def product(queries: Queries, start: int, stop: int) -> tuple[np.ndarray, ...]:
+    def product(
+        queries: Queries, start: int, stop: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         block = torch.from_numpy(rows.vectors[start:stop]).float()
         values = (torch.from_numpy(queries.single) @ block.T).numpy()
         return values, np.ones(len(values)), queries.single_error(rows.bounds[start:stop])

@@ -96,11 +96,11 @@ class GalleryFiles:
         meta, needed = self.meta, sizes(self.meta)
         files = {file_of(self.folder, meta, name): size for name, size in needed.items()}
         for path, size in (files | {self.folder / SKIPPED: meta.skipped_bytes}).items():
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
                 raise damaged(path, "is no file")
-            if found.st_size < size:
-                raise damaged(path, f"is truncated: {found.st_size:,} of {size:,} bytes")
+            if status.st_size < size:
+                raise damaged(path, f"is truncated: {status.st_size:,} of {size:,} bytes")
         found = {
             name: _mapped(file_of(self.folder, meta, name), dtype, (meta.rows, numbers))
             for name, (dtype, numbers) in widths(meta).items()

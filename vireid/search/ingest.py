@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -58,7 +58,7 @@ def ingest(
     dtype: str = "float32",
     network: str = "",
     block: int = BLOCK,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Builds a gallery of images, or adds some to it; continues where it was stopped.
 
     Args:

@@ -101,9 +101,10 @@ def _meta_of(content: Mapping[str, Any]) -> Meta:
     meta = Meta(**values)
     for one in (meta, *((meta.job,) if meta.job else ())):
         for field in fields(one):
-            value = getattr(one, field.name)
-            wanted = {"int": int, "str": str}.get(str(field.type), type(value))
-            if type(value) is not wanted or (wanted is int and not 0 <= value <= LARGEST):
+            value: Any = getattr(one, field.name)
+            wanted: type = {"int": int, "str": str}.get(str(field.type), type(value))
+            beyond = isinstance(value, int) and not 0 <= value <= LARGEST
+            if type(value) is not wanted or beyond:
                 raise ValueError(f"{field.name} is {value!r:.60}")
     if not 1 <= meta.dim <= MOST_NUMBERS or meta.dtype not in DTYPES:
         raise ValueError(f"{meta.dim} numbers of {meta.dtype:.60}")

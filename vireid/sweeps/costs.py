@@ -30,29 +30,22 @@ def cell_costs(runs: Sequence[SweepRun]) -> pd.DataFrame:
     known: dict[str, tuple[int, int] | None] = {}
     costs = {}
     for run in {run.cell.name: run for run in runs}.values():
-        deployed = _deployed_options(run.cfg)
+        options = flatten(run.cfg)
+        deployed = repr([options[key] for key in options_of_cost()])
         if deployed not in known:
-            known[deployed] = deployed_cost(run.cfg)
+            known[deployed] = _deployed_cost(run.cfg)
         if known[deployed]:
             costs[run.cell.name] = known[deployed]
     columns = ["parameters", "macs"]  # Int64: it stays whole beside missing values
     return pd.DataFrame.from_dict(costs, orient="index", columns=columns).astype("Int64")
 
 
-def deployed_cost(cfg: CfgNode) -> tuple[int, int] | None:
-    """Unique parameters of both streams, and multiply-accumulates of one image's features.
-
-    None where the model cannot be built.
-    """
+def _deployed_cost(cfg: CfgNode) -> tuple[int, int] | None:
+    """Unique parameters of both streams, and multiply-accumulates of one image's features."""
     try:
         model, _ = build_model(cfg, CLASSES, load_weights=False)
         deployed = build_inference_model(model, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
-        macs = count_macs(deployed, *example_batch(cfg.INPUT.SIZE)).total
+        macs = count_macs(deployed, *example_batch(cfg.INPUT.SIZE))
     except (VireidError, RuntimeError):  # its runs have failed with the same message
         return None
     return unique_parameters(deployed), macs * (2 if cfg.TEST.FLIP else 1)
-
-
-def _deployed_options(cfg: CfgNode) -> str:
-    options = flatten(cfg)
-    return repr([options[key] for key in options_of_cost()])

@@ -13,9 +13,8 @@ from pathlib import Path
 import vireid
 from vireid.engine.signals import StopFlag
 from vireid.errors import UsageError
-from vireid.sweeps.outcome import OUTPUT, RunOutcome, last_error
 from vireid.sweeps.planner import SweepRun
-from vireid.sweeps.progress import SweepProgress
+from vireid.sweeps.progress import OUTPUT, RunOutcome, SweepProgress, last_error
 
 POLL = 0.1  # seconds between looks at the processes
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
@@ -50,7 +49,7 @@ def train_here(
     commands: Mapping[SweepRun, Sequence[str]],
     slots: Sequence[Mapping[str, str]],
     progress: SweepProgress,
-) -> tuple[list[RunOutcome], int]:
+) -> int:
     """Trains the runs in order, as many at a time as there are slots.
 
     The first SIGINT or SIGTERM is passed on to the processes, which save a checkpoint; no other
@@ -59,13 +58,12 @@ def train_here(
     Args:
         commands: the program that trains each run, and its arguments.
         slots: environment variables of the runs that are trained at the same time.
+        progress: keeps the outcomes of all runs that were started.
     Returns:
-        the outcomes of all runs that were started, and the signal that kept some from their end
-        (0: none).
+        the signal that kept some runs from their end (0: none).
     """
     waiting, free = deque(commands), list(slots)
     working: list[_RunProcess] = []
-    outcomes: list[RunOutcome] = []
     with StopFlag() as stop:
         try:
             while working or (waiting and not stop.received):
@@ -79,14 +77,13 @@ def train_here(
                     if outcome:
                         working.remove(process)
                         free.append(process.slot)
-                        outcomes.append(outcome)
                         progress.ended(outcome)
                 time.sleep(POLL if working else 0)
         finally:
             for process in working:
                 process.kill()
-    cut_short = waiting or any(outcome.stopped for outcome in outcomes)
-    return outcomes, stop.received if cut_short else 0
+    cut_short = waiting or any(outcome.stopped for outcome in progress.outcomes)
+    return stop.received if cut_short else 0
 
 
 class _RunProcess:
@@ -114,20 +111,16 @@ class _RunProcess:
             )
 
     def pass_on(self, number: int) -> None:
-        if number and not self._signalled and self._popen.poll() is None:
+        if number and not self._signalled:
             self._popen.send_signal(number)
             self._signalled = True
 
     def outcome(self, *, stopping: bool) -> RunOutcome | None:
         """How it ended; None while it works."""
         code = self._popen.poll()
-        if code is None:
-            return None
-        if code == 0:
-            return RunOutcome(self._run, code)
-        with self._output.open("rb") as file:
-            file.seek(self._offset)
-            error = last_error(file.read().decode(errors="replace"))
+        if not code:
+            return None if code is None else RunOutcome(self._run, 0)
+        error = last_error(self._output.read_bytes()[self._offset :].decode(errors="replace"))
         ending = f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
         failure = f"{ending}, {error} (see {self._output})"
         return RunOutcome(self._run, code, failure, stopped=stopping and code in STOPPED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -76,9 +76,7 @@ def plan_runs(
     if len(overrides) % 2:
         raise UsageError(f"overrides must be KEY VALUE pairs, {overrides[-1]!r} has no partner")
     given = dict(zip(overrides[::2], overrides[1::2], strict=True))
-    problems = list(_override_problems(sweep, given))
     output = output_folder(sweep, overrides)
-    given.pop("OUTPUT_DIR", None)
     fixed = dict(sweep.fixed)
     if environment.get("VIREID_DATA"):
         fixed.pop("DATA.ROOT", None)
@@ -88,12 +86,14 @@ def plan_runs(
     for trial, seed, cell in planned:
         own = {"SEED": str(seed)} | ({} if trial is None else {"DATA.TRIAL": str(trial)})
         own["OUTPUT_DIR"] = str(output / _subfolder(cell, seed, trial))
-        words = (*_words(fixed), *_words(cell.options), *_words(given), *_words(own))
+        options = fixed | dict(cell.options) | given | own
+        words = tuple(word for pair in options.items() for word in pair)
         try:
             runs.append(SweepRun(cell, seed, trial, words, resolve(words)))
         except ConfigError as error:
             for problem in error.problems:
                 cells_with[problem].append(cell.name)
+    problems = list(_override_problems(sweep, given))
     problems += [_located(problem, cells, len(planned)) for problem, cells in cells_with.items()]
     if problems:
         raise ConfigError(f"the configurations of {sweep.path} have problems", problems)
@@ -107,9 +107,8 @@ def output_folder(sweep: Sweep, overrides: Sequence[str]) -> Path:
 
 
 def _override_problems(sweep: Sweep, given: Iterable[str]) -> Iterator[str]:
-    swept = {key for axis in sweep.axes for key in axis.keys}
     for key in given:
-        if key in swept:
+        if key in sweep.cells[0].options:
             yield f"{key} on the command line: the sweep varies it"
         elif key == "SEED" or (key == "DATA.TRIAL" and sweep.trials):
             yield f"{key} on the command line: the sweep's {SECTION_OF[key]} list it"
@@ -125,10 +124,6 @@ def _located(problem: str, cells: Sequence[str], runs: int) -> str:
 
 def _subfolder(cell: GridCell, seed: int, trial: int | None) -> Path:
     return Path(cell.name) / (f"split{trial}" if trial is not None else "") / f"seed{seed}"
-
-
-def _words(options: Mapping[str, str]) -> list[str]:
-    return [word for pair in options.items() for word in pair]
 
 
 def train_command(base: Path, run: SweepRun, state: RunState) -> list[str]:
@@ -173,12 +168,10 @@ def states_of(runs: Sequence[SweepRun]) -> dict[SweepRun, RunState]:
         ConfigError: names every folder that holds something else, and in which options.
     """
     states, problems = {}, []
-    fingerprints: dict[tuple[str, str], str] = {}
+    fingerprints: dict[str, str] = {}
     for run in runs:
         try:
-            states[run] = _state(run)
-            if states[run] is RunState.FINISHED:
-                _require_same_data(run, fingerprints)
+            states[run] = _state(run, fingerprints)
         except UsageError as error:
             problems.append(" ".join(str(error).split()))
     if problems:
@@ -187,7 +180,7 @@ def states_of(runs: Sequence[SweepRun]) -> dict[SweepRun, RunState]:
     return states
 
 
-def _state(run: SweepRun) -> RunState:
+def _state(run: SweepRun, fingerprints: dict[str, str]) -> RunState:
     folder = run.folder
     if not (folder / "config.yaml").is_file():
         held = [name for name in (*RUN_MARKS, "results.json") if (folder / name).exists()]
@@ -198,31 +191,49 @@ def _state(run: SweepRun) -> RunState:
     if changed:
         raise UsageError(f"{folder} was trained with another {', '.join(changed)}")
     if (folder / "results.json").is_file():
+        _require_same_data(run, fingerprints)
         return RunState.FINISHED
     return RunState.INTERRUPTED if (folder / LAST).is_file() else RunState.UNSAVED
 
 
-def _require_same_data(run: SweepRun, fingerprints: dict[tuple[str, str], str]) -> None:
+def _require_same_data(run: SweepRun, fingerprints: dict[str, str]) -> None:
     """Checks that a finished run read the same images when its DATA.ROOT was another folder.
 
     Args:
-        fingerprints: by data set and folder; filled here.
+        fingerprints: of the data by data set and folder; filled here.
     """
-    folder, data = run.folder, run.cfg.DATA
-    before = load_config(folder / "config.yaml", environment={}).DATA.ROOT
-    if before == data.ROOT:
+    before = load_config(run.folder / "config.yaml", environment={}).DATA.ROOT
+    root = run.cfg.DATA.ROOT
+    if before == root:
         return
-    key = (data.DATASET, data.ROOT)
+    data = f"{run.cfg.DATA.DATASET} in {root}"
     try:
-        if key not in fingerprints:
-            fingerprints[key] = fingerprint(build_splits(run.cfg))
-        saved = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        same = saved["data"]["fingerprint"] == fingerprints[key]
+        if data not in fingerprints:
+            fingerprints[data] = fingerprint(build_splits(run.cfg))
+        saved = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+        same = saved["data"]["fingerprint"] == fingerprints[data]
     except (DataError, OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{folder} was trained on {before}, and {data.ROOT} cannot be compared with it: {error}"
-        ) from error
+        what = f"was trained on {before}, and {root} cannot be compared with it: {error}"
+        raise UsageError(f"{run.folder} {what}") from error
     if not same:
-        raise UsageError(
-            f"{folder} was trained on {before}, whose images {data.ROOT} does not hold"
-        )
+        what = f"was trained on {before}, whose images {root} does not hold"
+        raise UsageError(f"{run.folder} {what}")
+
+
+def listing(states: Mapping[SweepRun, RunState], queued: Mapping[SweepRun, str]) -> str:
+    """One line per run: what its folder holds.
+
+    Args:
+        queued: Slurm's state of the runs that have a job.
+    """
+    return "\n".join(
+        f"  {queued.get(run, state.value):<14} {run.name}" for run, state in states.items()
+    )
+
+
+def summary(states: Mapping[SweepRun, RunState]) -> str:
+    """How many runs are in which state."""
+    counts = Counter(states.values())
+    if set(counts) == {RunState.FINISHED}:
+        return "all runs are finished: nothing to train"
+    return ", ".join(f"{counts[state]} {state.value}" for state in RunState if counts[state])

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import textwrap
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from vireid.cost.plots import METRICS
 from vireid.figures.style import COLORS, STYLES, drawn
 from vireid.sweeps.spec import GridAxis, Sweep
-from vireid.sweeps.statistics import cell_means
+from vireid.sweeps.tables import cell_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
 
-METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
 MARKERS = ("o", "s", "^", "D", "v", "P")
 COST_TITLES = {"parameters": "parameters (M)", "macs": "MACs (M)"}
 LETTER = 0.075  # inches, of a tick's label
@@ -28,7 +29,7 @@ def draw_sweep(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame, path: Pa
     """Error bars over one axis, heat maps over two; False where there are more.
 
     Args:
-        scores: of :func:`~vireid.sweeps.statistics.read_scores`.
+        scores: of :func:`~vireid.sweeps.tables.read_scores`.
         costs: of :func:`~vireid.sweeps.costs.cell_costs`; drawn below the scores where the models
             differ in them.
         path: PNG, PDF or SVG.
@@ -59,11 +60,13 @@ def _draw_line(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame | None, p
             axes.grid(alpha=0.3)
         if costs is not None:
             for axes, (part, title) in zip(rows[1], COST_TITLES.items(), strict=True):
-                _draw_bars(axes, costs[part])
+                known = costs[part].reset_index(drop=True).dropna()
+                bars = axes.bar(known.index, known, width=0.6, color="#999999")
+                axes.bar_label(bars, list(known.map(_short)), fontsize=8, padding=1)
+                axes.margins(y=0.25)
                 axes.set_ylabel(title)
         for axes in rows[-1]:
             _name_ticks(axes, "x", axis, inches=(width / 2 - 0.6) / len(axis.labels))
-            axes.set_xlabel("" if axis.named else axis.title)
             axes.set_xlim(-0.5, len(axis.labels) - 0.5)
         title = "mean ± standard deviation over runs; dots: single runs"
         style = {"ncols": 4, "fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
@@ -80,13 +83,15 @@ def _draw_series(
     means = cell_means(scores).droplevel(["protocol", "metric"])
     means = means.reindex([name for name in places.index if name in means.index])
     color = COLORS[i % len(COLORS)]
+    # a line between values means something only where these are numbers
+    numeric = pd.to_numeric(pd.Series(sweep.axes[0].labels), errors="coerce").notna().all()
     mark = axes.errorbar(
         places[means.index],
         means["mean"],
         yerr=means["std"].fillna(0),
         color=color,
         marker=MARKERS[i % len(MARKERS)],
-        linestyle=STYLES[i % len(STYLES)] if _is_numeric(sweep.axes[0]) else "none",
+        linestyle=STYLES[i % len(STYLES)] if numeric and not sweep.axes[0].named else "none",
         markersize=5,
         linewidth=1.2,
         capsize=3,
@@ -96,42 +101,27 @@ def _draw_series(
     return mark
 
 
-def _draw_bars(axes: Axes, millions: pd.Series) -> None:
-    """One bar per cell with its number on it; none where it is unknown."""
-    known = millions.reset_index(drop=True).dropna()
-    bars = axes.bar(known.index, known, width=0.6, color="#999999")
-    axes.bar_label(bars, list(known.map(_short)), fontsize=8, padding=1)
-    axes.margins(y=0.25)
-
-
 def _draw_maps(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame | None, path: Path) -> None:
     """One map per protocol and metric, mean ± deviation written into its fields; then costs."""
     down, across = sweep.axes
-    protocols = list(scores["protocol"].unique())
-    names = [cell.name for cell in sweep.cells]
-    count = len(protocols) + (costs is not None)
+    names, statistics = [cell.name for cell in sweep.cells], cell_means(scores)
+    maps = []  # title, numbers, texts
+    for protocol, (metric, title) in product(scores["protocol"].unique(), METRICS.items()):
+        found = statistics.reindex(pd.MultiIndex.from_product([names, [protocol], [metric]]))
+        deviation = found["std"].map("\n± {:.1f}".format).where(found["std"].notna(), "")
+        texts = found["mean"].map("{:.1f}".format) + deviation
+        maps.append((f"{protocol}, {title}", found["mean"], texts))
+    if costs is not None:
+        maps += [(title, costs[p], costs[p].map(_short)) for p, title in COST_TITLES.items()]
     width = max(3.5, 1.0 + 0.62 * len(across.labels))  # of one map, in inches
-    statistics = cell_means(scores)
-    with drawn(path, 2 * width, (0.9 + 0.42 * len(down.labels)) * count) as figure:
-        panels = figure.subplots(count, 2, squeeze=False)
-        for row, protocol in zip(panels, protocols, strict=False):
-            for axes, (metric, title) in zip(row, METRICS.items(), strict=True):
-                key = pd.MultiIndex.from_product([names, [protocol], [metric]])
-                found = statistics.reindex(key)
-                deviation = found["std"].map("\n± {:.1f}".format).where(found["std"].notna(), "")
-                _draw_map(
-                    axes, sweep, found["mean"], found["mean"].map("{:.1f}".format) + deviation
-                )
-                axes.set_title(f"{protocol}, {title}", fontsize=9)
-        if costs is not None:
-            for axes, (part, title) in zip(panels[-1], COST_TITLES.items(), strict=True):
-                _draw_map(axes, sweep, costs[part], costs[part].map(_short))
-                axes.set_title(title, fontsize=9)
-        for axes in panels.flat:
-            _name_ticks(axes, "x", across, inches=(width - 0.9) / len(across.labels))
-            _name_ticks(axes, "y", down, inches=0.9)
-            axes.set_xlabel("" if across.named else across.title, fontsize=8)
-            axes.set_ylabel("" if down.named else down.title, fontsize=8)
+    rows = len(maps) // 2
+    with drawn(path, 2 * width, (0.9 + 0.42 * len(down.labels)) * rows) as figure:
+        panels = figure.subplots(rows, 2, squeeze=False).flat
+        for axes, (title, numbers, texts) in zip(panels, maps, strict=True):
+            _draw_map(axes, sweep, numbers, texts)
+            axes.set_title(title, fontsize=9)
+            _name_ticks(axes, "x", across, inches=(width - 0.9) / len(across.labels), fontsize=8)
+            _name_ticks(axes, "y", down, inches=0.9, fontsize=8)
 
 
 def _draw_map(axes: Axes, sweep: Sweep, numbers: pd.Series, texts: pd.Series) -> None:
@@ -154,23 +144,20 @@ def _short(millions: float) -> str:
     return f"{millions:,.{digits}f}"
 
 
-def _is_numeric(axis: GridAxis) -> bool:
-    """Its values are numbers, so that a line between them means something."""
-    if axis.named or len(axis.keys) > 1:
-        return False
-    try:
-        return all(float(label) is not None for label in axis.labels)
-    except ValueError:
-        return False
+def _name_ticks(
+    axes: Axes, which: Literal["x", "y"], axis: GridAxis, *, inches: float, **style: Any
+) -> None:
+    """Labels wrapped to the room that each has; slanted where a word is longer than that.
 
-
-def _name_ticks(axes: Axes, which: str, axis: GridAxis, *, inches: float) -> None:
-    """Labels wrapped to the room that each has; slanted where a word is longer than that."""
+    Args:
+        style: of the options' names, which are left out where the file has labels.
+    """
     letters = max(3, int(inches / LETTER))
-    wrapped = [textwrap.fill(label, letters, break_long_words=False) for label in axis.labels]
-    slanted = which == "x" and max(map(len, "\n".join(wrapped).split("\n"))) > letters
-    style: dict[str, Any] = {}
-    if slanted:
-        style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-    ticks = axes.xaxis if which == "x" else axes.yaxis
-    ticks.set_ticks(range(len(wrapped)), axis.labels if slanted else wrapped, fontsize=8, **style)
+    texts = [textwrap.fill(label, letters, break_long_words=False) for label in axis.labels]
+    slanted: dict[str, Any] = {}
+    if which == "x" and max(map(len, "\n".join(texts).split("\n"))) > letters:
+        texts = list(axis.labels)
+        slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    scale = axes.xaxis if which == "x" else axes.yaxis
+    scale.set_ticks(range(len(texts)), texts, fontsize=8, **slanted)
+    scale.set_label_text("" if axis.named else axis.title, **style)

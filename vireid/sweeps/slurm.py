@@ -25,9 +25,8 @@ import vireid
 from vireid.engine.checkpoint import LAST
 from vireid.engine.signals import StopFlag
 from vireid.errors import UsageError
-from vireid.sweeps.outcome import OUTPUT, RunOutcome, last_error, lines_of
 from vireid.sweeps.planner import SweepRun
-from vireid.sweeps.progress import SweepProgress
+from vireid.sweeps.progress import OUTPUT, RunOutcome, SweepProgress, last_error, lines_of
 from vireid.sweeps.slurm_job import HEADER, TrainJob, exit_file
 
 FOLDER = "slurm"  # in the sweep's: what submitit and the jobs write
@@ -35,7 +34,6 @@ GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task", "gres", "tres-per-task"
 SAVING = 120  # seconds before its time limit at which a job is told to save
 POLL = 10.0  # seconds between looks at the queue
 PATIENCE = 20.0  # seconds until a shared disk shows a file that another machine wrote
-TIMEOUT = 120  # seconds that a busy controller may take to answer
 # Slurm lists jobs for some minutes after they end. In all other states a job goes on.
 ENDED = frozenset(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED "
@@ -61,13 +59,10 @@ def read_queue() -> dict[str, QueuedJob]:
         UsageError: there is no squeue here, or the controller does not answer.
     """
     command = ["squeue", "--noheader", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%j"]
-    options: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "timeout": TIMEOUT}
     try:
-        done = subprocess.run(command, capture_output=True, **options)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise UsageError("there is no squeue here: is this a Slurm machine?") from None
-    except subprocess.TimeoutExpired:
-        raise UsageError(f"squeue took more than {TIMEOUT} s") from None
     if done.returncode:
         raise UsageError((lines_of(done.stderr) or [f"squeue: exit code {done.returncode}"])[-1])
     fields = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
@@ -99,7 +94,7 @@ def train_on_slurm(
     folder: Path,
     options: Mapping[str, str],
     progress: SweepProgress,
-) -> tuple[list[RunOutcome], dict[SweepRun, str], int]:
+) -> tuple[list[str], int]:
     """Submits a job for every run that has none in the queue, and waits for all jobs.
 
     SIGINT and SIGTERM end the waiting, not the jobs.
@@ -108,9 +103,9 @@ def train_on_slurm(
         commands: what trains each run from its start.
         folder: for what submitit and the jobs write, on a disk that all nodes see.
         options: of sbatch.
+        progress: keeps the outcomes of the jobs that end.
     Returns:
-        the outcomes of the jobs that ended, the ids of those still in the queue, and the signal
-        that ended the waiting (0: none).
+        the ids of the jobs still in the queue, and the signal that ended the waiting (0: none).
     Raises:
         UsageError: there is no submitit or no Slurm here, or sbatch refuses the options.
     """
@@ -121,8 +116,7 @@ def train_on_slurm(
             until = time.monotonic() + POLL
             while jobs.left and not stop.received and time.monotonic() < until:
                 time.sleep(0.1)
-    ids = {run: job.job_id for run, job in jobs.queued.items()}
-    return jobs.outcomes, ids, stop.received if jobs.left else 0
+    return [job.job_id for job in jobs.queued.values()], stop.received if jobs.left else 0
 
 
 def _executor(folder: Path, options: Mapping[str, str]) -> Any:
@@ -131,7 +125,7 @@ def _executor(folder: Path, options: Mapping[str, str]) -> Any:
         import submitit
     except ImportError as error:
         what = "--executor slurm needs submitit: pip install 'vireid[slurm]'"
-        raise UsageError(f"{what} (or pip install submitit)") from error
+        raise UsageError(what) from error
     for program in ("sbatch", "squeue", "srun"):
         if shutil.which(program) is None:
             raise UsageError(
@@ -166,8 +160,7 @@ class _SweepJobs:
         self._commands, self._folder, self._progress = commands, folder, progress
         self._gpus = options.get("gpus")
         self._executor = _executor(folder, options)
-        self._silent = False  # squeue did not answer the last time
-        self.outcomes: list[RunOutcome] = []
+        self._squeue_answers = True
         self.queued = jobs_in_queue(commands)
         self._unsubmitted = deque(run for run in commands if run not in self.queued)
         for run, job in self.queued.items():
@@ -177,6 +170,7 @@ class _SweepJobs:
 
     @property
     def left(self) -> int:
+        """Runs whose jobs have not ended."""
         return len(self._unsubmitted) + len(self.queued)
 
     def update(self) -> None:
@@ -185,11 +179,11 @@ class _SweepJobs:
         try:
             listed = read_queue()
         except UsageError as error:
-            if not self._silent:
+            if self._squeue_answers:
                 self._progress.say(f"{error}; the jobs go on, and this tool asks again")
-            self._silent = True
+            self._squeue_answers = False
             return
-        self._silent = False
+        self._squeue_answers = True
         for run, job in list(self.queued.items()):
             self._move(run, job, listed.get(job.job_id) or QueuedJob(job.job_id, GONE, job.name))
 
@@ -199,7 +193,7 @@ class _SweepJobs:
         while self._unsubmitted:
             run = self._unsubmitted[0]
             try:
-                job = self._submit_one(run)
+                job = self._submit(run)
             except UsageError as error:
                 if not self.queued:
                     raise
@@ -211,11 +205,10 @@ class _SweepJobs:
             submitted = True
             self._progress.say(f"{run.name} submitted: job {job.job_id}")
 
-    def _submit_one(self, run: SweepRun) -> QueuedJob:
-        name = job_name(run)
+    def _submit(self, run: SweepRun) -> QueuedJob:
+        name, command = job_name(run), tuple(self._commands[run])
         self._executor.update_parameters(job_name=name)
-        command = tuple(self._commands[run])
-        job = TrainJob(command, run.folder.resolve(), LAST, Path.cwd(), self._folder)
+        job = TrainJob(command, run.folder.resolve(), LAST, OUTPUT, Path.cwd(), self._folder)
         try:
             with redirect_stderr(io.StringIO()):  # submitit repeats there what sbatch prints
                 return QueuedJob(self._executor.submit(job).job_id, "PENDING", name)
@@ -230,8 +223,7 @@ class _SweepJobs:
         self.queued[run] = now
         if now.state in ENDED or now.state == GONE:
             del self.queued[run]
-            self.outcomes.append(self._outcome(run, now))
-            self._progress.ended(self.outcomes[-1])
+            self._progress.ended(self._outcome(run, now))
         elif before.state in WAITING and now.state not in WAITING:
             self._progress.started(run)
         elif before.state not in WAITING and now.state in WAITING:
@@ -241,27 +233,23 @@ class _SweepJobs:
         """By the training's exit code, or by Slurm's state of a job that was killed."""
         file = exit_file(self._folder, job.job_id)
         killed = job.state not in ("COMPLETED", "FAILED", GONE)
-        code = int(file.read_text()) if _appears(file, 0 if killed else PATIENCE) else None
+        code = _text_of(file, patience=0 if killed else PATIENCE)
         results = run.folder / "results.json"
-        if code == 0 and _appears(results, PATIENCE):
+        if code == "0" and _text_of(results, patience=PATIENCE):
             return RunOutcome(run, 0)
         ending = f"job {job.job_id} {job.state}"
-        if code is not None:
-            ending += f", exit code {code}" if code else f", but there is no {results}"
+        if code:
+            ending += f", but there is no {results}" if code == "0" else f", exit code {code}"
         output = run.folder / OUTPUT
         printed = _text_of(output).rpartition(f"{HEADER}{job.job_id} ")[2].partition("\n")[2]
         log = _text_of(self._folder / f"{job.job_id}_0_log.err")
         error = last_error(printed if printed.strip() else log)
-        return RunOutcome(run, code or 1, f"{ending}, {error} (see {output})")
+        return RunOutcome(run, int(code or 0) or 1, f"{ending}, {error} (see {output})")
 
 
-def _text_of(path: Path) -> str:
-    return path.read_text(errors="replace") if path.is_file() else ""
-
-
-def _appears(path: Path, patience: float) -> bool:
-    """Whether a file is there, or appears within so many seconds."""
+def _text_of(path: Path, *, patience: float = 0) -> str:
+    """What a file holds; empty when there is none within so many seconds."""
     until = time.monotonic() + patience
     while not path.is_file() and time.monotonic() < until:
         time.sleep(0.2)
-    return path.is_file()
+    return path.read_text(errors="replace") if path.is_file() else ""

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.sweeps.outcome import OUTPUT
-
 HEADER = "[Slurm job "  # starts the line before what each job printed
 MOST_RESTARTS = 100  # of a job at its time limit
 
@@ -33,6 +31,7 @@ class TrainJob:
         command: trains the run from its start.
         folder: of the run, absolute.
         checkpoint: file in it from which a training continues.
+        output: file in it for all that the training prints.
         workdir: working directory of the command.
         jobs: folder of what the jobs write.
     """
@@ -40,15 +39,15 @@ class TrainJob:
     command: Sequence[str]
     folder: Path
     checkpoint: str
+    output: str
     workdir: Path
     jobs: Path
 
     def __call__(self) -> None:
         job_id = os.environ["SLURM_JOB_ID"]
         exit_file(self.jobs, job_id).unlink(missing_ok=True)  # of an earlier start
-        code, at_limit = 0, False
-        if not (self.folder / "results.json").is_file():
-            code, at_limit = self._train(job_id)
+        finished = (self.folder / "results.json").is_file()
+        code, at_limit = (0, False) if finished else self._train(job_id)
         if at_limit and code == 128 + signal.SIGTERM and _requeue(job_id):
             time.sleep(600)  # Slurm ends this process
         exit_file(self.jobs, job_id).write_text(str(code))
@@ -67,7 +66,7 @@ class TrainJob:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Slurm sends SIGUSR2 to every process of the job; the training must not die of it.
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        with (self.folder / OUTPUT).open("a") as file:
+        with (self.folder / self.output).open("a") as file:
             print(f"{HEADER}{job_id} on {socket.gethostname()}]", file=file, flush=True)
             training = subprocess.Popen(
                 command,
@@ -77,15 +76,15 @@ class TrainJob:
                 cwd=self.workdir,
                 env={**threads, **os.environ},
             )
-        told: list[int] = []
+        at_limit: list[int] = []
 
         def stop(number: int, frame: object) -> None:
-            if not told:
+            if not at_limit:
                 training.terminate()
-            told.append(number)
+            at_limit.append(number)
 
         signal.signal(signal.SIGUSR2, stop)
-        return training.wait(), bool(told)
+        return training.wait(), bool(at_limit)
 
 
 def exit_file(jobs: Path, job_id: str) -> Path:

@@ -20,16 +20,16 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from vireid.config.load import find_config, flatten, leaves, unknown_key
-from vireid.config.schema import default_config
+from vireid.config.load import find_config, leaves, unknown_key
+from vireid.config.schema import OPTIONS
 from vireid.config.values import coerce, override_text, read_yaml
 from vireid.errors import ConfigError
 from vireid.utils.paths import expand, path_problem
@@ -38,49 +38,25 @@ SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT", "SLU
 SECTION_OF = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # by option
 LONGEST_NAME = 150  # bytes of a folder's name; file systems allow 255
 MOST_CELLS = 10_000
-
-# Options of sbatch that the executor sets itself, and why.
-EXECUTOR_OPTIONS = {
-    "array": "every run is a job of its own",
-    "error": "it goes into the sweep's folder",
-    "job-name": "a later call finds the job by it",
-    "nodes": "a run is trained on one node",
-    "ntasks": "a run is one task",
-    "ntasks-per-node": "a run is one task",
-    "no-requeue": "a job at its time limit goes back into the queue",
-    "output": "it goes into the sweep's folder",
-    "parsable": "submitit reads what sbatch prints",
-    "signal": "it makes a run save before its time limit",
-    "test-only": "--dry-run does that",
-    "wait": "the tool waits",
-    "wrap": "the job trains a run",
-}
+EXECUTOR_OPTIONS = frozenset(  # long options of sbatch that the executor sets itself
+    "array error job-name nodes ntasks ntasks-per-node no-requeue output parsable signal "
+    "test-only wait wrap".split()
+)
 
 
-def sbatch_option(name: str, value: Any) -> tuple[str, str]:
-    """One option of sbatch: its long name, and its value (empty when it takes none).
+@dataclass(frozen=True, slots=True)
+class GridCell:
+    """Values of some options: one step of an axis, or one combination of steps of all axes.
 
     Args:
-        name: with or without leading dashes, words joined by dashes or underscores.
-        value: text or number; true for an option without a value.
-    Raises:
-        ValueError: the problem, to be put after the option's name.
+        name: of the folder that holds its runs.
+        labels: one per axis, for tables.
+        options: what it sets, as on the command line.
     """
-    long = name.lstrip("-").replace("_", "-").lower()
-    if not re.fullmatch(r"[a-z][a-z0-9-]+", long):
-        raise ValueError("is no long option of sbatch, such as partition or cpus-per-task")
-    if long in EXECUTOR_OPTIONS:
-        raise ValueError(f"is set by the executor: {EXECUTOR_OPTIONS[long]}")
-    if long == "time" and not isinstance(value, str):  # YAML reads 4:00:00 as a number
-        raise ValueError(f"must be quoted text such as '4:00:00', got {value!r}")
-    if value is True:
-        return long, ""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"must be a text or a number, or true where it takes none, got {value!r}")
-    text = str(value).strip()
-    if not text.isprintable():
-        raise ValueError(f"must be one line, got {value!r}")
-    return long, text
+
+    name: str
+    labels: tuple[str, ...]
+    options: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +65,12 @@ class GridAxis:
 
     Args:
         keys: names of the options.
-        labels: names of the steps, in tables and folders.
-        values: per step, a value for every option, as on the command line.
+        steps: their values, one after another.
         named: the file gives the labels; otherwise they are the values.
     """
 
     keys: tuple[str, ...]
-    labels: tuple[str, ...]
-    values: tuple[tuple[str, ...], ...]
+    steps: tuple[GridCell, ...]
     named: bool
 
     @property
@@ -104,30 +78,10 @@ class GridAxis:
         """The options' names, as the grid has them."""
         return ", ".join(self.keys)
 
-    def settings(self, step: int) -> dict[str, str]:
-        """Options and their values at one step."""
-        return dict(zip(self.keys, self.values[step], strict=True))
-
-    def folder_part(self, step: int) -> str:
-        """What one step adds to the name of a cell's folder."""
-        if self.named:
-            return _folder_text(self.labels[step])
-        return ",".join(f"{key}={_folder_text(v)}" for key, v in self.settings(step).items())
-
-
-@dataclass(frozen=True, slots=True)
-class GridCell:
-    """One combination of a grid's values.
-
-    Args:
-        name: of the folder that holds its runs.
-        labels: one per axis.
-        options: what it sets, as on the command line.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    options: Mapping[str, str]
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the steps, for tables and folders."""
+        return tuple(step.labels[0] for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,219 +121,162 @@ def read_sweep(path: Path) -> Sweep:
         UsageError: it cannot be read.
         ConfigError: one message with all its problems.
     """
-    reader, path = _SectionReader(), find_config(path)
-    values = read_yaml(path)
-    reader.check_names(values)
-    base = reader.base(path, values.get("BASE"))
-    fixed = reader.fixed(values.get("SET", {}))
-    axes = reader.axes(values.get("GRID", {}), fixed)
-    seeds = reader.numbers("SEEDS", values.get("SEEDS", [0]))
-    trials = reader.numbers("TRIALS", values["TRIALS"]) if "TRIALS" in values else ()
-    output = reader.output(values.get("OUTPUT", f"runs/sweeps/{path.stem}"))
-    slurm = reader.slurm(values.get("SLURM", {}))
-    if trials and "DATA.TRIAL" in fixed:
-        reader.problems.append("SET: DATA.TRIAL is what TRIALS lists: keep one of them")
-    cells = reader.cells(axes)
-    baseline = None
-    if "BASELINE" in values and not reader.problems:  # its value may be one with a problem
-        baseline = reader.baseline(values["BASELINE"], axes, cells)
-    if reader.problems:
-        raise ConfigError(f"sweep file {path} has problems", reader.problems)
-    baseline = baseline or cells[0]
+    path = find_config(path)
+    values, problems = read_yaml(path), _Problems()
+    for name in values:
+        problems.catch("", _require_section, name)
+    base = problems.catch("BASE", _base_file, path, values.get("BASE"))
+    fixed = _fixed_options(values, problems)
+    axes = _grid_axes(values.get("GRID"), fixed, problems)
+    seeds = problems.catch("SEEDS", _whole_numbers, values.get("SEEDS", [0]))
+    trials = (
+        problems.catch("TRIALS", _whole_numbers, values["TRIALS"]) if "TRIALS" in values else ()
+    )
+    output = values.get("OUTPUT", f"runs/sweeps/{path.stem}")
+    output = problems.catch("OUTPUT", _path, output, "must be a folder's name")
+    slurm = _sbatch_options(values.get("SLURM", {}), problems)
+    cells = problems.catch("GRID", _combinations, axes) or ()
+    problems += [f"GRID: {problem}" for problem in _name_problems(cells)]
+    baseline = cells[0] if cells else None
+    if "BASELINE" in values and not problems:  # its value may be one with a problem
+        baseline = problems.catch("BASELINE", _baseline, values["BASELINE"], axes, cells)
+    if problems:
+        raise ConfigError(f"sweep file {path} has problems", problems)
+    assert baseline is not None
     return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output, slurm)
 
 
-class _SectionReader:
-    """Reads the sections one by one and collects the problems of all."""
+class _Problems(list[str]):
+    """The problems of a file, a line each."""
 
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-        self._defaults = flatten(default_config())
-
-    def check_names(self, values: Mapping[str, Any]) -> None:
-        for name in values:
-            if name not in SECTIONS:
-                near = difflib.get_close_matches(name.upper(), SECTIONS, n=1, cutoff=0.0)[0]
-                self.problems.append(
-                    f"unknown section {name}; did you mean {near}? There are {', '.join(SECTIONS)}"
-                )
-
-    def base(self, path: Path, value: Any) -> Path:
-        problem = path_problem(value) if isinstance(value, str) else "must name a config file"
-        if problem:
-            self.problems.append(f"BASE {problem}, got {value!r:.60}")
-            return path
-        given = expand(value)
-        places = (path.parent / given, given, find_config(given))
-        found = next((file for file in places if file.is_file()), None)
-        if found is None:
-            self.problems.append(f"BASE: there is neither {path.parent / given} nor {given}")
-            return path
-        tidy = Path(os.path.normpath(found))  # another file where ``..`` follows a linked folder
-        return tidy if tidy.is_file() and tidy.samefile(found) else found
-
-    def fixed(self, values: Any) -> dict[str, str]:
-        if not isinstance(values, dict):
-            self.problems.append(f"SET must hold KEY: VALUE pairs, got {values!r:.60}")
-            return {}
-        found: dict[str, str] = {}
-        for key, value in leaves(values):
-            if key in found:
-                self.problems.append(f"SET: {key} is given twice")
-            elif key in SECTION_OF and key != "DATA.TRIAL":
-                self.problems.append(f"SET: {key} is set by {SECTION_OF[key]}")
-            elif self._is_known(key, "SET"):
-                found[key] = self._text(key, value, "SET")
-        return found
-
-    def axes(self, grid: Any, fixed: Mapping[str, str]) -> tuple[GridAxis, ...]:
-        if not isinstance(grid, dict) or not grid:
-            self.problems.append(
-                "GRID is empty: name an option and its values, such as MODEL.SHARED_DEPTH: [0, 5]"
-            )
-            return ()
-        found: list[GridAxis] = []
-        seen = dict.fromkeys(fixed, "SET")
-        for entry, values in grid.items():
-            keys = _split_keys(entry)
-            usable = [self._can_vary(key, seen) for key in keys]
-            if all(usable):
-                found += self._axis(keys, values)
-        return tuple(found)
-
-    def _can_vary(self, key: str, seen: dict[str, str]) -> bool:
-        if key in SECTION_OF:
-            self.problems.append(f"GRID: {key} is set by {SECTION_OF[key]}")
-        elif key in seen:
-            self.problems.append(f"GRID: {key} is given twice, the first time in {seen[key]}")
-        elif self._is_known(key, "GRID"):
-            seen[key] = "GRID"
-            return True
-        return False
-
-    def _axis(self, keys: tuple[str, ...], values: Any) -> Iterator[GridAxis]:
-        title = ", ".join(keys)
-        if not isinstance(values, (list, dict)) or not values:
-            self.problems.append(
-                f"GRID: {title} needs a list of values, or labels with a value each, "
-                f"got {values!r:.60}"
-            )
-            return
-        rows = list(values.values() if isinstance(values, dict) else values)
-        if len(keys) == 1:
-            rows = [[row] for row in rows]
-        for row in rows:
-            if not isinstance(row, list) or len(row) != len(keys):
-                self.problems.append(
-                    f"GRID: {title} vary together: a list of {len(keys)} values is wanted, "
-                    f"got {row!r:.60}"
-                )
-                return
-        before = len(self.problems)
-        texts = tuple(
-            tuple(self._text(key, value, "GRID") for key, value in zip(keys, row, strict=True))
-            for row in rows
-        )
-        if len(self.problems) == before:
-            named = isinstance(values, dict)
-            labels = tuple(values) if named else tuple(", ".join(row) for row in texts)
-            yield GridAxis(keys, labels, texts, named)
-
-    def cells(self, axes: Sequence[GridAxis]) -> tuple[GridCell, ...]:
-        """All combinations; the last axis changes fastest."""
-        count = math.prod(len(axis.labels) for axis in axes)
-        if count > MOST_CELLS:
-            self.problems.append(f"GRID has {count:,} combinations, {MOST_CELLS:,} are allowed")
-            return ()
-        cells = []
-        for steps in product(*(range(len(axis.labels)) for axis in axes)):
-            chosen = list(zip(axes, steps, strict=True))
-            name = ",".join(axis.folder_part(step) for axis, step in chosen)
-            labels = tuple(axis.labels[step] for axis, step in chosen)
-            options = {key: v for axis, step in chosen for key, v in axis.settings(step).items()}
-            cells.append(GridCell(name, labels, options))
-        if axes:
-            self.problems += [f"GRID: {problem}" for problem in _name_problems(cells)]
-        return tuple(cells)
-
-    def _is_known(self, key: str, section: str) -> bool:
-        if key not in self._defaults:
-            self.problems.append(f"{section}: {unknown_key(key)}")
-        return key in self._defaults
-
-    def _text(self, key: str, value: Any, section: str) -> str:
+    def catch(self, section: str, read: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``read`` returns; None where its ValueError became a problem."""
         try:
-            return override_text(coerce(value, self._defaults[key]))
+            return read(*arguments)
         except ValueError as error:
-            self.problems.append(f"{section}: {key} {error}, got {value!r:.200}")
-            return ""
-
-    def numbers(self, section: str, values: Any) -> tuple[int, ...]:
-        """Whole numbers, each once."""
-        whole = isinstance(values, list) and all(type(value) is int for value in values)
-        if not whole or not values or len(set(values)) != len(values):
-            self.problems.append(
-                f"{section} must list whole numbers such as [1, 2, 3], each once, "
-                f"got {values!r:.200}"
-            )
-            return ()
-        return tuple(values)
-
-    def output(self, value: Any) -> Path:
-        problem = "must be a folder's name"
-        if isinstance(value, str) and value:
-            problem = path_problem(value)
-        if problem:
-            self.problems.append(f"OUTPUT {problem}, got {value!r:.60}")
-            return Path()
-        return expand(value)
-
-    def slurm(self, values: Any) -> dict[str, str]:
-        if not isinstance(values, dict):
-            self.problems.append(f"SLURM must hold options of sbatch, got {values!r:.60}")
-            return {}
-        found = []
-        for name, value in values.items():
-            try:
-                found.append(sbatch_option(name, value))
-            except ValueError as error:
-                self.problems.append(f"SLURM: {name} {error}")
-        return dict(found)
-
-    def baseline(
-        self, given: Any, axes: Sequence[GridAxis], cells: Sequence[GridCell]
-    ) -> GridCell | None:
-        """The cell that ``given`` names; None when there is a problem."""
-        if not isinstance(given, dict):
-            given = {axes[0].title: given}
-        values = {", ".join(_split_keys(entry)): value for entry, value in given.items()}
-        titles = [axis.title for axis in axes]
-        if sorted(values) != sorted(titles):
-            self.problems.append(f"BASELINE must name a value of {' and of '.join(titles)}")
+            self.append(f"{section} {error}".strip())
             return None
-        labels = tuple(self._label(axis, values[axis.title]) for axis in axes)
-        return next((cell for cell in cells if cell.labels == labels), None)
 
-    def _label(self, axis: GridAxis, value: Any) -> str | None:
-        """The label of the step that ``value`` names, by its label or by its values."""
-        if value in axis.labels:
-            return value
-        given = value if len(axis.keys) > 1 else [value]
-        for label, texts in zip(axis.labels, axis.values, strict=True):
-            if isinstance(given, list) and self._are_same(axis.keys, given, texts):
-                return label
-        choices = " | ".join(axis.labels)
-        self.problems.append(
-            f"BASELINE: {axis.title} {value!r} is unknown; choose one of {choices}"
+
+def _require_section(name: str) -> None:
+    if name not in SECTIONS:
+        near = difflib.get_close_matches(name.upper(), SECTIONS, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"unknown section {name}; did you mean {near}? There are {', '.join(SECTIONS)}"
         )
-        return None
 
-    def _are_same(self, keys: Sequence[str], given: Sequence[Any], texts: Sequence[str]) -> bool:
-        try:
-            pairs = zip(keys, given, strict=True)
-            return [override_text(coerce(v, self._defaults[k])) for k, v in pairs] == list(texts)
-        except ValueError:  # other types, or another number of values
-            return False
+
+def _path(value: Any, wanted: str) -> Path:
+    problem = path_problem(value) if value and isinstance(value, str) else wanted
+    if problem:
+        raise ValueError(f"{problem}, got {value!r:.60}")
+    return expand(value)
+
+
+def _base_file(path: Path, value: Any) -> Path:
+    given = _path(value, "must name a config file")
+    beside = path.parent / given
+    for file in (beside, given, find_config(given)):
+        if file.is_file():
+            return file
+    raise ValueError(f"is missing: there is neither {beside} nor {given}")
+
+
+def _whole_numbers(values: Any) -> tuple[int, ...]:
+    whole = isinstance(values, list) and all(type(value) is int for value in values)
+    if not whole or not values or len(set(values)) != len(values):
+        raise ValueError(
+            f"must list whole numbers such as [1, 2, 3], each once, got {values!r:.200}"
+        )
+    return tuple(values)
+
+
+def _option_text(key: str, value: Any) -> str:
+    """An option's value as on the command line."""
+    if key not in OPTIONS:
+        raise ValueError(unknown_key(key))
+    try:
+        return override_text(coerce(value, OPTIONS[key].default))
+    except ValueError as error:
+        raise ValueError(f"{key} {error}, got {value!r:.200}") from None
+
+
+def _fixed_options(values: Mapping[str, Any], problems: _Problems) -> dict[str, str]:
+    options = values.get("SET", {})
+    if not isinstance(options, dict):
+        problems.append(f"SET must hold KEY: VALUE pairs, got {options!r:.60}")
+        return {}
+    found: dict[str, str] = {}
+    for key, value in leaves(options):
+        if key in SECTION_OF and (key != "DATA.TRIAL" or "TRIALS" in values):
+            problems.append(f"SET: {key} is set by {SECTION_OF[key]}")
+        elif key in found:
+            problems.append(f"SET: {key} is given twice")
+        else:
+            found[key] = problems.catch("SET:", _option_text, key, value)
+    return found
+
+
+def _grid_axes(grid: Any, fixed: Iterable[str], problems: _Problems) -> tuple[GridAxis, ...]:
+    if not isinstance(grid, dict) or not grid:
+        problems.append(
+            "GRID is empty: name an option and its values, such as MODEL.SHARED_DEPTH: [0, 5]"
+        )
+        return ()
+    taken = set(fixed)
+    axes = [problems.catch("GRID:", _axis, entry, given, taken) for entry, given in grid.items()]
+    return tuple(axis for axis in axes if axis)
+
+
+def _axis(entry: str, values: Any, taken: set[str]) -> GridAxis:
+    """One entry of the grid; its options are added to those that are ``taken``."""
+    keys = _split_keys(entry)
+    title = ", ".join(keys)
+    for key in keys:
+        if key in SECTION_OF:
+            raise ValueError(f"{key} is set by {SECTION_OF[key]}")
+        if key in taken:
+            raise ValueError(f"{key} is given twice; SET and GRID name an option once")
+        taken.add(key)
+    if not isinstance(values, (list, dict)) or not values:
+        raise ValueError(
+            f"{title} needs a list of values, or labels with a value each, got {values!r:.60}"
+        )
+    steps = []
+    for label, row in values.items() if isinstance(values, dict) else ((None, v) for v in values):
+        options = _step_options(keys, row)
+        unnamed = ",".join(f"{key}={_folder_text(text)}" for key, text in options.items())
+        name = unnamed if label is None else _folder_text(label)
+        steps.append(GridCell(name, (label or ", ".join(options.values()),), options))
+    return GridAxis(keys, tuple(steps), isinstance(values, dict))
+
+
+def _step_options(keys: Sequence[str], row: Any) -> dict[str, str]:
+    """The options of one step: ``row`` is a list of values where several options vary together."""
+    values = [row] if len(keys) == 1 else row
+    if not isinstance(values, list) or len(values) != len(keys):
+        raise ValueError(
+            f"{', '.join(keys)} vary together: a list of {len(keys)} values is wanted, "
+            f"got {row!r:.60}"
+        )
+    return {key: _option_text(key, value) for key, value in zip(keys, values, strict=True)}
+
+
+def _combinations(axes: Sequence[GridAxis]) -> tuple[GridCell, ...]:
+    """A cell for every combination of steps; the last axis changes fastest."""
+    if not axes:
+        return ()
+    count = math.prod(len(axis.steps) for axis in axes)
+    if count > MOST_CELLS:
+        raise ValueError(f"has {count:,} combinations, {MOST_CELLS:,} are allowed")
+    return tuple(
+        GridCell(
+            ",".join(step.name for step in steps),
+            tuple(step.labels[0] for step in steps),
+            {key: text for step in steps for key, text in step.options.items()},
+        )
+        for steps in product(*(axis.steps for axis in axes))
+    )
 
 
 def _name_problems(cells: Sequence[GridCell]) -> Iterator[str]:
@@ -398,6 +295,60 @@ def _name_problems(cells: Sequence[GridCell]) -> Iterator[str]:
         elif len(name.encode()) > LONGEST_NAME:
             yield f"{label} is too long for a folder's name: give it a label"
         seen.setdefault(name, label)
+
+
+def _baseline(given: Any, axes: Sequence[GridAxis], cells: Sequence[GridCell]) -> GridCell:
+    """The cell that ``given`` names, by the labels or the values of its steps."""
+    if not isinstance(given, dict):
+        given = {axes[0].title: given}
+    values = {", ".join(_split_keys(entry)): value for entry, value in given.items()}
+    titles = [axis.title for axis in axes]
+    if sorted(values) != sorted(titles):
+        raise ValueError(f"must name a value of {' and of '.join(titles)}")
+    labels = tuple(_step_label(axis, values[axis.title]) for axis in axes)
+    return next(cell for cell in cells if cell.labels == labels)
+
+
+def _step_label(axis: GridAxis, value: Any) -> str:
+    for step in axis.steps:
+        with suppress(ValueError):  # a label, or values of other types
+            if value == step.labels[0] or _step_options(axis.keys, value) == step.options:
+                return step.labels[0]
+    raise ValueError(f"{axis.title} {value!r} is unknown; choose one of {' | '.join(axis.labels)}")
+
+
+def _sbatch_options(values: Any, problems: _Problems) -> dict[str, str]:
+    if not isinstance(values, dict):
+        problems.append(f"SLURM must hold options of sbatch, got {values!r:.60}")
+        return {}
+    found = [problems.catch(f"SLURM: {n}", sbatch_option, n, value) for n, value in values.items()]
+    return dict(filter(None, found))
+
+
+def sbatch_option(name: str, value: Any) -> tuple[str, str]:
+    """One option of sbatch: its long name, and its value (empty when it takes none).
+
+    Args:
+        name: with or without leading dashes, words joined by dashes or underscores.
+        value: text or number; true for an option without a value.
+    Raises:
+        ValueError: the problem, to be put after the option's name.
+    """
+    long = name.lstrip("-").replace("_", "-").lower()
+    if not re.fullmatch(r"[a-z][a-z0-9-]+", long):
+        raise ValueError("is no long option of sbatch, such as partition or cpus-per-task")
+    if long in EXECUTOR_OPTIONS:
+        raise ValueError("is set by the executor")
+    if long == "time" and not isinstance(value, str):  # YAML reads 4:00:00 as a number
+        raise ValueError(f"must be quoted text such as '4:00:00', got {value!r}")
+    if value is True:
+        return long, ""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError(f"must be a text or a number, or true where it takes none, got {value!r}")
+    text = str(value).strip()
+    if not text.isprintable():
+        raise ValueError(f"must be one line, got {value!r}")
+    return long, text
 
 
 def _folder_text(text: str) -> str:

@@ -7,65 +7,45 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from random import Random
 
 import numpy as np
+from torch import nn
 
-from tests.fuzz.mutate import TEXTS, mutate_bytes, mutate_text, mutate_tree
-from vireid.deploy.metadata import ExportMetadata
+from tests.fuzz.harness import Use, corpus
+from tests.fuzz.mutate import TEXTS, as_bytes, mutate_bytes, mutate_text, mutate_tree
+from vireid.deploy.deployed_model import DeployedFeatures
+from vireid.deploy.extractor import Extractor
+from vireid.deploy.metadata import ExportMetadata, write_checksum
+from vireid.deploy.model_files import convert_to_openvino, write_metadata, write_onnx
 
-Use = Callable[[], object]
+ROOT = Path(__file__).resolve().parents[2]
 METADATA = ExportMetadata(
-    fingerprint="ab" * 32,
-    modalities=("infrared",),
-    exit="deep",
-    embedding="global",
-    flip=False,
-    dim=6,
-    size=(16, 8),
-    mean=(0.5, 0.4, 0.3),
-    std=(0.2, 0.3, 0.4),
-    backbone="none",
-    precision="fp32",
-    version="0.1.0",
-)
+    fingerprint="ab" * 32, modalities=("infrared",), exit="deep", embedding="global", flip=False,
+    dim=6, size=(16, 8), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), backbone="none",
+    precision="fp32", version="0.1.0",
+)  # fmt: skip
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
 GRAPH = ("conv", "relu", "pool", "normalize", "f32", "i64", "16", "8", "6", "-1", "Loop", "../x")
 
 
-ROOT = Path(__file__).resolve().parents[2]
+@corpus
+def exported(folder: Path) -> None:
+    """A model of one convolution in both formats.
 
-
-@cache
-def corpus() -> Path:
-    """A network of one convolution in both formats; removed when the process ends.
-
-    Made in a process of its own: what OpenVINO has begun in this one would not survive a fork.
+    Made in another process: what OpenVINO starts in this one would not survive a fork.
     """
-    holder = tempfile.TemporaryDirectory(prefix="vireid_fuzz_")
-    _HOLDERS.append(holder)
-    code = f"from tests.fuzz.networks import write; write({holder.name!r})"
+    code = f"from tests.fuzz.exports import write; write({str(folder)!r})"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-    return Path(holder.name)
 
 
 def write(name: str) -> None:
-    """Writes the corpus, and the features of an image by it, into a folder."""
-    from torch import nn
-
-    from vireid.deploy.deployed_model import DeployedFeatures
-    from vireid.deploy.extractor import Extractor
-    from vireid.deploy.metadata import write_checksum
-    from vireid.deploy.model_files import convert_to_openvino, write_metadata, write_onnx
-
+    """Writes the model, and the features of an image by it, into a folder."""
     folder = Path(name)
     layers = nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    network = DeployedFeatures(nn.Sequential(*layers), flip=False).eval()
-    write_onnx(network, folder / "net.onnx", size=METADATA.size)
+    model = DeployedFeatures(nn.Sequential(*layers), flip=False).eval()
+    write_onnx(model, folder / "net.onnx", size=METADATA.size)
     write_metadata(folder / "net.onnx", METADATA)
     convert_to_openvino(folder / "net.onnx", folder / "net.xml", METADATA)
     for suffix in ("onnx", "xml"):
@@ -74,15 +54,12 @@ def write(name: str) -> None:
     np.save(folder / "expected.npy", extractor([IMAGE], "infrared"))
 
 
-_HOLDERS: list[tempfile.TemporaryDirectory] = []
-
-
 def onnx(folder: Path, random: Random) -> Use:
     """An ONNX file, damaged beside its checksum, or with other metadata."""
-    path = Path(shutil.copy(corpus() / "net.onnx", folder))
+    path = Path(shutil.copy(exported() / "net.onnx", folder))
     damaged = bool(random.randint(0, 2))
     if damaged:
-        shutil.copy(corpus() / "net.onnx.sha256", folder)
+        shutil.copy(exported() / "net.onnx.sha256", folder)
         path.write_bytes(mutate_bytes(path.read_bytes(), random, times=4))
     else:
         _change_metadata(path, random)
@@ -90,11 +67,11 @@ def onnx(folder: Path, random: Random) -> Use:
 
 
 def openvino(folder: Path, random: Random) -> Use:
-    """One file of OpenVINO's pair, damaged or gone, or with other metadata."""
-    paths = [Path(shutil.copy(corpus() / f"net.{suffix}", folder)) for suffix in ("xml", "bin")]
+    """One file of OpenVINO's pair, damaged or missing, or with other metadata."""
+    paths = [Path(shutil.copy(exported() / f"net.{suffix}", folder)) for suffix in ("xml", "bin")]
     how, chosen = random.randint(0, 3), random.choice(paths)
     if how <= 2:
-        shutil.copy(corpus() / "net.xml.sha256", folder)
+        shutil.copy(exported() / "net.xml.sha256", folder)
     if how <= 1:
         chosen.write_bytes(mutate_bytes(chosen.read_bytes(), random, times=4))
     elif how == 2:
@@ -114,7 +91,7 @@ def crafted(folder: Path, random: Random) -> Use:
     """
     xml = bool(random.randint(0, 1))
     for suffix in ("onnx", "xml", "bin"):
-        shutil.copy(corpus() / f"net.{suffix}", folder)
+        shutil.copy(exported() / f"net.{suffix}", folder)
     path = folder / ("net.xml" if xml else "net.onnx")
     if xml and random.randint(0, 3):
         _write_text(path, _with_other_value(path.read_text(encoding="utf-8"), random))
@@ -126,14 +103,13 @@ def crafted(folder: Path, random: Random) -> Use:
 
 def _opened(path: Path, backend: str, *, unchanged: bool) -> Use:
     """Features of an image, which a damaged file that is accepted must not change."""
-    from vireid.deploy.extractor import Extractor
 
     def use() -> None:
         extractor = Extractor(path, backend, threads=1)
         rows = extractor([IMAGE], extractor.modalities[0])
         assert rows.shape == (1, extractor.dim) and abs(np.linalg.norm(rows) - 1) < 1e-3
         if unchanged:
-            np.testing.assert_allclose(rows, np.load(corpus() / "expected.npy"), atol=1e-5)
+            np.testing.assert_allclose(rows, np.load(exported() / "expected.npy"), atol=1e-5)
 
     return use
 
@@ -145,17 +121,10 @@ def _change_metadata(path: Path, random: Random) -> None:
     tree = mutate_tree({name: json.loads(v) for name, v in METADATA.entries().items()}, random)
     del model.metadata_props[:]
     for name, value in (tree if isinstance(tree, dict) else {"x": tree}).items():
-        text = _as_json(value) if random.randint(0, 4) else random.choice(TEXTS)
+        text = as_bytes(value).decode() if random.randint(0, 4) else random.choice(TEXTS)
         entry = model.metadata_props.add()
         entry.key, entry.value = (t.encode("utf-8", "replace").decode() for t in (name, text))
     onnx.save(model, path)
-
-
-def _as_json(value: object) -> str:
-    try:
-        return json.dumps(value)
-    except ValueError:  # a number of more digits than Python prints
-        return "9" * 5000
 
 
 def _write_text(path: Path, text: str) -> None:
