@@ -164,14 +164,17 @@ def test_a_row_of_another_length_is_named(tmp_path):
     ("header", "phrase"),
     [
         ("path;pid;camid;modality;split", "no column path, pid, modality, split"),
-        ("path,id,camid,modality,split", "no column pid"),
+        ("path,id,camid,modality,split", "no column pid; … is 'id' meant for pid?"),
+        ("paths,pid,camid,modality,split", "no column path; … is 'paths' meant for path?"),
+        ("path,pid,camid,modalty,split", "no column modality; … is 'modalty' meant for modality?"),
         ("path,pid,pid,modality,split", "column pid is there twice"),
         ("", "no column path, pid, modality, split"),
     ],
 )
 def test_a_first_line_without_the_columns_is_quoted(tmp_path, header, phrase):
-    path = write_only(tmp_path, header=header)
-    assert message(tmp_path).startswith(f"{path}, line 1: {phrase}")
+    path, (start, *hint) = write_only(tmp_path, header=header), phrase.split("…")
+    assert message(tmp_path).startswith(f"{path}, line 1: {start}")
+    assert "".join(hint) in message(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -192,19 +195,6 @@ def test_other_columns_are_no_mistake(tmp_path, name):
     text = (tmp_path / "both/dataset.csv").read_text().replace("\n", ",x\n")
     write_text(tmp_path / "both/dataset.csv", text.replace("split,x", "split,camera", 1))
     assert {record.camid for record in csv_set.load(tmp_path / "both").train} == {4, 5}
-
-
-@pytest.mark.parametrize(
-    ("header", "hint"),
-    [
-        ("path,id,camid,modality,split", "; is 'id' meant for pid?"),
-        ("paths,pid,camid,modality,split", "; is 'paths' meant for path?"),
-        ("path,pid,camid,modalty,splits", "; is 'modalty' meant for modality?; is 'splits' meant"),
-    ],
-)
-def test_a_required_column_is_searched_for_among_the_others(tmp_path, header, hint):
-    write_only(tmp_path, header=header)
-    assert hint in message(tmp_path)
 
 
 @pytest.mark.parametrize(

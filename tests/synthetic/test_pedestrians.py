@@ -9,17 +9,8 @@ import pytest
 
 from vireid.synthetic.cameras import Camera, regdb_cameras, sysu_cameras
 from vireid.synthetic.optics import View
-from vireid.synthetic.pedestrians.person import (
-    BAGS,
-    HATS,
-    LOWER_CUTS,
-    MIN_TONE_STEP,
-    PATTERNS,
-    UPPER_CUTS,
-    Garment,
-    Person,
-    draw_person,
-)
+from vireid.synthetic.pedestrians import person as people_module
+from vireid.synthetic.pedestrians.person import MIN_TONE_STEP, Garment, Person, draw_person
 from vireid.synthetic.pedestrians.render import draw_view, render_person
 from vireid.synthetic.surfaces import AMBIENT_WARMTH, Surface, luminance
 from vireid.synthetic.writers import Shot, Studio, person_of
@@ -140,24 +131,17 @@ def test_exposure_hides_absolute_grey_levels():
 
 
 def test_every_choice_is_drawn(people):
-    assert {p.upper.cut for p in people} == set(UPPER_CUTS)
-    assert {p.lower.cut for p in people} == set(LOWER_CUTS)
-    assert {p.upper.pattern for p in people} == set(PATTERNS)
-    assert {p.bag.kind for p in people} == set(BAGS)
-    assert {p.hat for p in people} == set(HATS)
+    choices = {"upper.cut": "UPPER_CUTS", "lower.cut": "LOWER_CUTS", "upper.pattern": "PATTERNS"}
+    for name, table in {**choices, "bag.kind": "BAGS", "hat": "HATS"}.items():
+        assert set(map(attrgetter(name), people)) == set(getattr(people_module, table))
 
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_pattern_is_in_the_picture_in_both_spectra(number):
     """Black and white stripes make the chest vary down the picture, plain cloth does not."""
     replace, person, camera = dataclasses.replace, person_of(0, 1), cameras_of(0)[number]
-    plain = replace(
-        person.upper,
-        pattern="plain",
-        cut="t_shirt",
-        base=Surface((0.05, 0.05, 0.05), 0.1),
-        accent=Surface((0.95, 0.95, 0.95), 0.9),
-    )
+    dark, light = Surface((0.05, 0.05, 0.05), 0.1), Surface((0.95, 0.95, 0.95), 0.9)
+    plain = replace(person.upper, pattern="plain", cut="t_shirt", base=dark, accent=light)
     striped = replace(plain, pattern="horizontal", period=0.1, duty=0.5)
     bare = replace(person, hair_style="short", hood_up=False, bag=replace(person.bag, kind="none"))
     view: View = draw_view(camera, np.random.default_rng(0))

@@ -182,10 +182,10 @@ def _roof(vehicle: Vehicle) -> list[Solid]:
         x = back + 0.62 * length
         box((x - 0.1, -0.3, z), (x + 0.1, 0.3, z + 0.2), (0.95, 0.85, 0.3))
     elif vehicle.roof == "sunroof":
-        solid = Solid(BODY, np.array([(front + back) / 2, 0.0, z + 0.005 - 1.0]), unit)
-        y, z = 0.72 * half, z + 0.005
-        first, last = back + 0.45 * length, back + 0.88 * length
-        corners = [(first, y, z), (first, -y, z), (last, -y, z), (last, y, z)]
+        y, top = 0.72 * half, z + 0.005
+        start, end = back + 0.45 * length, back + 0.88 * length
+        solid = Solid(BODY, np.array([(front + back) / 2, 0.0, top - 1.0]), unit)
+        corners = [(start, y, top), (start, -y, top), (end, -y, top), (end, y, top)]
         solid.add(corners, (0.06, 0.07, 0.09), shine=0.25)
         solids.append(solid)
     if vehicle.spoiler and kind == "sedan":
