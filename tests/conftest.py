@@ -1,6 +1,7 @@
 """Data sets and runs that several tests share; each is made once per session."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,12 @@ def finished_run(tiny_command, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     assert train.main(tiny_command(folder)) == 0
     return folder
+
+
+@pytest.fixture
+def run(finished_run, tmp_path) -> Path:
+    """A copy of the finished run that a test may change."""
+    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 @pytest.fixture(autouse=True)

@@ -159,8 +159,7 @@ def test_checkpoint_of_another_architecture_is_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
-def test_damaged_checkpoint_is_refused(tiny_command, finished_run, tmp_path, capsys, content):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_damaged_checkpoint_is_refused(tiny_command, run, capsys, content):
     path = run / "checkpoints/last.pth"
     path.write_bytes(path.read_bytes()[:5000] if content is None else content)
     assert train.main([*tiny_command(run), "--resume"]) == 4
@@ -170,10 +169,7 @@ def test_damaged_checkpoint_is_refused(tiny_command, finished_run, tmp_path, cap
     assert error.count("restore it from a copy, or train the run again") == 2
 
 
-def test_overwrite_removes_nothing_when_the_new_run_cannot_start(
-    tiny_command, finished_run, tmp_path
-):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_overwrite_removes_nothing_when_the_new_run_cannot_start(tiny_command, run):
     arguments = [*tiny_command(run, "MODEL.PRETRAINED=gone.pth"), "--overwrite"]
     assert train.main(arguments) == 4
     assert (run / "checkpoints/last.pth").is_file()

@@ -140,8 +140,7 @@ def test_what_files_say_is_text_and_never_markup(finished_run, tmp_path):
     assert found.text.lstrip().startswith("Report of a&b <i>/seed0")
 
 
-def test_figures_beside_the_curves_are_embedded_at_their_size(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_figures_beside_the_curves_are_embedded_at_their_size(run, tmp_path):
     Image.new("RGB", (300, 200), "red").save(run / "figures/ranks.png", dpi=(300, 300))
     (run / "figures/tsne.svg").write_text('<svg width="2in" height="1in"></svg>')
     (run / "figures/notes.txt").write_text("no figure")
@@ -153,8 +152,7 @@ def test_figures_beside_the_curves_are_embedded_at_their_size(finished_run, tmp_
     assert kinds == ["data:image/png", *["data:image/svg+xml"] * 3]
 
 
-def test_runs_without_figures_commands_or_environment_work(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_runs_without_figures_commands_or_environment_work(run, tmp_path):
     shutil.rmtree(run / "figures")
     (run / "command.txt").unlink()
     (run / "environment.json").unlink()
@@ -163,8 +161,7 @@ def test_runs_without_figures_commands_or_environment_work(finished_run, tmp_pat
     assert len(found.sources) == 2
 
 
-def test_scores_of_other_exits_stand_with_the_runs_own(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_scores_of_other_exits_stand_with_the_runs_own(run, tmp_path):
     results = json.loads((run / "results.json").read_text())
     results["source"] |= {"exit": "shallow1", "embedding": "global", "flip": True}
     results["protocols"]["sysu_all_single"]["num_query"] += 1
@@ -191,10 +188,7 @@ def test_scores_of_other_exits_stand_with_the_runs_own(finished_run, tmp_path):
         ("figures/map.svg", b"<html>", 3, "map.svg is a damaged picture"),
     ],
 )
-def test_missing_and_damaged_files_are_one_line(
-    finished_run, tmp_path, capsys, file, content, code, phrase
-):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_missing_and_damaged_files_are_one_line(run, tmp_path, capsys, file, content, code, phrase):
     if content is None:
         (run / file).unlink()
     else:
@@ -216,8 +210,7 @@ def test_missing_and_damaged_files_are_one_line(
         ("cmc", ["1"], "the curve of sysu_all_single"),
     ],
 )
-def test_an_entry_that_cannot_be_shown_is_named(finished_run, tmp_path, capsys, key, value, phrase):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_an_entry_that_cannot_be_shown_is_named(run, tmp_path, capsys, key, value, phrase):
     results = json.loads((run / "results.json").read_text())
     entry = results["protocols"]["sysu_all_single"]
     entry.update({key: value}) if value is not None else entry.pop(key)

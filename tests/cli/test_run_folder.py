@@ -71,16 +71,7 @@ def test_evaluating_again_gives_the_same_scores_unless_options_change(
     assert (again["protocols"] == own["protocols"]) is not bool(words)
 
 
-def test_other_protocols_join_those_scored_before(finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
-    arguments = ["--run", str(finished_run), "--out", str(run / "results.json")]
-    assert evaluate.main([*arguments, "--protocols", "sysu_indoor_single"]) == 0
-    found = set(results(run / "results.json")["protocols"])
-    assert found == {"sysu_all_single", "sysu_indoor_single"}
-
-
-def test_changed_options_are_listed_when_resuming(tiny_command, finished_run, tmp_path, capsys):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_changed_options_are_listed_when_resuming(tiny_command, run, capsys):
     arguments = tiny_command(run, "SOLVER.EPOCHS=3", "LOSS.TRIPLET.MARGIN=0.5")
     assert train.main([*arguments, "--resume"]) == 0
     output = capsys.readouterr().out
@@ -88,8 +79,7 @@ def test_changed_options_are_listed_when_resuming(tiny_command, finished_run, tm
     assert results(run / "results.json")["source"]["epoch"] == 3
 
 
-def test_resume_from_a_run_folder_continues_in_it(tiny_command, finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_resume_from_a_run_folder_continues_in_it(tiny_command, run):
     arguments = tiny_command(run, "SOLVER.EPOCHS=3")[:-2]  # no OUTPUT_DIR
     assert train.main([*arguments, "--resume", str(run)]) == 0
     assert len((run / "metrics.csv").read_text().splitlines()) == 4

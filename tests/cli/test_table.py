@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import write_regdb
 from vireid.cli import table, train
-from vireid.runs.scores import find_runs
+from vireid.runs.run_scores import find_runs
 
 SCORES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 

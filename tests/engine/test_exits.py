@@ -1,7 +1,6 @@
 """Every exit can be scored and extracted, alone and against another one."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -16,11 +15,6 @@ from vireid.runs.features import mixed
 from vireid.structures import FeatureSet, Modality
 
 ALL = ("--protocols", "sysu_all_single", "--gallery-draw", "seeded")
-
-
-@pytest.fixture
-def run(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
 
 
 def features(run, name: str, *options: str) -> FeatureSet:

@@ -188,10 +188,8 @@ def test_another_runtime_computes_the_same(tmp_path):
 
 
 def test_images_that_are_not_square_are_refused_with_the_remedy():
-    cfg = default_config()
-    cfg.MODEL.PRETRAINED, cfg.MODEL.DIRECTIONAL.ENABLED = "none", True
-    cfg.MODEL.SDM.ENABLED = cfg.MODEL.MGIM.ENABLED = False
-    cfg.MODEL.BACKBONE = "osnet_x0_25"
+    cfg = config_of()
+    cfg.INPUT.SIZE = [288, 144]
     with pytest.raises(UsageError) as caught:
         build_model(cfg, 3)
     message = str(caught.value)

@@ -55,13 +55,6 @@ def test_wrapped_diagonals_equal_a_loop_that_goes_on_at_the_other_edge(side: int
         torch.testing.assert_close(mean_of(direction, side, "wrap")(maps), expected)
 
 
-def test_wrapped_diagonals_join_the_two_linear_ones_that_make_up_a_whole():
-    maps = maps_of(7)
-    sums = [maps.diagonal(k, dim1=2, dim2=3).sum(dim=2) for k in range(7)]
-    sums = [sums[0], *(sums[k] + maps.diagonal(k - 7, dim1=2, dim2=3).sum(2) for k in range(1, 7))]
-    torch.testing.assert_close(mean_of("diagonal", 7, "wrap")(maps), torch.stack(sums, 2) / 7)
-
-
 def test_values_by_hand():
     maps = torch.tensor([[[[1.0, 2.0], [3.0, 5.0]]]], dtype=torch.float64)
     expected = {
@@ -84,25 +77,6 @@ def test_means_of_lines_of_one_length_equal_global_average_pooling(side: int):
     for direction in DIRECTIONS:
         lines = mean_of(direction, side, "wrap")(maps)
         torch.testing.assert_close(lines.mean(dim=2), average, rtol=0, atol=1e-15)
-
-
-def test_the_mean_of_linear_diagonals_is_no_global_average():
-    """Corners of one element count as much as the longest diagonal."""
-    maps = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
-    maps[0, 0, 0, 2] = 1.0
-    assert mean_of("diagonal", 3)(maps).mean().item() == pytest.approx(1 / 5)
-    assert maps.mean().item() == pytest.approx(1 / 9)
-
-
-@pytest.mark.parametrize("mode", ["linear", "wrap"])
-@pytest.mark.parametrize("side", SIDES)
-def test_antidiagonals_are_the_diagonals_of_the_mirrored_map_up_to_order(side: int, mode: str):
-    maps = maps_of(side)
-    anti = mean_of("antidiagonal", side, mode)(maps)
-    mirrored = mean_of("diagonal", side, mode)(maps.flip(3))
-    order = (side - 1 - torch.arange(side)) % side if mode == "wrap" else torch.arange(2 * side - 1)
-    order = order if mode == "wrap" else order.flip(0)
-    torch.testing.assert_close(anti, mirrored[:, :, order])
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

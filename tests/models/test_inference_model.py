@@ -8,9 +8,11 @@ from torch.nn import functional as F
 from vireid.config.schema import default_config
 from vireid.cost.flops import unique_parameters
 from vireid.errors import UsageError
+from vireid.losses.build import build_criterion
 from vireid.models.build import POOLS, build_model
 from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
+from vireid.structures import Batch
 
 FLAGS = torch.tensor([False, True, False, True])
 # method.md's table: what stands between the tapped map and pooling
@@ -137,9 +139,6 @@ def test_granularity_that_does_not_divide_the_map_is_refused_unless_overlap_is_a
 
 
 def test_students_send_no_gradient_into_conv5_or_the_teachers_classifier():
-    from vireid.losses.build import build_criterion
-    from vireid.structures import Batch
-
     cfg = default_config()
     network = model().train()
     batch = Batch(images(), torch.tensor([0, 0, 1, 1]), FLAGS, torch.arange(4))

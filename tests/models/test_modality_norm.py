@@ -33,23 +33,20 @@ def test_training_normalises_each_half_by_itself_and_keeps_both_statistics():
     nn.init.uniform_(plain.bias)
     norm = ModalityNorm(plain, ModalityRows(visible=2, total=5)).train()
     inputs = draw(5, 3, 4, 2) + torch.arange(5).view(5, 1, 1, 1)
+
+    def normalised(part: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        channels = (t.view(1, 3, 1, 1) for t in (mean, variance, plain.weight, plain.bias))
+        mean, variance, weight, bias = channels
+        return (part - mean) / (variance + 1e-5).sqrt() * weight + bias
+
     outputs = norm(inputs)
-    for half, mean in (
-        (slice(0, 2), norm.norm.running_mean),
-        (slice(2, 5), norm.infrared.running_mean),
-    ):
+    for half, layer in ((slice(0, 2), norm.norm), (slice(2, 5), norm.infrared)):
         part = inputs[half]
-        centred = part - part.mean(dim=(0, 2, 3), keepdim=True)
-        unit = centred / (part.var(dim=(0, 2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
-        expected = unit * plain.weight.view(1, 3, 1, 1) + plain.bias.view(1, 3, 1, 1)
-        torch.testing.assert_close(outputs[half], expected)
-        torch.testing.assert_close(mean, 0.1 * part.mean(dim=(0, 2, 3)))
-    norm.eval()
-    shifted = (inputs[:2] - norm.norm.running_mean.view(1, 3, 1, 1)) / (
-        norm.norm.running_var.view(1, 3, 1, 1) + 1e-5
-    ).sqrt()
-    expected = shifted * plain.weight.view(1, 3, 1, 1) + plain.bias.view(1, 3, 1, 1)
-    torch.testing.assert_close(norm(inputs)[:2], expected)
+        mean, variance = part.mean(dim=(0, 2, 3)), part.var(dim=(0, 2, 3), unbiased=False)
+        torch.testing.assert_close(outputs[half], normalised(part, mean, variance))
+        torch.testing.assert_close(layer.running_mean, 0.1 * mean)
+    kept = normalised(inputs[:2], norm.norm.running_mean, norm.norm.running_var)
+    torch.testing.assert_close(norm.eval()(inputs)[:2], kept)
 
 
 def test_several_vectors_per_image_belong_to_their_image():

@@ -69,11 +69,6 @@ def test_parameters_are_counted_to_the_unit(dim: int, relation: str):
     assert sum(p.numel() for p in module.parameters()) == PARAMETERS[dim, relation]
 
 
-def test_shapes_by_granularity():
-    outputs = parts((2, 3, 6))(draw(5, 8, 6, 3).abs())
-    assert [tuple(output.shape) for output in outputs] == [(5, 2, 4), (5, 3, 4), (5, 6, 4)]
-
-
 @pytest.mark.parametrize("scope", ["within", "all"])
 def test_one_vs_rest_equals_loops(scope: str):
     module, maps = parts((1, 2, 3), scope=scope), draw(2, 8, 6, 3).abs()

@@ -4,7 +4,7 @@ from torch import nn
 
 from vireid.config.schema import default_config
 from vireid.cost.flops import count_macs, unique_parameters
-from vireid.models.backbones.sdc_cnn import PLANS, VARIANTS, DenseUnit, SDCBackbone
+from vireid.models.backbones.sdc_cnn import PLANS, DenseUnit, SDCBackbone
 from vireid.models.build import build_model
 
 # Parameters, multiply-accumulates at 128 × 128, channels of the deepest map.
@@ -43,23 +43,6 @@ def test_parameters_by_hand():
     assert stem + first + 3 * unit == TABLE["sdc_cnn"][0]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_maps_have_the_stated_channels_and_strides(variant: str):
-    backbone, maps = SDCBackbone(variant).eval(), torch.zeros(1, 3, 64, 64)
-    assert backbone.stage_strides == (2, 4, 8, 16, 16 if variant.endswith("_s16") else 32)
-    for stage, channels, stride in zip(
-        backbone.stages, backbone.stage_channels, backbone.stage_strides, strict=True
-    ):
-        maps = stage(maps)
-        assert maps.shape == (1, channels, 64 // stride, 64 // stride)
-
-
-@pytest.mark.parametrize("size", [64, 96])
-def test_small_images_keep_a_map_of_four_rows_without_the_last_pooling(size: int):
-    maps = SDCBackbone("sdc_cnn_x0_25_s16").eval()(torch.zeros(1, 3, size, size))
-    assert maps.shape == (1, 48, size // 16, size // 16) and size // 16 >= 4
-
-
 def test_the_last_pooling_is_all_that_the_variants_differ_in():
     full, kept = SDCBackbone("sdc_cnn_x0_25").eval(), SDCBackbone("sdc_cnn_x0_25_s16").eval()
     kept.load_state_dict(full.state_dict())
@@ -95,8 +78,3 @@ def test_students_stand_behind_its_stages_by_config_alone(backbone: str):
     assert all(head.embedding.shape == (2, dim) for head in output.heads.values())
     sum(head.logits.sum() for head in output.heads.values()).backward()
     assert all(p.grad is not None for p in network.parameters())
-
-
-def test_unknown_variant_names_the_choices():
-    with pytest.raises(ValueError, match=r"'sdc'.*sdc_cnn_growing_last_s16"):
-        SDCBackbone("sdc")

@@ -15,12 +15,6 @@ VALIDATED = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
 
 
 @pytest.fixture
-def run(finished_run, tmp_path):
-    """A copy of a finished run that a test may continue."""
-    return shutil.copytree(finished_run, tmp_path / "run")
-
-
-@pytest.fixture
 def halfway(tiny_command, finished_run, tmp_path):
     """A run whose last checkpoint stands within its second epoch."""
     folder = shutil.copytree(finished_run, tmp_path / "halfway")

@@ -19,11 +19,6 @@ from vireid.runs.trained_run import TrainedRun
 ALL = ("--protocols", "sysu_all_single")
 
 
-@pytest.fixture
-def run(finished_run, tmp_path):
-    return shutil.copytree(finished_run, tmp_path / "run")
-
-
 def source(path) -> dict:
     return json.loads(path.read_text())["source"]
 

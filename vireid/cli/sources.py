@@ -11,7 +11,7 @@ from pathlib import Path
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features
 from vireid.runs.options import run_config
-from vireid.runs.scores import find_runs
+from vireid.runs.run_scores import find_runs
 from vireid.structures import FeatureSet
 
 

@@ -14,7 +14,7 @@ from vireid.cost.tables import MeasuredModel
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.results import read_results
 from vireid.runs.options import recipe_of
-from vireid.runs.scores import RESULTS, mean_and_std, recipe_names, require_same_rules
+from vireid.runs.run_scores import RESULTS, mean_and_std, recipe_names, require_same_rules
 
 
 def group_by_recipe(runs: Mapping[Path, CfgNode]) -> dict[str, dict[Path, CfgNode]]:

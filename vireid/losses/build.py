@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -85,13 +85,9 @@ def build_criterion(cfg: CfgNode) -> Criterion:
         terms["distill_kl"] = WeightedTerm(cfg.DISTILL.WEIGHT, _distillation(cfg.DISTILL))
     if cfg.MODEL.SDM.ENABLED:
         for number, weight in enumerate(cfg.MODEL.SDM.WEIGHTS[: len(cfg.MODEL.SDM.TAPS)], start=1):
-            edges = _edge_terms(cfg.MODEL.SDM, f"shallow{number}", cfg.LOSS.IDENTITY)
-            terms |= {
-                f"sdm_{name}_shallow{number}": WeightedTerm(
-                    cfg.LOSS.SDM.WEIGHT * weight * share, term
-                )
-                for name, share, term in edges
-            }
+            terms |= _student_terms(
+                cfg.MODEL.SDM, f"shallow{number}", cfg.LOSS.SDM.WEIGHT * weight, cfg.LOSS.IDENTITY
+            )
     return Criterion({name: term for name, term in terms.items() if term.weight})
 
 
@@ -110,15 +106,11 @@ def _branch_identity(smoothing: float) -> Term:
 
 def _distillation(options: CfgNode) -> Term:
     """Distillation from the deepest head of another model to this one's."""
+    loss = partial(distillation_loss, temperature=options.TEMPERATURE, scale_t2=options.SCALE_T2)
 
     def compute(output: ModelOutput, batch: Batch) -> Tensor:
         assert output.teacher is not None, "TEACHER.WEIGHTS is set, but there are no teacher logits"
-        return distillation_loss(
-            output.deep.logits.float(),
-            output.teacher.float(),
-            options.TEMPERATURE,
-            scale_t2=options.SCALE_T2,
-        )
+        return loss(output.deep.logits.float(), output.teacher.float())
 
     return compute
 
@@ -144,35 +136,43 @@ def _part_terms(options: CfgNode) -> dict[str, WeightedTerm]:
     }
 
 
-def _edge_terms(
-    options: CfgNode, student: str, identity: CfgNode
-) -> Iterator[tuple[str, float, Term]]:
-    """The terms of one student head: name, share of the student's loss, term."""
-    smoothing, detach = identity.LABEL_SMOOTHING, options.DETACH_TEACHER
-    yield (
-        "identity",
-        1 - options.ALPHA,
-        lambda output, batch: identity_loss(
-            output.heads[student].logits.float(), batch.labels, label_smoothing=smoothing
-        ),
+def _student_terms(
+    options: CfgNode, student: str, weight: float, identity: CfgNode
+) -> dict[str, WeightedTerm]:
+    """The terms of one student head.
+
+    Args:
+        options: ``MODEL.SDM``.
+        weight: of all the head's terms.
+        identity: ``LOSS.IDENTITY``.
+    """
+    detach, teacher_logits = options.DETACH_TEACHER, SDM_TEACHERS[options.TEACHER]
+    classify = partial(identity_loss, label_smoothing=identity.LABEL_SMOOTHING)
+    distill = partial(
+        distillation_loss,
+        temperature=options.TEMPERATURE,
+        scale_t2=options.SCALE_T2,
+        detach=detach,
     )
-    yield (
-        "kl",
-        options.ALPHA,
-        lambda output, batch: distillation_loss(
-            output.heads[student].logits.float(),
-            SDM_TEACHERS[options.TEACHER](output),
-            options.TEMPERATURE,
-            scale_t2=options.SCALE_T2,
-            detach=detach,
+    terms = {
+        f"sdm_identity_{student}": WeightedTerm(
+            weight * (1 - options.ALPHA),
+            lambda output, batch: classify(output.heads[student].logits.float(), batch.labels),
         ),
-    )
-    if options.HINT in HINT_LOSSES:
-        yield (
-            "hint",
-            options.BETA,
-            lambda output, batch: HINT_LOSSES[options.HINT](
-                output.heads[student].embedding.float(),
-                output.deep.embedding.float().detach() if detach else output.deep.embedding.float(),
+        f"sdm_kl_{student}": WeightedTerm(
+            weight * options.ALPHA,
+            lambda output, batch: distill(
+                output.heads[student].logits.float(), teacher_logits(output)
             ),
-        )
+        ),
+    }
+    if options.HINT in HINT_LOSSES:
+        hint_loss = HINT_LOSSES[options.HINT]
+
+        def hint(output: ModelOutput, batch: Batch) -> Tensor:
+            target = output.deep.embedding.float()
+            own = output.heads[student].embedding.float()
+            return hint_loss(own, target.detach() if detach else target)
+
+        terms[f"sdm_hint_{student}"] = WeightedTerm(weight * options.BETA, hint)
+    return terms

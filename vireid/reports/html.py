@@ -21,7 +21,7 @@ from vireid.reports.figures import PageFigure, compared_cmc, curves_of, saved_fi
 from vireid.reports.run_files import RunFiles
 from vireid.reports.tables import score_table, score_texts
 from vireid.runs.options import recipe_of
-from vireid.runs.scores import recipe_names
+from vireid.runs.run_scores import recipe_names
 
 ABSENT = "–"
 IGNORED = "OUTPUT_DIR"  # differs in every run, and the run's name shows it

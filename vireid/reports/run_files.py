@@ -14,7 +14,7 @@ from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.results import COLUMNS, is_score, read_results
 from vireid.figures.curves import History
 from vireid.runs.logs import read_metrics
-from vireid.runs.scores import CONFIG, RESULTS, RULES
+from vireid.runs.run_scores import CONFIG, RESULTS, RULES
 
 IN_ENTRY = (*RULES, "reranked", "num_valid_query", "trials", "cmc")  # of results.json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vireid.errors import DataError
 from vireid.evaluation.results import COLUMNS, read_results
 from vireid.runs.options import recipe_of
-from vireid.runs.scores import RESULTS, mean_and_std, recipe_names, require_same_rules
+from vireid.runs.run_scores import RESULTS, mean_and_std, recipe_names, require_same_rules
 from vireid.utils import tables
 
 if TYPE_CHECKING:  # pandas takes half a second to import

@@ -51,12 +51,7 @@ from vireid.runs.resume import (
     settle_best,
     teacher_changes,
 )
-from vireid.runs.run_dir import (
-    claim_folder,
-    describe_run,
-    own_command,
-    seed_everything,
-)
+from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.structures import Splits
@@ -305,13 +300,11 @@ def _load_selected(training: _Training) -> int:
 
 
 def _log_epoch(row: Mapping[str, float], epochs: int) -> None:
-    shown = {
-        k: v
-        for k, v in row.items()
-        if k not in ("epoch", "steps", "lr", *TIMING) and not k.startswith("grad_")
-    }
+    hidden = ("epoch", "steps", "lr", *TIMING)
     figures = "  ".join(
-        f"{name.removeprefix('loss_')} {value:.4f}" for name, value in shown.items()
+        f"{name.removeprefix('loss_')} {value:.4f}"
+        for name, value in row.items()
+        if name not in hidden and not name.startswith("grad_")
     )
     log.info(
         "epoch %d/%d  %s  lr %.2e  %.1f s", row["epoch"], epochs, figures, row["lr"], row["seconds"]

@@ -20,12 +20,7 @@ from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
 from vireid.evaluation.results import describe, result_entries, results_table, write_results
 from vireid.models.reid_model import ReidModel
-from vireid.runs.exits import (
-    embedding_name,
-    exit_names,
-    require_two_modalities,
-    warn_of_untrained,
-)
+from vireid.runs.exits import embedding_name, exit_names, require_two_modalities, warn_of_untrained
 from vireid.runs.features import TORCH, Backend, backend_name, features_by_query, records_of
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
@@ -162,11 +157,9 @@ def score(
         DataError: the data cannot answer a protocol.
     """
     permutations = check_answerable(protocols, splits)
-    alike: dict[int, list[RetrievalProtocol]] = {}
-    for protocol in protocols:
-        alike.setdefault(id(records_of(protocol, splits)), []).append(protocol)
     results: dict[str, dict[str, Any]] = {}
-    for group in alike.values():
+    for held_out in dict.fromkeys(protocol.held_out for protocol in protocols):
+        group = [protocol for protocol in protocols if protocol.held_out == held_out]
         features = features_by_query(
             cfg,
             model,

@@ -100,6 +100,7 @@ def load_teacher(
     model.to(device)
     if cfg.COMPILE:
         compile_stages(model.backbone.stages, device)
+    age = unfinished(checkpoint, path) or f"epoch {checkpoint['progress']['epoch']}"
     size = (own.INPUT.SIZE[0], own.INPUT.SIZE[1])
     resized = "" if list(size) == list(cfg.INPUT.SIZE) else f", images resized to {size} for it"
     return Teacher(
@@ -109,8 +110,7 @@ def load_teacher(
         mean=tuple(own.INPUT.MEAN),
         std=tuple(own.INPUT.STD),
         digest=digest,
-        origin=f"taught by {path} ({own.MODEL.BACKBONE}, {_age(checkpoint, path)}, weights "
-        f"{digest[:12]}{resized})",
+        origin=f"taught by {path} ({own.MODEL.BACKBONE}, {age}, weights {digest[:12]}{resized})",
     )
 
 
@@ -125,10 +125,6 @@ def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
             f"TEACHER.WEIGHTS: {teacher.path} lies in this run's own folder, where its student "
             "would take its place: name another OUTPUT_DIR"
         )
-
-
-def _age(checkpoint: Mapping[str, Any], path: Path) -> str:
-    return unfinished(checkpoint, path) or f"epoch {checkpoint['progress']['epoch']}"
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

@@ -21,14 +21,10 @@ class MobileNetBackbone(Backbone):
 
     Args:
         variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
-    Raises:
-        ValueError: unknown variant.
     """
 
     def __init__(self, variant: str = "mobilenet_v2") -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise ValueError(f"unknown MobileNet variant {variant!r}; choose one of {VARIANTS}")
         # Here, for the many commands that never build one: torchvision takes a second to import.
         from torchvision.models import mobilenet_v2
 

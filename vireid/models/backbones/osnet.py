@@ -40,14 +40,10 @@ class OSNetBackbone(Backbone):
 
     Args:
         variant: one of :data:`VARIANTS`; weights are torchreid's random initialisation.
-    Raises:
-        ValueError: unknown variant.
     """
 
     def __init__(self, variant: str) -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise ValueError(f"unknown OSNet variant {variant!r}; choose one of {VARIANTS}")
         whole, file_name = torchreid_osnet(variant, 1), _file_of(variant)
         self.stages = nn.ModuleList(
             nn.Sequential(OrderedDict((name, getattr(whole, name)) for name in names))

@@ -70,14 +70,10 @@ class ResNetBackbone(Backbone):
 
     Args:
         variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
-    Raises:
-        ValueError: unknown variant.
     """
 
     def __init__(self, variant: str = "resnet50") -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise ValueError(f"unknown ResNet variant {variant!r}; choose one of {VARIANTS}")
         whole = _torchvision_resnet(variant.split("_")[0])
         for name, count in BLOCKS.items() if variant in INNER else ():
             layer = getattr(whole, name)

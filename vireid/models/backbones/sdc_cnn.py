@@ -76,14 +76,10 @@ class SDCBackbone(Backbone):
 
     Args:
         variant: one of :data:`VARIANTS`; random weights.
-    Raises:
-        ValueError: unknown variant.
     """
 
     def __init__(self, variant: str = "sdc_cnn") -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise ValueError(f"unknown SDC-CNN variant {variant!r}; choose one of {VARIANTS}")
         plan, last_pool = PLANS[variant.removesuffix(STRIDE_16)], not variant.endswith(STRIDE_16)
         self.stage_channels = _channels(plan)
         units = [
