@@ -1,4 +1,4 @@
-"""Sweeps as Slurm jobs, on a Slurm of four shell scripts; tests/slurm/ has the real one."""
+"""Sweeps as Slurm jobs, on a Slurm of three shell scripts; tests/slurm/ has the real one."""
 
 import os
 import signal
