@@ -3,5 +3,12 @@
 from vireid.data.datasets import csv_set, llcm, regdb, sysu, vehicleid, veri
 from vireid.data.datasets.info import DatasetInfo
 
-_INFOS = (sysu.INFO, regdb.INFO, llcm.INFO, csv_set.INFO, veri.INFO, vehicleid.INFO)
+_INFOS = (
+    sysu.INFO,
+    regdb.INFO,
+    llcm.INFO,
+    csv_set.INFO,
+    veri.INFO,
+    vehicleid.INFO,
+)
 DATASETS: dict[str, DatasetInfo] = {info.name: info for info in _INFOS}
