@@ -61,6 +61,7 @@ REASONS = (
     (r"^(pip|conda|apt-get)\b", "installs something"),
     (r"^(mkdocs|pytest|python -m build)", "what .ci/run and tests/test_release.py do"),
     (r"docs/make_configuration", "writes the page; tests/docs/test_pages.py compares it"),
+    (r"docs/make_structure", "writes the picture; tests/docs/test_pages.py draws it"),
     (r"python -c", "prints which machine this is"),
     (r"\bnight\b", "tests/docs/test_extending.py"),
     (r"^torchrun", "several processes; tests/engine/test_distributed.py"),

@@ -16,6 +16,7 @@ from vireid.config.schema import default_config
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_configuration
+import make_structure
 
 IDS = [name_of(page) for page in PAGES]
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
@@ -103,6 +104,17 @@ def test_every_recipe_is_listed():
         if not path.name.startswith("_") and "sweeps" not in path.parts
     }
     assert sorted(listed) == sorted(files)
+
+
+def test_the_structure_is_drawn_from_the_imports(tmp_path):
+    lines, imports = make_structure.read_package(ROOT / "vireid")
+    floors = make_structure.floors_of(imports)
+    assert floors["cli"] == 0 and max(floors, key=floors.__getitem__) == "errors"
+    assert all(floors[name] < floors[other] for name in imports for other in imports[name])
+    edges = make_structure.direct({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+    assert edges == {("a", "b"), ("b", "c")}
+    make_structure.draw(ROOT / "vireid", tmp_path / "structure.png")
+    assert lines["losses"] > 100 and (tmp_path / "structure.png").stat().st_size > 10_000
 
 
 def test_the_options_page_is_what_the_table_says():

@@ -133,6 +133,16 @@ def test_the_queue_is_searched_by_name(monkeypatch):
     assert read_queue()["2"] == QueuedJob("2", "PENDING", "a|b")
 
 
+def test_a_queue_that_hangs_is_given_up(monkeypatch, tmp_path):
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\nexec sleep 60\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(slurm, "TIMEOUT", 0.2)
+    with pytest.raises(UsageError, match=r"squeue does not answer within 0\.2 s"):
+        read_queue()
+
+
 def test_a_controller_that_does_not_answer_is_named(monkeypatch):
     answer(monkeypatch, "", code=1, stderr="x\nUnable to contact slurm controller\n")
     with pytest.raises(UsageError, match="^Unable to contact slurm controller$"):

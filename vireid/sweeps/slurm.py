@@ -32,6 +32,7 @@ from vireid.sweeps.slurm_job import HEADER, TrainJob, exit_file
 FOLDER = "slurm"  # in the sweep's: what submitit and the jobs write
 GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task", "gres", "tres-per-task")
 SAVING = 120  # seconds before its time limit at which a job is told to save
+TIMEOUT = 120  # seconds that squeue may take to answer
 POLL = 10.0  # seconds between looks at the queue
 PATIENCE = 20.0  # seconds until a shared disk shows a file that another machine wrote
 # Slurm lists jobs for some minutes after they end. In all other states a job goes on.
@@ -60,9 +61,13 @@ def read_queue() -> dict[str, QueuedJob]:
     """
     command = ["squeue", "--noheader", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%j"]
     try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=TIMEOUT
+        )
     except FileNotFoundError:
         raise UsageError("there is no squeue here: is this a Slurm machine?") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"squeue does not answer within {TIMEOUT} s") from None
     if done.returncode:
         raise UsageError((lines_of(done.stderr) or [f"squeue: exit code {done.returncode}"])[-1])
     fields = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
