@@ -22,17 +22,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from machine import describe_machine, machine_facts
 from torch import nn
 
 from vireid.cli.arguments import LIST, ToolParser, tool
 from vireid.cost.flops import count_macs, example_batch
-from vireid.cost.latency import (
-    Latency,
-    measure_latency,
-    median_ratio,
-)
+from vireid.cost.latency import latency_statistics, measure_latency
 from vireid.deploy.backends import open_onnxruntime, open_openvino
 from vireid.deploy.metadata import ExportMetadata
 from vireid.deploy.model_files import OneStream, convert_to_openvino, write_onnx
@@ -140,9 +137,7 @@ def peaks() -> dict[str, Callable[[], object]]:
     return {"fp32": partial(torch.mm, left, right), "bf16": partial(torch.mm, *half)}
 
 
-def measure(
-    rows: Mapping[str, Row], images: np.ndarray, rounds: int, warmup: int
-) -> dict[str, Latency]:
+def measure(rows: Mapping[str, Row], images: np.ndarray, rounds: int, warmup: int) -> pd.DataFrame:
     """Times of all rows and of the matrix products, which take turns."""
     calls: dict[str, Callable[[], object]] = {
         name: partial(row.compute, images) for name, row in rows.items()
@@ -159,22 +154,23 @@ def cosines(rows: Mapping[str, Row], images: np.ndarray) -> dict[str, float]:
 
 
 def results(
-    rows: Mapping[str, Row], times: Mapping[str, Latency], alike: Mapping[str, float]
+    rows: Mapping[str, Row], times: pd.DataFrame, alike: Mapping[str, float], *, batch: int
 ) -> list[dict[str, object]]:
     """One entry per row, unrounded."""
-    batch = times[YARDSTICK].batch
+    statistics = latency_statistics(times)
+    median = statistics["median_ms"]
     rate = {  # multiply-accumulates per millisecond
-        kind: SIDE**3 / (batch * times[f"peak {kind}"].median_ms) for kind in ("fp32", "bf16")
+        kind: SIDE**3 / (batch * median[f"peak {kind}"]) for kind in ("fp32", "bf16")
     }
     return [
         {
             "row": name,
             "batch": batch,
-            "images_per_second": 1000 / times[name].median_ms,
-            "ms_per_image": times[name].median_ms,
-            "iqr_ms": times[name].iqr_ms,
-            "times_faster": median_ratio(times[YARDSTICK], times[name]),
-            "share_of_peak": row.macs / times[name].median_ms / rate[row.number_format]
+            "images_per_second": 1000 / median[name],
+            "ms_per_image": median[name],
+            "iqr_ms": statistics["iqr_ms"][name],
+            "times_faster": (times[YARDSTICK] / times[name]).median(),
+            "share_of_peak": row.macs / median[name] / rate[row.number_format]
             if row.number_format in rate
             else None,
             "least_cosine": alike.get(name),
@@ -220,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for batch in args.batch:
             images = example_batch(size, count=batch)[0].numpy()
             times = measure(rows, images, args.rounds, args.warmup)
-            found += results(rows, times, cosines(rows, images))
+            found += results(rows, times, cosines(rows, images), batch=len(images))
     print(describe_machine(machine_facts()))
     print(
         f"{args.cfg}: {size[0]} × {size[1]}, {macs[0] / 1e6:.0f} M multiply-accumulates (AGW "

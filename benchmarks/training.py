@@ -34,7 +34,7 @@ from yacs.config import CfgNode
 
 from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
-from vireid.cost.latency import measure_latency, median_ratio
+from vireid.cost.latency import latency_statistics, measure_latency
 from vireid.data.build import build_splits
 from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
@@ -116,21 +116,20 @@ def plain_step(network: nn.Module, optimizer: Adam, batch: Batch, cfg: CfgNode) 
     return loss.item()
 
 
-def compare(ways: Mapping[str, Callable[[], object]], **options: Any) -> str:
+def compare(ways: Mapping[str, Callable[[], object]], *, batch: int, **options: Any) -> str:
     """Markdown.
 
     Args:
         options: of :func:`measure_latency`.
     """
-    times = measure_latency(
-        {name: partial(_training, way) for name, way in ways.items()}, **options
-    )
+    calls = {name: partial(_training, way) for name, way in ways.items()}
+    times = measure_latency(calls, batch=batch, **options)
     lines = ["| step | images/s | ms per step | IQR | faster |", "|---|---|---|---|---|"]
-    for name, time_ in times.items():
-        ratio = median_ratio(times[YARDSTICK], time_)
+    for name, found in latency_statistics(times).iterrows():
+        ratio = (times[YARDSTICK] / times[name]).median()
         lines.append(
-            f"| {name} | {1000 / time_.median_ms:.1f} | {time_.batch * time_.median_ms:.1f} | "
-            f"{time_.batch * time_.iqr_ms:.1f} | {ratio:.2f} × |"
+            f"| {name} | {1000 / found.median_ms:.1f} | {batch * found.median_ms:.1f} | "
+            f"{batch * found.iqr_ms:.1f} | {ratio:.2f} × |"
         )
     return "\n".join(lines)
 

@@ -52,6 +52,19 @@ def write_sysu(
     return root
 
 
+def write_permutations(path: Path, images: Mapping[tuple[int, int], int]) -> Path:
+    """``rand_perm_cam.mat``: (camera, identity) → its number of images."""
+    cameras = np.empty((6, 1), dtype=object)
+    for camera in range(1, 7):
+        last = max((pid for seen, pid in images if seen == camera), default=0)
+        cameras[camera - 1, 0] = np.empty((last, 1), dtype=object)
+        for pid in range(1, last + 1):
+            numbers = np.arange(1, images.get((camera, pid), 0) + 1, dtype=np.uint8)
+            cameras[camera - 1, 0][pid - 1, 0] = np.tile(numbers, (10, 1))
+    savemat(path, {"rand_perm_cam": cameras})
+    return path
+
+
 def write_regdb(
     root: Path,
     ids: Mapping[int, tuple[Sequence[int], Sequence[int]]] | None = None,

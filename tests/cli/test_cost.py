@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -13,7 +14,6 @@ from PIL import Image
 
 from vireid.cli import cost
 from vireid.config.load import dump_config, load_config
-from vireid.cost.latency import Latency
 
 NO_TIMING = ("--rounds", "0")
 QUICK = ("--rounds", "2", "--warmup", "1", "--batch", "1", "2")
@@ -140,10 +140,7 @@ def test_times_are_those_of_the_rounds(finished_run, tmp_path, monkeypatch, caps
         assert all(call().shape[0] == batch for call in calls.values())
         asked.append((batch, runs, warmup, str(device)))
         # 1, 3 and 100 ms, and every further network takes twice as long as the one before
-        return {
-            name: Latency(name, tuple(2.0**k * t for t in (1, 3, 100)), batch, 1, "cpu")
-            for k, name in enumerate(calls)
-        }
+        return pd.DataFrame({n: [2.0**k * t for t in (1, 3, 100)] for k, n in enumerate(calls)})
 
     monkeypatch.setattr("vireid.cost.tables.measure_latency", measured)
     file = tmp_path / "cost.json"

@@ -133,9 +133,8 @@ def test_a_failed_cell_is_listed_and_the_others_go_on(fake, write, tmp_path, cap
     assert all("error: the loss is not finite" in line for line in failed)
     assert all("output.txt" in line for line in failed)
     assert "2 of 4 runs failed, 2 are finished" in captured.err
-    assert (
-        "| 0.9 " in captured.out and "| 0    | 2.50       | 1,234.0  | – " in captured.out
-    )  # no score of it
+    assert "| 0.9 " in captured.out  # but no score of it
+    assert "| 0    | 2.50       | 1,234.0  | – " in captured.out
     assert (tmp_path / "out/LOSS.TRIPLET.MARGIN=0.3/seed1/results.json").is_file()
     log = (tmp_path / "out/LOSS.TRIPLET.MARGIN=0.9/seed0/output.txt").read_text()
     assert "in step 3" in log
@@ -182,10 +181,17 @@ def test_overrides_that_cannot_be(fake, write, capsys, more, phrase):
     assert phrase in capsys.readouterr().err
 
 
-def test_number_of_jobs_is_checked(fake, write, capsys):
+@pytest.mark.parametrize(
+    ("more", "phrase"),
+    [
+        (["--jobs", "0"], "must be a whole number from 1"),
+        (["--jobs", "2", "--executor", "slurm"], "Slurm decides"),
+    ],
+)
+def test_number_of_jobs_is_checked(fake, write, capsys, more, phrase):
     with pytest.raises(SystemExit, match="2"):
-        sweep.main([*write(DEPTHS), "--jobs", "0"])
-    assert "must be a whole number from 1" in capsys.readouterr().err
+        sweep.main([*write(DEPTHS), *more])
+    assert phrase in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,4 @@
-"""Sweeps as Slurm jobs, on a Slurm of four shell scripts; tests/slurm/ has the real one."""
+"""Sweeps as Slurm jobs, on a Slurm of three shell scripts; tests/slurm/ has the real one."""
 
 import os
 import signal
@@ -240,9 +240,3 @@ def test_without_slurm_or_submitit_the_remedy_is_named(fake, write, slurm, monke
 def test_options_that_cannot_be(fake, write, capsys, more, phrase):
     assert sweep.main([*write({"MODEL.SHARED_DEPTH": [1]}), *more]) == 2
     assert phrase in capsys.readouterr().err
-
-
-def test_jobs_are_of_the_local_executor(fake, write, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        sweep.main(on_slurm(write({"MODEL.SHARED_DEPTH": [1]}), "--jobs", "2"))
-    assert "Slurm decides" in capsys.readouterr().err

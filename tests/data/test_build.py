@@ -4,7 +4,7 @@ import pytest
 import torch
 from yacs.config import CfgNode
 
-from tests.helpers import write_regdb, write_sysu
+from tests.helpers import write_image, write_regdb, write_sysu
 from vireid.config import load_config
 from vireid.data.build import build_eval_loader, build_splits, build_train_loader
 from vireid.data.dataset import batches
@@ -30,27 +30,14 @@ def sysu_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sysu(tmp_path_factory.mktemp("data") / "sysu", ids)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("DATA.SYNTHETIC.TRAIN_IDS", "61"),
-        ("DATA.SYNTHETIC.TEST_IDS", "21"),
-        ("DATA.SYNTHETIC.IMAGES_PER_CAMERA", "7"),
-        ("DATA.SYNTHETIC.SIZE", "[64, 128]"),
-        ("DATA.SYNTHETIC.SEED", "1"),
-        ("DATA.DATASET", "regdb"),
-    ],
-)
-def test_options_that_decide_the_content_change_the_synthetic_root(key, value):
-    assert synthetic_root(config(key, value)) != synthetic_root(config())
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("SEED", "1"), ("DATA.TRIAL", "2"), ("INPUT.SIZE", "[64, 32]"), ("DATA.SPLIT", "train")],
-)
-def test_other_options_share_the_synthetic_root(key, value):
-    assert synthetic_root(config(key, value)) == synthetic_root(config())
+def test_options_that_decide_the_content_and_no_others_change_the_synthetic_root():
+    usual = synthetic_root(config())
+    sizes = {"TRAIN_IDS": "61", "TEST_IDS": "21", "IMAGES_PER_CAMERA": "7", "SIZE": "[64, 128]"}
+    changes = {f"DATA.SYNTHETIC.{name}": value for name, value in sizes.items()}
+    changes |= {"DATA.SYNTHETIC.SEED": "1", "DATA.DATASET": "regdb"}
+    assert all(synthetic_root(config(*change)) != usual for change in changes.items())
+    others = {"SEED": "1", "DATA.TRIAL": "2", "INPUT.SIZE": "[64, 32]", "DATA.SPLIT": "train"}
+    assert all(synthetic_root(config(*other)) == usual for other in others.items())
 
 
 def test_synthetic_root_is_a_name_and_nothing_is_written(tmp_path):
@@ -78,17 +65,12 @@ def test_options_choose_data_set_split_and_trial(tmp_path, sysu_root):
 
 
 @pytest.mark.parametrize(("cameras", "missing"), [([1, 2, 4, 5], "infrared"), ([3, 6], "visible")])
-def test_training_set_without_one_modality_is_refused(tmp_path, cameras, missing):
+def test_training_or_test_set_without_one_modality_is_refused(tmp_path, cameras, missing):
     root = write_sysu(tmp_path / "sysu", cameras=cameras)
     with pytest.raises(DataError, match=f"{root}: no {missing} image in the train split"):
         build_splits(tiny(root))
-
-
-def test_test_set_without_one_modality_is_refused(tmp_path):
-    root = write_sysu(tmp_path / "sysu")
-    for camera in (3, 6):
-        (root / f"cam{camera}/0305/0001.jpg").unlink()
-    with pytest.raises(DataError, match="no infrared image in the test split"):
+    write_image(root / f"cam{3 if missing == 'infrared' else 1}/0001/0001.jpg")  # trains
+    with pytest.raises(DataError, match=f"no {missing} image in the test split"):
         build_splits(tiny(root))
 
 

@@ -68,28 +68,19 @@ def test_a_batch_stacks_samples_in_order(root):
 def test_error_passes_through_the_loader_as_one_clean_error(tmp_path, workers, damage):
     good, bad = write_image(tmp_path / "a.jpg"), write_image(tmp_path / "b.jpg")
     bad.unlink() if damage == "missing" else bad.write_bytes(bad.read_bytes()[:100])
-    records = [
-        ImageRecord(name, 1, 1, Modality.VISIBLE) for name in (good.name, good.name, "b.jpg")
-    ]
+    names = (good.name, good.name, "b.jpg")
+    records = [ImageRecord(name, 1, 1, Modality.VISIBLE) for name in names]
     loader = DataLoader(
         dataset(tmp_path, records=records), batch_size=2, num_workers=workers, collate_fn=collate
     )
     received = []
     with pytest.raises(DataError) as caught:
         received.extend(batch.indices.tolist() for batch in batches(loader))
+    assert received == [[0, 1]]  # batches before the bad image are delivered
     assert str(caught.value).startswith(f"image {bad} ")
     assert "\n" not in str(caught.value)
     if workers:
         assert "worker" not in "".join(traceback.format_exception(caught.value)).lower()
-
-
-def test_batches_before_the_bad_image_are_delivered(tmp_path):
-    write_image(tmp_path / "a.jpg")
-    records = [ImageRecord(name, 1, 1, Modality.VISIBLE) for name in ("a.jpg", "b.jpg")]
-    stream = batches(DataLoader(dataset(tmp_path, records=records), 1, collate_fn=collate))
-    assert next(stream).indices.tolist() == [0]
-    with pytest.raises(DataError, match="does not exist"):
-        next(stream)
 
 
 def test_augmentation_of_one_key_is_always_the_same(root):
@@ -110,12 +101,8 @@ def test_augmentation_differs_between_epochs_and_seeds(root, seed, epoch):
     reference = [one[SampleKey(0, 2, n)].image for n in range(8)]
     changed = [other[SampleKey(0, epoch, n)].image for n in range(8)]
     assert sum(torch.equal(a, b) for a, b in zip(reference, changed, strict=True)) <= 1
-
-
-def test_augmentation_differs_between_positions(root):
-    data = dataset(root, AUGMENTATION)
-    images = {data[SampleKey(0, 0, n)].image.numpy().tobytes() for n in range(16)}
-    assert len(images) >= 14
+    positions = {one[SampleKey(0, 0, n)].image.numpy().tobytes() for n in range(32)}
+    assert len(positions) >= 20
 
 
 def test_augmentation_depends_on_the_position_and_not_on_which_image_stands_there(tmp_path):
@@ -131,18 +118,9 @@ def test_callers_random_state_is_untouched(root):
     expected = torch.rand(3)
     torch.manual_seed(5)
     dataset(root, AUGMENTATION)[SampleKey(0, 1, 2)]
+    with pytest.raises(AttributeError):
+        dataset(root, dict.fromkeys(Modality, lambda image: torch.rand(1).broken))[0]
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_random_state_is_restored_when_a_transform_fails(root):
-    def fail(image: Image.Image) -> torch.Tensor:
-        torch.rand(1)
-        raise RuntimeError("broken")
-
-    state = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="broken"):
-        dataset(root, dict.fromkeys(Modality, fail))[0]
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_number_of_workers_changes_no_batch(root):

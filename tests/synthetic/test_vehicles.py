@@ -13,7 +13,8 @@ from vireid.synthetic.vehicles.render import draw_vehicle_view, render_vehicle
 from vireid.synthetic.vehicles.solids import Solid, Viewer
 from vireid.synthetic.vehicles.vehicle import FAMILY, KINDS, draw_vehicle
 from vireid.synthetic.writers import Shot, Studio
-from vireid.synthetic.writers.vehicles import passages
+from vireid.synthetic.writers.layout import SetNumbers
+from vireid.synthetic.writers.vehicles import viewpoints_of
 
 CAMERAS = road_cameras(np.random.default_rng([3, 0]), 4)
 
@@ -69,7 +70,7 @@ def test_a_family_shares_model_and_colour_and_nothing_small():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_made_of_finite_solids_on_the_ground(kind: str):
+def test_every_kind_is_made_of_finite_solids_on_the_ground(kind):
     vehicle = next(v for v in (draw_vehicle(1, p) for p in range(1, 600)) if v.model.kind == kind)
     corners = np.concatenate([p.corners for solid in solids_of(vehicle) for p in solid.patches])
     assert np.isfinite(corners).all()
@@ -102,14 +103,12 @@ def test_picture_is_of_its_vehicle_index_and_camera():
 
 
 def test_cameras_see_vehicles_from_different_sides():
-    seen = [passages(pid, seed=1, cameras=20, seen_by=(6, 8), images=3) for pid in range(1, 60)]
-    for made in seen:
-        assert 6 <= len(made) <= 8
-        cameras = [one.camera for one in made]
-        assert cameras == sorted(set(cameras)) and 1 <= cameras[0] and cameras[-1] <= 20
-        assert len({one.viewpoints[0] for one in made}) == len(made)
-        for one in made:
-            turns = {(side - one.viewpoints[0]) % 8 for side in one.viewpoints}
-            assert len(one.viewpoints) == 3 and turns <= {0, 1, 7}
-    assert len({one.camera for made in seen for one in made}) == 20
-    assert seen[3] == passages(4, seed=1, cameras=20, seen_by=(6, 8), images=3)
+    numbers = SetNumbers(59, 0, images=3, seed=1)
+    seen = [viewpoints_of(p, numbers, cameras=20, seen_by=(6, 8)) for p in numbers.pids]
+    for sides in seen:
+        assert 6 <= len(sides) <= 8 and list(sides) == sorted(sides)
+        assert len({first for first, *_ in sides.values()}) == len(sides)
+        for first, *rest in sides.values():
+            assert len(rest) == 2 and {(side - first) % 8 for side in rest} <= {0, 1, 7}
+    assert set().union(*seen) == set(range(1, 21))
+    assert seen[3] == viewpoints_of(4, numbers, cameras=20, seen_by=(6, 8))

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
+from tests.helpers import write_permutations
 from vireid.cli import make_synthetic
 from vireid.config import load_config
 from vireid.data.build import build_splits
@@ -27,7 +28,7 @@ from vireid.runs.rendered_data import prepare_data, synthetic_root
 from vireid.structures import Modality, Role
 from vireid.synthetic import RENDERER_VERSION
 from vireid.synthetic.vehicles.render import VIEWPOINTS
-from vireid.synthetic.writers import LAYOUTS, pictures, write_counted_set, write_set, write_sheet
+from vireid.synthetic.writers import LAYOUTS, pictures, write_set, write_sheet
 from vireid.synthetic.writers.layout import SetNumbers
 from vireid.synthetic.writers.sysu import draw_permutations, read_counts, read_split
 from vireid.synthetic.writers.vehicles import read_viewpoints
@@ -57,9 +58,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_equal_seeds_write_equal_bytes_whatever_the_processes(
-    sets: dict[str, Path], layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_equal_seeds_write_equal_bytes_whatever_the_processes(sets, layout, tmp_path, monkeypatch):
     expected = digests(sets[layout])
     monkeypatch.setattr(pictures, "BATCH", 9)
     write_set(layout, tmp_path / "shared", **SMALL, workers=3)
@@ -72,28 +71,23 @@ def test_equal_seeds_write_equal_bytes_whatever_the_processes(
 
 @pytest.mark.parametrize(
     ("layout", "more", "kept"),
-    [
-        ("sysu", {"images_per_camera": 3}, "*/*/*.jpg"),
-        ("veri", {"test_ids": 5}, "image_train/*.jpg"),
-    ],
+    [("sysu", {"images_per_camera": 3}, "*/*/*.jpg"), ("veri", {"test_ids": 5}, "image_t*n/*.jpg")],
 )
-def test_a_picture_does_not_depend_on_the_others(
-    sets: dict[str, Path], layout: str, more: dict[str, int], kept: str, tmp_path: Path
-):
+def test_a_picture_does_not_depend_on_the_others(sets, layout, more, kept, tmp_path):
     write_set(layout, tmp_path, **{**SMALL, **more})
     first = [path.relative_to(sets[layout]) for path in sets[layout].glob(kept)]
     assert len(first) > 30
     assert all((tmp_path / p).read_bytes() == (sets[layout] / p).read_bytes() for p in first)
 
 
-def test_parameters_are_written(sets: dict[str, Path]):
+def test_parameters_are_written(sets):
     for layout, root in sets.items():
         expected = {**SMALL, "size": [32, 16], "layout": layout}
         expected["renderer_version"] = RENDERER_VERSION
         assert json.loads((root / "synthetic.json").read_text()) == expected
 
 
-def test_sysu_has_the_real_sets_paths(sets: dict[str, Path]):
+def test_sysu_has_the_real_sets_paths(sets):
     root = sets["sysu"]
     present = {c: sorted(path.name for path in (root / f"cam{c}").iterdir()) for c in range(1, 7)}
     assert all(present[c] == [f"{pid:04d}" for pid in range(1, 9)] for c in (3, 4, 5, 6))
@@ -105,23 +99,20 @@ def test_sysu_has_the_real_sets_paths(sets: dict[str, Path]):
     expected |= {f"exp/{name}_id.txt" for name in ("train", "val", "test", "available")}
     expected |= {"exp/rand_perm_cam.mat", "synthetic.json"}
     assert set(digests(root)) == expected
-    with Image.open(root / "cam4/0001/0001.jpg") as image:
-        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (16, 32))
-    for path in (root / "cam3").rglob("*.jpg"):  # near infrared is grey but for JPEG's rounding
-        assert np.ptp(np.asarray(Image.open(path)), axis=2).max() <= 1
-
-
-def test_sysu_lists_are_one_line_of_unpadded_ids(sets: dict[str, Path]):
-    lines = {path.stem: path.read_text() for path in (sets["sysu"] / "exp").glob("*.txt")}
+    lines = {path.stem: path.read_text() for path in (root / "exp").glob("*.txt")}
     assert lines == {
         "train_id": "1,2,3,4\n",
         "val_id": "5\n",  # one in four of 5
         "test_id": "6,7,8\n",
         "available_id": "1,2,3,4,5,6,7,8\n",
     }
+    with Image.open(root / "cam4/0001/0001.jpg") as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (16, 32))
+    for path in (root / "cam3").rglob("*.jpg"):  # near infrared is grey but for JPEG's rounding
+        assert np.ptp(np.asarray(Image.open(path)), axis=2).max() <= 1
 
 
-def test_sysu_permutations_match_the_files(sets: dict[str, Path]):
+def test_sysu_permutations_match_the_files(sets):
     cells = loadmat(sets["sysu"] / "exp/rand_perm_cam.mat")["rand_perm_cam"]
     assert cells.shape == (6, 1)
     for camera in range(1, 7):
@@ -135,13 +126,12 @@ def test_sysu_permutations_match_the_files(sets: dict[str, Path]):
 
 
 def test_sysu_permutations_differ_between_trials():
-    presence = {camera: {1} for camera in range(1, 7)}
-    matrix = draw_permutations(presence, images=300, seed=0)[2, 0][0, 0]
+    matrix = draw_permutations(dict.fromkeys([(c, 1) for c in range(1, 7)], 300), 0)[2, 0][0, 0]
     assert len({tuple(row) for row in matrix}) == 10
     assert matrix.max() == 300  # does not wrap in eight bits
 
 
-def test_regdb_is_read_back(sets: dict[str, Path]):
+def test_regdb_is_read_back(sets):
     halves = set()
     for trial in range(1, 11):
         splits = regdb.load(sets["regdb"], split_trial=trial)
@@ -154,7 +144,7 @@ def test_regdb_is_read_back(sets: dict[str, Path]):
     assert len(halves) >= 8
 
 
-def test_regdb_names_and_lines_are_the_real_sets(sets: dict[str, Path]):
+def test_regdb_names_and_lines_are_the_real_sets(sets):
     lines = (sets["regdb"] / "idx/train_thermal_3.txt").read_text().splitlines()
     name = re.compile(r"Thermal/(\d+)/(fe)?male_(front|back)_t_\d{5}_\1\.bmp \d+")
     assert len(lines) == 10 and all(name.fullmatch(line) for line in lines)
@@ -166,7 +156,7 @@ def test_regdb_names_and_lines_are_the_real_sets(sets: dict[str, Path]):
         assert len(sides) == 1  # an identity is seen from one side
 
 
-def test_layouts_have_a_usual_number_of_images(tmp_path: Path):
+def test_layouts_have_a_usual_number_of_images(tmp_path):
     usual = {name: layout.images for name, layout in LAYOUTS.items()}
     assert usual == {"sysu": 6, "regdb": 10, "llcm": 4, "veri": 2, "vehicleid": 2}
     write_set("sysu", tmp_path, train_ids=1, test_ids=1, size=(32, 16), seed=0)
@@ -175,7 +165,7 @@ def test_layouts_have_a_usual_number_of_images(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["vis", "nir"])
-def test_llcm_lists_agree_with_its_files(sets: dict[str, Path], kind: str):
+def test_llcm_lists_agree_with_its_files(sets, kind):
     root = sets["llcm"]
     test_ids = {int(pid) for pid in (root / "idx/test_id.txt").read_text().split(",")}
     assert len(test_ids) == 3
@@ -202,9 +192,7 @@ def test_llcm_lists_agree_with_its_files(sets: dict[str, Path], kind: str):
     assert all(copy.read_bytes() == original.read_bytes() for copy, original in copies.items())
 
 
-def test_llcm_identities_are_seen_by_several_cameras_and_never_by_camera_3_at_night(
-    sets: dict[str, Path],
-):
+def test_llcm_identities_are_seen_by_several_cameras_and_never_by_camera_3_at_night(sets):
     root = sets["llcm"]
     for folder in (root / "vis").iterdir():
         cams = {path.name[5:8] for path in folder.iterdir()}
@@ -213,7 +201,7 @@ def test_llcm_identities_are_seen_by_several_cameras_and_never_by_camera_3_at_ni
     assert not (root / "test_nir/cam3").exists()
 
 
-def test_veri_is_read_back_with_its_names(sets: dict[str, Path]):
+def test_veri_is_read_back_with_its_names(sets):
     root = sets["veri"]
     splits = veri.load(root)
     assert splits.train_pids == (1, 2, 3, 4, 5)
@@ -228,11 +216,9 @@ def test_veri_is_read_back_with_its_names(sets: dict[str, Path]):
     for query in queries:  # each repeats an image of the gallery
         twin = query.path.replace("image_query", "image_test")
         assert twin in gallery and (root / twin).read_bytes() == (root / query.path).read_bytes()
-    report = check_dataset("veri", root, reduced=True)
-    assert report.faults == 0 and not any("query" in note for note in report.notes)
 
 
-def test_vehicleid_is_read_back_with_lists_that_hold_thirds(sets: dict[str, Path]):
+def test_vehicleid_is_read_back_with_lists_that_hold_thirds(sets):
     splits = vehicleid.load(sets["vehicleid"])
     assert splits.train_pids == (1, 2, 3, 4, 5)
     assert set(Counter(r.pid for r in splits.train + splits.test).values()) == {8}
@@ -242,11 +228,16 @@ def test_vehicleid_is_read_back_with_lists_that_hold_thirds(sets: dict[str, Path
     assert numbers == list(range(1, 65))
     ordered = [r.pid for r in sorted(splits.train, key=lambda r: r.path)]
     assert ordered != sorted(ordered)  # numbers do not follow the vehicles
-    assert check_dataset("vehicleid", sets["vehicleid"], reduced=True).faults == 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_rendered_set_has_no_fault(sets, layout):
+    report = check_dataset(layout, sets[layout], reduced=True)
+    assert report.faults == 0 and not any("quer" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("layout", ["veri", "vehicleid"])
-def test_sides_of_all_images_are_written_beside_them(sets: dict[str, Path], layout: str):
+def test_sides_of_all_images_are_written_beside_them(sets, layout):
     root = sets[layout]
     sides = read_viewpoints(root)
     assert set(sides) == {p.relative_to(root).as_posix() for p in root.rglob("*.jpg")}
@@ -257,25 +248,16 @@ def test_sides_of_all_images_are_written_beside_them(sets: dict[str, Path], layo
 
 def fake_counts(folder: Path) -> Path:
     """Permutations of 6 identities: 3 lacks visible images, 5 lacks cameras 1 and 2."""
-    cells = np.empty((6, 1), object)
-    for camera in range(1, 7):
-        column = np.empty((6 if camera in (3, 4) else 5, 1), object)
-        for row in range(len(column)):
-            pid = row + 1
-            images = pid % 3 + camera % 2 + 1
-            if (pid == 3 and camera not in (3, 6)) or (pid == 5 and camera in (1, 2)):
-                images = 0
-            column[row, 0] = np.tile(np.arange(1, images + 1, dtype=np.uint8), (10, 1))
-        cells[camera - 1, 0] = column
-    savemat(folder / "rand_perm_cam.mat", {"rand_perm_cam": cells})
-    return folder / "rand_perm_cam.mat"
+    images = {(c, pid): pid % 3 + c % 2 + 1 for c in range(1, 7) for pid in range(1, 6)}
+    images |= {(3, 6): 2, (4, 6): 1} | {(c, 3): 0 for c in (1, 2, 4, 5)} | {(1, 5): 0, (2, 5): 0}
+    return write_permutations(folder / "rand_perm_cam.mat", images)
 
 
-def test_counts_are_kept_to_the_image(tmp_path: Path):
+def test_counts_are_kept_to_the_image(tmp_path):
     path = fake_counts(tmp_path)
     (tmp_path / "train_id.txt").write_text("1,6\n")
     savemat(tmp_path / "test_id.mat", {"id": np.array([[4, 5]])})
-    write_counted_set("sysu", tmp_path / "set", counts=path, size=(32, 16), seed=0)
+    write_set("sysu", tmp_path / "set", counts=path, size=(32, 16), seed=0)
     expected = {
         f"cam{camera}/{pid:04d}/{n:04d}.jpg"
         for (camera, pid), images in read_counts(path).items()
@@ -290,7 +272,7 @@ def test_counts_are_kept_to_the_image(tmp_path: Path):
     assert {r.pid for r in splits.test} == {4, 5}
 
 
-def test_without_lists_identities_of_both_modalities_are_shared_out(tmp_path: Path):
+def test_without_lists_identities_of_both_modalities_are_shared_out(tmp_path):
     split = read_split(tmp_path, read_counts(fake_counts(tmp_path)))
     assert split == {"train": [1, 2, 4], "val": [5], "test": [6]}
     (tmp_path / "train_id.txt").write_text("1\n")
@@ -310,14 +292,12 @@ def test_published_counts_follow_from_the_published_permutations():
         return sum(n for (cam, pid), n in counts.items() if pid in set(pids) and cam in cameras)
 
     training = split["train"] + split["val"]
-    assert images(training, Modality.VISIBLE) == 22258
-    assert images(training, Modality.INFRARED) == 11909
-    assert images(split["test"], Modality.VISIBLE) == 6775
-    assert images(split["test"], Modality.INFRARED) == 3803
+    assert [images(training, modality) for modality in Modality] == [22258, 11909]
+    assert [images(split["test"], modality) for modality in Modality] == [6775, 3803]
     assert sum(counts.values()) == 45863
 
 
-def test_contact_sheet_shows_every_layout(sets: dict[str, Path], tmp_path: Path):
+def test_contact_sheet_shows_every_layout(sets, tmp_path):
     for layout, root in sets.items():
         shots = LAYOUTS[layout].content(SetNumbers(5, 3, 2, 7)).shots
         write_sheet(root, LAYOUTS[layout], shots, tmp_path / f"{layout}.png")
@@ -329,14 +309,9 @@ def test_contact_sheet_shows_every_layout(sets: dict[str, Path], tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("layout", "images", "options", "size"),
-    [
-        ("regdb", 2 * 4, ["--size", "32", "16"], (16, 32)),
-        ("vehicleid", 4 * 4, [], (128, 128)),
-    ],
+    [("regdb", 2 * 4, ["--size", "32", "16"], (16, 32)), ("vehicleid", 4 * 4, [], (128, 128))],
 )
-def test_tool_makes_a_set_and_its_sheet(
-    tmp_path: Path, layout: str, images: int, options: list[str], size: tuple[int, int]
-):
+def test_tool_makes_a_set_and_its_sheet(tmp_path, layout, images, options, size):
     numbers = ["--train-ids", "1", "--test-ids", "3", "--images-per-camera", "1"]
     arguments = ["--layout", layout, "--out", str(tmp_path / "set"), *numbers, *options]
     assert make_synthetic.main([*arguments, "--sheet", str(tmp_path / "figures/sheet.png")]) == 0
@@ -348,15 +323,14 @@ def test_tool_makes_a_set_and_its_sheet(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layout", "regdb", "--counts", "x.mat"], "choose ['sysu']"),
-        (["--layout", "sysu", "--counts", "x.mat", "--train-ids", "2"], "leave --train-ids out"),
-        (["--layout", "llcm", "--workers", "-1"], "workers=-1"),
+        ("regdb --counts x.mat", "choose ['sysu']"),
+        ("sysu --counts x.mat --train-ids 2", "leave --train-ids out"),
+        ("llcm --workers -1", "workers=-1"),
     ],
 )
-def test_tool_explains_what_does_not_go_together(
-    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-):
-    assert make_synthetic.main([*arguments, "--out", str(tmp_path / "set")]) == 2
+def test_tool_explains_what_does_not_go_together(tmp_path, arguments, message, capsys):
+    words = ["--out", str(tmp_path / "set"), "--layout", *arguments.split()]
+    assert make_synthetic.main(words) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -371,11 +345,7 @@ def test_tool_explains_what_does_not_go_together(
     ],
 )
 def test_counts_that_cannot_be_read_are_data_that_are_missing(
-    tmp_path: Path,
-    name: str,
-    content: bytes | None,
-    phrase: str,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path, name, content, phrase, capsys
 ):
     path = fake_counts(tmp_path)
     path.with_name(name).unlink(missing_ok=True)
@@ -387,15 +357,12 @@ def test_counts_that_cannot_be_read_are_data_that_are_missing(
     assert not (tmp_path / "set").exists()
 
 
-def test_options_render_a_set_of_any_layout_that_has_a_reader(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_options_render_a_set_of_any_layout_that_has_a_reader(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     numbers = {"TRAIN_IDS": 3, "TEST_IDS": 3, "IMAGES_PER_CAMERA": 2, "SIZE": [32, 32]}
+    pairs = [(f"DATA.SYNTHETIC.{name}", str(n)) for name, n in {**numbers, "ENABLED": True}.items()]
     for layout in sorted(set(LAYOUTS) & set(DATASETS)):
-        words = ["DATA.DATASET", layout, "DATA.SYNTHETIC.ENABLED", "true"]
-        for name, value in numbers.items():
-            words += [f"DATA.SYNTHETIC.{name}", str(value)]
+        words = ["DATA.DATASET", layout, *(word for pair in pairs for word in pair)]
         cfg = load_config(None, words, environment={})
         cfg.merge_from_list(["DATA.ROOT", str(synthetic_root(cfg))])
         prepare_data(cfg)
@@ -406,15 +373,11 @@ def test_options_render_a_set_of_any_layout_that_has_a_reader(
 @pytest.mark.parametrize(
     ("layout", "place", "name"),
     [
-        ("sysu", pictures, "render_person"),
-        ("veri", pictures, "render_vehicle"),
-        ("llcm", shutil, "copyfile"),
-        ("regdb", Path, "write_bytes"),
+        *[("sysu", pictures, "render_person"), ("veri", pictures, "render_vehicle")],
+        *[("llcm", shutil, "copyfile"), ("regdb", Path, "write_bytes")],
     ],
 )
-def test_interrupted_writing_leaves_nothing(
-    layout: str, place: object, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_interrupted_writing_leaves_nothing(layout, place, name, tmp_path, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -424,7 +387,7 @@ def test_interrupted_writing_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_set_is_left_alone(sets: dict[str, Path]):
+def test_existing_set_is_left_alone(sets):
     before = digests(sets["sysu"])
     with pytest.raises(FileExistsError, match="not an empty folder"):
         write_set("sysu", sets["sysu"], **SMALL)
@@ -437,12 +400,7 @@ def test_existing_set_is_left_alone(sets: dict[str, Path]):
         ("sysu", "train_ids", 0, "train_ids=0 is out of range: give"),
         ("sysu", "train_ids", 9999, "train_ids \\+ test_ids=10002 .* ask for"),
         ("sysu", "test_ids", -1, "test_ids=-1 is out of range: give"),
-        (
-            "vehicleid",
-            "test_ids",
-            2,
-            "test_ids=2 is out of range: give a whole number from 3 to 9999",
-        ),
+        ("vehicleid", "test_ids", 2, "test_ids=2 is out of range: give .* number from 3 to 9999"),
         ("sysu", "images_per_camera", 10000, "images_per_camera=10000 is out of range: give"),
         ("sysu", "seed", -1, "seed=-1 is out of range: give"),
         ("sysu", "size", (64,), r"size=\(64,\) .* give"),
@@ -450,7 +408,7 @@ def test_existing_set_is_left_alone(sets: dict[str, Path]):
         ("sysu", "size", (64, 2.5), r"size \(width\)=2.5 .* give"),
     ],
 )
-def test_bad_argument_is_named(tmp_path: Path, layout: str, name: str, value: object, message: str):
+def test_bad_argument_is_named(tmp_path, layout, name, value, message):
     with pytest.raises(ValueError, match=message):
         write_set(layout, tmp_path / "set", **{**SMALL, name: value})
     assert list(tmp_path.iterdir()) == []
@@ -473,7 +431,7 @@ def processes_of_group(group: int) -> list[str]:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
-def test_a_stopped_tool_leaves_no_process_behind(tmp_path: Path, number: int, code: int):
+def test_a_stopped_tool_leaves_no_process_behind(tmp_path, number, code):
     command = [sys.executable, str(ROOT / "tools/make_synthetic.py"), "--layout", "sysu"]
     command += ["--out", str(tmp_path / "set"), "--train-ids", "900", "--workers", "2"]
     tool = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from vireid.cli.arguments import parser, tool
 from vireid.errors import UsageError
-from vireid.synthetic.writers import LAYOUTS, write_counted_set, write_set, write_sheet
+from vireid.synthetic.writers import LAYOUTS, write_set, write_sheet
 
 COUNTED = [name for name, layout in LAYOUTS.items() if layout.counted_content]
 DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}
@@ -73,9 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/make_synthetic.py --help``."""
     args = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     amounts = _amounts(args)
-    write = write_set if args.counts is None else write_counted_set
     try:
-        shots = write(
+        shots = write_set(
             args.layout,
             args.out,
             **amounts,

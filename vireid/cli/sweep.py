@@ -68,10 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_all(todo)
     require_trials(todo)
     progress = SweepProgress(states)
-    if slurm is None:
-        _train_here(args.jobs, sweep, todo, progress, words)
-    elif todo:
-        _train_on_slurm(sweep, todo, output / FOLDER, slurm, progress, words)
+    received, what = 0, ""
+    if todo and slurm is None:
+        received, what = _train_here(sweep, todo, progress, args.jobs)
+    elif todo and slurm is not None:
+        received, what = _train_on_slurm(sweep, todo, progress, output / FOLDER, slurm)
+    if received:
+        done = f"{len(progress.finished)} of {len(states)} runs are finished"
+        command = shlex.join([*own_command(), *words])
+        stopped = f"{signal.Signals(received).name}: {done}, {what}:\n  {command}"
+        raise StoppedError(stopped, received)
     if progress.finished:
         write_results(sweep, runs, progress.finished, output)
     _raise_failures(progress)
@@ -137,42 +143,29 @@ def _queue_states(runs: Sequence[SweepRun]) -> dict[SweepRun, str]:
 
 
 def _train_here(
-    jobs: int | None,
-    sweep: Sweep,
-    runs: Sequence[SweepRun],
-    progress: SweepProgress,
-    words: Sequence[str],
-) -> None:
+    sweep: Sweep, runs: Sequence[SweepRun], progress: SweepProgress, jobs: int | None
+) -> tuple[int, str]:
+    """The signal that ended the training (0: none), and what to say about it."""
     uses_gpus = any(run.cfg.DEVICE in ("auto", "cuda") for run in runs)
     slots = slots_for(jobs, visible_gpus() if uses_gpus else [], processors=os.cpu_count() or 1)
     commands = {run: train_command(sweep.base, run, progress.states[run]) for run in runs}
-    received = train_here(commands, slots, progress)
-    if received:
-        kept = "those at work have saved a checkpoint if they were past their start"
-        raise _stopped(received, progress, f"{kept}; continue with", words)
+    kept = "those at work have saved a checkpoint if they were past their start; continue with"
+    return train_here(commands, slots, progress), kept
 
 
 def _train_on_slurm(
     sweep: Sweep,
     runs: Sequence[SweepRun],
+    progress: SweepProgress,
     folder: Path,
     options: Mapping[str, str],
-    progress: SweepProgress,
-    words: Sequence[str],
-) -> None:
+) -> tuple[int, str]:
+    """The signal that ended the waiting (0: none), and what to say about it."""
     # The job itself finds out whether it starts or continues.
     commands = {run: train_command(sweep.base, run, RunState.NEW) for run in runs}
     left, received = train_on_slurm(commands, folder, with_gpu(options, runs), progress)
-    if received:
-        ends = f" (scancel {' '.join(left)} ends them)" if left else ""
-        kept = f"{len(left)} jobs go on in the queue{ends}; wait for them with"
-        raise _stopped(received, progress, kept, words)
-
-
-def _stopped(number: int, progress: SweepProgress, what: str, words: Sequence[str]) -> StoppedError:
-    done = f"{len(progress.finished)} of {len(progress.states)} runs are finished"
-    command = shlex.join([*own_command(), *words])
-    return StoppedError(f"{signal.Signals(number).name}: {done}, {what}:\n  {command}", number)
+    ends = f" (scancel {' '.join(left)} ends them)" if left else ""
+    return received, f"{len(left)} jobs go on in the queue{ends}; wait for them with"
 
 
 def write_results(

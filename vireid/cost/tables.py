@@ -15,7 +15,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from vireid.cost.flops import count_macs, evaluating, example_batch, unique_parameters
-from vireid.cost.latency import measure_latency, median_ratio
+from vireid.cost.latency import latency_statistics, measure_latency
 from vireid.errors import CheckpointError
 from vireid.utils.tables import markdown
 
@@ -100,13 +100,12 @@ def time_models(
         batch: images per call.
         rounds, warmup: see :func:`~vireid.cost.latency.measure_latency`.
     Returns:
-        ``model`` (its position), ``runtime``, ``batch``, ``median_ms``, ``low_ms`` and ``high_ms``
-        (quartiles), ``iqr_ms``, ``ratio`` (to the first row, median over the rounds), ``device``
-        and ``threads``.
+        ``model`` (its position), ``runtime``, the columns of
+        :func:`~vireid.cost.latency.latency_statistics`, ``batch``, ``device`` and ``threads``.
     Raises:
         CheckpointError: an exported model computes other features than torch.
     """
-    calls: dict[str, Callable[[], object]] = {}
+    calls: dict[tuple[int, str], Callable[[], object]] = {}
     for position, deployed in enumerate(models):
         example = example_batch(deployed.cfg.INPUT.SIZE, count=batch, device=str(device))
         for backend, loaded in exported.items():
@@ -115,18 +114,10 @@ def time_models(
                 images = example[0].numpy()
                 _require_same_features(backend, loaded[position](images), call)
                 call = partial(loaded[position], images)
-            calls[f"{position} {backend}"] = call
-    latencies = measure_latency(calls, batch=batch, runs=rounds, warmup=warmup, device=device)
-    first = next(iter(latencies.values()))
-    rows: list[dict[str, Any]] = []
-    for name, latency in latencies.items():
-        place, backend = name.split(" ", 1)
-        low, high = latency.quartiles_ms
-        row: dict[str, Any] = {"model": int(place), "runtime": backend, "batch": batch}
-        row |= {"median_ms": latency.median_ms, "low_ms": low, "high_ms": high}
-        row |= {"iqr_ms": latency.iqr_ms, "ratio": median_ratio(latency, first)}
-        rows.append(row | {"device": latency.device, "threads": latency.threads})
-    return pd.DataFrame(rows)
+            calls[position, backend] = call
+    times = measure_latency(calls, batch=batch, runs=rounds, warmup=warmup, device=device)
+    rows = latency_statistics(times).rename_axis(["model", "runtime"]).reset_index()
+    return rows.assign(batch=batch, device=str(device), threads=torch.get_num_threads())
 
 
 def _require_same_features(backend: str, found: np.ndarray, call: Callable[[], Any]) -> None:

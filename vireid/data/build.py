@@ -1,7 +1,5 @@
 """From options to data: splits, and loaders over them."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Sequence
@@ -75,18 +73,15 @@ def _sampler(cfg: CfgNode, splits: Splits, rank: int, world_size: int) -> Identi
             f"over {world_size} process(es) leaves one image of a modality to a process, which "
             "BatchNorm cannot normalise: raise either of them"
         )
-    try:
-        return IdentityBatchSampler(
-            splits.train,
-            identities=cfg.SAMPLER.IDENTITIES,
-            images=cfg.SAMPLER.IMAGES,
-            seed=cfg.SEED,
-            second_visible=cfg.INPUT.SECOND_VISIBLE,
-            rank=rank,
-            world_size=world_size,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    return IdentityBatchSampler(
+        splits.train,
+        identities=cfg.SAMPLER.IDENTITIES,
+        images=cfg.SAMPLER.IMAGES,
+        seed=cfg.SEED,
+        second_visible=cfg.INPUT.SECOND_VISIBLE,
+        rank=rank,
+        world_size=world_size,
+    )
 
 
 def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transform | None]:

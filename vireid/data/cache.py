@@ -5,8 +5,6 @@ changes once it has this name. So a changed image or option leads to another fil
 take disk space and can be deleted at any time.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -48,7 +46,7 @@ class ImageCache:
         self.path = path
         self._images = np.load(path, mmap_mode="r", allow_pickle=False)
 
-    def __reduce__(self) -> tuple[type[ImageCache], tuple[Path]]:
+    def __reduce__(self) -> tuple[type["ImageCache"], tuple[Path]]:
         return ImageCache, (self.path,)
 
     def __len__(self) -> int:

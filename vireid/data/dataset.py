@@ -1,9 +1,6 @@
 """Images from disk as uint8 tensors, and batches of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,25 +80,14 @@ class ImageDataset(Dataset):
             return error
         transform = self.second_view if key.view else self.transforms[record.modality]
         assert transform is not None, "view 1 asked for, but there is no transform for it"
-        with _torch_seeded(self.seed, key.epoch, key.position, *([key.view] if key.view else [])):
+        entropy = [self.seed, key.epoch, key.position, *([key.view] if key.view else [])]
+        high, low = np.random.SeedSequence(entropy).generate_state(2).tolist()
+        with torch.random.fork_rng(devices=[]):  # the caller's state comes back
+            # Not torch.manual_seed, which would reseed the GPU's generators too.
+            torch.default_generator.manual_seed(high << 32 | low)
             tensor = transform(image)
         is_infrared = record.modality is Modality.INFRARED
         return LabelledImage(tensor, self.labels[key.index], is_infrared, key.index)
-
-
-@contextmanager
-def _torch_seeded(*entropy: int) -> Iterator[None]:
-    """Torch's CPU generator seeded by ``entropy`` inside, and as it was before afterwards.
-
-    Not ``torch.manual_seed``, which would reseed the GPU's generators too.
-    """
-    state = torch.get_rng_state()
-    high, low = np.random.SeedSequence(entropy).generate_state(2).tolist()
-    torch.default_generator.manual_seed(high << 32 | low)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
 
 
 def collate(items: Sequence[LabelledImage | DataError]) -> Batch | DataError:

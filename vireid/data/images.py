@@ -1,7 +1,5 @@
 """Images from their files: any mode becomes RGB, and unreadable files are named."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial

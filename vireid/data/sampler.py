@@ -1,17 +1,16 @@
 """Which images make up the batches of an epoch: a pure function of (seed, epoch)."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from vireid.data.dataset import SampleKey
-from vireid.errors import DataError
+from vireid.errors import DataError, UsageError
 from vireid.structures import ImageRecord, Modality
 
 
@@ -89,7 +88,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
         second_visible: every visible image comes twice, the second time as view 1.
     Raises:
         DataError: fewer than P identities.
-        ValueError: P is not divisible by ``world_size``.
+        UsageError: P is not divisible by ``world_size``.
     """
 
     def __init__(
@@ -104,14 +103,16 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
         world_size: int = 1,
     ) -> None:
         if identities % world_size:
-            raise ValueError(
+            raise UsageError(
                 f"SAMPLER.IDENTITIES={identities} must be divisible by the {world_size} processes"
             )
-        self._records, self._identities, self._images = records, identities, images
-        self._seed, self._second_visible = seed, second_visible
+        self._batches = partial(
+            identity_batches, records, identities=identities, images=images, seed=seed
+        )
+        self._records, self._second_visible = records, second_visible
         self._rank, self._world_size = rank, world_size
         self.epoch = self.first_step = 0
-        self._length = len(self._batches())
+        self._length = len(self._batches(epoch=0))
 
     def __len__(self) -> int:
         """Steps of a whole epoch; the same for every epoch."""
@@ -119,7 +120,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         position = 0
-        for step, batch in enumerate(self._batches()):
+        for step, batch in enumerate(self._batches(epoch=self.epoch)):
             keys = [SampleKey(i, self.epoch, position + n) for n, i in enumerate(batch)]
             position += len(batch)
             if self._second_visible:
@@ -127,15 +128,6 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
                 keys += [replace(key, view=1) for key in visible]
             if step >= self.first_step:
                 yield self._shard(keys)
-
-    def _batches(self) -> list[list[int]]:
-        return identity_batches(
-            self._records,
-            identities=self._identities,
-            images=self._images,
-            seed=self._seed,
-            epoch=self.epoch,
-        )
 
     def _shard(self, keys: list[SampleKey]) -> list[SampleKey]:
         pids = list(dict.fromkeys(self._records[key.index].pid for key in keys))

@@ -1,7 +1,5 @@
 """What happens to an image before the model sees it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 

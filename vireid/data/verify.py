@@ -1,7 +1,5 @@
 """Compares a data set with what was published about it, and opens every image."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +10,24 @@ from PIL import Image
 
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import IMAGE_SUFFIXES, is_image
-from vireid.data.datasets.info import Count, ListCheck, compared, count_images
+from vireid.data.datasets.info import ListCheck, count_images
 from vireid.data.images import opened, read_image
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.threads import threaded_map
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many of something a data set has; ``expected`` is None if nothing was published."""
+
+    name: str
+    found: int
+    expected: int | None = None
+
+    @property
+    def differs(self) -> bool:
+        return self.expected is not None and self.found != self.expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +81,18 @@ def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> Da
     published = {} if reduced else info.published
     if info.check_lists is None:
         splits = info.load(folder)
-        lists = ListCheck([splits], compared(count_images(splits), published))
+        lists = ListCheck([splits], count_images(splits))
     else:
-        lists = info.check_lists(folder, published)
+        lists = info.check_lists(folder, reduced)
     root = lists.splits[0].root
     test = [record for splits in lists.splits for record in splits.test]
     records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
     absent = [line for s in lists.splits for line in missing_modalities(s, info.modalities)]
     return DataCheck(
-        counts=tuple(lists.counts),
+        counts=tuple(
+            Count(name, number, published.get(name.partition(",")[0]))
+            for name, number in lists.found.items()
+        ),
         images=inspect_images(root, [record.path for record in records]),
         problems=tuple(dict.fromkeys([*lists.problems, *absent])),
         notes=(

@@ -20,7 +20,7 @@ from vireid.evaluation.query_gallery import (
 )
 from vireid.evaluation.ranking import Ranks, rank_matches
 from vireid.evaluation.rerank import reranked_distances
-from vireid.evaluation.sorting import CosineOrder, Orders, stable_orders
+from vireid.evaluation.sorting import Sorting, cosine_sorting, stable_sorting
 from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
@@ -102,9 +102,9 @@ def evaluate_reranked(
     for query_rows, rows in draw_trials(protocol, features, permutations, metric):
         queries, gallery = features.subset(query_rows), features.subset(rows)
         distances = reranked_distances(queries.features, gallery.features, metric=metric)
-        orders = stable_orders(distances.__getitem__)
+        sorting = stable_sorting(distances.__getitem__)
         everything = np.ones((1, len(rows)), dtype=bool)
-        ranks = rank_matches(protocol, queries, gallery, everything, orders)
+        ranks = rank_matches(protocol, queries, gallery, everything, sorting)
         trials.append(_trial_scores(protocol, ranks, 0, len(rows), np.ones(len(queries), bool)))
     return trials
 
@@ -222,7 +222,7 @@ def _evaluate_group(
         without_features(features, queries),
         without_features(features, used),
         np.stack([np.isin(used, rows) for rows in galleries]),
-        _orders(metric, features, queries, used),
+        _sorting(metric, features, queries, used),
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
     for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
@@ -231,14 +231,13 @@ def _evaluate_group(
     return scores
 
 
-def _orders(
+def _sorting(
     metric: str, features: FeatureSet, queries: np.ndarray, candidates: np.ndarray
-) -> Orders:
+) -> Sorting:
     numbers = features.features
     if metric == "cosine":
-        return CosineOrder(numbers, features.pids, queries, candidates)
-    distances = distance_rows(metric, numbers[queries], numbers[candidates])
-    return stable_orders(distances)
+        return cosine_sorting(numbers, features.pids, queries, candidates)
+    return stable_sorting(distance_rows(metric, numbers[queries], numbers[candidates]))
 
 
 def _trial_scores(

@@ -11,8 +11,8 @@ from vireid.evaluation.distance import Rows, distance_rows
 from vireid.evaluation.evaluate import draw_trials, without_features
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.evaluation.query_gallery import Permutations
-from vireid.evaluation.ranking import rank_matches, removed_images
-from vireid.evaluation.sorting import stable_order, stable_orders
+from vireid.evaluation.ranking import rank_matches
+from vireid.evaluation.sorting import stable_order, stable_sorting
 from vireid.structures import FeatureSet
 
 
@@ -64,16 +64,24 @@ class GalleryRanking:
         """The list of the query at a position of ``queries``."""
         distances = self.distances(np.array([position]))
         order = stable_order(distances)[0]
-        query, gallery = self.queries[[position]], self.gallery[order]
-        one, found = (without_features(self.features, rows) for rows in (query, gallery))
+        query, gallery = int(self.queries[position]), self.gallery[order]
         return RankedList(
-            query=int(query[0]),
+            query=query,
             gallery=gallery,
             distances=distances[0, order],
-            removed=removed_images(self.protocol, one, found)[0],
+            removed=self._removed(query, gallery),
             precision=float(self.precision[position]),
             first=int(self.first[position]),
         )
+
+    def _removed(self, query: int, gallery: np.ndarray) -> np.ndarray:
+        """(G,) bool: which rows the protocol leaves out of a query's list."""
+        pids, camids = self.features.pids, self.features.camids
+        cameras = [found for own, found in self.protocol.ignored_cameras if own == camids[query]]
+        removed = np.isin(camids[gallery], cameras)
+        if self.protocol.drops_own_camera:
+            removed |= (pids[gallery] == pids[query]) & (camids[gallery] == camids[query])
+        return removed
 
 
 def rank_gallery(
@@ -106,7 +114,7 @@ def rank_gallery(
         without_features(features, queries),
         without_features(features, gallery),
         np.ones((1, len(gallery)), dtype=bool),
-        stable_orders(distances),
+        stable_sorting(distances),
     )
     scores = ranks.precision[0], ranks.first[0]
     return GalleryRanking(protocol, features, metric, queries, gallery, distances, *scores)

@@ -7,6 +7,7 @@ match's place, and an identity's place is that of its nearest image.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from vireid.evaluation.metrics import average_precision, inverse_negative_penalty
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.evaluation.sorting import Orders
+from vireid.evaluation.sorting import Orders, Sorting
 from vireid.structures import FeatureSet
 from vireid.utils.threads import THREADS, processors
 
@@ -46,7 +47,7 @@ def rank_matches(
     queries: FeatureSet,
     candidates: FeatureSet,
     members: np.ndarray,
-    orders: Orders,
+    sorting: Sorting,
 ) -> Ranks:
     """Ranks every query's matches in every trial's gallery.
 
@@ -54,32 +55,38 @@ def rank_matches(
         protocol: its rules of removal and its CMC unit.
         queries, candidates: identities and cameras; their features are not used.
         members: (T, C) bool: which candidates are in a trial's gallery.
-        orders: sorts the candidates by their distance from some queries. The order of two
-            candidates of other identities than the query's is not used.
+        sorting: sorts candidates by their distance from some queries; called for those that no
+            ignored camera took. The order of two candidates of other identities than the query's
+            is not used.
     """
     shape = (len(members), len(queries))
     ranks = Ranks(np.zeros(shape), np.zeros(shape), np.zeros(shape, int), np.zeros(shape, int))
-    ranking = _Ranking(protocol, queries, candidates, members, orders, ranks)
-    size = max(1, min(CHUNK, ENTRIES // len(candidates)))
-    chunks = np.split(np.arange(len(queries)), range(size, len(queries), size))
-    workers = min(THREADS, processors())
-    # One BLAS thread for each worker: two pools of threads would compete for the processors.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
-        list(pool.map(ranking.rank, chunks))
+    for rows, kept in _views(protocol, queries, candidates):
+        seen = candidates.subset(kept)
+        ranking = _Ranking(protocol, queries, seen, members[:, kept], sorting(kept), ranks)
+        size = max(1, min(CHUNK, ENTRIES // len(kept)))
+        chunks = np.array_split(rows, -(-len(rows) // size))
+        workers = min(THREADS, processors())
+        # One BLAS thread for each worker: two pools of threads would compete for the processors.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+            list(pool.map(ranking.rank, chunks))
     return ranks
 
 
-def removed_images(
-    protocol: RetrievalProtocol, queries: FeatureSet, gallery: FeatureSet
-) -> np.ndarray:
-    """(Q, G) bool: gallery images that the protocol leaves out of a query's list."""
-    removed = np.zeros((len(queries), len(gallery)), dtype=bool)
-    for query_camera, gallery_camera in protocol.ignored_cameras:
-        removed |= np.outer(queries.camids == query_camera, gallery.camids == gallery_camera)
-    if protocol.drops_own_camera:
-        same_identity = queries.pids[:, None] == gallery.pids
-        removed |= same_identity & (queries.camids[:, None] == gallery.camids)
-    return removed
+def _views(
+    protocol: RetrievalProtocol, queries: FeatureSet, candidates: FeatureSet
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of queries whose camera ignores the same gallery cameras, and the candidates left."""
+    order = np.lexsort((queries.camids, queries.pids))
+    ignored_by = {
+        camid: {found for query, found in protocol.ignored_cameras if query == camid}
+        for camid in np.unique(queries.camids).tolist()
+    }
+    for ignored in {frozenset(cameras) for cameras in ignored_by.values()}:
+        alike = [camid for camid, cameras in ignored_by.items() if cameras == ignored]
+        kept = np.flatnonzero(~np.isin(candidates.camids, sorted(ignored)))
+        if len(kept):
+            yield order[np.isin(queries.camids[order], alike)], kept
 
 
 @dataclass(frozen=True)
@@ -98,12 +105,13 @@ class _Ranking:
 
     def _rank_block(self, rows: np.ndarray, order: np.ndarray) -> None:
         queries, count = self.queries.subset(rows), len(self.candidates)
-        removed = removed_images(self.protocol, queries, self.candidates)
-        removed = np.take_along_axis(removed, order, axis=1)
-        hits = (self.candidates.pids[order] == queries.pids[:, None]) & ~removed
+        hits = self.candidates.pids[order] == queries.pids[:, None]
+        if self.protocol.drops_own_camera:
+            removed = hits & (self.candidates.camids[order] == queries.camids[:, None])
+            hits &= ~removed
+            order[removed] = count  # no candidate: counts nowhere
         query, place = np.nonzero(hits)
         held = self.members[:, order[query, place]]  # (T, H)
-        order[removed] = count  # no candidate: counts nowhere
         rank, length = self._count(order, query, place)
         self.ranks.length[:, rows] = length.T
         for trial, mine in enumerate(held):
@@ -114,7 +122,8 @@ class _Ranking:
             np.put_along_axis(places, order, np.arange(count, dtype=kind)[None], axis=1)
             by_candidate = np.ascontiguousarray(places.T)
             for trial, mine in enumerate(held):
-                self._count_identities(trial, rows, query[mine], place[mine], by_candidate)
+                if mine.any():
+                    self._count_identities(trial, rows, query[mine], place[mine], by_candidate)
 
     def _count(
         self, order: np.ndarray, query: np.ndarray, place: np.ndarray

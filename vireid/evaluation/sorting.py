@@ -20,9 +20,10 @@ BLOCK = 64  # queries, features or pairs that are handled at once: so few fit in
 SAMPLED = 8  # every eighth query's errors are measured
 SAFETY = 8  # times the largest error measured
 LEAST = 2.0**-22  # of a float32 distance's assumed error, however small the measured ones
-MANY = 1 / 32  # of all pairs in doubt: with more, a float64 product is faster than single pairs
+MANY = 1 / 32  # of the candidates in doubt: with more, a product takes less time than single pairs
 Ordered = tuple[np.ndarray, np.ndarray]  # (n,) query rows, (n, C) columns by distance
-Orders = Callable[[np.ndarray], Iterator[Ordered]]  # of any query rows, a block at a time
+Orders = Callable[[np.ndarray], Iterator[Ordered]]  # of any query rows, some at a time
+Sorting = Callable[[np.ndarray], Orders]  # of some candidates, which are those columns
 
 
 def stable_order(distances: np.ndarray) -> np.ndarray:
@@ -35,16 +36,22 @@ def stable_order(distances: np.ndarray) -> np.ndarray:
     return order
 
 
-def stable_orders(distances: Rows) -> Orders:
-    """Orders candidates by distances in float64."""
+def stable_sorting(distances: Rows) -> Sorting:
+    """Sorts candidates by the (n, C) float64 distances of some queries to all of them."""
+    return lambda columns: lambda rows: _stable_orders(rows, distances(rows)[:, columns])
 
-    def orders(rows: np.ndarray) -> Iterator[Ordered]:
-        found = distances(rows)
-        for start in range(0, len(rows), BLOCK):
-            block = slice(start, start + BLOCK)
-            yield rows[block], stable_order(found[block])
 
-    return orders
+def cosine_sorting(
+    features: np.ndarray, pids: np.ndarray, queries: np.ndarray, candidates: np.ndarray
+) -> Sorting:
+    """Sorts candidates by cosine distance; see :class:`CosineOrder`."""
+    return lambda columns: CosineOrder(features, pids, queries, candidates[columns])
+
+
+def _stable_orders(rows: np.ndarray, distances: np.ndarray) -> Iterator[Ordered]:
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        yield rows[block], stable_order(distances[block])
 
 
 class CosineOrder:
@@ -73,35 +80,43 @@ class CosineOrder:
         queries = unit_rows(self._features[self._queries[rows]])
         np.negative(queries, out=queries)
         distances = queries.astype(np.float32) @ self._units.T
+        left = []
         for start in range(0, len(rows), BLOCK):
             block = slice(start, start + BLOCK)
-            order = self._order(rows[block], queries[block], distances[block])
-            if order is None:
-                with self._lock:  # two threads would both prepare it
-                    exact_distances = self._exact_distances
-                order = stable_order(exact_distances(rows[block]))
-            yield rows[block], order
+            order, settled = self._order(rows[block], queries[block], distances[block])
+            yield rows[block][settled], order[settled]
+            left.append(rows[block][~settled])
+        if any(map(len, left)):
+            with self._lock:  # two threads would both prepare it
+                exact_distances = self._exact_distances
+            rows = np.concatenate(left)
+            yield from _stable_orders(rows, exact_distances(rows))
 
     def _order(
         self, rows: np.ndarray, queries: np.ndarray, distances: np.ndarray
-    ) -> np.ndarray | None:
-        """(n, C) columns by distance; None where single pairs do not settle it."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(n, C) columns by distance, and (n,) bool: the order of that query is right."""
         order = np.argsort(distances, axis=1)
         error = self._error(queries, distances, order)
-        stretch, query, place = self._in_doubt(rows, distances, order, error)
-        if len(query) > MANY * order.size:
-            return None
+        query, place, stretch = _near_ties(np.take_along_axis(distances, order, axis=1), error)
+        matches = self._candidate_pids[order[query, place]] == self._query_pids[rows[query]]
+        pairs = np.where(matches, np.bincount(stretch)[stretch] - 1, 0)
+        settled = np.bincount(query, pairs, len(rows)) <= MANY * order.shape[1]
+        chosen = np.isin(stretch, stretch[matches]) & settled[query]
+        query, place, stretch = query[chosen], place[chosen], stretch[chosen]
         columns = order[query, place]
         exact = self._exact_pairs(queries, query, columns)
         order[query, place] = columns[np.lexsort((columns, exact, stretch))]
-        found = np.abs(exact - distances[query, columns]).max(initial=0)
-        return order if found <= error / 2 else None
+        if np.abs(exact - distances[query, columns]).max(initial=0) > error / 2:
+            settled[:] = False  # the error is larger than assumed
+        return order, settled
 
     @cached_property
     def _exact_distances(self) -> Rows:
-        """Float64 distances; seldom needed."""
+        """In float64; seldom needed."""
         features = self._features
-        return distance_rows("cosine", features[self._queries], features[self._candidates])
+        queries, candidates = features[self._queries], features[self._candidates]
+        return distance_rows("cosine", queries, candidates)
 
     def _error(self, queries: np.ndarray, distances: np.ndarray, order: np.ndarray) -> float:
         """Assumed error of a float32 distance, from a sample of nearest and farthest candidates.
@@ -114,23 +129,6 @@ class CosineOrder:
         exact = self._exact_pairs(queries, query, columns)
         return max(SAFETY * float(np.abs(exact - distances[query, columns]).max()), LEAST)
 
-    def _in_doubt(
-        self, rows: np.ndarray, distances: np.ndarray, order: np.ndarray, error: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Places whose order float32 does not decide: stretches of near ties that hold a match.
-
-        Returns:
-            (P,) number of the stretch, ascending; (P,) query; (P,) place in its order.
-        """
-        ranked = np.take_along_axis(distances, order, axis=1)
-        near = np.zeros((len(order), order.shape[1] + 1), dtype=bool)  # to the one before
-        near[:, 1:-1] = np.diff(ranked, axis=1) <= error
-        query, place = np.nonzero(near[:, :-1] | near[:, 1:])
-        stretch = np.cumsum(~near[query, place])
-        matches = self._candidate_pids[order[query, place]] == self._query_pids[rows[query]]
-        kept = np.isin(stretch, stretch[matches])
-        return stretch[kept], query[kept], place[kept]
-
     def _exact_pairs(
         self, queries: np.ndarray, query: np.ndarray, columns: np.ndarray
     ) -> np.ndarray:
@@ -138,7 +136,24 @@ class CosineOrder:
         exact = np.empty(len(query))
         for start in range(0, len(query), BLOCK):
             block = slice(start, start + BLOCK)
-            units = unit_rows(self._features[self._candidates[columns[block]]])
+            found = self._features[self._candidates[columns[block]]].astype(np.float64)
+            lengths = np.sqrt(np.einsum("pd,pd->p", found, found))
             # Not a matrix product: the sum of a row must not depend on its place.
-            exact[block] = np.einsum("pd,pd->p", units, queries[query[block]])
+            products = np.einsum("pd,pd->p", found, queries[query[block]])
+            exact[block] = products / np.where(lengths > 0, lengths, 1)
         return exact
+
+
+def _near_ties(ranked: np.ndarray, error: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Candidates that float32 does not tell from their neighbours.
+
+    Args:
+        ranked: (n, C) ascending distances.
+        error: largest difference of neighbours that are near ties.
+    Returns:
+        (P,) query; (P,) place in its order; (P,) number of the stretch of near ties, ascending.
+    """
+    near = np.zeros((len(ranked), ranked.shape[1] + 1), dtype=bool)  # to the one before
+    near[:, 1:-1] = np.diff(ranked, axis=1) <= error
+    query, place = np.nonzero(near[:, :-1] | near[:, 1:])
+    return query, place, np.cumsum(~near[query, place])

@@ -1,19 +1,6 @@
 """Sweep files: a base configuration, the options that vary over it, and the seeds.
 
-.. code-block:: yaml
-
-    BASE: ../sysu.yaml              # relative to this file, or to the working directory
-    SET: {SOLVER.EPOCHS: 60}        # for all runs
-    GRID:                           # every combination of the entries is one cell
-      MODEL.SHARED_DEPTH: [0, 3, 5]
-      LOSS.TRIPLET.WEIGHT, LOSS.WEIGHTED_TRIPLET.WEIGHT: # vary together
-        hardest: [1, 0]             # a label and its values; a list of values has no labels
-        weighted: [0, 1]
-    SEEDS: [0, 1, 2]
-    TRIALS: [1, 2]                  # DATA.TRIAL, for data sets with several train/test splits
-    BASELINE: {MODEL.SHARED_DEPTH: 3}   # differences are taken to it; the first cell by default
-    OUTPUT: runs/sweeps/depth       # default runs/sweeps/<name of this file>
-    SLURM: {partition: gpu, time: "4:00:00"}    # options of sbatch, with --executor slurm
+docs/sweeps.md describes the sections; ``configs/sweeps/`` holds examples.
 """
 
 from __future__ import annotations

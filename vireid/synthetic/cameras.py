@@ -7,6 +7,7 @@ and still belongs to that camera.
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.random import Generator
 
 from vireid.synthetic.places import Place, indoor_place, outdoor_place, photograph, road_place
 
@@ -26,20 +27,13 @@ class SensorRanges:
     blur: dict[str, Range]  # by background: outdoors people are farther away
 
 
+SHARP = {"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)}
+SOFT = {"indoor": (2.8, 3.6), "outdoor": (3.0, 4.0)}  # few pixels behind a lens of germanium
 SENSORS = {
-    "visible": SensorRanges(
-        exposure=(0.82, 1.15), contrast=(0.9, 1.1), vignette=(0.0, 0.12), noise=(2, 5),
-        blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
-    ),
-    "near_infrared": SensorRanges(
-        exposure=(1.05, 1.3), contrast=(0.95, 1.1), vignette=(0.3, 0.45), noise=(5, 8),
-        blur={"indoor": (1.1, 1.7), "outdoor": (1.5, 2.3)},
-    ),
-    "thermal": SensorRanges(  # few pixels behind a lens of germanium
-        exposure=(1.0, 1.12), contrast=(0.9, 1.05), vignette=(0.0, 0.1), noise=(3, 6),
-        blur={"indoor": (2.8, 3.6), "outdoor": (3.0, 4.0)},
-    ),
-}  # fmt: skip
+    "visible": SensorRanges((0.82, 1.15), (0.9, 1.1), (0.0, 0.12), (2, 5), SHARP),
+    "near_infrared": SensorRanges((1.05, 1.3), (0.95, 1.1), (0.3, 0.45), (5, 8), SHARP),
+    "thermal": SensorRanges((1.0, 1.12), (0.9, 1.05), (0.0, 0.1), (3, 6), SOFT),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,7 @@ def draw_camera(
     place: Place,
     spectrum: str,
     background: str,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     both_ways: bool = False,
     light: float = 1.0,
@@ -103,7 +97,7 @@ def draw_camera(
     )
 
 
-def sysu_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+def sysu_cameras(rng: Generator) -> dict[int, Camera]:
     """The six cameras of SYSU-MM01 by number; cameras 2 and 3 watch one room.
 
     1, 2 visible indoor; 3 near infrared indoor; 4, 5 visible outdoor; 6 near infrared outdoor.
@@ -121,16 +115,14 @@ def sysu_cameras(rng: np.random.Generator) -> dict[int, Camera]:
     return {number: draw_camera(*watched, rng) for number, watched in table.items()}
 
 
-def regdb_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+def regdb_cameras(rng: Generator) -> dict[int, Camera]:
     """RegDB's pair side by side on one roof: 1 visible, 2 thermal."""
     street = outdoor_place(rng)
-    return {
-        1: draw_camera(street, "visible", "outdoor", rng, both_ways=True),
-        2: draw_camera(street, "thermal", "outdoor", rng, both_ways=True),
-    }
+    visible = draw_camera(street, "visible", "outdoor", rng, both_ways=True)
+    return {1: visible, 2: draw_camera(street, "thermal", "outdoor", rng, both_ways=True)}
 
 
-def llcm_cameras(rng: np.random.Generator) -> dict[int, Camera]:
+def llcm_cameras(rng: Generator) -> dict[int, Camera]:
     """LLCM's nine cameras in poor light: visible 1 to 9, near infrared of the same ones + 10.
 
     Camera 3 never switches to near infrared.
@@ -146,7 +138,7 @@ def llcm_cameras(rng: np.random.Generator) -> dict[int, Camera]:
     return cameras
 
 
-def road_cameras(rng: np.random.Generator, count: int) -> dict[int, Camera]:
+def road_cameras(rng: Generator, count: int) -> dict[int, Camera]:
     """Cameras 1 to ``count`` above roads; every sixth works by night."""
     cameras = {}
     for number in range(1, count + 1):

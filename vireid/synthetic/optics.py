@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image
 
 from vireid.synthetic.cameras import Camera
@@ -34,7 +35,7 @@ class View:
     occluder_at: float  # in [0, 1]
 
 
-def draw_exposure(camera: Camera, rng: np.random.Generator) -> Exposure:
+def draw_exposure(camera: Camera, rng: Generator) -> Exposure:
     """Varies so much that no absolute grey level identifies anyone."""
     level = float(np.exp(rng.uniform(np.log(0.75), np.log(1.25))))
     white = rng.normal(1.0, 0.05, 3) if camera.spectrum == "visible" else np.ones(3)
@@ -66,7 +67,7 @@ def take_picture(
     camera: Camera,
     view: View,
     size: tuple[int, int],
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     least_width: int,
 ) -> np.ndarray:
@@ -85,12 +86,6 @@ def take_picture(
     small = (max(round(size[1] / loss), least_width), max(round(size[0] / loss), 16))
     picture = scene.resize(small, Image.Resampling.BOX)
     picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return _expose(picture, camera, view, rng)
-
-
-def _expose(
-    picture: Image.Image, camera: Camera, view: View, rng: np.random.Generator
-) -> np.ndarray:
     exposure = view.exposure
     curve = (np.arange(256, dtype=np.float32) / 255) ** np.float32(exposure.steepness) * 255
     values = curve[np.asarray(picture)]  # (H, W, 3)

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-SPECTRA = ("visible", "near_infrared", "thermal")
+from numpy.random import Generator
 
 Rgb = tuple[float, float, float]
-
 AMBIENT_WARMTH = 0.24  # of things at the temperature of the air; bare skin is near 0.9
 
 
@@ -25,16 +23,10 @@ class Surface:
     thermal: float = AMBIENT_WARMTH  # apparent warmth
 
     def seen_in(self, spectrum: str) -> Rgb:
-        """RGB in [0, 1]; three equal values in a spectrum of one band.
-
-        Raises:
-            ValueError: unknown spectrum.
-        """
+        """RGB in [0, 1]; three equal values in a spectrum of one band."""
         if spectrum == "visible":
             return self.visible
-        if spectrum not in SPECTRA:
-            raise ValueError(f"spectrum={spectrum!r} is unknown; choose one of {SPECTRA}")
-        return (self.near_infrared if spectrum == "near_infrared" else self.thermal,) * 3
+        return ({"near_infrared": self.near_infrared, "thermal": self.thermal}[spectrum],) * 3
 
 
 def luminance(rgb: Sequence[float]) -> float:
@@ -48,6 +40,6 @@ def as_rgb(values: Sequence[float] | np.ndarray, low: float, high: float) -> Rgb
     return red, green, blue
 
 
-def similar_colour(rgb: Rgb, rng: np.random.Generator, *, spread: float) -> Rgb:
+def similar_colour(rgb: Rgb, rng: Generator, *, spread: float) -> Rgb:
     """A colour near ``rgb``, ``spread`` standard deviations per channel."""
     return as_rgb(np.asarray(rgb) + rng.normal(0.0, spread, 3), 0.02, 0.98)

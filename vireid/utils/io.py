@@ -1,20 +1,43 @@
-"""Files that the tools write: never in place of something else, never half; and locks."""
+"""Files that the tools write: never in place of something else, never half; locks; id lists."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from vireid.errors import UsageError
+from vireid.errors import DataError, UsageError
 
 try:
     import fcntl
 except ImportError:  # Windows: two writers are not kept apart there
     fcntl = None  # type: ignore[assignment]
+
+
+# Identities: int() would also take 1_000 and other scripts' digits, and longer ones fit no array.
+NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def read_ids(path: Path) -> list[int]:
+    """Identities from one comma-separated line of numbers.
+
+    Raises:
+        DataError: the file is missing or holds anything else.
+    """
+    wanted = f"{path} must hold one comma-separated line of identity numbers"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{wanted}: {error}") from error
+    items = [item.strip() for item in text.replace("\n", ",").split(",") if item.strip()]
+    wrong = [item for item in items if not NUMBER.fullmatch(item)]
+    if wrong:
+        raise DataError(f"{wanted}, got {wrong[0]!r:.60}")
+    return [int(item) for item in items]
 
 
 def require_target(path: Path, *, inputs: Collection[Path] = ()) -> None:

@@ -1,21 +1,17 @@
 """A user's own data set: images anywhere under a folder, described by one CSV file."""
 
-from __future__ import annotations
-
+import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from vireid.data.datasets.files import check_apart, hold_out, is_file, require_root
 from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.paths import expand
-
-if TYPE_CHECKING:  # pandas takes a second to import, and the other data sets do not need it
-    import pandas as pd
 
 NAME = "dataset.csv"
 REQUIRED = ("path", "pid", "modality", "split")
@@ -79,61 +75,58 @@ def _find(root: str | Path) -> Path:
     return folder / NAME
 
 
-def _read(path: Path) -> Iterator[tuple[str, ImageRecord]]:
-    """(part, record) of every row, in the file's order; nothing before all rows are checked."""
-    table = _read_cells(path)
-    parts, modalities = table["split"].str.lower(), table["modality"].str.lower()
-    for column, names, known in (("split", parts, PARTS), ("modality", modalities, MODALITY_NAMES)):
-        problem = f"{{}} is unknown; choose one of {', '.join(known)}"
-        _require(path, table[column], names.isin(list(known)), problem)
-    pids = _numbers(path, table["pid"], at_least=0)
-    spectra = [MODALITY_NAMES[name] for name in modalities]
-    camids = [int(modality) + 1 for modality in spectra]
-    if "camid" in table and (given := table["camid"] != "").any():
-        if not given.all():
+def _read(path: Path) -> list[tuple[str, ImageRecord]]:
+    """(part, record) of every row, in the file's order."""
+    rows = _read_rows(path)
+    cameras = any(row.get("camid") for row in rows.values())
+    found: list[tuple[str, ImageRecord]] = []
+    lines: dict[str, int] = {}
+    for line, row in rows.items():
+        where = f"{path}, line {line}"
+        if cameras and not row["camid"]:
+            remedy = "fill it in every row, or in none"
+            raise DataError(f"{where}: camid is empty, but other rows have one: {remedy}")
+        part = _word(row, "split", PARTS, where)
+        modality = MODALITY_NAMES[_word(row, "modality", MODALITY_NAMES, where)]
+        pid = _number(row, "pid", 0, where)
+        camid = _number(row, "camid", 1, where) if cameras else int(modality) + 1
+        image = _relative_path(row["path"], where)
+        if image in lines:
             raise DataError(
-                f"{path}, line {given.idxmin()}: camid is empty, but other rows have one: fill it "
-                "in every row, or in none"
+                f"{where}, column path: {image!r} is in line {lines[image]} already: an image can "
+                "be listed once"
             )
-        camids = _numbers(path, table["camid"], at_least=1)
-    images = _relative_paths(path, table["path"])
-    _check_images(path, images)
-    return zip(parts, map(ImageRecord, images, pids, camids, spectra), strict=True)
-
-
-def _read_cells(path: Path) -> pd.DataFrame:
-    """Every cell as text without spaces around it; columns by name, rows by line number.
-
-    Pandas fills a short row with empty cells, which the columns that must not be empty refuse.
-    """
-    import pandas as pd
-
-    def read(rows: int | None = None) -> pd.DataFrame:
-        file.seek(0)
-        return pd.read_csv(
-            file, header=None, dtype=str, na_filter=False, skip_blank_lines=False, nrows=rows
+        lines[image] = line
+        found.append((part, ImageRecord(image, pid, camid, modality)))
+    missing = [f"{name} (line {n})" for name, n in lines.items() if not is_file(path.parent / name)]
+    if missing:
+        raise DataError(
+            f"{path} lists {len(missing)} images that are not under {path.parent}, the first: "
+            + ", ".join(missing[:3])
         )
+    return found
 
+
+def _read_rows(path: Path) -> dict[int, dict[str, str]]:
+    """Cells without spaces around them, by column, of every row that has any; by line number."""
+    rows: dict[int, dict[str, str]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            columns = _check_columns(path, read(1).iloc[0].tolist())
-            cells = read()
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path}, line 1: no columns; {WANTED}") from error
-    except pd.errors.ParserError as error:
-        raise DataError(
-            f"{path} cannot be read as a CSV file ({str(error).strip()}): quote every value that "
-            "holds a comma"
-        ) from error
+            reader = csv.reader(file, strict=True)
+            columns = _check_columns(path, next(reader, []))
+            for row in reader:
+                if len(row) > len(columns):
+                    raise csv.Error(f"{len(row)} values in line {reader.line_num}")
+                cells = zip_longest(columns, map(str.strip, row), fillvalue="")
+                rows[reader.line_num] = dict(cells)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
-    breaks = cells.apply(lambda column: column.str.count("\n")).sum(axis=1)  # in quoted cells
-    cells.index = cells.index + 1 + breaks.cumsum()
-    cells = cells.apply(lambda column: column.str.strip())
-    cells.columns = pd.Index(columns)
-    rows = cells.iloc[1:]
-    rows = rows[(rows != "").any(axis=1)]
-    if rows.empty:
+    except csv.Error as error:
+        raise DataError(
+            f"{path} cannot be read as a CSV file ({error}): quote every value that holds a comma"
+        ) from error
+    rows = {line: row for line, row in rows.items() if any(row.values())}
+    if not rows:
         raise DataError(f"{path} lists no image")
     return rows
 
@@ -168,48 +161,36 @@ def names_like(column: str, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _require(path: Path, column: pd.Series[str], good: pd.Series[bool], problem: str) -> None:
-    """Raises :class:`DataError` for the first value that is not good, which replaces ``{}``."""
-    for line, value in column[~good].items():
-        shown = f"{value!r:.200}"
-        raise DataError(f"{path}, line {line}, column {column.name}: {problem.format(shown)}")
-
-
-def _numbers(path: Path, column: pd.Series[str], *, at_least: int) -> list[int]:
-    good = column.str.fullmatch("[0-9]{1,19}")  # int() would take 1_000 and other scripts' digits
-    good &= column.where(good, "-1").map(int).between(at_least, LARGEST)
-    _require(path, column, good, f"must be a whole number from {at_least}, got {{}}")
-    return column.map(int).tolist()
-
-
-def _relative_paths(path: Path, column: pd.Series[str]) -> pd.Series[str]:
-    """The images' paths, with ``/``."""
-    found = column.map(lambda text: PurePosixPath(text.replace("\\", "/")))
-    _require(path, column, found.map(lambda image: image.name != ""), "must name an image, got {}")
-    inside = ~column.str.match("[A-Za-z]:") & found.map(
-        lambda image: not image.is_absolute() and ".." not in image.parts
-    )
-    problem = (
-        "must be relative to the CSV file's folder and stay in it, got {}: move the CSV file to a "
-        "folder above all images"
-    )
-    _require(path, column, inside, problem)
-    return found.map(str)
-
-
-def _check_images(path: Path, images: pd.Series[str]) -> None:
-    """Raises :class:`DataError` for images that are named twice or missing."""
-    for line, name in images[images.duplicated()].items():
+def _word(row: Mapping[str, str], column: str, known: Collection[str], where: str) -> str:
+    word = row[column].lower()
+    if word not in known:
         raise DataError(
-            f"{path}, line {line}, column path: {name!r} is in line {(images == name).idxmax()} "
-            "already: an image can be listed once"
+            f"{where}, column {column}: {row[column]!r:.200} is unknown; choose one of "
+            + ", ".join(known)
         )
-    missing = [(name, line) for line, name in images.items() if not is_file(path.parent / name)]
-    if missing:
+    return word
+
+
+def _number(row: Mapping[str, str], column: str, least: int, where: str) -> int:
+    text = row[column]  # int() would take 1_000 and other scripts' digits
+    if not re.fullmatch("[0-9]{1,19}", text) or not least <= int(text) <= LARGEST:
         raise DataError(
-            f"{path} lists {len(missing)} images that are not under {path.parent}, the first: "
-            + ", ".join(f"{name} (line {line})" for name, line in missing[:3])
+            f"{where}, column {column}: must be a whole number from {least}, got {text!r:.200}"
         )
+    return int(text)
+
+
+def _relative_path(text: str, where: str) -> str:
+    """The image's path, with ``/``."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    if not path.name:
+        raise DataError(f"{where}, column path: must name an image, got {text!r:.200}")
+    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", text):
+        raise DataError(
+            f"{where}, column path: must be relative to the CSV file's folder and stay in it, got "
+            f"{text!r:.200}: move the CSV file to a folder above all images"
+        )
+    return str(path)
 
 
 INFO = DatasetInfo(

@@ -1,21 +1,20 @@
 """What the readers share: listing folders, reading lists, and messages about bad ones."""
 
-from __future__ import annotations
-
 import hashlib
-import re
+import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.io import NUMBER
 from vireid.utils.paths import expand
 
-# Identities: int() would also take 1_000 and other scripts' digits, and longer ones fit no array.
-NUMBER = re.compile(r"[0-9]{1,18}")
+# Unlike Path's, they are False, no error, for a name that no file can have.
+is_file, is_folder = os.path.isfile, os.path.isdir
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 
@@ -59,22 +58,36 @@ def images_in(folder: Path) -> Iterator[Path]:
     yield from (path for path in sorted(folder.iterdir()) if is_image(path))
 
 
-def read_ids(path: Path) -> list[int]:
-    """Identities from one comma-separated line of numbers.
+def folder_records(
+    root: Path, folder: str, pid: int, camid: int, modality: Modality
+) -> list[ImageRecord]:
+    """The images directly in a folder, by name; none if it is missing."""
+    if not (root / folder).is_dir():
+        return []
+    names = [path.name for path in images_in(root / folder)]
+    return [ImageRecord(f"{folder}/{name}", pid, camid, modality) for name in names]
+
+
+def check_seen(records: Iterable[ImageRecord], pids: Collection[int], where: str) -> None:
+    """Raises :class:`DataError` for listed identities that have no image ``where`` they should."""
+    unseen = sorted(set(pids) - {record.pid for record in records})
+    if unseen:
+        raise DataError(
+            f"{len(unseen)} of {len(pids)} listed identities have no image under {where}, the "
+            f"first are {unseen[:5]}: is the data set complete?"
+        )
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file in UTF-8.
 
     Raises:
-        DataError: the file is missing or holds anything else.
+        DataError: it cannot be read.
     """
-    wanted = f"{path} must hold one comma-separated line of identity numbers"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{wanted}: {error}") from error
-    items = [item.strip() for item in text.replace("\n", ",").split(",") if item.strip()]
-    wrong = [item for item in items if not NUMBER.fullmatch(item)]
-    if wrong:
-        raise DataError(f"{wanted}, got {wrong[0]!r:.60}")
-    return [int(item) for item in items]
+        raise DataError(f"cannot read {path}: {error}") from error
 
 
 def read_lists(
@@ -108,10 +121,7 @@ def read_list(root: Path, name: str, parse: Callable[[str, str], ImageRecord]) -
     Raises:
         DataError: the list is unreadable or empty, names an image twice, or names absent images.
     """
-    try:
-        lines = (root / name).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {root / name}: {error}") from error
+    lines = read_lines(root / name)
     records = [
         parse(line, f"{root / name}, line {i}") for i, line in enumerate(lines, 1) if line.strip()
     ]
@@ -147,22 +157,6 @@ def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPat
             f"got {line!r:.100}"
         )
     return path
-
-
-def is_file(path: Path) -> bool:
-    """Whether it is a file; False, not an error, for a name that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder; likewise."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:

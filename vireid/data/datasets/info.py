@@ -1,15 +1,11 @@
 """What the project knows about one data set, and what a check of its lists finds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from vireid.structures import Modality, Splits
-
-Published = Mapping[str, int]  # counts by name
 
 
 class Reader(Protocol):
@@ -28,31 +24,19 @@ class Reader(Protocol):
     ) -> Splits: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many of something a data set has; ``expected`` is None if nothing was published."""
-
-    name: str
-    found: int
-    expected: int | None = None
-
-    @property
-    def differs(self) -> bool:
-        return self.expected is not None and self.found != self.expected
-
-
 @dataclass(slots=True)
 class ListCheck:
     """What the lists and folders of a data set show before any image is opened.
 
     Args:
         splits: every train/test split that could be read.
+        found: counts by their published names, which end at a comma.
         problems: one message for each mistake; counts that differ are not among them.
         notes: one message for whatever is unusual but no mistake.
     """
 
     splits: list[Splits]
-    counts: list[Count]
+    found: dict[str, int]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -66,27 +50,27 @@ class DatasetInfo:
         load: turns the folder into splits.
         tree: layout of the folder, for error messages.
         where_to_get: whom to ask for the data, for error messages.
-        published: counts of the whole set, by the names that ``check_lists`` gives them;
+        published: counts of the whole set by their names in ``check_lists``;
             ``training identities`` is also the number of classes before the data are read.
         modalities: that training and test images have.
         usual_split: ``split`` if ``DATA.SPLIT`` is empty.
         image_folders: glob patterns of folders that hold only images; if there are none, the
             folders of the images that were read are searched for other files.
         test_cameras: cameras that took test images, by modality.
-        check_lists: (root, published counts, empty for a reduced set) → what the lists show;
-            None counts identities and images of the only split.
+        check_lists: (root, whether it is a reduced set) → what the lists show; None counts
+            identities and images of the only split.
     """
 
     name: str
     load: Reader
     tree: str
     where_to_get: str
-    published: Published = field(default_factory=dict)
+    published: Mapping[str, int] = field(default_factory=dict)
     modalities: Sequence[Modality] = tuple(Modality)
     usual_split: str = "train+val"
     image_folders: Sequence[str] = ()
     test_cameras: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
-    check_lists: Callable[[str | Path, Published], ListCheck] | None = None
+    check_lists: Callable[[str | Path, bool], ListCheck] | None = None
 
 
 def count_images(splits: Splits) -> dict[str, int]:
@@ -98,8 +82,3 @@ def count_images(splits: Splits) -> dict[str, int]:
             found = sum(record.modality is modality for record in records)
             counts[f"{part} {modality.name.lower()} images"] = found
     return counts
-
-
-def compared(found: Mapping[str, int], published: Published) -> list[Count]:
-    """Every number found beside the published one of the same name."""
-    return [Count(name, number, published.get(name)) for name, number in found.items()]

@@ -1,22 +1,22 @@
 """LLCM: nine cameras, near-infrared in low light (Zhang & Wang, CVPR 2023)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from vireid.data.datasets.files import (
-    images_in,
+    check_seen,
+    folder_records,
     listed_path,
     make_splits,
-    read_ids,
+    read_lines,
     read_lists,
     require_root,
 )
-from vireid.data.datasets.info import DatasetInfo, ListCheck, Published, compared, count_images
+from vireid.data.datasets.info import DatasetInfo, ListCheck, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.io import read_ids
 
 FOLDERS = {"vis": Modality.VISIBLE, "nir": Modality.INFRARED}
 TEST_FOLDERS = {f"test_{kind}": modality for kind, modality in FOLDERS.items()}
@@ -53,26 +53,22 @@ def _parse(line: str, where: str) -> ImageRecord:
 
 def _test_records(root: Path, pids: list[int]) -> list[ImageRecord]:
     records = [
-        ImageRecord(f"{folder}/{image.name}", pid, camera, modality)
+        record
         for spectrum, modality in TEST_FOLDERS.items()
         for pid in pids
         for camera in CAMERAS
-        if (root / (folder := f"{spectrum}/cam{camera}/{pid:04d}")).is_dir()
-        for image in images_in(root / folder)
-    ]
-    unseen = sorted(set(pids) - {record.pid for record in records})
-    if unseen:
-        raise DataError(
-            f"{root}: {len(unseen)} of the {len(pids)} identities of {TEST_IDS} have no image "
-            f"under test_vis or test_nir, the first are {unseen[:5]}: is the data set complete?"
+        for record in folder_records(
+            root, f"{spectrum}/cam{camera}/{pid:04d}", pid, camera, modality
         )
+    ]
+    check_seen(records, pids, f"{root}/test_vis or test_nir")
     return records
 
 
-def check_lists(root: str | Path, published: Published) -> ListCheck:
+def check_lists(root: str | Path, reduced: bool) -> ListCheck:
     """Counts the images, and compares the test folders with the lists of test images."""
     splits = load(root)
-    result = ListCheck([splits], compared(count_images(splits), published))
+    result = ListCheck([splits], count_images(splits))
     for name, folder in TEST_LISTS.items():
         if (splits.root / name).is_file():
             result.problems += _test_list_problems(splits, name, folder)
@@ -88,9 +84,9 @@ def _test_list_problems(splits: Splits, name: str, folder: str) -> Iterator[str]
     and file name are compared.
     """
     try:
-        lines = (splits.root / name).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        yield f"{name} cannot be read ({error}): copy it again"
+        lines = read_lines(splits.root / name)
+    except DataError as error:
+        yield f"{error}: copy it again"
         return
     paths = [PurePosixPath(line.rpartition(" ")[0].replace("\\", "/")) for line in lines]
     listed = {path.parts[-2:] for path in paths if path.name}

@@ -1,19 +1,9 @@
 """RegDB: 412 identities, visible and thermal camera side by side (Nguyen et al., Sensors 2017)."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vireid.data.datasets.files import listed_path, make_splits, read_lists, require_root
-from vireid.data.datasets.info import (
-    Count,
-    DatasetInfo,
-    ListCheck,
-    Published,
-    compared,
-    count_images,
-)
+from vireid.data.datasets.info import DatasetInfo, ListCheck, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.paths import expand
@@ -41,7 +31,7 @@ def _parse(line: str, where: str) -> ImageRecord:
     return ImageRecord(str(path), int(path.parts[1]), int(modality) + 1, modality)
 
 
-def check_lists(root: str | Path, published: Published) -> ListCheck:
+def check_lists(root: str | Path, reduced: bool) -> ListCheck:
     """All ten splits; of a reduced set those that have a list."""
     splits: list[Splits] = []
     problems = []
@@ -52,24 +42,18 @@ def check_lists(root: str | Path, published: Published) -> ListCheck:
             lists = expand(root) / "idx"
             if not lists.is_dir():
                 raise
-            if published or any(lists.glob(f"*_{trial}.txt")):
+            if not reduced or any(lists.glob(f"*_{trial}.txt")):
                 problems.append(f"split {trial}: {error}")
     if not splits:
         raise DataError("\n".join(problems) or f"{root}/idx holds no list of any split")
     everyone = {r.pid for one in splits for r in one.train + one.test}
-    counts = compared({"splits": len(splits), "identities": len(everyone)}, published)
-    return ListCheck(splits, [*counts, *_counts_of_splits(splits, published)], problems)
-
-
-def _counts_of_splits(splits: Sequence[Splits], published: Published) -> Iterator[Count]:
-    """Counts that all splits agree on are shown once."""
-    found = {one.split_trial: count_images(one) for one in splits}
-    for name in count_images(splits[0]):
-        numbers = {f"split {trial}": counts[name] for trial, counts in found.items()}
-        if len(set(numbers.values())) == 1:
-            numbers = {"each split": next(iter(numbers.values()))}
-        for which, number in numbers.items():
-            yield Count(f"{name}, {which}", number, published.get(name))
+    found = {"splits": len(splits), "identities": len(everyone)}
+    by_trial = {one.split_trial: count_images(one) for one in splits}
+    for name, first in count_images(splits[0]).items():
+        numbers = {f"{name}, split {trial}": counts[name] for trial, counts in by_trial.items()}
+        agree = set(numbers.values()) == {first}
+        found |= {f"{name}, each split": first} if agree else numbers
+    return ListCheck(splits, found, problems)
 
 
 INFO = DatasetInfo(

@@ -1,22 +1,22 @@
 """SYSU-MM01: six cameras, near-infrared at night (Wu et al., ICCV 2017)."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from vireid.data.datasets.files import check_apart, images_in, read_ids, require_root
-from vireid.data.datasets.info import DatasetInfo, ListCheck, Published, compared, count_images
+from vireid.data.datasets.files import check_apart, check_seen, folder_records, require_root
+from vireid.data.datasets.info import DatasetInfo, ListCheck, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.io import read_ids
 from vireid.utils.matlab import read_nested_cells
 
 VISIBLE_CAMERAS, INFRARED_CAMERAS = (1, 2, 4, 5), (3, 6)
 INDOOR_CAMERAS = (1, 2)  # of the visible ones
 CAMERAS = range(1, 7)
+MODALITY = {c: Modality.INFRARED if c in INFRARED_CAMERAS else Modality.VISIBLE for c in CAMERAS}
 PERMUTATION_FILES = ("exp/rand_perm_cam.mat", "rand_perm_cam.mat")
 
 
@@ -53,32 +53,20 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
 
 def _records(root: Path, pids: list[int]) -> tuple[ImageRecord, ...]:
     listed = sorted(set(pids))
-    records = [record for pid in listed for cam in CAMERAS for record in _folder(root, cam, pid)]
-    unseen = sorted(set(listed) - {record.pid for record in records})
-    if unseen:
-        raise DataError(
-            f"{root}: {len(unseen)} of {len(listed)} listed identities have no image in any "
-            f"camera folder, the first are {unseen[:5]}: is the data set complete?"
-        )
+    records = [
+        record
+        for pid in listed
+        for camera in CAMERAS
+        for record in folder_records(root, f"cam{camera}/{pid:04d}", pid, camera, MODALITY[camera])
+    ]
+    check_seen(records, listed, f"{root}/cam1 … cam6")
     return tuple(records)
 
 
-def _folder(root: Path, cam: int, pid: int) -> list[ImageRecord]:
-    folder = root / f"cam{cam}" / f"{pid:04d}"
-    if not folder.is_dir():
-        return []
-    modality = Modality.INFRARED if cam in INFRARED_CAMERAS else Modality.VISIBLE
-    return [
-        ImageRecord(f"cam{cam}/{pid:04d}/{path.name}", pid, cam, modality)
-        for path in images_in(folder)
-    ]
-
-
-def check_lists(root: str | Path, published: Published) -> ListCheck:
+def check_lists(root: str | Path, reduced: bool) -> ListCheck:
     """Counts images and the protocols' queries and galleries; compares the gallery draw."""
     splits = load(root)
-    found = {**count_images(splits), **count_by_protocol(splits.test)}
-    result = ListCheck([splits], compared(found, published))
+    result = ListCheck([splits], {**count_images(splits), **count_by_protocol(splits.test)})
     if splits.gallery_permutations is None:
         result.notes.append(
             f"no {PERMUTATION_FILES[0]}: the official gallery draw needs it; copy it from "

@@ -1,7 +1,5 @@
 """VeRi-776: 776 vehicles, 20 cameras around a square kilometre (Liu et al., ECCV 2016)."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from vireid.data.datasets.files import images_in, make_splits, read_list, require_root
-from vireid.data.datasets.info import DatasetInfo, ListCheck, Published, compared
+from vireid.data.datasets.info import DatasetInfo, ListCheck
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Role, Splits
 
@@ -51,7 +49,7 @@ def _parse(folder: str, name: str, where: str) -> ImageRecord:
     return ImageRecord(f"{folder}/{name}", int(parts[1]), int(parts[2]), Modality.VISIBLE, role)
 
 
-def check_lists(root: str | Path, published: Published) -> ListCheck:
+def check_lists(root: str | Path, reduced: bool) -> ListCheck:
     """Counts the images; notes those that no list names, and queries that have no true match."""
     splits = load(root)
     queries = [record for record in splits.test if record.role is Role.QUERY]
@@ -73,7 +71,7 @@ def check_lists(root: str | Path, published: Published) -> ListCheck:
             f"{len(alone)} queries have no image of their vehicle in another camera and are not "
             f"scored, the first: {alone[0]}"
         )
-    return ListCheck([splits], compared(found, published), notes=notes)
+    return ListCheck([splits], found, notes=notes)
 
 
 def _unlisted_images(splits: Splits) -> Iterator[str]:

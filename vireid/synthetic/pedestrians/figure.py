@@ -52,7 +52,9 @@ def _paint_leg(painter: Painter, chain: list[Joint], shade: int) -> None:
     person, cut = painter.person, painter.person.lower_cut
     widths = [0.05 * person.limb, 0.036 * person.limb, 0.023 * person.limb]
     painter.limb(chain, widths, label("skin", shade))
-    _paint_foot(painter, chain[2])
+    side, up, forward = chain[2]
+    foot, frame = painter.frame.point((side, up - 0.02, forward + 0.03)), painter.frame
+    painter.ellipse(foot, frame.breadth(0.03, 0.068), 0.022 * frame.unit_y, label("shoes"))
     if person.shoe_height > 0.05:
         shank = [chain[2], first_part(chain, 0.72)[-1]]
         painter.limb(shank, [0.03, 0.034 * person.limb], label("shoes", shade))
@@ -64,14 +66,7 @@ def _paint_leg(painter: Painter, chain: list[Joint], shade: int) -> None:
     loose = [widths[0] * (1 + 0.25 * (ease - 1)), widths[1] * ease, widths[2] * (2 * ease - 1)]
     if len(covered) == 2:
         loose[1] = (loose[0] + loose[1]) / 2
-    painter.limb(covered, loose, painter.lower[shade], crease=label("lower", 2))
-
-
-def _paint_foot(painter: Painter, ankle: Joint) -> None:
-    side, up, forward = ankle
-    frame = painter.frame
-    centre = frame.point((side, up - 0.02, forward + 0.03))
-    painter.ellipse(centre, frame.breadth(0.03, 0.068), 0.022 * frame.unit_y, label("shoes"))
+    painter.limb(covered, loose, painter.lower[shade], crease=label("lower.base", 2))
 
 
 def _paint_skirt(painter: Painter, skeleton: Skeleton) -> None:
@@ -85,14 +80,14 @@ def _paint_skirt(painter: Painter, skeleton: Skeleton) -> None:
         (person.hip_height, person.hip * 1.08, 0.074 * person.depth),
         (hem, flare, 0.06 + stride),
     ]
-    painter.slab(levels, painter.lower[0], crease=label("lower", 2))
+    painter.slab(levels, painter.lower[0], crease=label("lower.base", 2))
 
 
 def _torso_levels(person: Person) -> list[tuple[float, float, float]]:
     """Outline of the upper garment for ``Painter.slab``."""
     cut, hip = person.upper_cut, person.hip_height
     ease = cut.ease * person.upper.ease
-    shoulder = person.shoulder if cut.sleeve > 0 else person.shoulder * 0.72
+    shoulder = person.shoulder if cut.length > 0 else person.shoulder * 0.72
     thick = person.depth * ease
     levels = [
         (0.86, 0.028, 0.03),
@@ -110,24 +105,24 @@ def _torso_levels(person: Person) -> list[tuple[float, float, float]]:
 
 def _paint_torso(painter: Painter) -> None:
     person, frame = painter.person, painter.frame
-    hip, crease = person.hip_height, label("upper", 2)
+    hip, crease = person.hip_height, label("upper.base", 2)
     painter.slab([(0.88, 0.03, 0.035), (0.81, 0.035, 0.04)], label("skin", 1))  # neck
     if not person.lower_cut.skirt:
         seat = (hip, person.hip, 0.072 * person.depth)
         levels = [(hip + 0.08, person.waist, 0.06), seat, (hip - 0.05, person.hip * 0.85, 0.06)]
         painter.slab(levels, painter.lower[0])
     painter.slab(_torso_levels(person), painter.upper[0], crease=crease)
-    if person.upper_cut.sleeve == 0:  # bare shoulders beside the straps of a tank top
+    if person.upper_cut.length == 0:  # bare shoulders beside the straps of a tank top
         for side in (-1, 1):
             shoulder = (side * (person.shoulder - 0.02), 0.80, 0.0)
             painter.ball(shoulder, 0.022, 0.02, label("skin"))
     if person.upper.pattern == "logo" and cos(frame.azimuth) > 0.25:
         logo = [(0.77, 0.06, 0.0), (0.72 - person.upper.period, 0.06, 0.0)]
-        painter.slab(logo, label("upper_accent"), forward=0.07)
+        painter.slab(logo, label("upper.accent"), forward=0.07)
     if person.upper_cut.hood and not person.hooded:
         drop = 0.05 if frame.nearness(0.0, -1.0) > 0.2 else 0.015
         hood = [(0.875, 0.05, 0.05), (0.85, 0.062, 0.06), (0.85 - drop, 0.04, 0.05)]
-        painter.slab(hood, label("upper", 1), forward=-0.02, crease=crease)
+        painter.slab(hood, label("upper.base", 1), forward=-0.02, crease=crease)
 
 
 def _paint_arm(painter: Painter, chain: list[Joint], shade: int) -> None:
@@ -138,12 +133,12 @@ def _paint_arm(painter: Painter, chain: list[Joint], shade: int) -> None:
     painter.limb([top, *chain], [widths[0] * 0.5, *widths], label("skin", shade))
     side, up, forward = chain[2]
     painter.ball((side, up - 0.02, forward + 0.008), 0.02, 0.026, label("skin", shade))
-    if cut.sleeve > 0:
+    if cut.length > 0:
         ease = max(cut.ease * person.upper.ease, 1.0)
-        sleeve = [top, *first_part(chain, cut.sleeve * person.upper.length)]
+        sleeve = [top, *first_part(chain, cut.length * person.upper.length)]
         widths = [widths[0] * ease * 1.05, widths[1] * ease * 1.15, widths[2] * ease * 1.3]
         widths = [widths[0] * 0.5, *widths]
-        painter.limb(sleeve, widths, painter.sleeves[shade], crease=label("upper", 2))
+        painter.limb(sleeve, widths, painter.sleeves[shade], crease=label("upper.base", 2))
 
 
 def _paint_head(painter: Painter) -> None:
@@ -157,7 +152,10 @@ def _paint_head(painter: Painter) -> None:
     if person.hair_style == "bun" and not hooded:
         painter.ball((0, 1.0 - 0.01, -head * 0.42), 0.034, 0.03, hair)
     if hooded:
-        _paint_hood(painter, middle)
+        half = (frame.breadth(head * 0.5, head * 0.54), head * 0.56 * frame.unit_y)
+        centre = frame.point((0, middle, -head * 0.08))
+        painter.ellipse(centre, *half, label("upper.base", 2))
+        painter.ellipse(centre, half[0] * 0.94, half[1] * 0.95, label("upper.base", 1))
     if facing > BACK_OF_HEAD:
         face = frame.point((0, middle - head * 0.1, head * 0.16))
         narrowing = min(1.0, 1.0 + facing) * (0.8 if hooded else 1.0)
@@ -170,21 +168,13 @@ def _paint_head(painter: Painter) -> None:
         _paint_hat(painter, middle, skull)
 
 
-def _paint_hood(painter: Painter, middle: float) -> None:
-    frame, head = painter.frame, painter.person.head
-    half = (frame.breadth(head * 0.5, head * 0.54), head * 0.56 * frame.unit_y)
-    centre = frame.point((0, middle, -head * 0.08))
-    painter.ellipse(centre, *half, label("upper", 2))
-    painter.ellipse(centre, half[0] * 0.94, half[1] * 0.95, label("upper", 1))
-
-
 def _paint_hat(painter: Painter, middle: float, skull: tuple[float, float]) -> None:
     person, frame, head = painter.person, painter.frame, painter.person.head
     x, y = frame.point((0, middle + head * 0.12, 0))
     rise = skull[1] * (1.15 if person.hat == "beanie" else 0.98)
     box = (x - skull[0] * 1.1, y - rise, x + skull[0] * 1.1, y + rise)
-    painter.draw.chord(box, 180, 360, fill=label("hat"))
-    shaded = label("hat", 1)
+    painter.draw.chord(box, 180, 360, fill=label("hat_surface"))
+    shaded = label("hat_surface", 1)
     if person.hat == "cap":
         peak = frame.point((0, middle + head * 0.14, head * 0.55))
         half = frame.breadth(head * 0.3, head * 0.38)
@@ -203,27 +193,28 @@ def _paint_loose_hair(painter: Painter) -> None:
     if end is None or painter.person.hooded:
         return
     head = painter.person.head
-    levels = [
-        (0.97, head * 0.36, head * 0.3),
-        (0.9, head * 0.48, head * 0.34),
-        (end, head * 0.44, head * 0.2),
-    ]
+    crown = [(0.97, head * 0.36, head * 0.3), (0.9, head * 0.48, head * 0.34)]
+    levels = [*crown, (end, head * 0.44, head * 0.2)]
     painter.slab(levels, label("hair", 1), forward=-head * 0.3)
 
 
 def _paint_bags(painter: Painter, skeleton: Skeleton, *, near: bool) -> None:
     """Whatever of the bag lies on the camera's side of the body (near) or behind it."""
     bag, frame = painter.person.bag, painter.frame
-    sign = 1 if bag.left else -1
     if bag.kind == "backpack":
         if (frame.nearness(0.0, -1.0) >= 0) == near:
             _paint_backpack(painter)
         elif near:
-            _paint_straps(painter)
+            for s in (-1, 1):
+                strap = [(s * 0.06, 0.84, 0.03), (s * 0.068, 0.75, 0.08), (s * 0.085, 0.67, 0.05)]
+                painter.limb(strap, [0.011, 0.012, 0.01], label("bag.surface"))
     elif bag.kind != "none":
         if near and bag.kind == "shoulder_bag":
-            _paint_cross_strap(painter)
-        if (-sign * sin(frame.azimuth) > -0.3) == near:
+            hip, forward = painter.person.hip + 0.02, 0.09 if cos(frame.azimuth) > 0 else -0.09
+            end = (bag.sign * hip, painter.person.hip_height + 0.05, 0.0)
+            strap = [(-bag.sign * 0.06, 0.845, 0.0), (0.0, 0.7, forward), end]
+            painter.limb(strap, [0.009] * 3, label("bag.surface"))
+        if (-bag.sign * sin(frame.azimuth) > -0.3) == near:
             _paint_side_bag(painter, skeleton)
 
 
@@ -231,23 +222,13 @@ def _paint_backpack(painter: Painter) -> None:
     bag = painter.person.bag
     top, half = 0.83, bag.half_width * 1.05
     bottom = top - bag.height * 1.25
-    levels = [
-        (top, half * 0.7, 0.035),
-        (top - 0.03, half, 0.05),
-        (bottom + 0.02, half, 0.06),
-        (bottom, half * 0.85, 0.055),
-    ]
-    painter.slab(levels, label("bag"), forward=-0.105, crease=label("bag", 2))
+    shoulders = [(top, half * 0.7, 0.035), (top - 0.03, half, 0.05)]
+    levels = [*shoulders, (bottom + 0.02, half, 0.06), (bottom, half * 0.85, 0.055)]
+    painter.slab(levels, label("bag.surface"), forward=-0.105, crease=label("bag.surface", 2))
     if painter.frame.nearness(0.0, -1.0) > 0.3:  # front pocket of the pack
         half *= 0.7
         pocket = [(bottom + bag.height * 0.5, half, 0.0), (bottom + 0.02, half, 0.0)]
-        painter.slab(pocket, label("bag", 1), forward=-0.15)
-
-
-def _paint_straps(painter: Painter) -> None:
-    for side in (-1, 1):
-        chest = [(side * 0.06, 0.84, 0.03), (side * 0.068, 0.75, 0.08), (side * 0.085, 0.67, 0.05)]
-        painter.limb(chest, [0.011, 0.012, 0.01], label("bag"))
+        painter.slab(pocket, label("bag.surface", 1), forward=-0.15)
 
 
 def _paint_side_bag(painter: Painter, skeleton: Skeleton) -> None:
@@ -256,22 +237,11 @@ def _paint_side_bag(painter: Painter, skeleton: Skeleton) -> None:
         side, up, forward = skeleton.arms[bag.left][2]
         top = up - 0.055
         handle = [(side, up - 0.02, forward), (side, top - 0.01, forward)]
-        painter.limb(handle, [0.012, 0.024], label("bag", 1))
+        painter.limb(handle, [0.012, 0.024], label("bag.surface", 1))
     else:
-        sign = 1 if bag.left else -1
-        side, forward, top = sign * (person.hip + 0.035), 0.0, person.hip_height + 0.05
+        side, forward, top = bag.sign * (person.hip + 0.035), 0.0, person.hip_height + 0.05
     depth = bag.half_width * 1.1
     levels = [(top, 0.03, depth * 0.85), (top - bag.height * 0.8, 0.036, depth)]
-    painter.slab(levels, label("bag"), side=side, forward=forward, crease=label("bag", 2))
-
-
-def _paint_cross_strap(painter: Painter) -> None:
-    person = painter.person
-    sign = 1 if person.bag.left else -1
-    depth = 0.09 if cos(painter.frame.azimuth) > 0 else -0.09
-    strap = [
-        (-sign * 0.06, 0.845, 0.0),
-        (0.0, 0.7, depth),
-        (sign * (person.hip + 0.02), person.hip_height + 0.05, 0.0),
-    ]
-    painter.limb(strap, [0.009] * 3, label("bag"))
+    painter.slab(
+        levels, label("bag.surface"), side=side, forward=forward, crease=label("bag.surface", 2)
+    )

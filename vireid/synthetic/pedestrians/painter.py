@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 from vireid.synthetic.pedestrians.person import Garment, Person
 from vireid.synthetic.pedestrians.skeleton import Frame, Joint, PicturePoint, tube
 
+# Named as the attributes of a person that hold their surfaces, but for the last one.
 PARTS = (
-    "skin", "hair", "upper", "upper_accent", "lower",
-    "lower_accent", "shoes", "bag", "hat", "occluder",
+    "skin", "hair", "upper.base", "upper.accent", "lower.base",
+    "lower.accent", "shoes", "bag.surface", "hat_surface", "occluder",
 )  # fmt: skip
 SHADES = (1.0, 0.82, 0.6)  # lit, turned away, crease
 BACKGROUND = 255
@@ -122,14 +123,14 @@ class Painter:
         self.upper = self._paints("upper", person.upper, cloth)
         self.lower = self._paints("lower", person.lower, cloth)
         contrast = person.upper.pattern == "contrast_sleeves"
-        self.sleeves = _plain("upper_accent") if contrast else self.upper
+        self.sleeves = _plain("upper.accent") if contrast else self.upper
 
     def _paints(self, part: str, garment: Garment, cloth: Cloth) -> list[Paint]:
         """One paint per shade; patterned garments are painted from a picture-sized tile."""
         if garment.pattern in WHOLE:
-            return _plain(part)
+            return _plain(f"{part}.base")
         mask = accent_mask(garment, cloth, upper=part == "upper")
-        values = np.where(mask, np.uint8(label(f"{part}_accent")), np.uint8(label(part)))
+        values = np.where(mask, label(f"{part}.accent"), label(f"{part}.base")).astype(np.uint8)
         tile = np.broadcast_to(values, self.size[::-1])
         return [Image.fromarray(tile + np.uint8(shade)) for shade in range(2)]
 
@@ -140,10 +141,9 @@ class Painter:
         if isinstance(paint, int):
             self.draw.polygon(points, fill=paint)
         else:
-            xs, ys = zip(*points, strict=True)
+            (xs, ys), (width, height) = zip(*points, strict=True), self.size
             left, top = max(int(min(xs)), 0), max(int(min(ys)), 0)
-            right = min(int(max(xs)) + 2, self.size[0])
-            bottom = min(int(max(ys)) + 2, self.size[1])
+            right, bottom = min(int(max(xs)) + 2, width), min(int(max(ys)) + 2, height)
             if right <= left or bottom <= top:
                 return
             mask = Image.new("1", (right - left, bottom - top), 0)
@@ -164,17 +164,12 @@ class Painter:
         self.ellipse(frame.point(joint), half_x * frame.unit_x, half_y * frame.unit_y, paint)
 
     def limb(
-        self,
-        chain: list[Joint],
-        half_widths: list[float],
-        paint: Paint,
-        *,
-        crease: int | None = None,
+        self, chain: list[Joint], widths: list[float], paint: Paint, *, crease: int | None = None
     ) -> None:
         """A tube along joints; half widths in body heights."""
         points = [self.frame.point(joint) for joint in chain]
-        widths = [self.frame.unit_x * half for half in half_widths[: len(points)]]
-        self.polygon(tube(points, widths), paint, crease=crease)
+        pixels = [self.frame.unit_x * half for half in widths[: len(points)]]
+        self.polygon(tube(points, pixels), paint, crease=crease)
 
     def slab(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 from vireid.synthetic.surfaces import AMBIENT_WARMTH, Rgb, Surface, luminance, similar_colour
 
@@ -32,44 +33,35 @@ BAGS = ("none", "backpack", "shoulder_bag", "handbag")
 
 
 @dataclass(frozen=True, slots=True)
-class UpperCut:
-    """Shape of an upper garment; lengths in body heights unless said otherwise."""
+class Cut:
+    """Shape of a garment; lengths in body heights unless said otherwise."""
 
-    sleeve: float  # covered fraction of the arm
-    hem: float  # how far below the hip joint it ends
+    length: float  # covered fraction of the arm or the leg
     ease: float  # widening over the body
     warmth: float  # of its outside; the thicker, the nearer to the air
-    hood: bool = False
+    hem: float = 0.0  # how far below the hip joint an upper garment ends
     flare: float = 0.0  # extra half width at the hem
-
-
-@dataclass(frozen=True, slots=True)
-class LowerCut:
-    """Shape of a lower garment."""
-
-    length: float  # covered fraction of the leg
-    ease: float  # width of the leg tube relative to the leg
-    warmth: float  # as of an upper garment
+    hood: bool = False
     skirt: bool = False
 
 
-UPPER_CUTS: dict[str, UpperCut] = {
-    "tank": UpperCut(sleeve=0.0, hem=0.00, ease=1.00, warmth=0.72),
-    "t_shirt": UpperCut(sleeve=0.38, hem=0.01, ease=1.06, warmth=0.68),
-    "long_sleeve": UpperCut(sleeve=0.97, hem=0.02, ease=1.03, warmth=0.6),
-    "hoodie": UpperCut(sleeve=1.0, hem=0.04, ease=1.18, warmth=0.48, hood=True),
-    "bomber": UpperCut(sleeve=1.0, hem=-0.05, ease=1.3, warmth=0.42),
-    "tunic": UpperCut(sleeve=0.68, hem=0.13, ease=1.08, warmth=0.64, flare=0.03),
-    "coat": UpperCut(sleeve=1.0, hem=0.22, ease=1.2, warmth=0.38, flare=0.035),
+UPPER_CUTS: dict[str, Cut] = {
+    "tank": Cut(length=0.0, hem=0.00, ease=1.00, warmth=0.72),
+    "t_shirt": Cut(length=0.38, hem=0.01, ease=1.06, warmth=0.68),
+    "long_sleeve": Cut(length=0.97, hem=0.02, ease=1.03, warmth=0.6),
+    "hoodie": Cut(length=1.0, hem=0.04, ease=1.18, warmth=0.48, hood=True),
+    "bomber": Cut(length=1.0, hem=-0.05, ease=1.3, warmth=0.42),
+    "tunic": Cut(length=0.68, hem=0.13, ease=1.08, warmth=0.64, flare=0.03),
+    "coat": Cut(length=1.0, hem=0.22, ease=1.2, warmth=0.38, flare=0.035),
 }
-LOWER_CUTS: dict[str, LowerCut] = {
-    "tight": LowerCut(length=0.97, ease=1.05, warmth=0.66),
-    "trousers": LowerCut(length=0.99, ease=1.35, warmth=0.56),
-    "wide": LowerCut(length=1.0, ease=2.0, warmth=0.46),
-    "cropped": LowerCut(length=0.76, ease=1.3, warmth=0.58),
-    "shorts": LowerCut(length=0.46, ease=1.5, warmth=0.56),
-    "skirt": LowerCut(length=0.42, ease=1.4, warmth=0.54, skirt=True),
-    "long_skirt": LowerCut(length=0.82, ease=1.6, warmth=0.48, skirt=True),
+LOWER_CUTS: dict[str, Cut] = {
+    "tight": Cut(length=0.97, ease=1.05, warmth=0.66),
+    "trousers": Cut(length=0.99, ease=1.35, warmth=0.56),
+    "wide": Cut(length=1.0, ease=2.0, warmth=0.46),
+    "cropped": Cut(length=0.76, ease=1.3, warmth=0.58),
+    "shorts": Cut(length=0.46, ease=1.5, warmth=0.56),
+    "skirt": Cut(length=0.42, ease=1.4, warmth=0.54, skirt=True),
+    "long_skirt": Cut(length=0.82, ease=1.6, warmth=0.48, skirt=True),
 }
 # Patterns and how often each is drawn for an upper and for a lower garment.
 PATTERN_ODDS: dict[str, tuple[float, float]] = {
@@ -116,6 +108,11 @@ class Bag:
     left: bool  # carried on the person's left
     surface: Surface
 
+    @property
+    def sign(self) -> int:
+        """Of the side that it is carried on."""
+        return 1 if self.left else -1
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -142,11 +139,11 @@ class Person:
     bag: Bag
 
     @property
-    def upper_cut(self) -> UpperCut:
+    def upper_cut(self) -> Cut:
         return UPPER_CUTS[self.upper.cut]
 
     @property
-    def lower_cut(self) -> LowerCut:
+    def lower_cut(self) -> Cut:
         return LOWER_CUTS[self.lower.cut]
 
     @property
@@ -155,16 +152,16 @@ class Person:
         return self.upper_cut.hood and self.hood_up and self.hat == "none"
 
 
-def _cloth_colour(rng: np.random.Generator) -> Rgb:
+def _cloth_colour(rng: Generator) -> Rgb:
     return similar_colour(CLOTH_COLOURS[rng.integers(len(CLOTH_COLOURS))], rng, spread=0.03)
 
 
-def _accessory(rng: np.random.Generator, *, warmth: float) -> Surface:
+def _accessory(rng: Generator, *, warmth: float) -> Surface:
     """A bag, shoe or hat of any colour."""
     return Surface(_cloth_colour(rng), float(rng.uniform(*NEAR_INFRARED_THINGS)), warmth)
 
 
-def _two_tones(rng: np.random.Generator, *, warmth: float) -> tuple[Surface, Surface]:
+def _two_tones(rng: Generator, *, warmth: float) -> tuple[Surface, Surface]:
     """(base, accent) of a fabric, with contrast in visible light and in near infrared.
 
     Which of the two is the lighter one is drawn independently for each spectrum, so that a pattern
@@ -180,12 +177,10 @@ def _two_tones(rng: np.random.Generator, *, warmth: float) -> tuple[Surface, Sur
     return Surface(colours[0], base, warmth), Surface(colours[1], accent, warmth + faint)
 
 
-def _draw_garment(
-    rng: np.random.Generator, cut: str, *, warmth: float, pattern_odds: Sequence[float]
-) -> Garment:
-    base, accent = _two_tones(rng, warmth=float(warmth + rng.normal(0.0, 0.03)))
+def _draw_garment(rng: Generator, name: str, cut: Cut, pattern_odds: Sequence[float]) -> Garment:
+    base, accent = _two_tones(rng, warmth=float(cut.warmth + rng.normal(0.0, 0.03)))
     return Garment(
-        cut=cut,
+        cut=name,
         length=float(rng.uniform(0.84, 1.0)),
         hem=float(rng.uniform(0.6, 1.5)),
         ease=float(rng.uniform(0.92, 1.16)),
@@ -198,29 +193,18 @@ def _draw_garment(
     )
 
 
-def _draw_clothes(rng: np.random.Generator) -> tuple[Garment, Garment]:
+def _draw_clothes(rng: Generator) -> tuple[Garment, Garment]:
     """(upper, lower)"""
     upper = str(rng.choice(list(UPPER_CUTS), p=(0.08, 0.22, 0.16, 0.14, 0.12, 0.11, 0.17)))
     lower = str(rng.choice(list(LOWER_CUTS), p=(0.18, 0.22, 0.15, 0.09, 0.14, 0.12, 0.1)))
     upper_odds, lower_odds = zip(*PATTERN_ODDS.values(), strict=True)
     return (
-        _draw_garment(rng, upper, warmth=UPPER_CUTS[upper].warmth, pattern_odds=upper_odds),
-        _draw_garment(rng, lower, warmth=LOWER_CUTS[lower].warmth, pattern_odds=lower_odds),
+        _draw_garment(rng, upper, UPPER_CUTS[upper], upper_odds),
+        _draw_garment(rng, lower, LOWER_CUTS[lower], lower_odds),
     )
 
 
-def _draw_bag(rng: np.random.Generator) -> Bag:
-    """A bag, or one of the kind ``none``."""
-    return Bag(
-        kind=str(rng.choice(BAGS, p=(0.3, 0.3, 0.2, 0.2))),
-        half_width=float(rng.uniform(0.065, 0.11)),
-        height=float(rng.uniform(0.14, 0.27)),
-        left=bool(rng.random() < 0.5),
-        surface=_accessory(rng, warmth=float(AMBIENT_WARMTH + rng.uniform(0.0, 0.08))),
-    )
-
-
-def draw_person(rng: np.random.Generator) -> Person:
+def draw_person(rng: Generator) -> Person:
     """Draw one identity; equal generators give equal persons."""
     build = rng.uniform(-1.0, 1.0)  # thin to heavy
     hip = 0.09 + 0.016 * build + rng.uniform(-0.009, 0.009)
@@ -251,5 +235,11 @@ def draw_person(rng: np.random.Generator) -> Person:
         shoes=_accessory(rng, warmth=float(AMBIENT_WARMTH + rng.uniform(0.04, 0.12))),
         upper=upper,
         lower=lower,
-        bag=_draw_bag(rng),
+        bag=Bag(
+            kind=str(rng.choice(BAGS, p=(0.3, 0.3, 0.2, 0.2))),
+            half_width=float(rng.uniform(0.065, 0.11)),
+            height=float(rng.uniform(0.14, 0.27)),
+            left=bool(rng.random() < 0.5),
+            surface=_accessory(rng, warmth=float(AMBIENT_WARMTH + rng.uniform(0.0, 0.08))),
+        ),
     )

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from math import pi
+from operator import attrgetter
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageChops, ImageDraw
 
 from vireid.synthetic.cameras import Camera
@@ -26,28 +28,22 @@ class PedestrianView(View):
     occluder_surface: Surface
 
 
-def _draw_azimuth(camera: Camera, rng: np.random.Generator, *, from_behind: bool) -> float:
-    if camera.both_ways:
-        return float(from_behind * pi + rng.normal(0.0, 0.4))
-    # A third of the people walk along the usual path of the camera, the others anywhere.
-    turn = camera.azimuth if rng.random() < 0.35 else rng.integers(8) * pi / 4
-    return float(turn + rng.normal(0.0, 0.18))
-
-
-def draw_view(
-    camera: Camera, rng: np.random.Generator, *, from_behind: bool = False
-) -> PedestrianView:
+def draw_view(camera: Camera, rng: Generator, *, from_behind: bool = False) -> PedestrianView:
     """Draw a view that is usual for a camera.
 
     Args:
         from_behind: for cameras that see people from the front or the back only.
     """
-    azimuth = _draw_azimuth(camera, rng, from_behind=from_behind)
+    if camera.both_ways:
+        azimuth = from_behind * pi + rng.normal(0.0, 0.4)
+    else:  # a third of the people walk along the usual path of the camera, the others anywhere
+        path = camera.azimuth if rng.random() < 0.35 else rng.integers(8) * pi / 4
+        azimuth = path + rng.normal(0.0, 0.18)
     exposure = draw_exposure(camera, rng)
     grey = rng.uniform(0.15, 0.75)
     occluder_colour = as_rgb(grey + rng.normal(0.0, 0.08, 3), 0.02, 0.98)
     return PedestrianView(
-        azimuth=azimuth,
+        azimuth=float(azimuth),
         exposure=exposure,
         phase=float(rng.uniform(0, 2 * pi)),
         scale=float(np.clip(camera.scale * rng.normal(1.0, 0.06), 0.7, 1.05)),
@@ -64,19 +60,8 @@ def draw_view(
 
 def _palette(person: Person, view: PedestrianView, spectrum: str) -> np.ndarray:
     """(BACKGROUND + 1, 3) uint8 colour of every label, before the camera."""
-    surfaces = {
-        "skin": person.skin,
-        "hair": person.hair,
-        "hat": person.hat_surface,
-        "shoes": person.shoes,
-        "bag": person.bag.surface,
-        "upper": person.upper.base,
-        "upper_accent": person.upper.accent,
-        "lower": person.lower.base,
-        "lower_accent": person.lower.accent,
-        "occluder": view.occluder_surface,
-    }
-    colours = np.array([surfaces[part].seen_in(spectrum) for part in PARTS])  # (parts, 3)
+    surfaces = [*(attrgetter(part)(person) for part in PARTS[:-1]), view.occluder_surface]
+    colours = np.array([surface.seen_in(spectrum) for surface in surfaces])  # (parts, 3)
     # Heat is emitted, not reflected: folds and far sides are hardly darker.
     shades = np.array(SHADES) ** (0.25 if spectrum == "thermal" else 1.0)
     shaded = colours[:, None, :] * shades[None, :, None]  # (parts, shades, 3)
@@ -150,7 +135,7 @@ def render_person(
     camera: Camera,
     view: PedestrianView,
     size: tuple[int, int],
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> np.ndarray:
     """Render one picture.
 

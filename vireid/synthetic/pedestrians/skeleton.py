@@ -59,13 +59,9 @@ def _leg(person: Person, left: bool, phase: float) -> list[Joint]:
     swing = phase if left else phase + 3.14159
     thigh = 0.42 * person.swing * sin(swing)
     bend = 0.1 + 0.55 * person.swing * max(0.0, cos(swing))  # the knee bends as the leg comes up
-    knee = (side, person.hip_height - segment * cos(thigh), segment * sin(thigh))
-    shin = thigh - bend
-    return [
-        (side, person.hip_height, 0.0),
-        knee,
-        (side, knee[1] - segment * cos(shin), knee[2] + segment * sin(shin)),
-    ]
+    hip = (side, person.hip_height, 0.0)
+    knee = _below(hip, side, segment, thigh)
+    return [hip, knee, _below(knee, side, segment, thigh - bend)]
 
 
 def _arm(person: Person, left: bool, phase: float, *, still: bool) -> list[Joint]:
@@ -73,18 +69,15 @@ def _arm(person: Person, left: bool, phase: float, *, still: bool) -> list[Joint
     swing = phase + 3.14159 if left else phase  # against the leg of the same side
     angle = 0.05 if still else 0.38 * person.swing * sin(swing)
     lower_angle = angle + (0.05 if still else 0.28)
-    shoulder = person.shoulder - 0.02
-    elbow = (
-        sign * (shoulder + 0.028),
-        SHOULDER_HEIGHT - 0.015 - UPPER_ARM * cos(angle),
-        UPPER_ARM * sin(angle),
-    )
-    wrist = (
-        sign * (shoulder + 0.036),
-        elbow[1] - FOREARM * cos(lower_angle),
-        elbow[2] + FOREARM * sin(lower_angle),
-    )
-    return [(sign * shoulder, SHOULDER_HEIGHT - 0.015, 0.0), elbow, wrist]
+    half = person.shoulder - 0.02
+    shoulder = (sign * half, SHOULDER_HEIGHT - 0.015, 0.0)
+    elbow = _below(shoulder, sign * (half + 0.028), UPPER_ARM, angle)
+    return [shoulder, elbow, _below(elbow, sign * (half + 0.036), FOREARM, lower_angle)]
+
+
+def _below(joint: Joint, side: float, length: float, angle: float) -> Joint:
+    """The lower end of a bone; ``angle`` in radians, forward of straight down."""
+    return side, joint[1] - length * cos(angle), joint[2] + length * sin(angle)
 
 
 def walk(person: Person, phase: float) -> Skeleton:
@@ -93,11 +86,9 @@ def walk(person: Person, phase: float) -> Skeleton:
     legs = {left: _leg(person, left, phase) for left in (False, True)}
     drop = min(leg[2][1] for leg in legs.values()) - ANKLE_HEIGHT
     arms = {left: _arm(person, left, phase, still=left == carrying) for left in (False, True)}
-    lowered = {
-        left: [(side, up - drop, forward) for side, up, forward in leg]
-        for left, leg in legs.items()
-    }
-    return Skeleton(arms, lowered)
+    for left, leg in legs.items():
+        legs[left] = [(side, up - drop, forward) for side, up, forward in leg]
+    return Skeleton(arms, legs)
 
 
 def first_part(chain: list[Joint], fraction: float) -> list[Joint]:

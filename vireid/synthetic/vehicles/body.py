@@ -1,6 +1,7 @@
 """A vehicle as solids: wheels, body, cabin, a truck's load, mirrors, and what is on the roof."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from math import cos, pi, sin
 
@@ -24,6 +25,7 @@ ARCH: Rgb = (0.03, 0.03, 0.03)
 CIRCLE_CORNERS = 20
 
 
+@lru_cache(maxsize=64)  # a vehicle is the same in all of its pictures
 def solids_of(vehicle: Vehicle) -> list[Solid]:
     """All of a vehicle."""
     shape = vehicle.model.shape
@@ -32,13 +34,6 @@ def solids_of(vehicle: Vehicle) -> list[Solid]:
     if vehicle.model.kind == "truck":
         solids += _load(vehicle)
     return [*solids, *_mirrors(vehicle), *_roof(vehicle)]
-
-
-def _ends(shape: BodyShape, ring: Ring) -> tuple[Point3, Point3]:
-    """Left and right end of a line across the body."""
-    share, z, width = ring
-    y = shape.width * width / 2
-    return (shape.x(share), y, z), (shape.x(share), -y, z)
 
 
 def _hull(
@@ -53,7 +48,10 @@ def _hull(
 
     Quads begin at the left end of their first line.
     """
-    ends = [_ends(shape, ring) for ring in rings]
+    ends = []  # left and right
+    for share, z, width in rings:
+        y = shape.width * width / 2
+        ends.append(((shape.x(share), y, z), (shape.x(share), -y, z)))
     inside = np.mean([point for pair in ends for point in pair], axis=0)
     solid = Solid(level, inside, inside if unit is None else unit)
     quads = []
@@ -184,21 +182,18 @@ def _roof(vehicle: Vehicle) -> list[Solid]:
         x = back + 0.62 * length
         box((x - 0.1, -0.3, z), (x + 0.1, 0.3, z + 0.2), (0.95, 0.85, 0.3))
     elif vehicle.roof == "sunroof":
-        solids.append(_sunroof(back, front, 0.72 * half, z + 0.005, unit))
+        y, top = 0.72 * half, z + 0.005
+        start, end = back + 0.45 * length, back + 0.88 * length
+        solid = Solid(BODY, np.array([(front + back) / 2, 0.0, top - 1.0]), unit)
+        corners = [(start, y, top), (start, -y, top), (end, -y, top), (end, y, top)]
+        solid.add(corners, (0.06, 0.07, 0.09), shine=0.25)
+        solids.append(solid)
     if vehicle.spoiler and kind == "sedan":
         x, y, z = shape.x(0.95), 0.42 * shape.width, shape.tail + 0.1
         box((x - 0.2, -y, z), (x + 0.08, y, z + 0.06), vehicle.colour)
     elif vehicle.spoiler and kind not in ("truck", "bus", "pickup"):
         box((back - 0.2, -half, z), (back + 0.08, half, z + 0.06), vehicle.colour)
     return solids
-
-
-def _sunroof(back: float, front: float, y: float, z: float, unit: np.ndarray) -> Solid:
-    solid = Solid(BODY, np.array([(front + back) / 2, 0.0, z - 1.0]), unit)
-    start, end = back + 0.45 * (front - back), back + 0.88 * (front - back)
-    corners = [(start, y, z), (start, -y, z), (end, -y, z), (end, y, z)]
-    solid.add(corners, (0.06, 0.07, 0.09), shine=0.25)
-    return solid
 
 
 def _cuboid(low: np.ndarray, high: np.ndarray, colour: Rgb, *, unit: np.ndarray) -> Solid:

@@ -1,12 +1,12 @@
 """What is painted on a body's faces: lamps, windows, plates, and the marks of one identity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vireid.synthetic.surfaces import Rgb
-from vireid.synthetic.vehicles.solids import Solid, point_on
+from vireid.synthetic.vehicles.solids import Corners, Solid, point_on
 from vireid.synthetic.vehicles.vehicle import Vehicle
 
 DARK: Rgb = (0.09, 0.09, 0.1)
@@ -15,8 +15,28 @@ CHROME: Rgb = (0.82, 0.83, 0.85)
 LIT: Rgb = (0.95, 0.95, 0.88)
 RED: Rgb = (0.72, 0.06, 0.06)
 AMBER: Rgb = (0.9, 0.5, 0.1)
-Quad = Sequence[Sequence[float]]
 Span = tuple[float, float]
+HEADLIGHTS: dict[str, list[tuple[Span, Span, Rgb]]] = {  # u, v and colour on the left side
+    "slim": [((0.02, 0.3), (0.7, 0.86), LIT)],
+    "tall": [((0.02, 0.2), (0.48, 0.92), LIT), ((0.03, 0.09), (0.52, 0.64), AMBER)],
+    "split": [((0.02, 0.26), (0.76, 0.9), LIT), ((0.04, 0.2), (0.46, 0.62), LIT)],
+}
+Mark = tuple[Span, Span]
+SIDE_MARKS: dict[str, list[Mark]] = {
+    "low_stripe": [((0.02, 0.98), (0.2, 0.32))],
+    "belt_stripe": [((0.1, 0.97), (0.82, 0.92))],
+    "two_tone": [((0.01, 0.99), (0.0, 0.45))],
+    "logo": [((0.4, 0.56), (0.3, 0.75)), ((0.44, 0.52), (0.42, 0.62))],
+    "panel": [((0.62, 0.7), (0.35, 0.7))],
+}
+_FIRM: list[Mark] = [((0.2, 0.6), (0.35, 0.75)), ((0.3, 0.5), (0.45, 0.65))]
+LOAD_MARKS: dict[str, list[Mark]] = {  # on a truck's box
+    "low_stripe": [((0.03, 0.97), (0.15, 0.15 + 0.14))],
+    "belt_stripe": [((0.03, 0.97), (0.7, 0.7 + 0.14))],
+    "two_tone": [((0.0, 1.0), (0.05, 0.45))],
+    "logo": _FIRM,
+    "panel": _FIRM,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +47,7 @@ class Face:
     """
 
     solid: Solid
-    quad: Quad
+    quad: Corners
 
     def band(
         self,
@@ -71,22 +91,12 @@ def paint_front(face: Face, vehicle: Vehicle) -> None:
         face.band((0.31, 0.69), (0.46, 0.84), BLACK)
     elif grille == "split":
         face.band((0.33, 0.48), (0.5, 0.86), BLACK, mirrored=True)
-    _paint_headlamps(face, vehicle.model.headlights)
-    _paint_plate(face, vehicle, (0.24, 0.42))
-
-
-def _paint_headlamps(face: Face, style: str) -> None:
-    if style == "round":
+    if vehicle.model.headlights == "round":
         face.discs((0.14, 0.7), (0.1, 0.17), CHROME)
         face.discs((0.14, 0.7), (0.075, 0.13), LIT, lamp=True)
-    elif style == "slim":
-        face.band((0.02, 0.3), (0.7, 0.86), LIT, mirrored=True, lamp=True)
-    elif style == "tall":
-        face.band((0.02, 0.2), (0.48, 0.92), LIT, mirrored=True, lamp=True)
-        face.band((0.03, 0.09), (0.52, 0.64), AMBER, mirrored=True)
-    else:
-        face.band((0.02, 0.26), (0.76, 0.9), LIT, mirrored=True, lamp=True)
-        face.band((0.04, 0.2), (0.46, 0.62), LIT, mirrored=True, lamp=True)
+    for across, upwards, colour in HEADLIGHTS.get(vehicle.model.headlights, ()):
+        face.band(across, upwards, colour, mirrored=True, lamp=colour == LIT)
+    _paint_plate(face, vehicle, (0.24, 0.42))
 
 
 def paint_rear(face: Face, vehicle: Vehicle) -> None:
@@ -189,13 +199,7 @@ def paint_side_windows(solid: Solid, vehicle: Vehicle, side: int) -> None:
 
 
 def _wall(solid: Solid, y: float, ends: Span, heights: Span) -> Face:
-    """An upright side of a body: u runs from its front end to its rear end, v upwards.
-
-    Args:
-        y: its place, to the vehicle's left.
-        ends: x of both ends.
-        heights: of its lower and of its upper edge.
-    """
+    """An upright side at ``y``: u runs from its front to its rear end, v over its two heights."""
     front, rear, low, high = *ends, *heights
     return Face(solid, [(front, y, low), (rear, y, low), (rear, y, high), (front, y, high)])
 
@@ -205,7 +209,7 @@ def paint_side(solid: Solid, vehicle: Vehicle, side: int) -> None:
     shape = vehicle.model.shape
     ends, heights = (shape.x(0.0), shape.x(shape.end)), (shape.base, shape.belt)
     wall = _wall(solid, side * shape.width / 2, ends, heights)
-    _paint_marks(wall, vehicle)
+    _paint_marks(wall, vehicle, SIDE_MARKS)
     wall.band((0.02, 0.985), (0.0, 0.1), DARK)
     if vehicle.dark_bumpers:
         wall.band((0.0, 0.07), (0.0, 0.35), DARK)
@@ -223,31 +227,16 @@ def paint_side(solid: Solid, vehicle: Vehicle, side: int) -> None:
             wall.band((share - 0.28 * metre, share - 0.12 * metre), (0.74, 0.8), handle)
 
 
-def _paint_marks(wall: Face, vehicle: Vehicle) -> None:
-    if vehicle.side == "low_stripe":
-        wall.band((0.02, 0.98), (0.2, 0.32), vehicle.accent)
-    elif vehicle.side == "belt_stripe":
-        wall.band((0.1, 0.97), (0.82, 0.92), vehicle.accent)
-    elif vehicle.side == "two_tone":
-        wall.band((0.01, 0.99), (0.0, 0.45), vehicle.accent)
-    elif vehicle.side == "logo":
-        wall.band((0.4, 0.56), (0.3, 0.75), vehicle.accent)
-        wall.band((0.44, 0.52), (0.42, 0.62), vehicle.second)
-    elif vehicle.side == "panel":
-        wall.band((0.62, 0.7), (0.35, 0.7), vehicle.accent)
+def _paint_marks(wall: Face, vehicle: Vehicle, marks: Mapping[str, Sequence[Mark]]) -> None:
+    """What is painted there; of two marks on each other, the upper has the second colour."""
+    for number, (u, v) in enumerate(marks.get(vehicle.side, ())):
+        wall.band(u, v, (vehicle.accent, vehicle.second)[number])
 
 
-def paint_load(solid: Solid, vehicle: Vehicle, back: Quad, ends: Span, heights: Span) -> None:
+def paint_load(solid: Solid, vehicle: Vehicle, back: Corners, ends: Span, heights: Span) -> None:
     """Doors of a truck's box, and a firm's colours on its sides; see ``_wall`` for the spans."""
     Face(solid, back).band((0.49, 0.51), (0.02, 0.98), DARK)
     for side in (1, -1):
         wall = _wall(solid, side * vehicle.model.shape.width / 2, ends, heights)
         wall.band((0.0, 1.0), (0.0, 0.05), DARK)
-        if vehicle.side in ("low_stripe", "belt_stripe"):
-            start = 0.15 if vehicle.side == "low_stripe" else 0.7
-            wall.band((0.03, 0.97), (start, start + 0.14), vehicle.accent)
-        elif vehicle.side in ("logo", "panel"):
-            wall.band((0.2, 0.6), (0.35, 0.75), vehicle.accent)
-            wall.band((0.3, 0.5), (0.45, 0.65), vehicle.second)
-        elif vehicle.side == "two_tone":
-            wall.band((0.0, 1.0), (0.05, 0.45), vehicle.accent)
+        _paint_marks(wall, vehicle, LOAD_MARKS)

@@ -1,10 +1,11 @@
 """One picture of a vehicle: solids before a camera's background."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from math import pi
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from vireid.synthetic.cameras import Camera, RoadLight
@@ -20,9 +21,9 @@ VIEWPOINTS = (  # by eighths of a turn
 SUPERSAMPLING = 3
 SKY = (0.62, 0.7, 0.8)
 OCCLUDERS = ("none", "post", "rail", "leaves")
-TARGET_HEIGHT = 0.8  # of the point that the camera looks at, metres
+TARGET = np.array([0.0, 0.0, 0.8])  # the point that the camera looks at, metres
 
-_solids_of = lru_cache(maxsize=64)(solids_of)  # a vehicle is the same in all of its pictures
+Projection = Callable[[np.ndarray], list[tuple[float, float]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class VehicleView(View):
     occluder_grey: float  # in [0, 1]
 
 
-def draw_vehicle_view(camera: Camera, viewpoint: int, rng: np.random.Generator) -> VehicleView:
+def draw_vehicle_view(camera: Camera, viewpoint: int, rng: Generator) -> VehicleView:
     """Draws a view from one of the eight sides, counted in eighths of a turn."""
     return VehicleView(
         exposure=draw_exposure(camera, rng),
@@ -53,31 +54,24 @@ def draw_vehicle_view(camera: Camera, viewpoint: int, rng: np.random.Generator) 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Projection:
-    """Vehicle axes → pixels: the viewer's tangents times ``zoom``, around ``centre``."""
+def _projection(
+    viewer: Viewer, solids: list[Solid], view: VehicleView, size: tuple[int, int]
+) -> Projection:
+    """Points in vehicle axes → pixels of a picture of ``size`` (width, height).
 
-    viewer: Viewer
-    zoom: float
-    centre: tuple[float, float]
-
-    def pixels(self, points: np.ndarray) -> list[tuple[float, float]]:
-        seen = self.viewer.project(points) * self.zoom
-        return [(self.centre[0] + x, self.centre[1] - y) for x, y in seen.tolist()]
-
-
-def _projection(solids: list[Solid], view: VehicleView, size: tuple[int, int]) -> _Projection:
-    """Scaled so that the vehicle fills its share of a picture of ``size`` (width, height)."""
-    target = np.array([0.0, 0.0, TARGET_HEIGHT])
-    viewer = Viewer(view.azimuth, view.elevation, view.distance, target)
-    corners = np.concatenate([patch.corners for solid in solids for patch in solid.patches])
-    seen = viewer.project(corners)
+    Scaled so that the vehicle fills its share of the picture.
+    """
+    seen = viewer.project(np.concatenate([p.corners for solid in solids for p in solid.patches]))
     low, high = seen.min(axis=0), seen.max(axis=0)
     zoom = float(view.scale * min(size[0] / (high[0] - low[0]), size[1] / (high[1] - low[1])))
     middle = (low + high) / 2
-    x = size[0] * (0.5 + view.shift_x) - zoom * middle[0]
-    y = size[1] * (0.5 + view.shift_y) + zoom * middle[1]
-    return _Projection(viewer, zoom, (float(x), float(y)))
+    left = float(size[0] * (0.5 + view.shift_x) - zoom * middle[0])
+    top = float(size[1] * (0.5 + view.shift_y) + zoom * middle[1])
+
+    def pixels(points: np.ndarray) -> list[tuple[float, float]]:
+        return [(left + x, top - y) for x, y in (viewer.project(points) * zoom).tolist()]
+
+    return pixels
 
 
 def _lit_colour(patch: Patch, light: RoadLight, sun: np.ndarray) -> tuple[int, ...]:
@@ -95,7 +89,7 @@ def _lit_colour(patch: Patch, light: RoadLight, sun: np.ndarray) -> tuple[int, .
 
 
 def _cast_shadow(
-    picture: Image.Image, vehicle: Vehicle, projection: _Projection, sun: np.ndarray, height: float
+    picture: Image.Image, vehicle: Vehicle, pixels: Projection, sun: np.ndarray, height: float
 ) -> None:
     """On the road, away from the sun, whose height is in radians."""
     shape = vehicle.model.shape
@@ -107,7 +101,7 @@ def _cast_shadow(
         move = -share * extent * sun[:2] / max(float(np.linalg.norm(sun[:2])), 1e-6)
         corners = np.array([[x, y, 0], [x, -y, 0], [-x, -y, 0], [-x, y, 0]], dtype=float)
         corners[:, :2] += move
-        draw.polygon(projection.pixels(corners), fill=dark)
+        draw.polygon(pixels(corners), fill=dark)
     soft = mask.filter(ImageFilter.BoxBlur(picture.size[0] // 60))
     picture.paste((14, 14, 16), mask=soft)
 
@@ -134,17 +128,18 @@ def _paint_occluder(picture: Image.Image, view: VehicleView) -> None:
 def _paint_vehicle(
     picture: Image.Image, vehicle: Vehicle, light: RoadLight, view: VehicleView
 ) -> None:
-    solids = _solids_of(vehicle)
-    projection = _projection(solids, view, picture.size)
-    viewer = projection.viewer
+    solids = solids_of(vehicle)
+    viewer = Viewer(view.azimuth, view.elevation, view.distance, TARGET)
+    pixels = _projection(viewer, solids, view, picture.size)
     sun = direction(view.azimuth + light.sun_turn, light.sun_height)
-    _cast_shadow(picture, vehicle, projection, sun, light.sun_height)
+    _cast_shadow(picture, vehicle, pixels, sun, light.sun_height)
     draw = ImageDraw.Draw(picture)
-    for solid in sorted(solids, key=lambda one: (one.level, -viewer.distance_to(one.unit))):
+    depth = np.linalg.norm
+    for solid in sorted(solids, key=lambda s: (s.level, -depth(s.unit - viewer.position))):
         for patch in solid.patches:
             if viewer.sees(patch):
                 colour = _lit_colour(patch, light, sun)
-                draw.polygon(projection.pixels(patch.corners), fill=colour)
+                draw.polygon(pixels(patch.corners), fill=colour)
     _paint_occluder(picture, view)
 
 
@@ -153,7 +148,7 @@ def render_vehicle(
     camera: Camera,
     view: VehicleView,
     size: tuple[int, int],
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> np.ndarray:
     """Renders one picture.
 

@@ -14,6 +14,7 @@ import numpy as np
 from vireid.synthetic.surfaces import Rgb
 
 UP = np.array([0.0, 0.0, 1.0])
+Corners = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,7 @@ class Solid:
     unit: np.ndarray
     patches: list[Patch] = field(default_factory=list)
 
-    def add(
-        self,
-        corners: Sequence[Sequence[float]],
-        colour: Rgb,
-        *,
-        shine: float = 0.0,
-        lamp: bool = False,
-    ) -> None:
+    def add(self, corners: Corners, colour: Rgb, *, shine: float = 0.0, lamp: bool = False) -> None:
         """Adds a patch on top of the earlier ones."""
         points = np.array(corners, dtype=float)
         middle = points.sum(axis=0) / len(points)
@@ -80,7 +74,7 @@ def _newell(corners: list[list[float]]) -> tuple[float, float, float]:
     return a / length, b / length, c / length
 
 
-def point_on(quad: Sequence[Sequence[float]], u: float, v: float) -> tuple[float, float, float]:
+def point_on(quad: Corners, u: float, v: float) -> tuple[float, float, float]:
     """Point of a quad: u from its first corner to the second, v from there to the third."""
     weights = ((1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v)
     x, y, z = (
@@ -132,7 +126,3 @@ class Viewer:
     def sees(self, patch: Patch) -> bool:
         """Whether the patch faces the viewer."""
         return float(patch.normal @ (self.position - patch.middle)) > 0
-
-    def distance_to(self, point: np.ndarray) -> float:
-        """Metres from the viewer."""
-        return float(np.linalg.norm(point - self.position))

@@ -1,8 +1,10 @@
 """What an identity is: a model in a colour, which others share, and details that only it has."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+from numpy.random import Generator
 
 from vireid.synthetic.surfaces import Rgb, similar_colour
 
@@ -120,7 +122,7 @@ KINDS = tuple(SHAPES)
 SHARES = (0.26, 0.18, 0.1, 0.18, 0.1, 0.06, 0.07, 0.05)  # of the kinds
 
 
-def _draw_shape(kind: str, rng: np.random.Generator) -> BodyShape:
+def _draw_shape(kind: str, rng: Generator) -> BodyShape:
     """Proportions of a model; they differ by some per cent from those of its kind."""
     usual = SHAPES[kind]
     length, height, belt, nose = rng.normal(1.0, (0.035, 0.03, 0.015, 0.03)).tolist()
@@ -178,7 +180,7 @@ class Vehicle:
     handles: bool  # of chrome
 
 
-def _draw_model(rng: np.random.Generator) -> VehicleModel:
+def _draw_model(rng: Generator) -> VehicleModel:
     """A model in one of its colours; equal generators give equal models."""
     kind = str(rng.choice(KINDS, p=SHARES))
     shares = np.array([share for _, share in PAINTS.values()])
@@ -195,6 +197,7 @@ def _draw_model(rng: np.random.Generator) -> VehicleModel:
     )
 
 
+@lru_cache(maxsize=64)
 def draw_vehicle(seed: int, pid: int) -> Vehicle:
     """The identity ``pid`` >= 1 of the set made with ``seed``.
 

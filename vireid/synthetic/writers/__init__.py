@@ -5,14 +5,6 @@ A layout describes names and lists (``Layout``); ``write_set`` renders and write
 
 from vireid.synthetic.writers.contact_sheet import write_sheet
 from vireid.synthetic.writers.pictures import Shot, Studio, person_of
-from vireid.synthetic.writers.write import LAYOUTS, write_counted_set, write_set
+from vireid.synthetic.writers.write import LAYOUTS, write_set
 
-__all__ = [
-    "LAYOUTS",
-    "Shot",
-    "Studio",
-    "person_of",
-    "write_counted_set",
-    "write_set",
-    "write_sheet",
-]
+__all__ = ["LAYOUTS", "Shot", "Studio", "person_of", "write_set", "write_sheet"]

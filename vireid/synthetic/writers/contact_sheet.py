@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from vireid.synthetic.writers.layout import Layout, SheetColumn
+from vireid.synthetic.writers.layout import Layout
 from vireid.synthetic.writers.pictures import Shot
 
 ROWS = 6
@@ -52,13 +52,11 @@ def _rows(layout: Layout, shots: Sequence[Shot]) -> list[list[str | None]]:
         if shot.pid in pids:
             paths[shot.pid, shot.viewpoint if layout.vehicles else shot.camera].append(shot.path)
 
-    def cell(pid: int, column: SheetColumn) -> str | None:
-        _, source, number = column
-        found = paths.get((pid, source))
-        return found[number % len(found)] if found else None
-
-    columns = [column for group in layout.columns for column in group]
-    rows = [[cell(pid, column) for column in columns] for pid in sorted(pids)]
+    columns = [(source, number) for group in layout.columns for _, source, number in group]
+    rows = [
+        [found[n % len(found)] if (found := paths[pid, source]) else None for source, n in columns]
+        for pid in sorted(pids)
+    ]
     return sorted(rows, key=lambda row: row.count(None))[:ROWS]
 
 

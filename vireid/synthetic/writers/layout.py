@@ -1,20 +1,17 @@
 """What describes a layout on disk, and what a set in it consists of."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.random import Generator
 
 from vireid.synthetic.cameras import Camera
 from vireid.synthetic.writers.pictures import Shot, Studio
 
 # Identity, camera and picture numbers start at 1; the zeros keep these random streams apart.
-CAMERA_STREAM = (0,)
-PRESENCE_STREAM = (0, 0, 1)
-SPLIT_STREAM = (0, 0, 2)
-NAME_STREAM = (0, 0, 3)
-
+STREAMS = {"cameras": (0,), "presence": (0, 0, 1), "split": (0, 0, 2), "names": (0, 0, 3)}
 SheetColumn = tuple[str, int, int]
 
 
@@ -31,6 +28,10 @@ class SetNumbers:
     def pids(self) -> range:
         """All identities, from 1."""
         return range(1, self.train_ids + self.test_ids + 1)
+
+    def random(self, stream: str, *numbers: int) -> Generator:
+        """For one of STREAMS, and in it for one identity, camera or split."""
+        return np.random.default_rng([self.seed, *STREAMS[stream], *numbers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Layout:
         least_test_ids: fewest test identities that fill the lists.
     """
 
-    draw_cameras: Callable[[np.random.Generator], dict[int, Camera]]
+    draw_cameras: Callable[[Generator], dict[int, Camera]]
     content: Callable[[SetNumbers], SetContent]
     images: int
     columns: tuple[tuple[SheetColumn, ...], ...]
@@ -79,10 +80,5 @@ class Layout:
 
     def studio(self, seed: int, size: tuple[int, int]) -> Studio:
         """Takes the pictures of the set made with ``seed``; ``size`` is (height, width)."""
-        cameras = self.draw_cameras(np.random.default_rng([seed, *CAMERA_STREAM]))
+        cameras = self.draw_cameras(np.random.default_rng([seed, *STREAMS["cameras"]]))
         return Studio(cameras, seed, size)
-
-
-def id_line(pids: Iterable[int]) -> str:
-    """One comma-separated line of un-padded numbers."""
-    return ",".join(map(str, pids)) + "\n"

@@ -6,18 +6,8 @@
 
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from vireid.synthetic.cameras import llcm_cameras
-from vireid.synthetic.writers.layout import (
-    NAME_STREAM,
-    PRESENCE_STREAM,
-    SPLIT_STREAM,
-    Layout,
-    SetContent,
-    SetNumbers,
-    id_line,
-)
+from vireid.synthetic.writers.layout import Layout, SetContent, SetNumbers
 from vireid.synthetic.writers.pictures import Shot
 
 CAMERAS = range(1, 10)
@@ -31,9 +21,9 @@ def _kind(camera: int) -> str:
     return "nir" if camera > INFRARED else "vis"
 
 
-def _seen_by(pid: int, seed: int) -> list[int]:
+def _seen_by(pid: int, numbers: SetNumbers) -> list[int]:
     """Cameras that see an identity, by day and by night alike."""
-    rng = np.random.default_rng([seed, *PRESENCE_STREAM, pid])
+    rng = numbers.random("presence", pid)
     number = int(rng.integers(MIN_CAMERAS, len(CAMERAS) + 1))
     days = sorted(int(camera) + 1 for camera in rng.permutation(len(CAMERAS))[:number])
     return [*days, *(camera + INFRARED for camera in days if camera != DAY_ONLY)]
@@ -41,10 +31,8 @@ def _seen_by(pid: int, seed: int) -> list[int]:
 
 def _shots(pid: int, camera: int, numbers: SetNumbers) -> list[Shot]:
     """One passage before one camera, with a time and frame numbers in the names."""
-    rng = np.random.default_rng([numbers.seed, *NAME_STREAM, pid, camera])
-    kind = _kind(camera)
-    first_hour, last_hour = HOURS[kind]
-    hour = rng.integers(first_hour, last_hour + 1)
+    rng, kind = numbers.random("names", pid, camera), _kind(camera)
+    hour = rng.integers(HOURS[kind][0], HOURS[kind][1] + 1)
     time = f"{hour:02d}{rng.integers(60):02d}{rng.integers(60):02d}"
     frame = int(rng.integers(1, 6000))
     stem = f"{kind}/{pid:04d}/{pid:04d}_c{camera % INFRARED:02d}_s{time}"
@@ -58,13 +46,12 @@ def _content(numbers: SetNumbers) -> SetContent:
     shots = [
         shot
         for pid in numbers.pids
-        for camera in _seen_by(pid, numbers.seed)
+        for camera in _seen_by(pid, numbers)
         for shot in _shots(pid, camera, numbers)
     ]
-    rng = np.random.default_rng([numbers.seed, *SPLIT_STREAM])
-    order = (rng.permutation(len(numbers.pids)) + 1).tolist()
+    order = numbers.random("split").permutation(numbers.pids).tolist()
     test = sorted(order[: numbers.test_ids])
-    files = {"idx/test_id.txt": id_line(test)}
+    files = {"idx/test_id.txt": ",".join(map(str, test)) + "\n"}
     for part, pids in {"train": sorted(order[numbers.test_ids :]), "test": test}.items():
         label_of = {pid: label for label, pid in enumerate(pids)}
         for kind in HOURS:
@@ -73,15 +60,14 @@ def _content(numbers: SetNumbers) -> SetContent:
                 for shot in shots
                 if shot.pid in label_of and _kind(shot.camera) == kind
             )
-    tested = set(test)
-    copies = {_copy_of(shot): shot.path for shot in shots if shot.pid in tested}
+    tested = set(test)  # the real set repeats its test images, sorted by camera
+    copies = {
+        f"test_{_kind(shot.camera)}/cam{shot.camera % INFRARED}/{shot.pid:04d}/"
+        f"{PurePosixPath(shot.path).name}": shot.path
+        for shot in shots
+        if shot.pid in tested
+    }
     return SetContent(shots, files, copies)
-
-
-def _copy_of(shot: Shot) -> str:
-    """The real set repeats its test images, sorted by camera."""
-    folder = f"test_{_kind(shot.camera)}/cam{shot.camera % INFRARED}/{shot.pid:04d}"
-    return f"{folder}/{PurePosixPath(shot.path).name}"
 
 
 LLCM = Layout(

@@ -8,14 +8,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -37,9 +35,6 @@ PICTURES_PER_PROCESS = 400  # they take about as long as a process takes to star
 def person_of(seed: int, pid: int) -> Person:
     """The identity ``pid`` >= 1 of the set of pedestrians made with ``seed``."""
     return draw_person(np.random.default_rng([seed, pid]))
-
-
-_vehicle_of = lru_cache(maxsize=64)(draw_vehicle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +70,7 @@ class Studio:
         camera = self.cameras[shot.camera]
         rng = np.random.default_rng((self.seed, shot.pid, shot.camera, shot.index))
         if camera.road_light is not None:
-            vehicle = None if empty else _vehicle_of(self.seed, shot.pid)
+            vehicle = None if empty else draw_vehicle(self.seed, shot.pid)
             vehicle_view = draw_vehicle_view(camera, shot.viewpoint, rng)
             return render_vehicle(vehicle, camera, vehicle_view, self.size, rng)
         person = None if empty else person_of(self.seed, shot.pid)
@@ -100,24 +95,18 @@ def save_all(
     """
     workers = workers or min(processors(), -(-len(shots) // PICTURES_PER_PROCESS))
     workers = min(workers, -(-len(shots) // BATCH))
-    # disable=None draws the bar on a terminal only.
-    bar = tqdm(total=len(shots), desc="rendering", disable=None if progress else True)
-    with bar, _parallel_map(workers) as apply:
-        for _ in apply(partial(studio.save, folder), shots):
-            bar.update()
-
-
-@contextmanager
-def _parallel_map(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """``map`` in some processes, all of which have ended when the context is left."""
+    bar = partial(tqdm, total=len(shots), desc="rendering", disable=None if progress else True)
+    save = partial(studio.save, folder)
     if workers <= 1:
-        yield map
+        for shot in bar(shots):
+            save(shot)
         return
     # Fresh processes: a fork would inherit locks that other threads of a trainer hold.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        yield partial(pool.map, chunksize=BATCH)
+        for _ in bar(pool.map(save, shots, chunksize=BATCH)):
+            pass
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a rendering process ended early, perhaps for lack of memory: use fewer workers"

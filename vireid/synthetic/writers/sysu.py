@@ -4,7 +4,6 @@
 ``exp/rand_perm_cam.mat``.
 """
 
-import re
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -14,14 +13,9 @@ from scipy.io import savemat
 
 from vireid.errors import DataError
 from vireid.synthetic.cameras import sysu_cameras
-from vireid.synthetic.writers.layout import (
-    PRESENCE_STREAM,
-    Layout,
-    SetContent,
-    SetNumbers,
-    id_line,
-)
+from vireid.synthetic.writers.layout import Layout, SetContent, SetNumbers
 from vireid.synthetic.writers.pictures import Shot
+from vireid.utils.io import read_ids
 from vireid.utils.matlab import read_mat, read_nested_cells
 
 CAMERAS = range(1, 7)
@@ -29,7 +23,6 @@ INFRARED_CAMERAS = frozenset({3, 6})
 TRIALS = 10  # rows of every permutation matrix
 PARTIAL_CAMERAS = (1, 2)  # the same identities are missing from both, as in the real set
 PARTIAL_SHARE = 0.6
-SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # without published lists: about 296 : 99 : 96
 MAX_NUMBER = 9999  # identity folders and file names have four digits
 
 Counts = Mapping[tuple[int, int], int]  # (camera, pid) → images
@@ -43,63 +36,54 @@ def _set_content(counts: Counts, lists: IdLists, permutations: bytes) -> SetCont
         for (camera, pid), images in sorted(counts.items())
         for n in range(1, images + 1)
     ]
-    available = sorted(pid for pids in lists.values() for pid in pids)
-    files: dict[str, str | bytes] = {
-        f"exp/{name}_id.txt": id_line(pids)
-        for name, pids in {**lists, "available": available}.items()
-    }
-    return SetContent(shots, {**files, "exp/rand_perm_cam.mat": permutations})
+    lists = {**lists, "available": sorted(pid for pids in lists.values() for pid in pids)}
+    files: dict[str, str | bytes] = {"exp/rand_perm_cam.mat": permutations}
+    files |= {f"exp/{name}_id.txt": ",".join(map(str, pids)) + "\n" for name, pids in lists.items()}
+    return SetContent(shots, files)
 
 
-def draw_permutations(presence: Mapping[int, set[int]], *, images: int, seed: int) -> np.ndarray:
+def draw_permutations(counts: Counts, seed: int) -> np.ndarray:
     """(6, 1) cells of (ids, 1) cells of (10, n) permutations of 1..n; n = 0 where absent."""
-    dtype = np.uint8 if images < 256 else np.uint16
-    n_ids = max(set().union(*presence.values()))
+    dtype = np.uint8 if max(counts.values()) < 256 else np.uint16
+    last = max(pid for _, pid in counts)
     cells = np.empty((len(CAMERAS), 1), object)
-    for camera, present in presence.items():
-        rows = np.empty((n_ids, 1), object)
-        for pid in range(1, n_ids + 1):
+    for camera in CAMERAS:
+        rows = np.empty((last, 1), object)
+        for pid in range(1, last + 1):
             rng = np.random.default_rng([seed, 0, camera, pid])
-            count = images if pid in present else 0
-            trials = [rng.permutation(count) + 1 for _ in range(TRIALS)]
+            trials = [rng.permutation(counts.get((camera, pid), 0)) + 1 for _ in range(TRIALS)]
             rows[pid - 1, 0] = np.stack(trials).astype(dtype)
         cells[camera - 1, 0] = rows
     return cells
 
 
-def _presence(lists: IdLists, seed: int) -> dict[int, set[int]]:
-    """Identities by camera: a share of each list in cameras 1 and 2, all of them elsewhere."""
-    rng = np.random.default_rng([seed, *PRESENCE_STREAM])
+def _counts(lists: IdLists, numbers: SetNumbers) -> Counts:
+    """A share of each list is seen by cameras 1 and 2, everyone by the others."""
+    rng = numbers.random("presence")
     partial: set[int] = set()
     for pids in lists.values():
         kept = max(round(PARTIAL_SHARE * len(pids)), (len(pids) + 1) // 2)
-        partial.update(int(pid) for pid in rng.permutation(pids)[:kept])
-    everyone = {pid for pids in lists.values() for pid in pids}
-    return {camera: partial if camera in PARTIAL_CAMERAS else everyone for camera in CAMERAS}
+        partial.update(rng.permutation(pids)[:kept].tolist())
+    return {
+        (camera, pid): numbers.images
+        for camera in CAMERAS
+        for pid in numbers.pids
+        if camera not in PARTIAL_CAMERAS or pid in partial
+    }
 
 
 def _content(numbers: SetNumbers) -> SetContent:
     """One in four training identities validates; 60 % of all are seen by cameras 1 and 2."""
-    pids = list(numbers.pids)
-    training = numbers.train_ids - numbers.train_ids // 4
-    lists = {
-        "train": pids[:training],
-        "val": pids[training : numbers.train_ids],
-        "test": pids[numbers.train_ids :],
-    }
-    presence = _presence(lists, numbers.seed)
-    counts = {(camera, pid): numbers.images for camera in CAMERAS for pid in presence[camera]}
-    file = BytesIO()
-    permutations = draw_permutations(presence, images=numbers.images, seed=numbers.seed)
-    savemat(file, {"rand_perm_cam": permutations})
+    pids, end = list(numbers.pids), numbers.train_ids
+    training = end - end // 4
+    lists = {"train": pids[:training], "val": pids[training:end], "test": pids[end:]}
+    counts, file = _counts(lists, numbers), BytesIO()
+    savemat(file, {"rand_perm_cam": draw_permutations(counts, numbers.seed)})
     return _set_content(counts, lists, file.getvalue())
 
 
 def _counted_content(path: Path) -> SetContent:
-    """Every image that ``rand_perm_cam.mat`` counts, also of identities in no list.
-
-    ``{train,val,test}_id`` (``.txt`` or ``.mat``) beside it decide the split.
-    """
+    """Every image that ``rand_perm_cam.mat`` counts, also of identities in no list."""
     counts = read_counts(path)
     return _set_content(counts, read_split(path.parent, counts), path.read_bytes())
 
@@ -134,14 +118,10 @@ def read_split(folder: Path, counts: Counts) -> IdLists:
     """
     infrared = {pid for camera, pid in counts if camera in INFRARED_CAMERAS}
     both = sorted({pid for camera, pid in counts if camera not in INFRARED_CAMERAS} & infrared)
-    lists = {name: _read_list(folder, name) for name in SHARES}
-    train, val, test = lists.values()
-    if train is None and test is None:
-        ends = [round(len(both) * share) for share in np.cumsum(list(SHARES.values()))]
-        starts = [0, *ends[:-1]]
-        return {
-            name: both[start:end] for name, start, end in zip(SHARES, starts, ends, strict=True)
-        }
+    train, val, test = (_read_list(folder, name) for name in ("train", "val", "test"))
+    if train is None and test is None:  # published: 296 : 99 : 96
+        first, second = round(0.6 * len(both)), round(0.8 * len(both))
+        return {"train": both[:first], "val": both[first:second], "test": both[second:]}
     if train is None or test is None:
         missing = "test" if test is None else "train"
         raise DataError(
@@ -159,14 +139,7 @@ def read_split(folder: Path, counts: Counts) -> IdLists:
 def _read_list(folder: Path, name: str) -> list[int] | None:
     text, matrix = folder / f"{name}_id.txt", folder / f"{name}_id.mat"
     if text.is_file():
-        try:
-            lines = text.read_text(encoding="utf-8-sig", errors="replace")
-        except OSError as error:
-            raise DataError(f"{text} cannot be read ({error.strerror})") from error
-        items = [item.strip() for item in lines.replace("\n", ",").split(",") if item.strip()]
-        if not all(re.fullmatch("[0-9]{1,18}", item) for item in items):
-            raise DataError(f"{text} must hold one comma-separated line of identity numbers")
-        return [int(item) for item in items]
+        return read_ids(text)
     if not matrix.is_file():
         return None
     ids = read_mat(matrix, "id")

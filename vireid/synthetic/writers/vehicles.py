@@ -7,8 +7,7 @@ Both get a ``viewpoints.csv``, which the real sets lack.
 """
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -17,13 +16,7 @@ import numpy as np
 from vireid.structures import TEST_LISTS
 from vireid.synthetic.cameras import road_cameras
 from vireid.synthetic.vehicles.render import VIEWPOINTS
-from vireid.synthetic.writers.layout import (
-    NAME_STREAM,
-    PRESENCE_STREAM,
-    Layout,
-    SetContent,
-    SetNumbers,
-)
+from vireid.synthetic.writers.layout import Layout, SetContent, SetNumbers
 from vireid.synthetic.writers.pictures import Shot
 
 VIEWPOINT_LIST = "viewpoints.csv"  # for looking at pictures and for controls
@@ -32,37 +25,28 @@ VERI_CAMERAS, VEHICLEID_CAMERAS = 20, 12
 HOUR = 90_000  # frames
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A vehicle before a camera; its viewpoints in the pictures, in eighths of a turn."""
+def viewpoints_of(
+    pid: int, numbers: SetNumbers, *, cameras: int, seen_by: tuple[int, int]
+) -> dict[int, list[int]]:
+    """Sides of a vehicle in its pictures, in eighths of a turn, by the cameras that see it.
 
-    pid: int
-    camera: int
-    viewpoints: tuple[int, ...]
-
-
-def passages(
-    pid: int, *, seed: int, cameras: int, seen_by: tuple[int, int], images: int
-) -> list[Passage]:
-    """One in each camera that sees a vehicle; no two of up to eight from the same side.
+    The first pictures of no two of up to eight cameras show the same side.
 
     Args:
         cameras: of the set, numbered from 1.
         seen_by: fewest and most of them.
-        images: in each.
     """
-    rng = np.random.default_rng([seed, *PRESENCE_STREAM, pid])
+    rng = numbers.random("presence", pid)
     number = int(rng.integers(seen_by[0], seen_by[1] + 1))
     chosen = np.sort(rng.permutation(cameras)[:number]) + 1
     sides = rng.permutation(len(VIEWPOINTS))
-    made = []
+    odds = (SAME_SIDE, *[(1 - SAME_SIDE) / 2] * 2)
+    found = {}
     for k, camera in enumerate(chosen.tolist()):
-        first = int(sides[k % len(sides)])
-        turns = rng.choice((0, 1, -1), size=images, p=(SAME_SIDE, *[(1 - SAME_SIDE) / 2] * 2))
+        turns = rng.choice((0, 1, -1), size=numbers.images, p=odds)
         turns[0] = 0
-        viewpoints = tuple(((first + turns) % len(VIEWPOINTS)).tolist())
-        made.append(Passage(pid, camera, viewpoints))
-    return made
+        found[camera] = ((sides[k % len(sides)] + turns) % len(VIEWPOINTS)).tolist()
+    return found
 
 
 def _viewpoint_list(shots: Sequence[Shot], copies: Mapping[str, str]) -> str:
@@ -83,27 +67,22 @@ def read_viewpoints(folder: Path) -> dict[str, str]:
         return {row["path"]: row["viewpoint"] for row in csv.DictReader(file)}
 
 
-def _veri_shots(passage: Passage, folder: str, rng: np.random.Generator) -> list[Shot]:
+def _veri_shots(pid: int, numbers: SetNumbers) -> Iterator[Shot]:
     """``0001_c001_00016450_0.jpg``: vehicle, camera, frame, and its number in the frame."""
-    frame, shots = int(rng.integers(1, HOUR)), []
-    for index, viewpoint in enumerate(passage.viewpoints, start=1):
-        name = f"{passage.pid:04d}_c{passage.camera:03d}_{frame:08d}_{int(rng.integers(4))}.jpg"
-        path = f"{folder}/{name}"
-        shots.append(Shot(passage.pid, passage.camera, index, path, viewpoint=viewpoint))
-        frame += int(rng.integers(5, 30))
-    return shots
+    folder = "image_train" if pid <= numbers.train_ids else "image_test"
+    rng = numbers.random("names", pid)
+    seen = viewpoints_of(pid, numbers, cameras=VERI_CAMERAS, seen_by=(6, 8))
+    for camera, viewpoints in seen.items():
+        frame = int(rng.integers(1, HOUR))
+        for index, viewpoint in enumerate(viewpoints, start=1):
+            name = f"{pid:04d}_c{camera:03d}_{frame:08d}_{int(rng.integers(4))}.jpg"
+            yield Shot(pid, camera, index, f"{folder}/{name}", viewpoint=viewpoint)
+            frame += int(rng.integers(5, 30))
 
 
 def _veri_content(numbers: SetNumbers) -> SetContent:
     """Queries repeat the first test image of a vehicle in a camera, as in the real set."""
-    shots: list[Shot] = []
-    for pid in numbers.pids:
-        folder = "image_train" if pid <= numbers.train_ids else "image_test"
-        rng = np.random.default_rng([numbers.seed, *NAME_STREAM, pid])
-        for passage in passages(
-            pid, seed=numbers.seed, cameras=VERI_CAMERAS, seen_by=(6, 8), images=numbers.images
-        ):
-            shots += _veri_shots(passage, folder, rng)
+    shots = [shot for pid in numbers.pids for shot in _veri_shots(pid, numbers)]
     queries = {
         shot.path.replace("image_test", "image_query"): shot.path
         for shot in shots
@@ -119,19 +98,18 @@ def _veri_content(numbers: SetNumbers) -> SetContent:
 
 def _vehicleid_shots(numbers: SetNumbers) -> list[Shot]:
     """``image/0000001.jpg``: the numbers depend on neither vehicle nor camera."""
-    seed, images = numbers.seed, numbers.images
-    shots = [
-        Shot(pid, passage.camera, index, "", viewpoint=viewpoint)
+    seen = [
+        (pid, camera, index, viewpoint)
         for pid in numbers.pids
-        for passage in passages(
-            pid, seed=seed, cameras=VEHICLEID_CAMERAS, seen_by=(4, 4), images=images
-        )
-        for index, viewpoint in enumerate(passage.viewpoints, start=1)
+        for camera, viewpoints in viewpoints_of(
+            pid, numbers, cameras=VEHICLEID_CAMERAS, seen_by=(4, 4)
+        ).items()
+        for index, viewpoint in enumerate(viewpoints, start=1)
     ]
-    order = np.random.default_rng([seed, *NAME_STREAM]).permutation(len(shots)) + 1
+    order = numbers.random("names").permutation(len(seen)) + 1
     return [
-        replace(shot, path=f"image/{number:07d}.jpg")
-        for shot, number in zip(shots, order.tolist(), strict=True)
+        Shot(pid, camera, index, f"image/{number:07d}.jpg", viewpoint=viewpoint)
+        for (pid, camera, index, viewpoint), number in zip(seen, order.tolist(), strict=True)
     ]
 
 
@@ -156,19 +134,15 @@ def _vehicleid_content(numbers: SetNumbers) -> SetContent:
     return SetContent(shots, files)
 
 
-_COLUMNS = (tuple((title, side, 0) for side, title in enumerate(VIEWPOINTS)),)
-VERI = Layout(
-    draw_cameras=partial(road_cameras, count=VERI_CAMERAS),
-    content=_veri_content,
+_layout = partial(
+    Layout,
     images=2,
-    columns=_COLUMNS,
+    columns=(tuple((title, side, 0) for side, title in enumerate(VIEWPOINTS)),),
     vehicles=True,
 )
-VEHICLEID = Layout(
-    draw_cameras=partial(road_cameras, count=VEHICLEID_CAMERAS),
-    content=_vehicleid_content,
-    images=2,
-    columns=_COLUMNS,
-    vehicles=True,
+VERI = _layout(partial(road_cameras, count=VERI_CAMERAS), _veri_content)
+VEHICLEID = _layout(
+    partial(road_cameras, count=VEHICLEID_CAMERAS),
+    _vehicleid_content,
     least_test_ids=len(TEST_LISTS),  # one more in each list
 )

@@ -10,29 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from vireid.synthetic import RENDERER_VERSION
-from vireid.synthetic.writers.layout import Layout, SetContent, SetNumbers
+from vireid.synthetic.writers.layout import Layout, SetNumbers
 from vireid.synthetic.writers.llcm import LLCM
 from vireid.synthetic.writers.pictures import Shot, Studio, save_all
 from vireid.synthetic.writers.regdb import REGDB
 from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU
 from vireid.synthetic.writers.vehicles import VEHICLEID, VERI
 
-LAYOUTS: dict[str, Layout] = {
-    "sysu": SYSU,
-    "regdb": REGDB,
-    "llcm": LLCM,
-    "veri": VERI,
-    "vehicleid": VEHICLEID,
-}
+LAYOUTS = {"sysu": SYSU, "regdb": REGDB, "llcm": LLCM, "veri": VERI, "vehicleid": VEHICLEID}
 
 
 def write_set(
     layout: str,
     root: Path,
     *,
-    train_ids: int,
-    test_ids: int,
+    train_ids: int = 0,
+    test_ids: int = 0,
     images_per_camera: int | None = None,
+    counts: Path | None = None,
     size: tuple[int, int] | None = None,
     seed: int,
     progress: bool = False,
@@ -45,6 +40,9 @@ def write_set(
         train_ids: training and validation identities together.
         test_ids: test identities; VehicleID's three test lists need three of them.
         images_per_camera: per identity, in each camera that sees it; None: as suits the layout.
+        counts: a real set's file that decides identities and images instead of these three, for
+            layouts with ``counted_content``; SYSU-MM01's ``rand_perm_cam.mat``, beside which
+            ``{train,val,test}_id`` (``.txt`` or ``.mat``) decide the split.
         size: (height, width) of the pictures in pixels; None: as suits the layout.
         progress: show a bar when standard error is a terminal.
         workers: processes that render, 0 for one per processor; they change nothing in the files.
@@ -53,50 +51,44 @@ def write_set(
     Raises:
         ValueError: an argument is out of range, or does not fit the names of folders and files.
         FileExistsError: root exists and is not an empty folder.
+        DataError: the file of counts or a list is missing, or not what it should be.
     """
     chosen = LAYOUTS[layout]
-    images = chosen.images if images_per_camera is None else images_per_camera
-    _check_number("train_ids", train_ids, 1, MAX_NUMBER)
-    _check_number("test_ids", test_ids, chosen.least_test_ids, MAX_NUMBER)
-    if train_ids + test_ids > MAX_NUMBER:
+    studio = _studio(chosen, size, seed)
+    record: dict[str, Any] = {"layout": layout, "renderer_version": RENDERER_VERSION}
+    if counts is None:
+        images = chosen.images if images_per_camera is None else images_per_camera
+        numbers = {"train_ids": train_ids, "test_ids": test_ids, "images_per_camera": images}
+        _check_numbers(numbers, chosen.least_test_ids)
+        content = chosen.content(SetNumbers(train_ids, test_ids, images, seed))
+        record |= numbers
+    else:
+        assert chosen.counted_content is not None
+        content = chosen.counted_content(counts)
+        record["counts_sha256"] = hashlib.sha256(counts.read_bytes()).hexdigest()
+    _check_number("workers", workers, 0, 1024)
+    record |= {"size": studio.size, "seed": seed}
+    files = {**content.files, "synthetic.json": json.dumps(record, indent=2) + "\n"}
+    pictures = [shot.path for shot in content.shots]
+    with _staged(root) as folder:
+        for parent in {(folder / path).parent for path in (*pictures, *files, *content.copies)}:
+            parent.mkdir(parents=True, exist_ok=True)
+        save_all(studio, folder, content.shots, workers=workers, progress=progress)
+        for copy, original in content.copies.items():
+            shutil.copyfile(folder / original, folder / copy)
+        for path, text in files.items():
+            (folder / path).write_bytes(text if isinstance(text, bytes) else text.encode("ascii"))
+    return list(content.shots)
+
+
+def _check_numbers(numbers: Mapping[str, int], least_test_ids: int) -> None:
+    for name, value in numbers.items():
+        _check_number(name, value, least_test_ids if name == "test_ids" else 1, MAX_NUMBER)
+    if numbers["train_ids"] + numbers["test_ids"] > MAX_NUMBER:
         raise ValueError(
-            f"train_ids + test_ids={train_ids + test_ids} does not fit the four digits of an "
-            f"identity folder: ask for {MAX_NUMBER} identities or fewer in all"
+            f"train_ids + test_ids={numbers['train_ids'] + numbers['test_ids']} does not fit the "
+            f"four digits of an identity folder: ask for {MAX_NUMBER} identities or fewer in all"
         )
-    _check_number("images_per_camera", images, 1, MAX_NUMBER)
-    studio = _studio(chosen, size, seed)
-    content = chosen.content(SetNumbers(train_ids, test_ids, images, seed))
-    numbers = {"train_ids": train_ids, "test_ids": test_ids, "images_per_camera": images}
-    record = {"layout": layout, "renderer_version": RENDERER_VERSION, **numbers}
-    return _write(root, content, studio, record, progress=progress, workers=workers)
-
-
-def write_counted_set(
-    layout: str,
-    root: Path,
-    *,
-    counts: Path,
-    size: tuple[int, int] | None = None,
-    seed: int,
-    progress: bool = False,
-    workers: int = 1,
-) -> list[Shot]:
-    """As ``write_set``, with the identities and image counts of a real set.
-
-    Args:
-        layout: one of LAYOUTS that has ``counted_content``.
-        counts: the real set's file; SYSU-MM01's ``rand_perm_cam.mat``, beside which
-            ``{train,val,test}_id`` (``.txt`` or ``.mat``) decide the split.
-    Raises:
-        DataError: a file is missing, or not what it should be.
-    """
-    chosen, counts = LAYOUTS[layout], Path(counts)
-    assert chosen.counted_content is not None
-    studio = _studio(chosen, size, seed)
-    content = chosen.counted_content(counts)
-    digest = hashlib.sha256(counts.read_bytes()).hexdigest()
-    record = {"layout": layout, "renderer_version": RENDERER_VERSION, "counts_sha256": digest}
-    return _write(root, content, studio, record, progress=progress, workers=workers)
 
 
 def _check_number(name: str, value: int, minimum: int, maximum: int) -> None:
@@ -114,31 +106,6 @@ def _studio(layout: Layout, size: tuple[int, int] | None, seed: int) -> Studio:
     _check_number("size (height)", size[0], 32, 2048)
     _check_number("size (width)", size[1], 16, 2048)
     return layout.studio(seed, size)
-
-
-def _write(
-    root: Path,
-    content: SetContent,
-    studio: Studio,
-    record: Mapping[str, Any],
-    *,
-    progress: bool,
-    workers: int,
-) -> list[Shot]:
-    """All files of a set, and ``synthetic.json`` with the record of what it was made with."""
-    _check_number("workers", workers, 0, 1024)
-    record = {**record, "size": studio.size, "seed": studio.seed}
-    files = {**content.files, "synthetic.json": json.dumps(record, indent=2) + "\n"}
-    pictures = [shot.path for shot in content.shots]
-    with _staged(root) as folder:
-        for parent in {(folder / path).parent for path in (*pictures, *files, *content.copies)}:
-            parent.mkdir(parents=True, exist_ok=True)
-        save_all(studio, folder, content.shots, workers=workers, progress=progress)
-        for copy, original in content.copies.items():
-            shutil.copyfile(folder / original, folder / copy)
-        for path, text in files.items():
-            (folder / path).write_bytes(text if isinstance(text, bytes) else text.encode("ascii"))
-    return list(content.shots)
 
 
 @contextmanager
