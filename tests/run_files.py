@@ -29,6 +29,25 @@ def column(folder: Path, name: str) -> list[float]:
     return [float(row[name]) for row in rows(folder)]
 
 
+def weights_of_terms(**others: float) -> dict[str, float]:
+    """Of the default configuration's losses, and of others."""
+    weights = dict.fromkeys(("identity", "triplet", "part_identity", "part_triplet"), 1.0)
+    for number in (1, 2, 3):
+        weights |= {f"sdm_identity_shallow{number}": 0.7, f"sdm_kl_shallow{number}": 0.3}
+        weights[f"sdm_hint_shallow{number}"] = 0.1
+    return weights | others
+
+
+def assert_weighted_sum(
+    row: dict[str, str], weights: dict[str, float], *, rel: float = 1e-5
+) -> None:
+    """Checks that a row of metrics.csv has these losses, and their sum as the total."""
+    names = [name.removeprefix("loss_") for name in row if name.startswith("loss_")]
+    assert sorted(names) == sorted(weights)
+    total = sum(weight * float(row[f"loss_{name}"]) for name, weight in weights.items())
+    assert float(row["loss"]) == pytest.approx(total, rel=rel)
+
+
 def last(folder: Path) -> dict[str, Any]:
     return load_checkpoint(folder / LAST)
 

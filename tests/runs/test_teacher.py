@@ -10,11 +10,13 @@ import torch
 from tests.engine.test_distributed import ONE_STEP, train_on_two
 from tests.run_files import (
     assert_same_training,
+    assert_weighted_sum,
     change_checkpoint,
     column,
     last,
     metrics,
     stop_at_step,
+    weights_of_terms,
 )
 from vireid.cli import evaluate, train
 from vireid.config import apply_overrides, load_config
@@ -61,13 +63,7 @@ def test_it_teaches_beside_every_other_loss(taught, finished_run):
     rows, before = metrics(taught[0]), metrics(finished_run)
     assert set(rows[0]) - set(before[0]) == {"loss_distill_kl", "teacher_accuracy"}
     for row in rows:
-        weights = dict.fromkeys(("identity", "triplet", "part_identity", "part_triplet"), 1.0)
-        for number in (1, 2, 3):
-            weights |= {f"sdm_identity_shallow{number}": 0.7, f"sdm_kl_shallow{number}": 0.3}
-            weights[f"sdm_hint_shallow{number}"] = 0.1
-        weights["distill_kl"] = 1.0
-        total = sum(weight * float(row[f"loss_{name}"]) for name, weight in weights.items())
-        assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+        assert_weighted_sum(row, weights_of_terms(distill_kl=1.0))
         assert float(row["loss_distill_kl"]) > 0
         assert 0 < float(row["teacher_accuracy"]) <= 1
 
@@ -237,8 +233,7 @@ def directional(tiny_command, tmp_path_factory):
 
 def test_a_directional_network_trains_its_branches_and_is_scored(directional):
     (row,) = metrics(directional)
-    total = float(row["loss_identity"]) + float(row["loss_branch_identity"])
-    assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+    assert_weighted_sum(row, {"identity": 1.0, "branch_identity": 1.0})
     assert float(row["loss_branch_identity"]) > 2 * float(row["loss_identity"])  # of four
     assert "sysu_all_single" in (directional / "results.json").read_text()
 
@@ -257,8 +252,7 @@ def test_it_teaches_a_two_stream_student_of_another_shape(
     precision = "PRECISION=bf16" if posterior == "joint_fc" else "PRECISION=fp32"
     assert train.main(tiny_command(tmp_path / "run", *options, precision)) == 0
     (row,) = metrics(tmp_path / "run")
-    total = float(row["loss_identity"]) + float(row["loss_distill_kl"])
-    assert float(row["loss"]) == pytest.approx(total, rel=1e-4)
+    assert_weighted_sum(row, {"identity": 1.0, "distill_kl": 1.0}, rel=1e-4)
     assert "images resized to (64, 64) for it" in (tmp_path / "run/log.txt").read_text()
 
 
@@ -332,8 +326,7 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
     (row,) = metrics(tmp_path / "run")
     kl = float(distillation_loss(*seen[0], 2.0, scale_t2=False))
     assert float(row["loss_distill_kl"]) == pytest.approx(kl, rel=1e-5)
-    total = float(row["loss_identity"]) + 0.5 * kl
-    assert float(row["loss"]) == pytest.approx(total, rel=1e-5)
+    assert_weighted_sum(row, {"identity": 1.0, "distill_kl": 0.5})
 
 
 @pytest.mark.slow

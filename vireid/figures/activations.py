@@ -24,6 +24,7 @@ from vireid.figures.style import HEAT, TALLEST, drawn
 from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
+from vireid.runs.features import records_in
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality
@@ -99,10 +100,7 @@ def run_activations(
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
     splits = build_splits(cfg)
-    records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
-    if not records:
-        raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
-    chosen = choose_records(records, names=names, count=count, seed=seed)
+    chosen = choose_records(records_in(splits, split), names=names, count=count, seed=seed)
     model = trained_model(cfg, checkpoint, path).to(device)
     loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
     images = torch.cat([batch.images for batch in batches(loader)])

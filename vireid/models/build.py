@@ -91,10 +91,14 @@ def _backbone(options: CfgNode, source: str) -> tuple[Backbone, str]:
     separate = options.DIRECTIONAL.ENABLED and options.DIRECTIONAL.BACKBONES == "separate"
     count = len(options.DIRECTIONAL.DIRECTIONS) if separate else 1
     backbones = [BACKBONES[options.BACKBONE]() for _ in range(count)]
-    origins = [_load_weights(each.stages, options.BACKBONE, source) for each in backbones]
+    origin = f"{options.BACKBONE} starts from random weights"
+    if source != "none":
+        path = imagenet_file(options.BACKBONE) if source == "imagenet" else expand(source)
+        for each in backbones:
+            origin = load_backbone_weights(each.stages, path)  # one line for all
     if count == 1:
-        return backbones[0], origins[0]
-    return ParallelBackbone(backbones), f"{count} backbones side by side: {origins[0]}"
+        return backbones[0], origin
+    return ParallelBackbone(backbones), f"{count} backbones side by side: {origin}"
 
 
 def _directional(options: CfgNode, backbone: Backbone, size: list[int]) -> DirectionalPool:
@@ -179,10 +183,3 @@ def _check_granularities(options: CfgNode, backbone: Backbone, size: list[int]) 
             f"{found}, which {odd[0]} does not divide; choose of {fitting}, change INPUT.SIZE, or "
             "let stripes overlap with MODEL.MGIM.ALLOW_OVERLAP true"
         )
-
-
-def _load_weights(stages: nn.ModuleList, backbone: str, source: str) -> str:
-    if source == "none":
-        return f"{backbone} starts from random weights"
-    path = imagenet_file(backbone) if source == "imagenet" else expand(source)
-    return load_backbone_weights(stages, path)

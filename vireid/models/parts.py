@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -126,9 +127,8 @@ SHARINGS: dict[str, Callable[[Sequence[int]], list[int]]] = {
 
 def _slices(granularities: Sequence[int], sharing: str) -> list[slice]:
     """Which of all parts, in their order, share weights."""
-    lengths = SHARINGS[sharing](granularities)
-    ends = [sum(lengths[: k + 1]) for k in range(len(lengths))]
-    return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    ends = accumulate(SHARINGS[sharing](granularities), initial=0)
+    return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def _related(granularities: Sequence[int], scope: str) -> Tensor:

@@ -118,6 +118,18 @@ def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRec
     return splits.val
 
 
+def records_in(splits: Splits, split: str) -> Sequence[ImageRecord]:
+    """The images of ``test``, ``val`` or ``train``.
+
+    Raises:
+        DataError: there is none.
+    """
+    records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
+    if not records:
+        raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
+    return records
+
+
 def mixed(queries: FeatureSet, gallery: FeatureSet, query_modality: Modality) -> FeatureSet:
     """One set of the same images: one modality's rows of the first, the other's of the second."""
     is_query = (queries.modality == query_modality)[:, None]

@@ -79,9 +79,10 @@ def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[Non
             stack.enter_context(locked(folder))
             if holds_run and not resume:
                 _remove_run(folder)
-            _remove_half_written(folder)
-            (folder / "figures").mkdir(exist_ok=True)
-            (folder / "checkpoints").mkdir(exist_ok=True)
+            for place in (folder, folder / "checkpoints", folder / "figures"):
+                place.mkdir(exist_ok=True)
+                for path in place.glob("*.[0-9]*.tmp"):  # a killed process left it; hidden ones too
+                    path.unlink()
         except BlockingIOError as error:
             raise UsageError(
                 f"OUTPUT_DIR {folder}: another process is training in it; wait for it or stop it"
@@ -98,13 +99,6 @@ def _remove_run(folder: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-
-
-def _remove_half_written(folder: Path) -> None:
-    """Removes what a killed process left; the lock keeps others from writing here now."""
-    for place in (folder, folder / "checkpoints", folder / "figures"):
-        for path in place.glob("*.[0-9]*.tmp"):  # hidden ones too
-            path.unlink()
 
 
 def describe_run(

@@ -18,7 +18,7 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features, read_source, write_features
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.exits import require_one_exit, warn_of_untrained
-from vireid.runs.features import TORCH, Backend, backend_name, features_of
+from vireid.runs.features import TORCH, Backend, backend_name, features_of, records_in
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
@@ -121,9 +121,7 @@ def _source(trained: TrainedRun, split: str) -> dict[str, Any]:
 
 def _compute(trained: TrainedRun, split: str, backend: Backend | None = None) -> FeatureSet:
     cfg, splits = trained.cfg, trained.splits
-    records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
-    if not records:
-        raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
+    records = records_in(splits, split)
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     warn_of_untrained(cfg)

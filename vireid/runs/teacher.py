@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,7 +87,10 @@ def load_teacher(
         remedy = "a teacher needs its student's identities; train it with the same DATA.*"
         dataset = cfg.DATA.DATASET
         require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
-        own = _own_config(cfg, checkpoint, path)
+        if cfg.TEACHER.CONFIG:
+            own = load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
+        else:
+            own = parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
         classes = len(checkpoint["pids"])
         model, _ = build_model(own, classes, load_weights=False, check_parts=False)
         load_model(model, checkpoint["model"], path)
@@ -152,18 +154,11 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
     return path / (BEST if best else LAST)
 
 
-def _own_config(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> CfgNode:
-    if cfg.TEACHER.CONFIG:
-        return load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
-    return parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
-
-
 def _require_posterior(posterior: str, own: CfgNode, path: Path) -> None:
     """Checks that the teacher has trained branches where its posterior needs them."""
-    if posterior == "joint_fc":
-        return
-    if not own.MODEL.DIRECTIONAL.ENABLED or not own.LOSS.BRANCH_IDENTITY.WEIGHT:
-        lacks = "no branches" if not own.MODEL.DIRECTIONAL.ENABLED else "untrained branches"
+    trained = own.MODEL.DIRECTIONAL.ENABLED and own.LOSS.BRANCH_IDENTITY.WEIGHT
+    if posterior != "joint_fc" and not trained:
+        lacks = "untrained branches" if own.MODEL.DIRECTIONAL.ENABLED else "no branches"
         raise UsageError(
             f"TEACHER.POSTERIOR={posterior!r}: the teacher in {path} has {lacks} "
             "(MODEL.DIRECTIONAL.ENABLED, LOSS.BRANCH_IDENTITY.WEIGHT); choose joint_fc"

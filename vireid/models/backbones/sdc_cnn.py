@@ -81,7 +81,8 @@ class SDCBackbone(Backbone):
     def __init__(self, variant: str = "sdc_cnn") -> None:
         super().__init__()
         plan, last_pool = PLANS[variant.removesuffix(STRIDE_16)], not variant.endswith(STRIDE_16)
-        self.stage_channels = _channels(plan)
+        times = plan.layers if plan.joined else 1
+        self.stage_channels = (plan.stem, *(times * width for width in plan.widths))
         units = [
             DenseUnit(channels, width, layers=plan.layers, joined=plan.joined)
             for channels, width in zip(self.stage_channels, plan.widths, strict=False)
@@ -94,11 +95,6 @@ class SDCBackbone(Backbone):
                 stage.append(nn.MaxPool2d(2))
             self.stages.append(stage)
         self.stage_strides = (2, 4, 8, 16, 32 if last_pool else 16)
-
-
-def _channels(plan: Plan) -> tuple[int, ...]:
-    times = plan.layers if plan.joined else 1
-    return (plan.stem, *(times * width for width in plan.widths))
 
 
 def conv_norm_relu(channels: int, width: int) -> nn.Sequential:
