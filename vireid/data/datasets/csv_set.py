@@ -1,11 +1,10 @@
 """A user's own data set: images anywhere under a folder, described by one CSV file."""
 
-import csv
 import re
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import zip_longest
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from vireid.data.datasets.files import check_apart, hold_out, is_file, require_root
 from vireid.data.datasets.info import DatasetInfo
@@ -108,24 +107,37 @@ def _read(path: Path) -> list[tuple[str, ImageRecord]]:
 
 
 def _read_rows(path: Path) -> dict[int, dict[str, str]]:
-    """Cells without spaces around them, by column, of every row that has any; by line number."""
-    rows: dict[int, dict[str, str]] = {}
+    """Cells without spaces around them, by column, of every row that has any; by line number.
+
+    Pandas fills a short row with empty cells, which the required columns refuse.
+    """
+    import pandas as pd  # takes half a second, and no other data set needs it
+
+    as_text: dict[str, Any] = {"header": None, "dtype": str, "na_filter": False}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            columns = _check_columns(path, next(reader, []))
-            for row in reader:
-                if len(row) > len(columns):
-                    raise csv.Error(f"{len(row)} values in line {reader.line_num}")
-                cells = zip_longest(columns, map(str.strip, row), fillvalue="")
-                rows[reader.line_num] = dict(cells)
+            header = pd.read_csv(file, nrows=1, skip_blank_lines=False, **as_text)
+            columns = _check_columns(path, header.iloc[0].tolist())
+            file.seek(0)
+            cells = pd.read_csv(file, skip_blank_lines=False, **as_text)
+    except pd.errors.EmptyDataError:
+        _check_columns(path, [])
+        raise
+    except pd.errors.ParserError as error:
+        raise DataError(
+            f"{path} cannot be read as a CSV file ({str(error).strip()}): quote every value that "
+            "holds a comma"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
-    except csv.Error as error:
-        raise DataError(
-            f"{path} cannot be read as a CSV file ({error}): quote every value that holds a comma"
-        ) from error
-    rows = {line: row for line, row in rows.items() if any(row.values())}
+    breaks = cells.apply(lambda column: column.str.count("\n")).sum(axis=1)  # in quoted cells
+    lines = (cells.index + 1 + breaks.cumsum()).tolist()
+    rows = {
+        line: dict(zip(columns, map(str.strip, row), strict=True))
+        for line, row in zip(lines, cells.to_numpy().tolist(), strict=True)
+        if any(map(str.strip, row))
+    }
+    del rows[next(iter(rows))]  # the header
     if not rows:
         raise DataError(f"{path} lists no image")
     return rows
