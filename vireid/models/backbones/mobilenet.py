@@ -11,7 +11,7 @@ from torch import nn
 
 from vireid.models.backbones.base import Backbone
 
-VARIANTS = ("mobilenet_v2", "mobilenet_v2_s16")
+VARIANTS = {"mobilenet_v2": 32, "mobilenet_v2_s16": 16}  # the last stage's stride
 # torchvision's ``features.0`` … ``features.18`` by stage; the map is halved where a stage begins.
 BLOCKS = (range(0, 2), range(2, 4), range(4, 7), range(7, 14), range(14, 19))
 
@@ -28,9 +28,9 @@ class MobileNetBackbone(Backbone):
         # Here, for the many commands that never build one: torchvision takes a second to import.
         from torchvision.models import mobilenet_v2
 
+        last_stride = VARIANTS[variant]
         features = mobilenet_v2(weights=None, num_classes=1).features
-        halving = variant == "mobilenet_v2"
-        if not halving:
+        if last_stride == 16:
             features[14].conv[1][0].stride = (1, 1)  # the only stride of the last stage
         self.stages = nn.ModuleList(
             nn.Sequential(
@@ -41,4 +41,4 @@ class MobileNetBackbone(Backbone):
             for blocks in BLOCKS
         )
         self.stage_channels = (16, 24, 32, 96, 1280)
-        self.stage_strides = (2, 4, 8, 16, 32 if halving else 16)
+        self.stage_strides = (2, 4, 8, 16, last_stride)
