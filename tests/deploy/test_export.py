@@ -137,8 +137,8 @@ def test_the_drop_is_the_mean_over_protocols_in_points():
 
 
 def test_beyond_the_bound_nothing_is_written(words, no_exporter, tmp_path, capsys, monkeypatch):
-    drops = Comparison({"p": entry(0.9)}, {"p": entry(0.8)})
-    monkeypatch.setattr(exporting, "compare_scores", lambda *args: drops)
+    scores = iter([{"p": entry(0.9)}, {"p": entry(0.8)}] * 2)
+    monkeypatch.setattr(exporting, "scores_of", lambda *args: next(scores))
     int8 = ("--modality", "visible", "--int8", "--calibration", "2")
     assert export.main(words("onnx", "n.onnx", *int8)) == 5
     assert "rank-1 falls by 10.00 points" in capsys.readouterr().err and names_in(tmp_path) == []

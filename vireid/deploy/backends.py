@@ -18,7 +18,6 @@ import numpy as np
 from vireid.deploy.metadata import PREFIX
 from vireid.errors import CheckpointError, UsageError, VireidError
 
-TELEMETRY = "openvino_telemetry"
 INSTALL = "pip install 'vireid[deploy]'"
 
 
@@ -39,14 +38,15 @@ def import_openvino() -> Any:
         UsageError: it is not installed.
     """
     require_packages("openvino")
-    withheld = TELEMETRY not in sys.modules
+    telemetry = "openvino_telemetry"
+    withheld = telemetry not in sys.modules
     if withheld:
-        sys.modules[TELEMETRY] = None  # type: ignore[assignment]
+        sys.modules[telemetry] = None  # type: ignore[assignment]
     try:
         return import_module("openvino")
     finally:
         if withheld:
-            del sys.modules[TELEMETRY]
+            del sys.modules[telemetry]
 
 
 INPUT, OUTPUT = "images", "features"  # names in the file
@@ -157,6 +157,7 @@ def _with_plain_errors(path: Path, run: Run) -> Run:
     return run_or_raise
 
 
+@cache
 def openvino_core() -> Any:
     """The one core of this process, which is never released.
 
@@ -166,12 +167,6 @@ def openvino_core() -> Any:
     Raises:
         UsageError: the package is missing.
     """
-    require_packages("openvino")
-    return _core()
-
-
-@cache
-def _core() -> Any:
     return import_openvino().Core()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -142,7 +142,7 @@ def open_torch(
     device: str = "auto",
     *,
     unit_length: bool = True,
-) -> Mapping[str, Run]:
+) -> dict[str, Run]:
     """A function from images to features for each modality.
 
     Args:
@@ -155,11 +155,8 @@ def open_torch(
     """
     use_threads(threads)
     place = resolve_device(device)
-    model = (
-        DeployedFeatures(trained.model, flip=trained.metadata.flip, unit_length=unit_length)
-        .to(place)
-        .eval()
-    )
+    flip = trained.metadata.flip
+    model = DeployedFeatures(trained.model, flip=flip, unit_length=unit_length).to(place).eval()
     if precision == "bf16":
         model = model.to(memory_format=torch.channels_last)
     run = partial(_run_torch, model, place, precision == "bf16")

@@ -38,21 +38,16 @@ def backend_of(cfg: CfgNode, run: Path, overrides: Sequence[str]) -> EvaluationB
         UsageError: a package is missing, or there is a GPU, on which only torch runs here.
     """
     name, on_gpu = cfg.TEST.BACKEND, resolve_device(cfg.DEVICE).type != "cpu"
-    if name == TORCH:
-        return None
+    names = [name]
     if name == "auto":
         installed = [one for one in BACKENDS if all(map(find_spec, (*EXPORTERS, one)))]
-        names = (TORCH, *installed)
-        return None if on_gpu or not installed else _backend(cfg, run, overrides, names)
-    if on_gpu:
+        names = [TORCH] if on_gpu else [TORCH, *installed]
+    elif name != TORCH and on_gpu:
         raise UsageError(f"TEST.BACKEND {name} runs on the processor: set DEVICE cpu")
-    require_packages(*EXPORTERS, name)
-    return _backend(cfg, run, overrides, (name,))
-
-
-def _backend(
-    cfg: CfgNode, run: Path, overrides: Sequence[str], names: Sequence[str]
-) -> EvaluationBackend:
+    elif name != TORCH:
+        require_packages(*EXPORTERS, name)
+    if names == [TORCH]:
+        return None
     threads = cfg.THREADS or None
     return EvaluationBackend(run, overrides, names, threads=threads, batch=cfg.TEST.BATCH)
 

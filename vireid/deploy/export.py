@@ -13,7 +13,7 @@ from vireid.deploy.extractor import Extractor
 from vireid.deploy.model_files import convert_to_openvino, export_onnx, publish, streams
 from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
-from vireid.deploy.verify_export import Comparison, compare, compare_scores
+from vireid.deploy.verify_export import Comparison, compare, scores_of
 from vireid.errors import UsageError
 from vireid.runs.rendered_data import prepare_data
 from vireid.utils.io import require_target
@@ -50,8 +50,8 @@ def targets_of(
         UsageError: the model has no such modality, or a file cannot be written.
     """
     if out.suffix != SUFFIXES[file_format]:
-        raise UsageError(f"--out {out}: a file of --format {file_format} ends in "
-                         f"{SUFFIXES[file_format]}")  # fmt: skip
+        ending = SUFFIXES[file_format]
+        raise UsageError(f"--out {out}: a file of --format {file_format} ends in {ending}")
     known = trained.metadata.modalities
     if modality is not None and modality not in known:
         raise UsageError(f"--modality {modality}: this model's are {' and '.join(known)}")
@@ -93,26 +93,15 @@ def export_model(
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        samples = _samples(trained)
-        # Scores need both modalities: the other one is exported for the comparison alone.
-        groups = list(targets) + _missing(trained, targets) * bool(int8)
+        known, groups = trained.metadata.modalities, list(targets)
+        samples = {m: check_images(trained.cfg, trained.metadata, m, SAMPLE) for m in known}
+        if int8 is not None:  # scores need both modalities: the other one is for them alone
+            groups += [(m,) for m in known if not any(m in group for group in targets)]
         found = {g: _exported(trained, folder, file_format, g, samples) for g in groups}
         if int8 is not None:
             found |= _quantised(trained, found, targets, file_format, int8)
         for group, target in targets.items():
             _publish(found[group], target)
-
-
-def _samples(trained: DeployedModel) -> dict[str, CheckImages]:
-    return {name: check_images(trained.cfg, trained.metadata, name, SAMPLE) for name in
-            trained.metadata.modalities}  # fmt: skip
-
-
-def _missing(
-    trained: DeployedModel, targets: Mapping[tuple[str, ...], Path]
-) -> list[tuple[str, ...]]:
-    there = {name for group in targets for name in group}
-    return [(name,) for name in trained.metadata.modalities if name not in there]
 
 
 def _exported(
@@ -169,7 +158,8 @@ def _quantised(
     runner = CHECKED_WITH[file_format]
     before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
     after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
-    _report(compare_scores(trained.cfg, splits, before, after), int8)
+    scores = [scores_of(trained.cfg, splits, extractors) for extractors in (before, after)]
+    _report(Comparison(*scores), int8)
     return files
 
 

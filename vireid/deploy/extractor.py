@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
@@ -66,7 +66,9 @@ class Extractor:
         kind = _kind(path)
         self.backend = _chosen_backend(path, kind, backend)
         self.precision = precision
-        self._threads = _checked_threads(threads)
+        self._threads = threads or 0
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads must be at least 1, got {threads}")
         if precision not in PRECISIONS or (precision, self.backend) == ("bf16", "onnxruntime"):
             raise UsageError(
                 f"precision {precision!r} is nothing that {self.backend} has here; choose fp32, or "
@@ -80,13 +82,11 @@ class Extractor:
             raise UsageError(f"unit_length=False: {path} was exported with features of unit length")
         self._unit_length = unit_length
         self.metadata: ExportMetadata
-        self._runs: Mapping[str, Run]
+        self._runs: dict[str, Run]
         if kind != "run":
             self._open_files(path, kind)
-        elif self.backend == "torch":
-            self._open_torch(path, device, options)
         else:
-            self._export_and_open(path, options)
+            self._open_run(path, device, options)
 
     @property
     def dim(self) -> int:
@@ -202,31 +202,23 @@ class Extractor:
             found[0], modalities=tuple(m for m in MODALITIES if m in self._runs)
         )
 
-    def _open_torch(self, path: Path, device: str, options: Sequence[str]) -> None:
-        from vireid.deploy.deployed_model import (
-            deployed_model,
-            open_torch,  # torch, which files do without
-        )
-
-        trained = deployed_model(path, options)
-        self.metadata = trained.metadata
-        self._runs = open_torch(
-            trained, self._threads, self.precision, device, unit_length=self._unit_length
-        )
-
-    def _export_and_open(self, path: Path, options: Sequence[str]) -> None:
-        from vireid.deploy.deployed_model import deployed_model
+    def _open_run(self, path: Path, device: str, options: Sequence[str]) -> None:
+        """The run's model in torch, or exported for another backend."""
+        # these import torch, which exported files do without
+        from vireid.deploy.deployed_model import deployed_model, open_torch
         from vireid.deploy.model_files import export_streams
 
-        trained = deployed_model(path, options)
-        self.metadata, runs = trained.metadata, {}
+        trained, unit_length = deployed_model(path, options), self._unit_length
+        self.metadata, self._runs = trained.metadata, {}
+        if self.backend == "torch":
+            self._runs = open_torch(
+                trained, self._threads, self.precision, device, unit_length=unit_length
+            )
+            return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            for metadata, file in export_streams(
-                trained, Path(folder), unit_length=self._unit_length
-            ):
+            for metadata, file in export_streams(trained, Path(folder), unit_length=unit_length):
                 opened = _open(file, self.backend, self._threads, self.precision)
-                runs.update(dict.fromkeys(metadata.modalities, opened.run))
-        self._runs = runs
+                self._runs |= dict.fromkeys(metadata.modalities, opened.run)
 
 
 def _kind(path: Path) -> str:
@@ -268,12 +260,6 @@ def _chosen_backend(path: Path, kind: str, backend: str | None) -> str:
     if backend not in fitting:
         raise UsageError(f"backend {backend!r} does not run {path}; choose {' or '.join(fitting)}")
     return backend
-
-
-def _checked_threads(threads: int | None) -> int:
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads must be at least 1, got {threads}")
-    return threads or 0
 
 
 def _open(path: Path, backend: str, threads: int, precision: str) -> OpenedModel:

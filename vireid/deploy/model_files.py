@@ -7,20 +7,13 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from operator import methodcaller
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
-from vireid.deploy.backends import (
-    INPUT,
-    OUTPUT,
-    import_openvino,
-    openvino_core,
-    require_packages,
-)
+from vireid.deploy.backends import INPUT, OUTPUT, import_openvino, openvino_core, require_packages
 from vireid.deploy.deployed_model import DeployedFeatures, DeployedModel
 from vireid.deploy.metadata import ExportMetadata, write_checksum
 from vireid.models.inference_model import InferenceModel
@@ -51,8 +44,7 @@ def export_streams(
     files = []
     for modalities in streams(trained):
         path = folder / f"{'+'.join(modalities)}.onnx"
-        metadata = export_onnx(trained, path, modalities, unit_length=unit_length)
-        files.append((metadata, path))
+        files.append((export_onnx(trained, path, modalities, unit_length=unit_length), path))
     return files
 
 
@@ -61,15 +53,12 @@ def export_onnx(
 ) -> ExportMetadata:
     """Writes the stream of one modality, or of a model that both modalities share.
 
-    Args:
-        modalities: of the file.
     Returns:
         the metadata in the file.
     Raises:
         UsageError: a package is missing.
     """
-    infrared = modalities == ("infrared",)
-    stream = OneStream(trained.model, infrared=infrared)
+    stream = OneStream(trained.model, infrared=modalities == ("infrared",))
     model = DeployedFeatures(stream, flip=trained.metadata.flip, unit_length=unit_length)
     write_onnx(model.eval(), path, size=trained.metadata.size)
     metadata = trained.metadata_for(modalities)
@@ -98,19 +87,10 @@ def convert_to_openvino(source: Path, target: Path, metadata: ExportMetadata) ->
     Raises:
         UsageError: the package is missing.
     """
-    save_openvino(openvino_core().read_model(source), target, metadata)
-
-
-def save_openvino(model: Any, target: Path, metadata: ExportMetadata) -> None:
-    """Writes OpenVINO's model with its metadata.
-
-    Args:
-        model: an openvino.Model.
-    """
-    openvino = import_openvino()
+    model = openvino_core().read_model(source)
     for name, value in metadata.entries().items():
         model.set_rt_info(value, name.split(".", 1))
-    openvino.save_model(model, target, compress_to_fp16=False)
+    import_openvino().save_model(model, target, compress_to_fp16=False)
 
 
 def publish(source: Path, target: Path) -> list[Path]:
@@ -128,13 +108,9 @@ def publish(source: Path, target: Path) -> list[Path]:
     for part in (source.with_suffix(".bin"), source):
         if part.exists():
             whole = target.with_suffix(part.suffix)
-            replace_file(whole, partial(_write, part.read_bytes()))
+            replace_file(whole, methodcaller("write", part.read_bytes()))
             written.append(whole)
     return [*written, write_checksum(target)]
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
 
 
 class OneStream(nn.Module):
@@ -188,7 +164,7 @@ def write_onnx(model: nn.Module, path: Path, *, size: Sequence[int]) -> None:
     """
     require_packages("onnx", "onnxscript")
     example = torch.zeros(2, 3, *size)  # one image would fix the number to one
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             model,
             (example,),
@@ -203,16 +179,13 @@ def write_onnx(model: nn.Module, path: Path, *, size: Sequence[int]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides the exporter's messages for its developers; it raises errors as exceptions."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+def quiet() -> Iterator[None]:
+    """Hides warnings of exporters for their developers; they raise errors as exceptions."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

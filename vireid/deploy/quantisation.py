@@ -8,9 +8,7 @@ follows the last map (powers and roots of the pooling, part relations, normalisa
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from yacs.config import CfgNode
 from vireid.data.build import build_splits
 from vireid.deploy.backends import INPUT, require_packages
 from vireid.deploy.metadata import ExportMetadata
-from vireid.deploy.model_files import write_metadata
+from vireid.deploy.model_files import quiet, write_metadata
 from vireid.deploy.preprocessing import ImageLike
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
@@ -54,7 +52,7 @@ def quantize(
     nodes = [node for node in onnx.load(source).graph.node if node.op_type == "Conv"]
     named = {"gates": [node.name for node in nodes if GATE in node.input[1]]}
     named["first"] = [node.name for node in nodes if INPUT in node.input]
-    with _quiet():
+    with quiet():
         quantization.quantize_static(
             source,
             target,
@@ -81,17 +79,6 @@ def _reader(base: type, images: Iterable[np.ndarray]) -> Any:
     return Reader()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides the library's advice; it raises errors as exceptions."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
 @dataclass(frozen=True, slots=True)
 class CheckImages:
     """Images of one modality.
@@ -116,13 +103,11 @@ def check_images(cfg: CfgNode, metadata: ExportMetadata, modality: str, count: i
     try:
         splits = build_splits(cfg)
         chosen = evenly_spaced(splits.test, modality, count)
+        if len(chosen) < 2:
+            raise DataError(f"want of {modality} images")
     except DataError as error:
         reason = str(error).splitlines()[0]
         return CheckImages(patterns(metadata, count), f"synthetic patterns, for {reason}")
-    if len(chosen) < 2:
-        return CheckImages(
-            patterns(metadata, count), f"synthetic patterns, for want of {modality} images"
-        )
     paths = [splits.root / record.path for record in chosen]
     return CheckImages(paths, f"the run's own {modality} test images")
 

@@ -133,22 +133,6 @@ class Comparison:
             )
 
 
-def compare_scores(
-    cfg: CfgNode,
-    splits: Splits,
-    before: Mapping[str, Extractor],
-    after: Mapping[str, Extractor],
-) -> Comparison:
-    """Scores all protocols of a run's configuration twice.
-
-    Args:
-        before, after: by modality.
-    Raises:
-        DataError: the data cannot answer a protocol.
-    """
-    return Comparison(scores_of(cfg, splits, before), scores_of(cfg, splits, after))
-
-
 def scores_of(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor]) -> Entries:
     """Entries of results.json, by protocol, of features that each modality's extractor makes.
 
