@@ -23,7 +23,7 @@ from vireid.cli.arguments import tool
 from vireid.data.datasets import DATASETS
 from vireid.engine.extract import labels_of
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.distance import cosine_distance
+from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import PROTOCOLS
@@ -158,7 +158,8 @@ def by_viewpoint(splits: Splits, features: np.ndarray) -> list[tuple[float, floa
     turn = np.minimum(turn, 8 - turn)
     same = pids[:, None] == pids
     matches = same & (cameras[:, None] != cameras)
-    order = np.argsort(cosine_distance(features, features), axis=1, kind="stable")
+    distances = distance_rows("cosine", features, features)(np.arange(len(features)))
+    order = np.argsort(distances, axis=1, kind="stable")
     return [
         _scores(*(np.take_along_axis(mask, order, axis=1) for mask in (hits, hits | ~same)))
         for hits in (matches & (turn == eighths) for eighths in range(5))

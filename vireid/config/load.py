@@ -14,7 +14,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.schema import OPTIONS, nested
+from vireid.config.schema import OPTIONS, default_config, nested
 from vireid.config.validate import find_problems
 from vireid.config.values import coerce, parse_override, parse_yaml, read_yaml
 from vireid.errors import ConfigError, UsageError
@@ -44,7 +44,7 @@ def load_config(
         ConfigError: one message with *all* the problems found.
     """
     environment = os.environ if environment is None else environment
-    values, problems = _defaults(), []
+    values, problems = flatten(default_config()), []
     for file, tree in _file_chain(find_config(Path(path))) if path else []:
         problems += _merge_file(values, tree, file)
     if environment.get("VIREID_DATA"):
@@ -69,7 +69,7 @@ def parse_config(text: str, *, source: str, choices: Choices | None = None) -> C
         raise UsageError(f"the configuration {source} is no YAML: {error}") from error
     if not isinstance(tree, dict):
         raise UsageError(f"the configuration {source} must hold KEY: VALUE pairs")
-    values = _defaults()
+    values = flatten(default_config())
     problems = _merge(values, leaves(tree), coerce)
     return _finish(values, problems, choices, source=source)
 
@@ -159,17 +159,10 @@ def _file_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
         problem = path_problem(base) if isinstance(base, str) else "must be a file name"
         if problem:
             raise UsageError(f"{path}: {BASE_KEY} {problem}, got {base!r:.60}")
-        path = _base_file(path, expand(base))
-
-
-def _base_file(path: Path, base: Path) -> Path:
-    """Relative to the file that names it, or else one that came with the project."""
-    beside, shipped = path.parent / base, find_config(base)
-    return beside if shipped == base or _may_exist(beside) else shipped
-
-
-def _defaults() -> dict[str, Any]:
-    return {key: option.default for key, option in OPTIONS.items()}
+        # relative to the file that names it, or else one that came with the project
+        base = expand(base)
+        beside, shipped = path.parent / base, find_config(base)
+        path = beside if shipped == base or _may_exist(beside) else shipped
 
 
 def _merge_file(values: dict[str, Any], tree: Mapping[str, Any], file: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +164,11 @@ def _to_float(value: Any) -> float:
 def _to_int(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    try:
+    with suppress(ValueError):
         number = _to_float(value)
-    except ValueError:
-        number = math.nan
-    if not number.is_integer():
-        raise ValueError("must be a whole number")
-    return int(number)
+        if number.is_integer():
+            return int(number)
+    raise ValueError("must be a whole number")
 
 
 def _to_str(value: Any) -> str:

@@ -22,18 +22,11 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
     return units
 
 
-def cosine_distance(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """(Q, D), (G, D) → (Q, G) negated cosine similarity, in [-1, 1]."""
-    return _cosine_rows(queries, gallery)(np.arange(len(queries)))
-
-
-def euclidean_distance(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """(Q, D), (G, D) → (Q, G) Euclidean distances of the features as they are."""
-    return _euclidean_rows(queries, gallery)(np.arange(len(queries)))
-
-
 def distance_rows(metric: str, queries: np.ndarray, gallery: np.ndarray) -> Rows:
     """Distances of (Q, D) queries to a (G, D) gallery, some queries at a time.
+
+    ``cosine`` is the negated cosine similarity, in [-1, 1]; ``euclidean`` takes features as they
+    are.
 
     Equal gallery rows have equal distances. (A matrix product may round its last columns in
     another way than the others, so the product is of distinct rows.)

@@ -20,7 +20,7 @@ from vireid.evaluation.query_gallery import (
 )
 from vireid.evaluation.ranking import Ranks, rank_matches
 from vireid.evaluation.rerank import reranked_distances
-from vireid.evaluation.sorting import Sorting, cosine_sorting, stable_sorting
+from vireid.evaluation.sorting import cosine_sorting, stable_sorting
 from vireid.structures import FeatureSet
 
 RANKS = (1, 5, 10, 20)
@@ -172,24 +172,19 @@ def require_comparable(
     numbers = features.features
     # NaN is the extreme of its row and compares as false, so this finds it, too.
     broken = ~((numbers.max(axis=1) < LARGEST) & (numbers.min(axis=1) > -LARGEST))
-    for part, rows in parts.items():
-        bad = features.paths[rows[broken[rows]]]
-        if len(bad):
-            raise DataError(
-                f"{part} features of {len(bad)} images are not finite numbers whose squares can be "
-                f"added, first {bad[0]}: did the training of their model diverge?"
-            )
-    if metric != "cosine":
-        return
-    zero = ~(np.abs(numbers[:, :CHECKED_FIRST]) >= SMALLEST).any(axis=1)
-    zero[zero] = ~(np.abs(numbers[zero]) >= SMALLEST).any(axis=1)
-    for part, rows in parts.items():
-        bad = features.paths[rows[zero[rows]]]
-        if len(bad):
-            raise DataError(
-                f"{part} features of {len(bad)} images are zero, first {bad[0]}: they have no "
-                "cosine; extract them again, or leave these images out"
-            )
+    too_large = "not finite numbers whose squares can be added"
+    checks = [(broken, too_large, "did the training of their model diverge?")]
+    if metric == "cosine":
+        zero = ~(np.abs(numbers[:, :CHECKED_FIRST]) >= SMALLEST).any(axis=1)
+        zero[zero] = ~(np.abs(numbers[zero]) >= SMALLEST).any(axis=1)
+        remedy = "they have no cosine; extract them again, or leave these images out"
+        checks.append((zero, "zero", remedy))
+    for wrong, what, remedy in checks:
+        for part, rows in parts.items():
+            bad = features.paths[rows[wrong[rows]]]
+            if len(bad):
+                images = f"{len(bad)} images are {what}, first {bad[0]}"
+                raise DataError(f"{part} features of {images}: {remedy}")
 
 
 def _shared_rules(protocol: RetrievalProtocol) -> Hashable:
@@ -217,27 +212,23 @@ def _evaluate_group(
     require_comparable(features, parts, metric)
     used = np.unique(np.concatenate(galleries))
     used = used[gallery_order(protocols[0], without_features(features, used))]
+    numbers = features.features
+    if metric == "cosine":
+        sorting = cosine_sorting(numbers, features.pids, queries, used)
+    else:
+        sorting = stable_sorting(distance_rows(metric, numbers[queries], numbers[used]))
     ranks = rank_matches(
         protocols[0],
         without_features(features, queries),
         without_features(features, used),
         np.stack([np.isin(used, rows) for rows in galleries]),
-        _sorting(metric, features, queries, used),
+        sorting,
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
     for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
         mask = query_mask(protocol, queries, rows)
         scores[protocol.name].append(_trial_scores(protocol, ranks, trial, len(rows), mask))
     return scores
-
-
-def _sorting(
-    metric: str, features: FeatureSet, queries: np.ndarray, candidates: np.ndarray
-) -> Sorting:
-    numbers = features.features
-    if metric == "cosine":
-        return cosine_sorting(numbers, features.pids, queries, candidates)
-    return stable_sorting(distance_rows(metric, numbers[queries], numbers[candidates]))
 
 
 def _trial_scores(
@@ -281,16 +272,15 @@ def _identities_and_cameras(images: FeatureSet, rows: np.ndarray) -> np.ndarray:
 
 def _may_match(protocol: RetrievalProtocol, query_camera: int, gallery_camera: int) -> bool:
     """Whether an image of the query's identity stays in its list."""
-    if protocol.drops_own_camera and query_camera == gallery_camera:
-        return False
-    return (query_camera, gallery_camera) not in protocol.ignored_cameras
+    own = protocol.drops_own_camera and query_camera == gallery_camera
+    return not own and (query_camera, gallery_camera) not in protocol.ignored_cameras
 
 
 def _unanswerable(protocol: RetrievalProtocol) -> DataError:
-    remedy = (
-        ": images of the query's identity and camera are left out, so that every identity needs "
-        "two cameras, and every camera a number of its own, visible or infrared"
-        if protocol.drops_own_camera
-        else ""
-    )
-    return DataError(f"{protocol.name}: no query has a true match in the gallery{remedy}")
+    problem = f"{protocol.name}: no query has a true match in the gallery"
+    if protocol.drops_own_camera:
+        problem += (
+            ": images of the query's identity and camera are left out, so that every identity "
+            "needs two cameras, and every camera a number of its own, visible or infrared"
+        )
+    return DataError(problem)

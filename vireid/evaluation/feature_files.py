@@ -188,11 +188,11 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
             f"one of each, got {features.shape} of {features.dtype}"
         )
     kinds = dict.fromkeys((*REQUIRED, *OPTIONAL), "iu") | {"paths": "U"}  # of any width
+    found = {name: arrays[name] for name in kinds if name in arrays}
     wrong = [
-        f"{name} is {arrays[name].shape} of {arrays[name].dtype}"
-        for name, kind in kinds.items()
-        if name in arrays
-        and (arrays[name].shape != features.shape[:1] or arrays[name].dtype.kind not in kind)
+        f"{name} is {array.shape} of {array.dtype}"
+        for name, array in found.items()
+        if array.shape != features.shape[:1] or array.dtype.kind not in kinds[name]
     ]
     if wrong:
         raise DataError(
@@ -225,8 +225,7 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def _read_official(folder: Path) -> FeatureSet:
     features, pids, camids, paths = [], [], [], []
     for camera in SYSU_CAMERAS:
-        file = _one_file(folder, camera)
-        for pid, rows in enumerate(_read_camera(file), start=1):
+        for pid, rows in enumerate(_read_camera(folder, camera), start=1):
             if rows.size:
                 features.append(rows)
                 pids += [pid] * len(rows)
@@ -245,22 +244,16 @@ def _read_official(folder: Path) -> FeatureSet:
     return found
 
 
-def _one_file(folder: Path, camera: int) -> Path:
-    files = sorted(folder.glob(f"*_cam{camera}.mat"))
+def _read_camera(folder: Path, camera: int) -> list[np.ndarray]:
+    """(n, D) float rows of each identity, from 1; an absent one has a cell without rows."""
+    files, rows = sorted(folder.glob(f"*_cam{camera}.mat")), []
     if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
         raise DataError(
             f"{folder} must hold one *_cam{camera}.mat (one file for each camera, 1 to "
-            f"{max(SYSU_CAMERAS)}), found {found}"
+            f"{max(SYSU_CAMERAS)}), found {', '.join(file.name for file in files) or 'none'}"
         )
-    return files[0]
-
-
-def _read_camera(file: Path) -> list[np.ndarray]:
-    """(n, D) float rows of each identity, from 1; an absent one has a cell without rows."""
-    rows = []
-    for pid, cell in enumerate(read_cells(file, "feature"), start=1):
+    for pid, cell in enumerate(read_cells(files[0], "feature"), start=1):
         if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.dtype.kind not in "fiu":
-            raise DataError(f"{file}: feature{{{pid}}} must be a matrix with one row per image")
+            raise DataError(f"{files[0]}: feature{{{pid}}} must be a matrix with one row per image")
         rows.append(_native(cell) if cell.dtype.kind == "f" else cell.astype(np.float64))
     return rows

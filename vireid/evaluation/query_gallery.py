@@ -42,13 +42,11 @@ def query_mask(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.nda
 
 def _require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
     """Raises :class:`DataError` when an array that the protocol selects images by is missing."""
+    role = "'role' (0 both, 1 query, 2 gallery)"
+    test_list = "'subset' (the smallest test list that holds each image: 800, 1600 or 2400)"
     for needed, column, text in (
-        (protocol.by_role, images.role, "'role' (0 both, 1 query, 2 gallery)"),
-        (
-            protocol.test_list,
-            images.test_list,
-            "'subset' (the smallest test list that holds each image: 800, 1600 or 2400)",
-        ),
+        (protocol.by_role, images.role, role),
+        (protocol.test_list, images.test_list, test_list),
     ):
         if needed and column is None:
             raise DataError(
@@ -175,21 +173,15 @@ def _official(
             f"permutations hold {fewest} rows: use the data set's official rand_perm_cam.mat"
         )
     for trial in range(protocol.gallery_trials):
-        yield np.concatenate(
-            [
-                rows[published[trial, : protocol.shots] - 1]
-                for (_, _, rows), published in zip(folders, rows_of, strict=True)
-            ]
-        )
+        drawn = (published[trial, : protocol.shots] - 1 for published in rows_of)
+        yield np.concatenate([folder[2][own] for folder, own in zip(folders, drawn, strict=True)])
 
 
 def _without_permutations(protocol: RetrievalProtocol) -> str:
-    seeded = "draw the gallery by the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
+    rule = "the seeded rule (--gallery-draw seeded, TEST.GALLERY_DRAW seeded)"
+    seeded = f"draw the gallery by {rule}"
     if "seeded" not in protocol.other_draws:
-        seeded = (
-            "ask for single-shot protocols, which can be drawn by the seeded rule (--gallery-draw "
-            "seeded)"
-        )
+        seeded = f"ask for single-shot protocols, which can be drawn by {rule}"
     return (
         f"{protocol.name} draws its gallery by SYSU-MM01's rand_perm_cam.mat, which is not there. "
         "Either copy it from the official evaluation code (data_split/) to exp/ in the data set's "
@@ -249,23 +241,19 @@ def _require_published(
 ) -> None:
     """Checks that each identity has as many images in each camera as the official permutations.
 
-    Args:
-        cameras: whose images are compared.
     Raises:
         DataError: names the first camera and identity that differ.
     """
-    compared = np.isin(images.camids, sorted(cameras))
-    keys = zip(images.camids[compared].tolist(), images.pids[compared].tolist(), strict=True)
-    found = Counter(keys)
+    keys = zip(images.camids.tolist(), images.pids.tolist(), strict=True)
+    found = Counter(key for key in keys if key[0] in cameras)
     pids = {pid for _, pid in found}
     published = {
         (camid, pid): rows.shape[1]
         for (camid, pid), rows in permutations.items()
         if camid in cameras and pid in pids
     }
-    differing = sorted(
-        key for key in published.keys() | found.keys() if published.get(key) != found.get(key)
-    )
+    known = published.keys() | found.keys()
+    differing = sorted(key for key in known if published.get(key) != found.get(key))
     if differing:
         camid, pid = differing[0]
         images_there = f"{found[camid, pid]} images" if found[camid, pid] else "no image"

@@ -16,7 +16,7 @@ from vireid.evaluation.feature_files import read_features, read_test_ids
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
 from vireid.structures import FeatureSet, Modality
-from vireid.utils.io import replace_file, require_target
+from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
 
 FORMAT = 1
@@ -60,8 +60,7 @@ def write_results(
         UsageError: it cannot be written.
     """
     content = {"format": FORMAT, "protocols": dict(protocols), "source": dict(source)}
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    replace_file(path, lambda file: file.write(text.encode()))
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -213,7 +212,7 @@ def score_features(
         raise UsageError(str(error)) from error
     if not path.exists():
         raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
-    target = out or results_path(path)
+    target = out or (path if path.is_dir() else path.parent) / "results.json"
     require_target(target, inputs=[p for p in (path, permutations, test_ids) if p])
     if target.exists() and not _is_about(target, path):
         raise UsageError(f"{target} holds something else: name another file with --out")
@@ -231,11 +230,6 @@ def score_features(
     write_results(target, {**kept, **entries}, source)
     print("\n".join(describe(protocol, entries[protocol.name]) for protocol in protocols))
     print(f"\n{results_table(entries)}\n\nwrote {target}")
-
-
-def results_path(features: Path) -> Path:
-    """results.json in the folder of features, or beside the file."""
-    return (features if features.is_dir() else features.parent) / "results.json"
 
 
 def _digest(features: FeatureSet) -> str:
