@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import timeit
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import cycle, islice
@@ -17,6 +17,7 @@ from vireid.deploy.extractor import Extractor
 from vireid.deploy.verify_export import LARGEST, features_of_records
 from vireid.engine.precision import resolve_device
 from vireid.errors import UsageError
+from vireid.evaluation.distance import unit_rows
 from vireid.structures import FeatureSet, ImageRecord, Modality
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class EvaluationBackend:
                 for modality, files in paths.items():
                     some = files[:CHECKED]
                     two = (one(some, modality, progress=False) for one in (torch, extractor))
-                    off = np.abs(np.subtract(*map(_unit, two))).max()
+                    off = np.abs(np.subtract(*map(unit_rows, two))).max()
                     if not off <= LARGEST:
                         raise ValueError(f"its features differ by {off:.2g}")
                 found[name] = extractor
@@ -144,14 +145,9 @@ class EvaluationBackend:
 
 def _seconds(extractor: Extractor, paths: Mapping[str, list[Path]]) -> float:
     """The fastest of three rounds over the images; the first round warms up."""
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
+
+    def one_round() -> None:
         for modality, files in paths.items():
             extractor(files, modality, progress=False)
-        times.append(time.perf_counter() - start)
-    return min(times)
 
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
+    return min(timeit.repeat(one_round, number=1, repeat=3))

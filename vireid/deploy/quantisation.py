@@ -8,10 +8,9 @@ follows the last map (powers and roots of the pooling, part relations, normalisa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from yacs.config import CfgNode
@@ -56,7 +55,7 @@ def quantize(
         quantization.quantize_static(
             source,
             target,
-            _reader(quantization.CalibrationDataReader, images),
+            _Reader(images),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             nodes_to_exclude=[name for kind in kept for name in named[kind]],
@@ -67,16 +66,13 @@ def quantize(
     write_metadata(target, metadata)
 
 
-def _reader(base: type, images: Iterable[np.ndarray]) -> Any:
-    class Reader(base):  # ONNX Runtime looks at the type
-        def __init__(self) -> None:
-            self._images: Iterator[np.ndarray] = iter(images)
+class _Reader:  # ONNX Runtime takes a class with this method for its CalibrationDataReader
+    def __init__(self, images: Iterable[np.ndarray]) -> None:
+        self._images = iter(images)
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            image = next(self._images, None)
-            return None if image is None else {INPUT: image}
-
-    return Reader()
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        image = next(self._images, None)
+        return None if image is None else {INPUT: image}
 
 
 @dataclass(frozen=True, slots=True)

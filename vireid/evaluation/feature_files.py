@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
 from vireid.structures import TEST_LISTS, FeatureSet, Role
-from vireid.utils.io import replace_file
+from vireid.utils.io import read_ids, replace_file
 from vireid.utils.matlab import read_cells
 
 # Arrays of whole numbers: name → field of FeatureSet, type
@@ -77,21 +76,15 @@ def read_test_ids(path: Path) -> list[int]:
     """Identities in a text file, separated by commas or blanks.
 
     Raises:
-        DataError: missing, or it holds something else than numbers.
+        DataError: missing, empty, or it holds something else than numbers.
     """
-    wanted = f"{path} must hold identities separated by commas, as exp/test_id.txt does"
-    try:
-        words = re.split(r"[\s,]+", path.read_text(encoding="utf-8-sig").strip(" \t\r\n,"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{wanted}: it is no text file (test_id.mat is not read)") from error
-    except OSError as error:
-        raise DataError(f"{wanted} ({error.strerror})") from error
-    if words == [""]:
-        raise DataError(f"{wanted}: it is empty; leave it out to score all identities")
-    wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,18}", word)]
-    if wrong:
-        raise DataError(f"{wanted}, got {wrong[0]!r:.60}")
-    return sorted({int(word) for word in words})
+    ids = read_ids(path, blanks=True)
+    if not ids:
+        raise DataError(
+            f"{path} must hold identity numbers, as exp/test_id.txt does: it is empty; leave it "
+            "out to score all identities"
+        )
+    return sorted(set(ids))
 
 
 def write_features(

@@ -138,7 +138,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     for group in ("sysu", "regdb", "llcm", "csv", "vehicleid")
 }
 GROUPS["val"] = ("val_v2i", "val_i2v")
-VAL_OF_ONE_MODALITY = ("val_v2v",)
 
 
 def expand(
@@ -152,7 +151,7 @@ def expand(
         ValueError: unknown name; lists the choices.
     """
     expanded: dict[str, RetrievalProtocol] = {}
-    groups = GROUPS | ({"val": VAL_OF_ONE_MODALITY} if len(modalities) == 1 else {})
+    groups = GROUPS | ({"val": ("val_v2v",)} if len(modalities) == 1 else {})
     for name in names:
         for member in groups.get(name, (name,)):
             if member not in PROTOCOLS:

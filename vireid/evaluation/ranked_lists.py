@@ -95,10 +95,8 @@ def rank_gallery(
     """Ranks one of the protocol's galleries for each query, with the evaluator's scores.
 
     Args:
-        features: of all query and gallery images.
         trial: which gallery draw, from 1.
-        permutations: for protocols whose gallery draw is official.
-        metric: ``cosine``, ``euclidean``, or ``auto`` for the protocol's own.
+        features, permutations, metric: as for :func:`evaluate.evaluate_all`.
     Raises:
         DataError: as :func:`evaluate.evaluate_all`, but for queries without a match.
         UsageError: there is no such trial.

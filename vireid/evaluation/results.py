@@ -94,12 +94,14 @@ def is_score(value: object) -> bool:
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
     """One line: a protocol's query and gallery images, its rules, and the numbers of images."""
     drawn = _drawn(protocol, len(entry["trials"]))
+    selection = " (query images → gallery images)" if protocol.by_role else ""
+    selection = f" (test list {protocol.test_list})" if protocol.test_list else selection
     removed = [f"camera {g} for queries of camera {q}" for q, g in protocol.ignored_cameras]
     removed += ["same identity and same camera"] if protocol.drops_own_camera else []
     return (
         f"{protocol.name}: "
         f"{_images(protocol.query_modality, protocol.query_cameras)} → "
-        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}{_selection(protocol)}; "
+        f"{_images(protocol.gallery_modality, protocol.gallery_cameras)}{selection}; "
         f"gallery: {drawn}; "
         f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
         f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
@@ -121,13 +123,6 @@ def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
     if protocol.shots:
         text += f", {protocol.shots} per identity and camera, {trials} trials"
     return text
-
-
-def _selection(protocol: RetrievalProtocol) -> str:
-    """Further rules that select the images, beside the modality and cameras."""
-    if protocol.test_list:
-        return f" (test list {protocol.test_list})"
-    return " (query images → gallery images)" if protocol.by_role else ""
 
 
 def _images(modality: Modality, cameras: frozenset[int]) -> str:

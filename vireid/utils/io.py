@@ -22,18 +22,23 @@ except ImportError:  # Windows: two writers are not kept apart there
 NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-def read_ids(path: Path) -> list[int]:
+def read_ids(path: Path, *, blanks: bool = False) -> list[int]:
     """Identities from one comma-separated line of numbers.
 
+    Args:
+        blanks: they may separate identities, too.
     Raises:
         DataError: the file is missing or holds anything else.
     """
     wanted = f"{path} must hold one comma-separated line of identity numbers"
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{wanted}: {error}") from error
-    items = [item.strip() for item in text.replace("\n", ",").split(",") if item.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{wanted}: it is no text file (.mat files are not read)") from error
+    except OSError as error:
+        raise DataError(f"{wanted} ({error.strerror})") from error
+    parts = re.split(r"[\s,]" if blanks else r"[\n,]", text)
+    items = [part.strip() for part in parts if part.strip()]
     wrong = [item for item in items if not NUMBER.fullmatch(item)]
     if wrong:
         raise DataError(f"{wanted}, got {wrong[0]!r:.60}")
@@ -85,22 +90,17 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object], *, durable: bo
     finally:
         temporary.unlink(missing_ok=True)
     if durable:
-        sync_folder(target.parent)
+        with suppress(OSError):  # systems that cannot open folders
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # the rename, too, survives a power cut
+            finally:
+                os.close(folder)
 
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a text file as a whole; half a surrogate pair is written as an escape."""
     replace_file(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder survive a power cut, on systems that can open folders."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

@@ -8,9 +8,6 @@ import numpy as np
 
 from vireid.errors import DataError
 
-HEADER = 128  # bytes
-HDF5 = b"\x89HDF"
-
 
 def read_mat(path: Path, name: str) -> np.ndarray:
     """One variable: a matrix, or a cell array as an array of objects.
@@ -64,10 +61,10 @@ def read_nested_cells(path: Path, name: str) -> dict[tuple[int, int], np.ndarray
 def _require_level_5(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            header = file.read(HEADER)
+            header = file.read(128)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    if header.startswith(HDF5) or b"MATLAB 7.3" in header:
+    if header.startswith(b"\x89HDF") or b"MATLAB 7.3" in header:
         raise DataError(f"{path} is a MATLAB 7.3 file (HDF5): save it again with save(..., '-v7')")
     if header[126:] not in (b"IM", b"MI"):  # the order of its bytes
         raise DataError(f"{path} is no MATLAB file of level 5: save it with save(..., '-v7')")
