@@ -383,8 +383,5 @@ def options_in_names(*effects: Effect) -> tuple[str, ...]:
 
 def options_of_cost() -> tuple[str, ...]:
     """Names of the options that change what a deployed model costs."""
-    return tuple(
-        key
-        for key, option in OPTIONS.items()
-        if option.costs or option.effect in (LAYERS, POOLING, STUDENTS)
-    )
+    layers = options_of(LAYERS, POOLING, STUDENTS)
+    return tuple(key for key, option in OPTIONS.items() if option.costs or key in layers)

@@ -49,8 +49,7 @@ def backend_of(cfg: CfgNode, run: Path, overrides: Sequence[str]) -> EvaluationB
         require_packages(*EXPORTERS, name)
     if names == [TORCH]:
         return None
-    threads = cfg.THREADS or None
-    return EvaluationBackend(run, overrides, names, threads=threads, batch=cfg.TEST.BATCH)
+    return EvaluationBackend(cfg, run, overrides, names)
 
 
 class EvaluationBackend:
@@ -61,26 +60,19 @@ class EvaluationBackend:
     when it needs less than two minutes.
 
     Args:
+        cfg: says how many threads the backend has, and how many images a call of the model.
         run, overrides: run folder, and the options that differ from its configuration.
         names: backends to choose from.
-        threads: of the backend; None: its own choice.
-        batch: images per call of the model.
     Attributes:
         used: the backend that computed the features.
     """
 
     def __init__(
-        self,
-        run: Path,
-        overrides: Sequence[str],
-        names: Sequence[str],
-        *,
-        threads: int | None,
-        batch: int,
+        self, cfg: CfgNode, run: Path, overrides: Sequence[str], names: Sequence[str]
     ) -> None:
         self.used, self._names = names[0], list(names)
         self._run, self._overrides = run, list(overrides)
-        self._threads, self._batch = threads, batch
+        self._threads, self._batch = cfg.THREADS or None, cfg.TEST.BATCH
 
     def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
         """The records' features as the protocols score them, not brought to unit length.

@@ -136,11 +136,7 @@ def _quantised(
     file_format: str,
     int8: Int8,
 ) -> dict[tuple[str, ...], Path]:
-    """INT8 files of the targets.
-
-    Args:
-        exported: float32 files by modalities; all that the protocols need.
-    """
+    """INT8 files of the targets; ``exported`` holds all float32 files that the protocols need."""
     prepare_data(trained.cfg)
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
@@ -164,11 +160,7 @@ def _quantised(
 
 
 def _report(comparison: Comparison, int8: Int8) -> None:
-    """Prints the scores in float32 and INT8.
-
-    Raises:
-        AccuracyError: INT8 loses more accuracy than allowed.
-    """
+    """Prints the scores in float32 and INT8, and raises AccuracyError when INT8 loses too much."""
     change = "falls" if comparison.drop >= 0 else "rises"
     print(
         f"\n{comparison}\n\nrank-1 {change} by {abs(comparison.drop):.2f} points, mean over the "

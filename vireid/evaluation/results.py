@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +210,12 @@ def score_features(
         raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
     target = out or (path if path.is_dir() else path.parent) / "results.json"
     require_target(target, inputs=[p for p in (path, permutations, test_ids) if p])
-    if target.exists() and not _is_about(target, path):
-        raise UsageError(f"{target} holds something else: name another file with --out")
+    before: dict[str, Any] = {}
+    if target.exists():
+        with suppress(DataError):
+            before = read_results(target)
+        if not before or before["source"].get("features") != str(path.resolve()):
+            raise UsageError(f"{target} holds something else: name another file with --out")
     official = any(protocol.draw == "official" for protocol in protocols)
     known = read_permutations(permutations) if permutations and official else None
     features = read_features(path, read_test_ids(test_ids) if test_ids else None)
@@ -220,7 +225,6 @@ def score_features(
     of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
     source: dict[str, Any] = dict.fromkeys(of_a_run)
     source |= {"features": str(path.resolve()), "digest": _digest(features)}
-    before = read_results(target) if target.exists() else {}
     kept = before["protocols"] if before and before["source"] == source else {}
     write_results(target, {**kept, **entries}, source)
     print("\n".join(describe(protocol, entries[protocol.name]) for protocol in protocols))
@@ -235,12 +239,3 @@ def _digest(features: FeatureSet) -> str:
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _is_about(results: Path, features: Path) -> bool:
-    """Whether a file holds scores of the features at this path."""
-    try:
-        named = read_results(results)["source"].get("features")
-    except DataError:
-        return False
-    return named == str(features.resolve())
