@@ -279,8 +279,6 @@ def read_activations(path: Path) -> Activations:
 def draw_activations(found: Activations, path: Path) -> None:
     """A row per image: the image, its energy at every exit, and every stripe's share of it.
 
-    Args:
-        path: PNG, PDF or SVG.
     Raises:
         UsageError: too many images for one figure.
     """

@@ -169,7 +169,6 @@ def draw_distances(runs: Mapping[str, Distances], path: Path) -> None:
 
     Args:
         runs: by title.
-        path: PNG, PDF or SVG.
     """
     limits = {title: found.occupied() for title, found in runs.items()}
     if next(iter(runs.values())).metric == "cosine":

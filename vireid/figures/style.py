@@ -125,10 +125,7 @@ def require_figure(path: Path, *, inputs: Collection[Path] = ()) -> None:
 
 def line_style(number: int) -> dict[str, Any]:
     """Colour and dashes of a panel's line, counted from 0; 28 differ."""
-    return {
-        "color": COLORS[number % len(COLORS)],
-        "linestyle": STYLES[number % len(STYLES)],
-    }
+    return {"color": COLORS[number % len(COLORS)], "linestyle": STYLES[number % len(STYLES)]}
 
 
 def tidy(axes: Axes) -> None:

@@ -210,9 +210,6 @@ def draw_projections(projections: Sequence[Projection], path: Path) -> None:
     at the median of its images of each modality, with thin lines to these images. A dashed line
     joins its two medians; where they are near, they share one number. With more than
     :data:`MOST_NUMBERED` identities, colours show only the modality.
-
-    Args:
-        path: PNG, PDF or SVG.
     """
     pids = sorted({int(pid) for one in projections for pid in one.images.pids})
     colors = {pid: COLORS[k % len(COLORS)] for k, pid in enumerate(pids)}

@@ -14,14 +14,7 @@ from yacs.config import CfgNode
 from vireid.config.load import flatten, load_config
 from vireid.config.schema import Effect, options_of
 from vireid.data.datasets.files import fingerprint
-from vireid.engine.checkpoint import (
-    BEST,
-    LAST,
-    REMEDY,
-    load_checkpoint,
-    restore_rng,
-    saved_options,
-)
+from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng, saved_options
 from vireid.engine.trainer import Trainer, TrainingProgress
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.runs.run_dir import run_folder

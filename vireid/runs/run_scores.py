@@ -62,9 +62,7 @@ def require_same_rules(protocol: str, entries: Iterable[tuple[Path, Mapping[str,
                 )
 
 
-def mean_and_std(
-    entries: Iterable[Mapping[str, Any]],
-) -> tuple[dict[str, float], dict[str, float]]:
+def mean_and_std(entries: Iterable[Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
     """Mean and population standard deviation over runs, in per cent, by metric.
 
     Args:
