@@ -46,7 +46,11 @@ def load_config(
     environment = os.environ if environment is None else environment
     values, problems = flatten(default_config()), []
     for file, tree in _file_chain(find_config(Path(path))) if path else []:
-        problems += _merge_file(values, tree, file)
+        pairs = list(leaves(tree))
+        counts = Counter(key for key, _ in pairs)  # "A.B: 1" beside "A: {B: 2}" is one key twice
+        found = [f"{key} is given twice" for key, count in counts.items() if count > 1]
+        found += _merge(values, pairs, coerce)
+        problems += [f"{file}: {problem}" for problem in found]
     if environment.get("VIREID_DATA"):
         values["DATA.ROOT"] = environment["VIREID_DATA"]
     problems += _merge_overrides(values, overrides)
@@ -163,13 +167,6 @@ def _file_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
         base = expand(base)
         beside, shipped = path.parent / base, find_config(base)
         path = beside if shipped == base or _may_exist(beside) else shipped
-
-
-def _merge_file(values: dict[str, Any], tree: Mapping[str, Any], file: Path) -> list[str]:
-    pairs = list(leaves(tree))
-    counts = Counter(key for key, _ in pairs)  # "A.B: 1" beside "A: {B: 2}" is one key twice
-    twice = [f"{key} is given twice" for key, count in counts.items() if count > 1]
-    return [f"{file}: {problem}" for problem in twice + _merge(values, pairs, coerce)]
 
 
 def _merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> list[str]:

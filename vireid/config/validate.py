@@ -22,8 +22,7 @@ def find_problems(
     """
     return [
         *_option_problems(values, choices),
-        *_student_problems(cfg),
-        *_part_problems(cfg),
+        *_module_problems(cfg),
         *_exit_problems(cfg),
         *_branch_problems(cfg.MODEL),
         *_training_problems(cfg),
@@ -67,8 +66,9 @@ def _option_problems(
                     yield f"{key}={name!r:.100} is unknown; choose one of {names}"
 
 
-def _student_problems(cfg: CfgNode) -> Iterator[str]:
-    sdm = cfg.MODEL.SDM
+def _module_problems(cfg: CfgNode) -> Iterator[str]:
+    """What is wrong with students and parts."""
+    sdm, mgim = cfg.MODEL.SDM, cfg.MODEL.MGIM
     if sorted(set(sdm.TAPS)) != sdm.TAPS or len(sdm.TAPS) > 3:
         yield (
             "MODEL.SDM.TAPS must be at most three stages, each once and in their order, got "
@@ -79,12 +79,8 @@ def _student_problems(cfg: CfgNode) -> Iterator[str]:
             "MODEL.SDM.WEIGHTS must hold a finite number that is not negative for each of the "
             f"{len(sdm.TAPS)} MODEL.SDM.TAPS, got {sdm.WEIGHTS}"
         )
-    if sdm.TEACHER == "global+parts" and sdm.ENABLED and not cfg.MODEL.MGIM.ENABLED:
+    if sdm.TEACHER == "global+parts" and sdm.ENABLED and not mgim.ENABLED:
         yield "MODEL.SDM.TEACHER global+parts needs parts: set MODEL.MGIM.ENABLED true"
-
-
-def _part_problems(cfg: CfgNode) -> Iterator[str]:
-    mgim = cfg.MODEL.MGIM
     if mgim.SCOPE == "all" and mgim.RELATION_SHARING != "all":
         yield "MODEL.MGIM.SCOPE all relates parts across granularities: RELATION_SHARING all"
     if cfg.TEST.EMBED == "parts" and not mgim.ENABLED:

@@ -122,7 +122,8 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         _require_names(path, [name for one in model.inputs for name in one.get_names()])
         entries = onnx_entries(path) if path.suffix == ".onnx" else _xml_entries(model)
         compiled = openvino_core().compile_model(model, "CPU", options)
-        made = model.outputs[0].partial_shape
+        size = _lengths(model.inputs[0].partial_shape)[2:]
+        dim = (_lengths(model.outputs[0].partial_shape) or (None,))[-1]
     except VireidError:
         raise
     except Exception as error:
@@ -133,12 +134,7 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         with one_at_a_time:  # calls share one request and its result
             return compiled(images)[0]
 
-    return OpenedModel(
-        _with_plain_errors(path, run),
-        entries,
-        _lengths(model.inputs[0].partial_shape)[2:],
-        (_lengths(made) or (None,))[-1],
-    )
+    return OpenedModel(_with_plain_errors(path, run), entries, size, dim)
 
 
 def _with_plain_errors(path: Path, run: Run) -> Run:

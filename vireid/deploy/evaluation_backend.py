@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from yacs.config import CfgNode
 
-from vireid.deploy.backends import require_packages
+from vireid.deploy.backends import RUNTIMES, require_packages
 from vireid.deploy.extractor import Extractor
 from vireid.deploy.verify_export import LARGEST, features_of_records
 from vireid.engine.precision import resolve_device
@@ -23,7 +23,6 @@ from vireid.structures import FeatureSet, ImageRecord, Modality
 log = logging.getLogger(__name__)
 
 TORCH = "torch"
-BACKENDS = ("onnxruntime", "openvino")
 EXPORTERS = ("onnx", "onnxscript")
 CHECKED = 8  # images of a modality whose features are compared with torch's
 TIMED = 16  # images that decide which backend is fastest
@@ -41,7 +40,7 @@ def backend_of(cfg: CfgNode, run: Path, overrides: Sequence[str]) -> EvaluationB
     name, on_gpu = cfg.TEST.BACKEND, resolve_device(cfg.DEVICE).type != "cpu"
     names = [name]
     if name == "auto":
-        installed = [one for one in BACKENDS if all(map(find_spec, (*EXPORTERS, one)))]
+        installed = [one for one in RUNTIMES if all(map(find_spec, (*EXPORTERS, one)))]
         names = [TORCH] if on_gpu else [TORCH, *installed]
     elif name != TORCH and on_gpu:
         raise UsageError(f"TEST.BACKEND {name} runs on the processor: set DEVICE cpu")

@@ -222,11 +222,7 @@ class Extractor:
 
 
 def _kind(path: Path) -> str:
-    """run, .onnx or .xml.
-
-    Raises:
-        CheckpointError: it is none of them.
-    """
+    """run, .onnx or .xml; raises CheckpointError when it is none of them."""
     if path.is_dir():
         return "run"
     if not path.exists() and not streams_beside(path, path.suffix):

@@ -151,12 +151,9 @@ def _read_npz(path: Path) -> FeatureSet:
 
 
 def _require_modest(path: Path) -> None:
-    """Refuses an archive that would fill the memory.
+    """Raises :class:`DataError` for an archive that would unpack to many times its size.
 
     Features hardly shrink when they are packed, labels by a hundred times and more.
-
-    Raises:
-        DataError: it would unpack to many times its size.
     """
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())

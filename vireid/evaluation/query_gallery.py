@@ -57,10 +57,9 @@ def _require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
 
 def _select(protocol: RetrievalProtocol, images: FeatureSet, role: Role) -> np.ndarray:
     """Rows of the images that a role takes."""
+    modality, cameras = protocol.gallery_modality, protocol.gallery_cameras
     if role is Role.QUERY:
         modality, cameras = protocol.query_modality, protocol.query_cameras
-    else:
-        modality, cameras = protocol.gallery_modality, protocol.gallery_cameras
     mask = images.modality == int(modality)
     if cameras:
         mask &= np.isin(images.camids, sorted(cameras))

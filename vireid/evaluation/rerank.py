@@ -14,7 +14,6 @@ import numpy as np
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.sorting import stable_order
 
-K1, K2, LAMBDA = 20, 6, 0.3  # the paper's
 CHUNK = 512  # rows of distances held in float64 at once
 
 
@@ -23,9 +22,9 @@ def reranked_distances(
     gallery: np.ndarray,
     *,
     metric: str = "cosine",
-    k1: int = K1,
-    k2: int = K2,
-    weight: float = LAMBDA,
+    k1: int = 20,
+    k2: int = 6,
+    weight: float = 0.3,
 ) -> np.ndarray:
     """(Q, D), (G, D) → (Q, G) float32 (1 - weight) × Jaccard distance + weight × distance.
 
@@ -36,7 +35,7 @@ def reranked_distances(
     Args:
         k1: size of the k-reciprocal neighbourhood.
         k2: neighbours whose neighbourhoods are averaged (local query expansion).
-        weight: λ, of the plain distance.
+        weight: λ, of the plain distance; all defaults are the paper's.
     """
     both = np.concatenate([queries, gallery])
     distances, nearest = _neighbours(both, metric, max(k1, k2))
