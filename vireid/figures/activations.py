@@ -220,11 +220,7 @@ def _pooling(head: nn.Module) -> nn.Module:
 
 
 def require_maps(path: Path) -> None:
-    """Checks that maps can be written and replace nothing else than maps.
-
-    Raises:
-        UsageError: they do not, or the file cannot be written.
-    """
+    """Raises :class:`UsageError` if maps cannot be written, or would replace something else."""
     require_target(path)
     if path.exists():
         try:
@@ -236,11 +232,7 @@ def require_maps(path: Path) -> None:
 
 
 def write_activations(path: Path, found: Activations) -> None:
-    """Writes an .npz from which the figure can be drawn without the model.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
+    """Writes an .npz from which the figure can be drawn without the model."""
     arrays: dict[str, Any] = {
         "format": np.array(FORMAT),
         **{name: getattr(found, name) for name in LABELS},
