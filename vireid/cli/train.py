@@ -89,7 +89,11 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
             cfg = apply_overrides(cfg, ["OUTPUT_DIR", str(parent)])
         folder = run_folder(cfg, args.cfg, trial)
         if (folder / "results.json").is_file() and not args.overwrite:
-            _require_same_options(folder, cfg)
+            if changed := changed_options(folder, cfg):
+                raise UsageError(
+                    f"{folder} was trained with another {', '.join(changed)}: replace it with "
+                    "--overwrite, or name another OUTPUT_DIR"
+                )
             print(f"{folder} is finished")
             folders.append(folder)
             continue
@@ -97,16 +101,6 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
         folders.append(_train(args, cfg, resume=resume))
     if None not in folders:  # only one of several processes prints
         print(FORMATS["md"](score_table([folder for folder in folders if folder])))
-
-
-def _require_same_options(folder: Path, cfg: CfgNode) -> None:
-    """Refuses to count a finished run that has other options."""
-    changed = changed_options(folder, cfg)
-    if changed:
-        raise UsageError(
-            f"{folder} was trained with another {', '.join(changed)}: replace it with --overwrite, "
-            "or name another OUTPUT_DIR"
-        )
 
 
 def _require_trials(cfg: CfgNode) -> None:

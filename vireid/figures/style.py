@@ -98,8 +98,6 @@ def drawn_panels(
         width: of a panel that is alone, inches; several panels share the width of a page.
         columns: at most.
         margin: height above and below all panels together, inches.
-    Raises:
-        UsageError: the file cannot be written.
     """
     columns = min(columns, count)
     rows = -(-count // columns)

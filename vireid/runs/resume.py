@@ -81,11 +81,7 @@ def find_start(
 
 
 def check_unchanged(splits: Splits, data: str) -> None:
-    """Raises :class:`DataError` when the images are not those that training began with.
-
-    Args:
-        data: their fingerprint then.
-    """
+    """Raises :class:`DataError` if the images no longer have the fingerprint ``data``."""
     now = fingerprint(splits)
     if now != data:
         raise DataError(
