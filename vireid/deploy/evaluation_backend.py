@@ -48,7 +48,7 @@ def backend_of(cfg: CfgNode, run: Path, overrides: Sequence[str]) -> EvaluationB
         require_packages(*EXPORTERS, name)
     if names == [TORCH]:
         return None
-    return EvaluationBackend(cfg, run, overrides, names)
+    return EvaluationBackend(run, overrides, names, cfg.THREADS, cfg.TEST.BATCH)
 
 
 class EvaluationBackend:
@@ -59,19 +59,20 @@ class EvaluationBackend:
     when it needs less than two minutes.
 
     Args:
-        cfg: says how many threads the backend has, and how many images a call of the model.
         run, overrides: run folder, and the options that differ from its configuration.
         names: backends to choose from.
+        threads: of the backend; 0: its own choice.
+        batch: images per call of the model.
     Attributes:
         used: the backend that computed the features.
     """
 
     def __init__(
-        self, cfg: CfgNode, run: Path, overrides: Sequence[str], names: Sequence[str]
+        self, run: Path, overrides: Sequence[str], names: Sequence[str], threads: int, batch: int
     ) -> None:
         self.used, self._names = names[0], list(names)
         self._run, self._overrides = run, list(overrides)
-        self._threads, self._batch = cfg.THREADS or None, cfg.TEST.BATCH
+        self._threads, self._batch = threads or None, batch
 
     def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
         """The records' features as the protocols score them, not brought to unit length.
