@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_every_changed_bit_is_seen(path):
 def test_weights_belong_to_their_model(path):
     weights = path.with_suffix(".bin")
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"n\.bin is not the file that n\.xml\.sha256"):
+    with pytest.raises(CheckpointError, match=r"n\.bin is not the file that its checksum"):
         require_checksum(path)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"n\.bin does not exist"):
@@ -55,13 +56,33 @@ def test_a_damaged_checksum_is_refused(path, content):
         require_checksum(path)
 
 
-def test_files_renamed_together_still_fit_and_a_lone_file_opens(path):
+def test_files_renamed_together_still_fit_and_a_lone_file_opens(path, caplog):
     for old in path.parent.glob("n.*"):
         old.rename(old.with_name(old.name.replace("n.", "other.", 1)))
     renamed = path.with_name(path.name.replace("n.", "other."))
     require_checksum(renamed)
     renamed.with_name(f"{renamed.name}.sha256").unlink()
     require_checksum(renamed)
+    assert "it is not checked for damage" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["n.onnx", "n.xml"])
+def test_the_checksum_inside_an_export_of_version_0_1_is_compared(tmp_path, name):
+    weights, path = tmp_path / "n.bin", tmp_path / name
+    weights.write_bytes(b"weights")
+    body = b"<net>x</net>\n"
+    digests = [sha256(body).hexdigest()]
+    if path.suffix == ".xml":
+        text = f"{digests[0]} {sha256(b'weights').hexdigest()}".encode()
+        ending = b"<!-- vireid.seal " + text + b" -->\n"
+    else:  # an entry of protobuf's metadata_props
+        text = b'"' + digests[0].encode() + b'"'
+        ending = b"r\x51\n\x0bvireid.seal\x12\x42" + text
+    path.write_bytes(body + ending)
+    require_checksum(path)
+    path.write_bytes(b"<net>y</net>\n" + ending)
+    with pytest.raises(CheckpointError, match="was changed or damaged"):
+        require_checksum(path)
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")

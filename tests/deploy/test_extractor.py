@@ -179,7 +179,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
     cases = {
         half: "half.onnx is damaged or no exported model",
         empty: "empty.onnx is",
-        changed: "changed.onnx is not the file that changed.onnx.sha256 describes",
+        changed: "changed.onnx is not the file that its checksum describes",
         foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no model exported by vireid",
         bare: "bare.onnx is no model exported by vireid",
         tmp_path / "none.onnx": "there is no model .*none.onnx",
@@ -207,7 +207,7 @@ def test_openvinos_pair_of_files_is_checked(converted, tmp_path):
     alone.with_suffix(".bin").unlink()
     cut.write_bytes(xml[: len(xml) // 2])
     cases = {
-        other: r"other\.bin is not the file that other\.xml\.sha256 describes",
+        other: r"other\.bin is not the file that its checksum describes",
         short: r"short\.bin is not the file",
         alone: r"alone\.bin does not exist",
         cut: r"cut\.xml is not the file",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -19,6 +20,11 @@ FORMAT = 1
 LARGEST = 2**20  # pixels of a side, or numbers of a feature
 TEXTS = ("exit", "embedding", "backbone", "precision", "version")
 PREFIX = "vireid."
+# How exports of version 0.1 end: one more entry of ONNX metadata, or a comment in XML.
+OLD_CHECKSUM = re.compile(
+    rb'(?:r.\n\x0bvireid\.seal\x12.|<!-- vireid\.seal )"?([0-9a-f ]+?)"?(?: -->\n)?\Z', re.DOTALL
+)
+log = logging.getLogger(__name__)
 MODALITIES = tuple(modality.name.lower() for modality in Modality)
 # Preprocessing that no option changes; a file with other values needs other images.
 FIXED = {"channels": "RGB", "interpolation": "bilinear, antialiased", "layout": "NCHW"}
@@ -129,9 +135,9 @@ def write_checksum(path: Path) -> Path:
 def require_checksum(path: Path) -> None:
     """Compares an exported file with the checksum beside it, before a library opens the file.
 
-    A damaged file can crash the library that runs it. A file without a checksum beside it (moved
-    alone, or exported by version 0.1) is not compared. Names in the checksum file do not count, so
-    that all files of an export can be renamed together.
+    A damaged file can crash the library that runs it. Exports of version 0.1 end in their checksum,
+    which is compared instead. A file without any checksum (moved alone) is opened with a warning.
+    Names in the checksum file do not count, so that all files of an export can be renamed together.
 
     Raises:
         CheckpointError: the file, or the .bin that belongs to it, is missing or was changed.
@@ -139,19 +145,31 @@ def require_checksum(path: Path) -> None:
     beside = path.with_name(f"{path.name}.sha256")
     try:
         digests = re.findall(r"^([0-9a-f]{64}) ", beside.read_text(encoding="utf-8"), re.MULTILINE)
+        found = [_sha256(part) for part in _parts_of(path)]
     except FileNotFoundError:
-        return
+        digests, found = _own_checksum(path)
+        if not digests:
+            log.warning("no checksum beside %s: it is not checked for damage", path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{beside} cannot be read ({error})") from error
-    parts = _parts_of(path)
-    if len(digests) != len(parts):
+    if len(digests) != len(found):
         raise CheckpointError(f"{beside} is damaged: export the model again")
-    for part, digest in zip(parts, digests, strict=True):
-        if _sha256(part) != digest:
+    for part, digest, own in zip(_parts_of(path), digests, found, strict=bool(digests)):
+        if own != digest:
             raise CheckpointError(
-                f"{part} is not the file that {beside.name} describes: it was changed or damaged; "
+                f"{part} is not the file that its checksum describes: it was changed or damaged; "
                 "export the model again"
             )
+
+
+def _own_checksum(path: Path) -> tuple[list[str], list[str]]:
+    """Checksums at the end of a file of version 0.1, and what they should be; none without."""
+    content = path.read_bytes() if path.is_file() else b""
+    ending = OLD_CHECKSUM.search(content, max(0, len(content) - 300))
+    if ending is None:
+        return [], []
+    body = hashlib.sha256(content[: ending.start()]).hexdigest()
+    return ending[1].decode().split(), [body, *map(_sha256, _parts_of(path)[1:])]
 
 
 def _parts_of(path: Path) -> list[Path]:

@@ -125,7 +125,7 @@ def _read_rows(path: Path) -> dict[int, dict[str, str]]:
         raise
     except pd.errors.ParserError as error:
         raise DataError(
-            f"{path} cannot be read as a CSV file ({str(error).strip()}): quote every value that "
+            f"{path} cannot be read as a CSV file ({_reason(error)}): quote every value that "
             "holds a comma"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -141,6 +141,11 @@ def _read_rows(path: Path) -> dict[int, dict[str, str]]:
     if not rows:
         raise DataError(f"{path} lists no image")
     return rows
+
+
+def _reason(error: Exception) -> str:
+    """Pandas' message without the name of its parser."""
+    return str(error).strip().removeprefix("Error tokenizing data. C error: ")
 
 
 def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
