@@ -139,8 +139,11 @@ def test_wrong_modalities_are_refused(exported, images, modality, phrase):
 
 def test_wrong_images_are_named(exported, images, tmp_path):
     extractor = Extractor(exported["infrared"])
-    with pytest.raises(UsageError, match="put a single one into a list"):
-        extractor(str(images[0]), "infrared")
+    for single in (str(images[0]), np.zeros((8, 4, 3), np.uint8)):
+        with pytest.raises(UsageError, match="put a single one into a list"):
+            extractor(single, "infrared")
+    with pytest.raises(UsageError, match="must be a sequence of images, got generator"):
+        extractor((path for path in ()), "infrared")
     with pytest.raises(UsageError, match="batch must be at least 1, got 0"):
         extractor(images, "infrared", batch=0)
     with pytest.raises(DataError, match=r"image 1 of 2: .*\(3, 64, 32\) uint8"):
@@ -229,6 +232,7 @@ def test_openvinos_pair_of_files_is_checked(converted, tmp_path):
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"precision": "bf16"}, "precision 'bf16'.*onnxruntime"),
         ({"precision": "fp8"}, "precision 'fp8'"),
+        ({"device": "cuda"}, "device 'cuda': onnxruntime runs on the processor"),
         ({"options": ("TEST.FLIP", "true")}, "TEST.FLIP true: .* exported with its own options"),
     ],
 )
@@ -331,16 +335,6 @@ def test_several_threads_get_the_features_of_their_own_images(exported, images, 
         for start, found in enumerate(pool.map(work, range(4))):
             wanted = expected[start:] + expected[:start]
             np.testing.assert_allclose(found, wanted * 5, atol=1e-5)
-
-
-def test_what_is_no_sequence_of_images_and_no_device_is_refused(exported):
-    with pytest.raises(UsageError, match="device 'cuda': onnxruntime runs on the processor"):
-        Extractor(exported["infrared"], device="cuda")
-    extractor = Extractor(exported["infrared"])
-    with pytest.raises(UsageError, match="put a single one into a list"):
-        extractor(np.zeros((8, 4, 3), np.uint8), "infrared")
-    with pytest.raises(UsageError, match="must be a sequence of images, got generator"):
-        extractor((path for path in ()), "infrared")
 
 
 DROPPED = """

@@ -95,13 +95,6 @@ def test_saved_features_tell_roles_and_lists_and_score_alike(run, tmp_path):
     assert found.role is None and found.test_list is None and set(found.pids) == {5, 10}
 
 
-def test_val_means_what_one_modality_allows(run, tmp_path):
-    _, folder = run
-    out = ["--out", str(tmp_path / "val.json")]
-    assert evaluate.main(["--run", str(folder), "--protocols", "val", *out]) == 0
-    assert list(json.loads((tmp_path / "val.json").read_text())["protocols"]) == ["val_v2v"]
-
-
 @pytest.mark.parametrize(
     ("options", "code", "phrase"),
     [
@@ -126,17 +119,6 @@ def test_what_needs_two_modalities_is_not_trained(roots, tmp_path, capsys, optio
     words = arguments("veri", roots["veri"], tmp_path / "run", **{option: value})
     assert train.main(words) == 2
     assert phrase in capsys.readouterr().err and not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(("dataset", "array"), [("veri", "'role'"), ("vehicleid", "'subset'")])
-def test_features_without_their_array_are_named_in_one_line(
-    tmp_path, capsys, dataset: str, array: str
-):
-    known = {"features": np.eye(3), "pids": [1, 1, 1], "camids": [1, 2, 3], "modality": [0, 0, 0]}
-    np.savez(tmp_path / "f.npz", **known, paths=["a.jpg", "b.jpg", "c.jpg"])
-    assert evaluate.main(["--features", str(tmp_path / "f.npz"), "--protocols", dataset]) == 3
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"needs an array {array}" in line and "docs/scoring_features.md" in line
 
 
 @pytest.mark.parametrize("run", ["vehicleid"], indirect=True)
