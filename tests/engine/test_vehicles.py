@@ -11,24 +11,10 @@ from vireid.cli import evaluate, extract, train, visualize
 from vireid.evaluation.feature_files import read_features
 from vireid.synthetic.writers import write_set
 
-OPTIONS = {
-    "INPUT.SIZE": "[48, 48]",
-    "INPUT.PAD": "2",
-    "DATA.WORKERS": "0",
-    "DATA.SPLIT": "train",
-    "MODEL.BACKBONE": "osnet_x0_25",
-    "MODEL.PRETRAINED": "none",
-    "MODEL.SHARED_DEPTH": "5",
-    "MODEL.SDM.TAPS": "[conv4]",
-    "MODEL.MGIM.ENABLED": "false",
-    "SAMPLER.IDENTITIES": "4",
-    "SAMPLER.IMAGES": "2",
-    "SOLVER.EPOCHS": "1",
-    "SOLVER.WARMUP_EPOCHS": "0",
-    "SOLVER.VAL_EVERY": "1",
-    "SOLVER.SELECT": "best",
-    "PRECISION": "fp32",
-}
+OPTIONS = """INPUT.SIZE=[48,48] INPUT.PAD=2 DATA.WORKERS=0 DATA.SPLIT=train PRECISION=fp32
+MODEL.BACKBONE=osnet_x0_25 MODEL.PRETRAINED=none MODEL.SHARED_DEPTH=5 MODEL.SDM.TAPS=[conv4]
+MODEL.MGIM.ENABLED=false SAMPLER.IDENTITIES=4 SAMPLER.IMAGES=2 SOLVER.EPOCHS=1
+SOLVER.WARMUP_EPOCHS=0 SOLVER.VAL_EVERY=1 SOLVER.SELECT=best"""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +28,8 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def arguments(dataset: str, root: Path, output: Path, **changes: str) -> list[str]:
-    options = {**OPTIONS, "DATA.DATASET": dataset, "DATA.ROOT": str(root), **changes}
+    given = dict(item.split("=") for item in OPTIONS.split())
+    options = {**given, "DATA.DATASET": dataset, "DATA.ROOT": str(root), **changes}
     pairs = [word for pair in options.items() for word in pair]
     return ["--cfg", "configs/sysu.yaml", *pairs, "OUTPUT_DIR", str(output)]
 

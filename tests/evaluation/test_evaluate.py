@@ -253,14 +253,6 @@ def test_curve_ends_at_rank_50_or_with_the_list(gallery: int, length: int):
     assert len(trial.cmc) == length
 
 
-def test_curve_of_several_cameras_ends_with_the_shortest_list():
-    # camera 6 sees the identities 1 to 5, camera 3 not those of camera 2
-    rows = [(6, 1, [0.0]), (3, 1, [0.0]), (1, 1, [1.0]), (1, 2, [2.0])]
-    features = sysu([*rows, *[(2, pid, [9.0]) for pid in (3, 4, 5)]])
-    (trial, *_) = euclidean(SINGLE, features, permutations_of(features))
-    assert trial.cmc.tolist() == [1.0, 1.0]
-
-
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 @pytest.mark.parametrize("name", ["sysu_all_multi", "regdb_t2v"])
 def test_chunks_change_no_score(monkeypatch: pytest.MonkeyPatch, name: str, chunk: int):
