@@ -18,11 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line = parser(__doc__, "python tools/check_data.py --dataset sysu --root /data/SYSU-MM01")
     line.add_argument("--dataset", choices=sorted(DATASETS), required=True)
     line.add_argument("--root", required=True, metavar="PATH", help="its folder")
-    line.add_argument(
-        "--reduced",
-        action="store_true",
-        help="a part of the set, or another in its layout: internal consistency only",
-    )
+    about = "a part of the set, or another in its layout: internal consistency only"
+    line.add_argument("--reduced", action="store_true", help=about)
     args = line.parse(arguments)
     report = check_dataset(args.dataset, args.root, reduced=args.reduced)
     print(f"{args.dataset} in {args.root}\n\n" + "\n".join(lines_of(report)))

@@ -7,14 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import (
-    LIST,
-    OVERRIDES_HELP,
-    ToolParser,
-    as_overrides,
-    parser,
-    tool,
-)
+from vireid.cli.arguments import LIST, OVERRIDES_HELP, ToolParser, as_overrides, parser, tool
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.results import score_features
@@ -41,12 +34,8 @@ def _parser() -> ToolParser:
     )
     scored = line.add_mutually_exclusive_group(required=True)
     scored.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    scored.add_argument(
-        "--features",
-        type=Path,
-        metavar="PATH",
-        help="features.npz, or a folder of official *_cam1.mat … *_cam6.mat; loads no network",
-    )
+    about = "features.npz, or a folder of official *_cam1.mat … *_cam6.mat; loads no network"
+    scored.add_argument("--features", type=Path, metavar="PATH", help=about)
     about = "protocols or groups (default of a run: the data set's)"
     line.add_argument("--protocols", metavar="NAME", help=about, **LIST)
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
@@ -54,25 +43,19 @@ def _parser() -> ToolParser:
         "--gallery-draw", choices=("official", "seeded"), help="default: the protocol's own"
     )
     line.add_argument("--rerank", action="store_true", help="score k-reciprocal re-ranking too")
-    line.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="default: results.json beside the features or in the run folder; for other data or "
-        "options than the run's a file beside it, named by the difference",
+    about = (
+        "default: results.json beside the features or in the run folder; for other data or "
+        "options than the run's a file beside it, named by the difference"
     )
+    line.add_argument("--out", type=Path, metavar="FILE", help=about)
     _add_groups(line)
     return line
 
 
 def _add_groups(line: ToolParser) -> None:
     features = line.add_argument_group("with --features")
-    features.add_argument(
-        "--permutations",
-        type=Path,
-        metavar="FILE",
-        help=f"rand_perm_cam.mat of the official draw (default: the one in ${SPLITS_FOLDER})",
-    )
+    about = f"rand_perm_cam.mat of the official draw (default: the one in ${SPLITS_FOLDER})"
+    features.add_argument("--permutations", type=Path, metavar="FILE", help=about)
     features.add_argument("--test-ids", type=Path, metavar="FILE", help="identities to score")
     run = line.add_argument_group("with --run")
     run.add_argument("--dataset", help="score on another data set; short for DATA.DATASET")

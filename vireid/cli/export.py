@@ -35,28 +35,17 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     )
     line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder")
     line.add_argument("--format", choices=tuple(SUFFIXES), required=True)
-    line.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".onnx or .xml (with a .bin beside it); a model whose streams differ becomes two "
-        "files, FILE.visible.onnx and FILE.infrared.onnx",
+    about = (
+        ".onnx or .xml (with a .bin beside it); a model whose streams differ becomes two "
+        "files, FILE.visible.onnx and FILE.infrared.onnx"
     )
+    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=about)
     line.add_argument("--modality", choices=MODALITIES, help="write this one's stream alone")
     line.add_argument("--int8", action="store_true", help="quantise, and report what that costs")
-    line.add_argument(
-        "--calibration",
-        type=int,
-        metavar="N",
-        help=f"with --int8: training images of each modality ({USUAL.calibration})",
-    )
-    line.add_argument(
-        "--max-drop",
-        type=float,
-        metavar="POINTS",
-        help=f"with --int8: of rank-1 that may be lost, mean over the protocols ({USUAL.max_drop})",
-    )
+    about = f"with --int8: training images of each modality ({USUAL.calibration})"
+    line.add_argument("--calibration", type=int, metavar="N", help=about)
+    about = f"with --int8: of rank-1 that may be lost, mean over the protocols ({USUAL.max_drop})"
+    line.add_argument("--max-drop", type=float, metavar="POINTS", help=about)
     line.add_argument(
         "--force", action="store_true", help="with --int8: write it whatever it loses"
     )

@@ -20,36 +20,21 @@ def _parser() -> argparse.ArgumentParser:
     line = parser(__doc__, "python tools/make_synthetic.py --layout sysu --out datasets/synthetic")
     line.add_argument("--layout", choices=sorted(LAYOUTS), required=True)
     line.add_argument("--out", type=Path, required=True, metavar="DIR", help="must not exist yet")
-    line.add_argument(
-        "--train-ids",
-        type=int,
-        metavar="N",
-        help=f"training and validation identities together ({DEFAULT_IDS['train_ids']})",
-    )
+    about = f"training and validation identities together ({DEFAULT_IDS['train_ids']})"
+    line.add_argument("--train-ids", type=int, metavar="N", help=about)
     line.add_argument("--test-ids", type=int, metavar="N", help=f"({DEFAULT_IDS['test_ids']})")
-    line.add_argument(
-        "--images-per-camera",
-        type=int,
-        metavar="N",
-        help="images per identity and camera (as many as suit the layout: 2 to 10)",
+    about = "images per identity and camera (as many as suit the layout: 2 to 10)"
+    line.add_argument("--images-per-camera", type=int, metavar="N", help=about)
+    about = (
+        "rand_perm_cam.mat: identities and image counts of that file, instead of the three "
+        f"numbers above; layouts: {', '.join(COUNTED)}"
     )
-    line.add_argument(
-        "--counts",
-        type=Path,
-        metavar="MAT",
-        help="rand_perm_cam.mat: identities and image counts of that file, instead of the three "
-        f"numbers above; layouts: {', '.join(COUNTED)}",
-    )
+    line.add_argument("--counts", type=Path, metavar="MAT", help=about)
     sizes = "pixels (288 144; vehicles: 128 128)"
     line.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
     line.add_argument("--seed", type=int, default=0, metavar="N")
-    line.add_argument(
-        "--workers",
-        type=int,
-        default=0,
-        metavar="N",
-        help="processes (0: one per processor); the files do not depend on it",
-    )
+    about = "processes (0: one per processor); the files do not depend on it"
+    line.add_argument("--workers", type=int, default=0, metavar="N", help=about)
     line.add_argument("--sheet", type=Path, metavar="FILE", help="also save a contact sheet here")
     return line
 

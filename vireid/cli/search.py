@@ -55,11 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("build", "add"):
         _add_images(made[name])
         _add_network(made[name], required=name == "build")
+    about = "float16 takes half of the disk space (float32)"
     made["build"].add_argument(
-        "--store",
-        choices=("float32", "float16"),
-        default="float32",
-        help="float16 takes half of the disk space (float32)",
+        "--store", choices=("float32", "float16"), default="float32", help=about
     )
     made["remove"].add_argument(
         "--images", nargs="+", required=True, metavar="PATH", help="images, folders, CSV files"

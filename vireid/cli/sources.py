@@ -22,13 +22,8 @@ def is_run(path: Path) -> bool:
 
 def add_runs(line: argparse.ArgumentParser) -> None:
     """The argument of tools that read any number of finished runs."""
-    line.add_argument(
-        "runs",
-        type=Path,
-        nargs="+",
-        metavar="RUN_DIR",
-        help="folders of finished runs, or folders that hold some, at any depth",
-    )
+    about = "folders of finished runs, or folders that hold some, at any depth"
+    line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help=about)
 
 
 def finished_runs(folders: Sequence[Path]) -> list[Path]:

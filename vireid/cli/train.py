@@ -34,26 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument(
         "--cfg", type=Path, required=True, metavar="FILE", help=f"YAML config file; {SHIPPED_HELP}"
     )
-    line.add_argument(
-        "--resume",
-        nargs="?",
-        const=AUTO,
-        metavar="PATH",
-        help="continue the run in OUTPUT_DIR, or from this checkpoint or run folder",
-    )
+    about = "continue the run in OUTPUT_DIR, or from this checkpoint or run folder"
+    line.add_argument("--resume", nargs="?", const=AUTO, metavar="PATH", help=about)
     line.add_argument("--overwrite", action="store_true", help="replace the run in OUTPUT_DIR")
-    line.add_argument(
-        "--all-trials",
-        action="store_true",
-        help=f"train and score the splits DATA.TRIAL 1 … {TRIALS} one after another, but for those "
-        "that are finished, and print their mean",
+    about = (
+        f"train and score the splits DATA.TRIAL 1 … {TRIALS} one after another, but for those "
+        "that are finished, and print their mean"
     )
-    line.add_argument(
-        "--gradient-norms",
-        action="store_true",
-        help="write each loss term's gradient norm at the backbone into metrics.csv; short for "
-        "SOLVER.GRADIENT_NORMS true",
+    line.add_argument("--all-trials", action="store_true", help=about)
+    about = (
+        "write each loss term's gradient norm at the backbone into metrics.csv; short for "
+        "SOLVER.GRADIENT_NORMS true"
     )
+    line.add_argument("--gradient-norms", action="store_true", help=about)
     add_options(line)
     args = line.parse(_explicit_resume(sys.argv[1:] if arguments is None else arguments))
     resume = args.resume is not None
@@ -96,7 +89,11 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
             cfg = apply_overrides(cfg, ["OUTPUT_DIR", str(parent)])
         folder = run_folder(cfg, args.cfg, trial)
         if (folder / "results.json").is_file() and not args.overwrite:
-            _require_same_options(folder, cfg)
+            if changed := changed_options(folder, cfg):
+                raise UsageError(
+                    f"{folder} was trained with another {', '.join(changed)}: replace it with "
+                    "--overwrite, or name another OUTPUT_DIR"
+                )
             print(f"{folder} is finished")
             folders.append(folder)
             continue
@@ -104,16 +101,6 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
         folders.append(_train(args, cfg, resume=resume))
     if None not in folders:  # only one of several processes prints
         print(FORMATS["md"](score_table([folder for folder in folders if folder])))
-
-
-def _require_same_options(folder: Path, cfg: CfgNode) -> None:
-    """Refuses to count a finished run that has other options."""
-    changed = changed_options(folder, cfg)
-    if changed:
-        raise UsageError(
-            f"{folder} was trained with another {', '.join(changed)}: replace it with --overwrite, "
-            "or name another OUTPUT_DIR"
-        )
 
 
 def _require_trials(cfg: CfgNode) -> None:

@@ -158,13 +158,8 @@ def _curves_parser() -> ToolParser:
     )
     line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="run folders")
     line.add_argument("--kind", choices=("learning", "cmc"), default="learning", help="(learning)")
-    line.add_argument(
-        "--terms",
-        nargs="+",
-        default=[],
-        metavar="WORD",
-        help="only columns of metrics.csv whose name contains one of these, e.g. kl grad_",
-    )
+    about = "only columns of metrics.csv whose name contains one of these, e.g. kl grad_"
+    line.add_argument("--terms", nargs="+", default=[], metavar="WORD", help=about)
     line.add_argument(
         "--protocols", nargs="+", default=[], metavar="NAME", help="only these CMC curves (all)"
     )
@@ -204,12 +199,8 @@ def _distances_parser() -> ToolParser:
         "runs/demo/seed0 --out distances.png",
         "a.npz b.npz --out pair.pdf --titles before after",
     )
-    line.add_argument(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="run folders or features.npz, one panel each; KEY VALUE behind them, for runs",
-    )
+    about = "run folders or features.npz, one panel each; KEY VALUE behind them, for runs"
+    line.add_argument("paths", nargs="+", metavar="PATH", help=about)
     line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
     add_titles(line, "panel")
     line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
@@ -296,25 +287,15 @@ def _ranks_parser() -> ToolParser:
     line.add_argument("--trial", type=int, default=1, help="gallery draw, from 1 (1)")
     line.add_argument("--top", type=int, help="gallery images shown (10, or all of fewer)")
     line.add_argument("--count", type=int, help="queries shown (6, or all of fewer)")
-    line.add_argument(
-        "--worst",
-        nargs="?",
-        choices=WORST,
-        const="ap",
-        default="",
-        help="failures: lowest AP, or last rank of the first match (default: drawn at random)",
-    )
+    about = "failures: lowest AP, or last rank of the first match (default: drawn at random)"
+    line.add_argument("--worst", nargs="?", choices=WORST, const="ap", default="", help=about)
     line.add_argument("--queries", metavar="NAME", help="instead: paths, or identities", **LIST)
     line.add_argument("--seed", type=seed_number, default=0, help="of the draw of queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
     line.add_argument("--gallery-draw", choices=("official", "seeded"), help="default: its own")
     line.add_argument("--root", type=Path, metavar="DIR", help="with --features: the images")
-    line.add_argument(
-        "--permutations",
-        type=Path,
-        metavar="FILE",
-        help="with --features: rand_perm_cam.mat of the official draw",
-    )
+    about = "with --features: rand_perm_cam.mat of the official draw"
+    line.add_argument("--permutations", type=Path, metavar="FILE", help=about)
     add_options(line)
     return line
 
@@ -322,9 +303,6 @@ def _ranks_parser() -> ToolParser:
 KINDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "ranks": (ranks, "queries and their nearest gallery images"),
     "activations": (activations, "activation maps, by stream, exit and part stripe"),
-    "distances": (
-        distance_histograms,
-        "distances within and between identities across modalities",
-    ),
+    "distances": (distance_histograms, "distances within and between identities across modalities"),
     "curves": (curves, "learning curves by loss term, or CMC curves, of one run or several"),
 }

@@ -35,7 +35,6 @@ def draw_bars(costs: pd.DataFrame, times: pd.DataFrame, path: Path) -> None:
 
     Args:
         costs, times: of :mod:`vireid.cost.tables`.
-        path: PNG, PDF or SVG.
     """
     backends = list(times["runtime"].unique())
     batches = list(times.groupby("batch", sort=False))
@@ -96,7 +95,6 @@ def draw_scatter(
     Args:
         costs: of :func:`~vireid.cost.tables.count_costs`.
         scores: of :func:`~vireid.cost.scores.model_scores`, one for each model.
-        path: PNG, PDF or SVG.
         over: a key of :data:`COST_AXES`.
         times: for ``latency``; those of the first backend and batch are shown.
     """

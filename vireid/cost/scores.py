@@ -18,11 +18,7 @@ from vireid.runs.run_scores import RESULTS, mean_and_std, recipe_names, require_
 
 
 def group_by_recipe(runs: Mapping[Path, CfgNode]) -> dict[str, dict[Path, CfgNode]]:
-    """Runs and their configurations by the name of their recipe, as the table tool groups them.
-
-    Raises:
-        UsageError: runs of a recipe are of different models.
-    """
+    """Runs and their configurations by recipe; :class:`UsageError` where one has several models."""
     folders: dict[Path, dict[Path, CfgNode]] = {}
     for run, cfg in runs.items():
         folders.setdefault(recipe_of(run.resolve()), {})[run] = cfg

@@ -142,11 +142,7 @@ def counts_table(costs: pd.DataFrame) -> str:
 
 
 def times_table(costs: pd.DataFrame, times: pd.DataFrame) -> str:
-    """Markdown: milliseconds per image, a row per model and backend.
-
-    Args:
-        times: of :func:`time_models`, for one batch after another.
-    """
+    """Markdown: milliseconds per image of :func:`time_models`, a row per model and backend."""
     batches = [part.reset_index(drop=True) for _, part in times.groupby("batch", sort=False)]
     models = costs.loc[batches[0]["model"], ["network", "exit", "features"]]
     columns = [models.reset_index(drop=True), batches[0]["runtime"]]

@@ -63,11 +63,7 @@ def _formats() -> list[str]:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as RGB.
-
-    Raises:
-        ValueError: see :func:`grey_of_eight_bits`.
-    """
+    """An image of any mode as RGB; errors as :func:`grey_of_eight_bits` has them."""
     if image.mode.startswith(("I", "F")):  # convert() would clip them to white or black
         return Image.fromarray(grey_of_eight_bits(np.asarray(image))).convert("RGB")
     return image.convert("RGB")

@@ -138,15 +138,13 @@ def _images(modality: Modality, cameras: frozenset[int]) -> str:
 
 def results_table(protocols: Mapping[str, Mapping[str, Any]]) -> str:
     """A Markdown table in per cent, mean ± std over the gallery trials where there are several."""
-    import pandas as pd  # takes half a second
-
     rows = [
         {"protocol": name}
         | {column: _percent(entry, column) for column in COLUMNS}
         | {"queries": _queries(entry), "gallery": str(entry["num_gallery"])}
         for name, entry in protocols.items()
     ]
-    return markdown(pd.DataFrame(rows))
+    return markdown(rows)
 
 
 def _percent(entry: Mapping[str, Any], column: str) -> str:

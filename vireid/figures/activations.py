@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,23 +194,20 @@ def energy_maps(model: ReidModel, images: Tensor, is_infrared: Tensor) -> dict[s
     # belong to other images.
     assert bool((is_infrared.diff().int() >= 0).all()), "visible images come first"
     received: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, inputs: received.update({name: inputs[0]})
+
     poolings = {name: _pooling(head) for name, head in model.shallow.items()}
     was_training = model.training
     with ExitStack() as hooks:
         for name, pooling in {**poolings, "deep": model.pool}.items():
-            hook = pooling.register_forward_pre_hook(partial(_keep_input, received, name))
-            hooks.callback(hook.remove)
+            hooks.callback(pooling.register_forward_pre_hook(keep(name)).remove)
         model.eval()(images, is_infrared)
     model.train(was_training)
     return {
         name: maps.double().square().sum(dim=1).cpu().numpy() for name, maps in received.items()
     }
-
-
-def _keep_input(
-    received: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple[Tensor, ...]
-) -> None:
-    received[name] = inputs[0]
 
 
 def _pooling(head: nn.Module) -> nn.Module:
@@ -220,11 +216,7 @@ def _pooling(head: nn.Module) -> nn.Module:
 
 
 def require_maps(path: Path) -> None:
-    """Checks that maps can be written and replace nothing else than maps.
-
-    Raises:
-        UsageError: they do not, or the file cannot be written.
-    """
+    """Raises :class:`UsageError` if maps cannot be written, or would replace something else."""
     require_target(path)
     if path.exists():
         try:
@@ -236,11 +228,7 @@ def require_maps(path: Path) -> None:
 
 
 def write_activations(path: Path, found: Activations) -> None:
-    """Writes an .npz from which the figure can be drawn without the model.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
+    """Writes an .npz from which the figure can be drawn without the model."""
     arrays: dict[str, Any] = {
         "format": np.array(FORMAT),
         **{name: getattr(found, name) for name in LABELS},
@@ -251,11 +239,7 @@ def write_activations(path: Path, found: Activations) -> None:
 
 
 def read_activations(path: Path) -> Activations:
-    """What :func:`write_activations` wrote.
-
-    Raises:
-        DataError: missing, damaged, or another file.
-    """
+    """What :func:`write_activations` wrote; :class:`DataError` for any other file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays: Mapping[str, np.ndarray] = {name: file[name] for name in file.files}
@@ -279,8 +263,6 @@ def read_activations(path: Path) -> Activations:
 def draw_activations(found: Activations, path: Path) -> None:
     """A row per image: the image, its energy at every exit, and every stripe's share of it.
 
-    Args:
-        path: PNG, PDF or SVG.
     Raises:
         UsageError: too many images for one figure.
     """

@@ -69,7 +69,6 @@ def draw_learning_curves(
 
     Args:
         runs: rows of metrics.csv, by title.
-        path: PNG, PDF or SVG.
         terms: draw only columns whose name contains one of these.
     Raises:
         UsageError: no column's name does.
@@ -140,7 +139,6 @@ def draw_cmc(runs: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) ->
 
     Args:
         runs: entries of results.json by protocol, by title.
-        path: PNG, PDF or SVG.
     """
     protocols = dict.fromkeys(name for entries in runs.values() for name in entries)
     panels: dict[str, dict[str, Mapping[str, Any]]] = {

@@ -165,12 +165,7 @@ def shown_bins(found: Distances, limits: tuple[float, float]) -> dict[str, np.nd
 
 
 def draw_distances(runs: Mapping[str, Distances], path: Path) -> None:
-    """A panel for each set of features; panels of cosine distances share their limits.
-
-    Args:
-        runs: by title.
-        path: PNG, PDF or SVG.
-    """
+    """A panel for each set of features by title; cosine distances share their limits."""
     limits = {title: found.occupied() for title, found in runs.items()}
     if next(iter(runs.values())).metric == "cosine":
         lowest, highest = zip(*limits.values(), strict=True)

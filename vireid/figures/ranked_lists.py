@@ -125,7 +125,6 @@ def draw_lists(
 
     Args:
         root: folder that the features' paths are relative to.
-        path: PNG, PDF or SVG.
         top: gallery images shown; None for 10, or all where there are fewer.
     Raises:
         DataError: an image is missing or cannot be read.

@@ -98,8 +98,6 @@ def drawn_panels(
         width: of a panel that is alone, inches; several panels share the width of a page.
         columns: at most.
         margin: height above and below all panels together, inches.
-    Raises:
-        UsageError: the file cannot be written.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -125,10 +123,7 @@ def require_figure(path: Path, *, inputs: Collection[Path] = ()) -> None:
 
 def line_style(number: int) -> dict[str, Any]:
     """Colour and dashes of a panel's line, counted from 0; 28 differ."""
-    return {
-        "color": COLORS[number % len(COLORS)],
-        "linestyle": STYLES[number % len(STYLES)],
-    }
+    return {"color": COLORS[number % len(COLORS)], "linestyle": STYLES[number % len(STYLES)]}
 
 
 def tidy(axes: Axes) -> None:

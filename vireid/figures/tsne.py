@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,22 +169,14 @@ def _tsne(numbers: np.ndarray, perplexity: float | None, seed: int) -> np.ndarra
 
 
 def require_points(path: Path) -> None:
-    """Checks that coordinates can be written and replace nothing else than coordinates.
-
-    Raises:
-        UsageError: they do not, or the file cannot be written.
-    """
+    """Raises :class:`UsageError` if points cannot be written, or would replace something else."""
     require_target(path)
     if path.is_file() and not path.read_bytes().startswith(",".join(HEADER).encode()):
         raise UsageError(f"{path} holds something else than coordinates: name another --out")
 
 
 def write_points(path: Path, projections: Sequence[Projection]) -> None:
-    """A CSV of all points: panel, path, pid, camid, modality, x, y.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
+    """A CSV of all points: panel, path, pid, camid, modality, x, y."""
     import pandas as pd
 
     rows = [
@@ -210,9 +202,6 @@ def draw_projections(projections: Sequence[Projection], path: Path) -> None:
     at the median of its images of each modality, with thin lines to these images. A dashed line
     joins its two medians; where they are near, they share one number. With more than
     :data:`MOST_NUMBERED` identities, colours show only the modality.
-
-    Args:
-        path: PNG, PDF or SVG.
     """
     pids = sorted({int(pid) for one in projections for pid in one.images.pids})
     colors = {pid: COLORS[k % len(COLORS)] for k, pid in enumerate(pids)}
@@ -263,7 +252,8 @@ def _draw_numbers(axes: Axes, one: Projection, colors: Mapping[int, str]) -> Non
     text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
     for pid, color in colors.items():
         medians = []
-        for points in _points_by_modality(one, pid):
+        for modality in np.unique(one.images.modality[one.images.pids == pid]):
+            points = one.points[(one.images.pids == pid) & (one.images.modality == modality)]
             median = np.median(points, axis=0)  # single images far away do not move it
             lines = [(median, point) for point in points]
             axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, alpha=0.5))
@@ -273,13 +263,6 @@ def _draw_numbers(axes: Axes, one: Projection, colors: Mapping[int, str]) -> Non
             medians = [np.mean(medians, axis=0)]
         for x, y in medians:
             axes.text(x, y, str(pid), color="black", **text)
-
-
-def _points_by_modality(one: Projection, pid: int) -> Iterator[np.ndarray]:
-    for modality in Modality:
-        rows = (one.images.pids == pid) & (one.images.modality == modality)
-        if rows.any():
-            yield one.points[rows]
 
 
 def _legend_mark(modality: Modality, numbered: bool) -> Line2D:

@@ -52,11 +52,7 @@ def curves_of(run: RunFiles, label: str) -> list[PageFigure]:
 
 
 def compared_cmc(protocol: str, recipes: Mapping[str, Sequence[Mapping[str, Any]]]) -> PageFigure:
-    """The mean CMC curve of every recipe on one protocol.
-
-    Args:
-        recipes: name → its runs' entries of results.json.
-    """
+    """Mean CMC curves on a protocol, from each recipe's runs' entries of results.json."""
     means = {name: {protocol: _mean_entry(entries)} for name, entries in recipes.items()}
     return _drawn(lambda path: draw_cmc(means, path), f"CMC curves on {protocol}, means over runs")
 
@@ -69,11 +65,7 @@ def _mean_entry(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def saved_figures(run: Path, label: str) -> list[PageFigure]:
-    """The other PNG and SVG files of a run's ``figures/``.
-
-    Raises:
-        DataError: one is damaged.
-    """
+    """The other PNG and SVG files of ``figures/``; :class:`DataError` if one is damaged."""
     found = sorted(path for path in run.glob("figures/*") if path.suffix.lower() in TYPES)
     return [_figure(path, f"{path.name} of {label}") for path in found if path.stem not in OWN]
 

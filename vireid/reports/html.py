@@ -45,8 +45,6 @@ class PageTable:
 def page(runs: Sequence[RunFiles]) -> str:
     """The whole page.
 
-    Args:
-        runs: at least one.
     Raises:
         DataError: scores of a recipe's runs have no mean, or a figure is damaged.
     """

@@ -32,11 +32,7 @@ def embedding_name(cfg: CfgNode) -> str:
 
 
 def require_one_exit(cfg: CfgNode) -> None:
-    """Checks that queries and gallery have one exit, for a file that can hold only one.
-
-    Raises:
-        UsageError: another exit for the gallery.
-    """
+    """Raises :class:`UsageError` if the gallery has another exit: a file holds only one."""
     if gallery_exit(cfg) != cfg.TEST.EXIT:
         raise UsageError(
             f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
@@ -45,11 +41,7 @@ def require_one_exit(cfg: CfgNode) -> None:
 
 
 def require_two_modalities(cfg: CfgNode, protocols: Sequence[RetrievalProtocol]) -> None:
-    """Checks that modality separates queries from gallery where their exits differ.
-
-    Raises:
-        UsageError: another exit for the gallery, and a protocol within one modality.
-    """
+    """Raises :class:`UsageError` for two exits and a protocol within one modality."""
     within = [p.name for p in protocols if p.query_modality is p.gallery_modality]
     if within and gallery_exit(cfg) != cfg.TEST.EXIT:
         raise UsageError(

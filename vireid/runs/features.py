@@ -106,11 +106,7 @@ def features_by_query(
 
 
 def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
-    """The images that a protocol scores.
-
-    Raises:
-        DataError: a validation protocol, but no identities were held out.
-    """
+    """The images that a protocol scores; :class:`DataError` if none of them were held out."""
     if not protocol.held_out:
         return splits.test
     if not splits.val:
@@ -119,11 +115,7 @@ def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRec
 
 
 def records_in(splits: Splits, split: str) -> Sequence[ImageRecord]:
-    """The images of ``test``, ``val`` or ``train``.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The images of ``test``, ``val`` or ``train``; :class:`DataError` if there is none."""
     records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
     if not records:
         raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")

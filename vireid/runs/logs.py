@@ -66,11 +66,7 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
 
 
 def write_events(folder: Path, row: Mapping[str, float]) -> None:
-    """Appends an epoch's row to the folder's TensorBoard files; does nothing without TensorBoard.
-
-    Args:
-        row: of metrics.csv; ``epoch`` becomes the step.
-    """
+    """Appends an epoch's row of metrics.csv to TensorBoard's files; nothing without TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:  # the extra ``tb`` is not installed

@@ -87,10 +87,6 @@ def require_run(run: Path) -> None:
 
 
 def run_config(run: Path, overrides: Sequence[str] = ()) -> CfgNode:
-    """A run's configuration, with what the user changed.
-
-    Raises:
-        CheckpointError: the folder holds no run.
-    """
+    """A run's configuration, with what the user changed; errors: also of :func:`require_run`."""
     require_run(run)
     return read_config(run / "config.yaml", overrides)

@@ -259,11 +259,7 @@ def _validate(training: _Training) -> None:
 
 
 def _save(training: _Training, name: str) -> None:
-    """Writes a checkpoint, unless training has broken the model: the last good one stays.
-
-    Args:
-        name: within the run folder.
-    """
+    """Writes a checkpoint, unless training has broken the model: the last good one stays."""
     cfg, splits, trainer = training.cfg, training.splits, training.trainer
     if not trainer.world.is_main:
         return

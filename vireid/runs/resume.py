@@ -14,14 +14,7 @@ from yacs.config import CfgNode
 from vireid.config.load import flatten, load_config
 from vireid.config.schema import Effect, options_of
 from vireid.data.datasets.files import fingerprint
-from vireid.engine.checkpoint import (
-    BEST,
-    LAST,
-    REMEDY,
-    load_checkpoint,
-    restore_rng,
-    saved_options,
-)
+from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng, saved_options
 from vireid.engine.trainer import Trainer, TrainingProgress
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.runs.run_dir import run_folder
@@ -88,11 +81,7 @@ def find_start(
 
 
 def check_unchanged(splits: Splits, data: str) -> None:
-    """Raises :class:`DataError` when the images are not those that training began with.
-
-    Args:
-        data: their fingerprint then.
-    """
+    """Raises :class:`DataError` if the images no longer have the fingerprint ``data``."""
     now = fingerprint(splits)
     if now != data:
         raise DataError(

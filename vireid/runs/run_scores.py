@@ -62,14 +62,8 @@ def require_same_rules(protocol: str, entries: Iterable[tuple[Path, Mapping[str,
                 )
 
 
-def mean_and_std(
-    entries: Iterable[Mapping[str, Any]],
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean and population standard deviation over runs, in per cent, by metric.
-
-    Args:
-        entries: one protocol's entry in each run's results.
-    """
+def mean_and_std(entries: Iterable[Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean and population standard deviation of a protocol's entries, in per cent, by metric."""
     entries = list(entries)
     values = {metric: [100 * entry["mean"][metric] for entry in entries] for metric in COLUMNS}
     mean = {metric: float(np.mean(of)) for metric, of in values.items()}

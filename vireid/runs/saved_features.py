@@ -70,11 +70,7 @@ def save_features(
 
 
 def run_features(
-    cfg: CfgNode,
-    *,
-    run: Path,
-    split: str = "test",
-    protocols: Sequence[RetrievalProtocol] = (),
+    cfg: CfgNode, *, run: Path, split: str = "test", protocols: Sequence[RetrievalProtocol] = ()
 ) -> RunFeatures:
     """A run's features from its folder; computed and kept there if the folder lacks them.
 

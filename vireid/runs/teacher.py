@@ -117,11 +117,7 @@ def load_teacher(
 
 
 def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
-    """Checks that a run does not overwrite the teacher that it needs to continue.
-
-    Raises:
-        UsageError: the teacher lies in the run's own folder.
-    """
+    """Raises :class:`UsageError` if a run would overwrite the teacher that it needs to continue."""
     if teacher and teacher.path.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"TEACHER.WEIGHTS: {teacher.path} lies in this run's own folder, where its student "

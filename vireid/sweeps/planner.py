@@ -221,11 +221,7 @@ def _require_same_data(run: SweepRun, fingerprints: dict[str, str]) -> None:
 
 
 def listing(states: Mapping[SweepRun, RunState], queued: Mapping[SweepRun, str]) -> str:
-    """One line per run: what its folder holds.
-
-    Args:
-        queued: Slurm's state of the runs that have a job.
-    """
+    """One line per run: the state of its job in Slurm's queue, or else what its folder holds."""
     return "\n".join(
         f"  {queued.get(run, state.value):<14} {run.name}" for run, state in states.items()
     )

@@ -32,7 +32,6 @@ def draw_sweep(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame, path: Pa
         scores: of :func:`~vireid.sweeps.tables.read_scores`.
         costs: of :func:`~vireid.sweeps.costs.cell_costs`; drawn below the scores where the models
             differ in them.
-        path: PNG, PDF or SVG.
     """
     if len(sweep.axes) > 2 or scores.empty:
         return False

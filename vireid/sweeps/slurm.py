@@ -54,11 +54,7 @@ class QueuedJob:
 
 
 def read_queue() -> dict[str, QueuedJob]:
-    """The user's jobs by their ids.
-
-    Raises:
-        UsageError: there is no squeue here, or the controller does not answer.
-    """
+    """The user's jobs by their ids; :class:`UsageError` without squeue, or without its answer."""
     command = ["squeue", "--noheader", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%j"]
     try:
         done = subprocess.run(

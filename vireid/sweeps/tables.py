@@ -200,11 +200,7 @@ def _labels(sweep: Sweep, cells: Sequence[GridCell]) -> pd.DataFrame:
 
 
 def tidy_csv(sweep: Sweep, scores: pd.DataFrame, costs: pd.DataFrame) -> str:
-    """One line per run, protocol and metric: what was set, and the score as a fraction.
-
-    Args:
-        costs: of :func:`~vireid.sweeps.costs.cell_costs`.
-    """
+    """One line per run, protocol and metric: what was set, and the score as a fraction."""
     order = scores.groupby(KEY, sort=False).ngroup().argsort(kind="stable")
     rows = scores.iloc[order]
     options = pd.DataFrame([cell.options for cell in sweep.cells])

@@ -6,6 +6,7 @@ Every function takes a DataFrame of texts whose column names are the header; the
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # pandas takes half a second to import
@@ -14,8 +15,12 @@ if TYPE_CHECKING:  # pandas takes half a second to import
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def markdown(table: pd.DataFrame | Sequence[Mapping[str, str]]) -> str:
     """A Markdown table with aligned columns.
+
+    Args:
+        table: a DataFrame, or rows with the same keys: a tool that prints one small table need not
+            import pandas.
 
     >>> import pandas as pd
     >>> print(markdown(pd.DataFrame({"run": ["a|b", "c"], "mAP": ["50.0", "7.5"]})))
@@ -24,7 +29,10 @@ def markdown(frame: pd.DataFrame) -> str:
     | a\\|b | 50.0 |
     | c    | 7.5  |
     """
-    lines = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
+    if isinstance(table, Sequence):
+        lines = [list(table[0]), *(list(row.values()) for row in table)]
+    else:
+        lines = [list(map(str, table.columns)), *table.astype(str).to_numpy().tolist()]
     lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])

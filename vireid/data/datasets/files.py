@@ -79,11 +79,7 @@ def check_seen(records: Iterable[ImageRecord], pids: Collection[int], where: str
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file in UTF-8.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """Lines of a text file in UTF-8; :class:`DataError` if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
