@@ -10,6 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from tests.evaluation.known_features import llcm_features, regdb_features
+from tests.helpers import write_permutations
 from vireid.cli import evaluate
 from vireid.evaluation.feature_files import write_features
 
@@ -51,16 +52,9 @@ def sysu(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def permutations(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(1)
-    cameras = np.empty((6, 1), dtype=object)
-    for camera in range(6):
-        cameras[camera, 0] = np.empty((8, 1), dtype=object)
-        for pid in range(1, 9):
-            rows = [rng.permutation(12) + 1 for _ in range(10)] if pid in (3, 8) else []
-            cameras[camera, 0][pid - 1, 0] = np.array(rows).reshape(10, -1)
     (tmp_path / "splits").mkdir()
-    savemat(tmp_path / "splits/rand_perm_cam.mat", {"rand_perm_cam": cameras})
-    return tmp_path / "splits/rand_perm_cam.mat"
+    images = {(camera, pid): 12 for camera in range(1, 7) for pid in (3, 8)}
+    return write_permutations(tmp_path / "splits/rand_perm_cam.mat", images)
 
 
 def run(*arguments: object) -> int:

@@ -174,6 +174,7 @@ def test_all_problems_of_all_configurations_come_at_once(fake, write, tmp_path, 
         (["SEED", "3"], "SEEDS"),
         (["SOLVER.EPOCHS"], "no partner"),
         (["SOLVR.EPOCHS", "3"], "SOLVER.EPOCHS"),
+        (["--partition", "gpu"], "partition=gpu is an option of sbatch: add --executor slurm"),
     ],
 )
 def test_overrides_that_cannot_be(fake, write, capsys, more, phrase):

@@ -227,16 +227,3 @@ def test_without_slurm_or_submitit_the_remedy_is_named(fake, write, slurm, monke
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert sweep.main(command) == 2
     assert "pip install 'vireid[slurm]'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("more", "phrase"),
-    [
-        (["--partition", "gpu"], "partition=gpu is an option of sbatch: add --executor slurm"),
-        (["--executor", "slurm", "--sbatch", "output=x"], "output is set by the executor"),
-        (["--executor", "slurm", "--sbatch", "p=gpu"], "no long option of sbatch"),
-    ],
-)
-def test_options_that_cannot_be(fake, write, capsys, more, phrase):
-    assert sweep.main([*write({"MODEL.SHARED_DEPTH": [1]}), *more]) == 2
-    assert phrase in capsys.readouterr().err

@@ -113,19 +113,6 @@ def test_parameters_are_counted_once():
     assert unique_parameters(network) == unique_parameters(network, shared) == 8 + 12
 
 
-def test_agw_has_eight_times_osnets_parameters():
-    agw, ours = two_stream("resnet50_nonlocal1", 4), two_stream("osnet_x1_0", 3)
-    deployed = [unique_parameters(build_inference_model(network)) for network in (agw, ours)]
-    assert deployed == [23_550_352, 2_151_021]  # with a GeM exponent each
-
-
-def test_example_batch_is_the_same_at_every_call():
-    images, is_infrared = example_batch([32, 16], count=3, infrared=True)
-    assert images.shape == (3, 3, 32, 16) and is_infrared.tolist() == [True] * 3
-    again, visible = example_batch([32, 16], count=3)
-    assert torch.equal(images, again) and visible.tolist() == [False] * 3
-
-
 # 288 × 144: MACs up to each exit. A light head costs 64.8, 32.6 and 43.2 million, so that the third
 # exit costs as much as the deepest.
 EXITS = {

@@ -8,7 +8,7 @@ from tests.helpers import write_image, write_regdb, write_sysu
 from vireid.config import load_config
 from vireid.data.build import build_eval_loader, build_splits, build_train_loader
 from vireid.data.dataset import batches
-from vireid.errors import DataError, UsageError
+from vireid.errors import DataError
 from vireid.runs.rendered_data import synthetic_root
 from vireid.structures import Modality
 
@@ -107,24 +107,6 @@ def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):
     for batch in batches(loader):
         same = (batch.images == plain[batch.indices]).flatten(1).all(1)
         assert torch.equal(same, batch.is_infrared == (changed is Modality.VISIBLE))
-
-
-def test_processes_share_a_batch_out(sysu_root):
-    cfg = tiny(sysu_root, "SAMPLER.IDENTITIES", "2")
-    splits = build_splits(cfg)
-    alone = build_train_loader(cfg, splits, device=CPU)[0]
-    shards = [
-        build_train_loader(cfg, splits, device=CPU, rank=rank, world_size=2)[0] for rank in (0, 1)
-    ]
-    for whole, *parts in zip(*map(batches, [alone, *shards]), strict=True):
-        assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
-        assert torch.equal(whole.labels, torch.cat([part.labels for part in parts]))
-
-
-def test_batch_that_cannot_be_shared_out_is_a_usage_error(sysu_root):
-    cfg = tiny(sysu_root)
-    with pytest.raises(UsageError, match="SAMPLER.IDENTITIES=3 must be divisible by the 2"):
-        build_train_loader(cfg, build_splits(cfg), device=CPU, world_size=2)
 
 
 def test_evaluation_reads_every_record_once_in_order_with_its_own_identity(sysu_root):

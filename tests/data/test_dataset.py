@@ -10,7 +10,6 @@ from torchvision.transforms import v2
 
 from tests.helpers import records_of, write_image
 from vireid.data.dataset import ImageDataset, SampleKey, batches, collate
-from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transform, train_transform
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
@@ -121,21 +120,6 @@ def test_callers_random_state_is_untouched(root):
     with pytest.raises(AttributeError):
         dataset(root, dict.fromkeys(Modality, lambda image: torch.rand(1).broken))[0]
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_number_of_workers_changes_no_batch(root):
-    def read(workers: int) -> list:
-        sampler = IdentityBatchSampler(RECORDS, identities=2, images=2, seed=3)
-        sampler.epoch = 4
-        data = dataset(root, AUGMENTATION, seed=3)
-        loader = DataLoader(data, batch_sampler=sampler, num_workers=workers, collate_fn=collate)
-        return list(batches(loader))
-
-    alone, helped = read(0), read(2)
-    assert len(alone) == len(helped) == 2
-    for one, other in zip(alone, helped, strict=True):
-        for name in ("images", "labels", "is_infrared", "indices"):
-            assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
 def test_view_1_is_drawn_by_another_transform_and_another_seed(root):

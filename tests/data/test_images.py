@@ -56,15 +56,6 @@ def test_sixteen_bit_grey_keeps_its_gradient(tmp_path):
     np.testing.assert_array_equal(read[..., 1], read[..., 0])
 
 
-@pytest.mark.parametrize(("content", "problem"), [("hello", "cannot be decoded"), ("", "exist")])
-def test_a_file_that_is_missing_or_no_image_is_named(tmp_path, content, problem):
-    path = tmp_path / "a.jpg"
-    if content:
-        path.write_text(content)
-    with pytest.raises(DataError, match=f"image {path} .*{problem}"):
-        read_image(path)
-
-
 @pytest.mark.parametrize(
     ("mode", "value", "phrase"),
     [

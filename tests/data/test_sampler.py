@@ -128,15 +128,6 @@ def test_identities_come_equally_often_when_batches_divide_them(seed):
     assert set(counts.values()) == {3 * 4}  # 6 batches × 4 identities over 8; 2 × 2 images each
 
 
-def test_identities_come_about_equally_often_when_batches_do_not_divide_them():
-    epochs = [batches(identities=3, epoch=epoch) for epoch in range(40)]
-    drawn = Counter(EVEN[i].pid for epoch in epochs for batch in epoch for i in batch[::4])
-    total = 40 * 8 * 3  # epochs × batches × identities
-    assert sum(drawn.values()) == total
-    expected = total / 8
-    assert max(abs(count - expected) for count in drawn.values()) < 0.15 * expected
-
-
 def test_no_identity_comes_twice_before_a_shuffle_is_used_up():
     for first, second in zip(*[iter(batches(identities=3, images=2, epoch=5))] * 2, strict=True):
         assert not {EVEN[i].pid for i in first} & {EVEN[i].pid for i in second}

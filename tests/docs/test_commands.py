@@ -16,7 +16,6 @@ from tests.docs.markdown import PAGES, PROGRAMS, ROOT, Command, blocks_of, comma
 from vireid.cli import TOOLS
 from vireid.cli.arguments import is_key
 from vireid.config import load_config
-from vireid.errors import UsageError
 from vireid.evaluation.protocols import expand
 from vireid.runs.options import choices, read_config
 from vireid.sweeps.planner import plan_runs
@@ -173,15 +172,6 @@ def test_what_pip_installs_is_declared():
     extras = [extra for c in COMMANDS for extra in re.findall(r"^pip.*\[(\w+)\]", c.text)]
     assert {"dev", "docs", "deploy", "slurm"} <= set(extras)
     assert set(extras) <= project["optional-dependencies"].keys()
-
-
-def test_a_wrong_command_is_noticed(monkeypatch):
-    start = "python tools/train.py --cfg configs/sysu.yaml"
-    with pytest.raises(SystemExit):
-        parse(Command("a page", f"{start} --resum"), monkeypatch)
-    command = Command("a page", f"{start} SOLVER.EPOCH 3")
-    with pytest.raises(UsageError, match="SOLVER.EPOCH"):
-        resolve(parse(command, monkeypatch), command)
 
 
 def test_blocks_without_a_language_hold_no_commands():

@@ -65,11 +65,6 @@ def test_exits_are_compared_by_the_ratios_of_their_rounds(finished_run, monkeypa
     assert table["| deep"].endswith("| 100 % |") and "| deep, global+parts" in table
 
 
-def test_exits_need_a_run_folder(tmp_path, capsys):
-    assert exits.main(["--run", str(tmp_path)]) == 4
-    assert "config.yaml" in capsys.readouterr().err
-
-
 def test_a_set_of_links_is_read_sampled_and_scored(tmp_path):
     assert scale.write_set(tmp_path, 40) == 400
     splits = csv_set.load(tmp_path)

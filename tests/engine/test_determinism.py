@@ -15,14 +15,8 @@ from vireid.engine.checkpoint import rng_state
 from vireid.runs.score import chosen_protocols, score
 from vireid.runs.trained_run import trained_model
 
-SHORT = (
-    "SOLVER.EPOCHS=3",
-    "SOLVER.STEPS=[2]",
-    "SOLVER.CHECKPOINT_EVERY=1",
-    "MODEL.SDM.TAPS=[conv3]",
-    "MODEL.MGIM.GRANULARITIES=[2]",
-    "DATA.SPLIT=train",
-)
+SHORT = """SOLVER.EPOCHS=3 SOLVER.STEPS=[2] SOLVER.CHECKPOINT_EVERY=1 MODEL.SDM.TAPS=[conv3]
+MODEL.MGIM.GRANULARITIES=[2] DATA.SPLIT=train""".split()
 
 
 def state(folder) -> dict:

@@ -60,15 +60,6 @@ def test_a_step_waits_for_nothing_but_its_one_copy_of_numbers(tiny_command, tmp_
     assert type(trainer.optimizer) is kind and trainer.optimizer.defaults["fused"]
 
 
-def test_the_watch_sees_what_waits():
-    flags = torch.tensor([True, False])
-    with Watch() as watch:
-        float(flags.sum())
-        flags[flags]
-        flags.nonzero()
-    assert watch.seen == {"_local_scalar_dense": 1, "index": 1, "nonzero": 1}
-
-
 def test_numbers_arrive_under_their_names():
     numbers = AsyncScalars({"loss": torch.tensor(2.5), "accuracy": torch.tensor(0.25)})
     assert numbers.read() == {"loss": 2.5, "accuracy": 0.25}

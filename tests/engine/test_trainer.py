@@ -175,19 +175,10 @@ def test_best_epoch_is_chosen_on_validation_identities(tiny_command, tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_other_optimisers_and_losses_train(tiny_command, tmp_path, optimizer):
-    extra = (
-        f"SOLVER.OPTIMIZER={optimizer}",
-        "LOSS.TRIPLET.WEIGHT=0",
-        "LOSS.WEIGHTED_TRIPLET.WEIGHT=0.5",
-        "LOSS.HETERO_CENTER.WEIGHT=2",
-        "SOLVER.BACKBONE_LR_FACTOR=0.1",
-        "INPUT.SECOND_VISIBLE=true",
-        "PRECISION=bf16",
-        "SOLVER.EPOCHS=1",
-        "LOSS.PART_TRIPLET.KIND=weighted",
-        "LOSS.SDM.WEIGHT=0",
-    )
-    assert train.main(tiny_command(tmp_path / "run", *extra)) == 0
+    extra = "LOSS.TRIPLET.WEIGHT=0 LOSS.WEIGHTED_TRIPLET.WEIGHT=0.5 LOSS.HETERO_CENTER.WEIGHT=2 "
+    extra += "LOSS.PART_TRIPLET.KIND=weighted LOSS.SDM.WEIGHT=0 INPUT.SECOND_VISIBLE=true "
+    extra += f"SOLVER.OPTIMIZER={optimizer} SOLVER.BACKBONE_LR_FACTOR=0.1 SOLVER.EPOCHS=1"
+    assert train.main(tiny_command(tmp_path / "run", *extra.split(), "PRECISION=bf16")) == 0
     weights = dict.fromkeys(("identity", "part_identity", "part_triplet"), 1.0)
     weights |= {"weighted_triplet": 0.5, "hetero_center": 2.0}
     assert_weighted_sum(metrics(tmp_path / "run")[0], weights)

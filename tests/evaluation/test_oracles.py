@@ -30,12 +30,8 @@ SPLITS = Path(os.environ.get("VIREID_SYSU_SPLITS", SHARED / "sysu_mm01"))
 ORACLES = SHARED / "oracles"
 EXPECTED = json.loads((Path(__file__).parent / "expected.json").read_text(encoding="utf-8"))
 NAMES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
-GALLERIES = {
-    "sysu_all_single": 301,
-    "sysu_all_multi": 3010,
-    "sysu_indoor_single": 112,
-    "sysu_indoor_multi": 1120,
-}
+GALLERIES = {"sysu_all_single": 301, "sysu_all_multi": 3010}
+GALLERIES |= {"sysu_indoor_single": 112, "sysu_indoor_multi": 1120}
 
 needs_splits = pytest.mark.skipif(
     not (SPLITS / "rand_perm_cam.mat").is_file(), reason=f"no official split files in {SPLITS}"

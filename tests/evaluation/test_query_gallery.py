@@ -65,12 +65,6 @@ def test_permutations_of_another_size_are_refused(known: Permutations, message: 
         evaluate(SINGLE, features, permutations=known)
 
 
-def test_official_draw_without_permutations_is_refused_with_the_remedy():
-    features = sysu({(6, 1): 1, (1, 1): 1})
-    with pytest.raises(DataError, match=r"rand_perm_cam\.mat.*copy it from"):
-        evaluate(SINGLE, features)
-
-
 def save_permutations(path: Path, cameras: list[list[np.ndarray]]) -> Path:
     cells = np.empty((len(cameras), 1), dtype=object)
     for index, camera in enumerate(cameras):
@@ -104,16 +98,3 @@ def test_file_that_holds_no_permutations_is_refused(tmp_path: Path):
     for name in ("other.mat", "numbers.mat", "text.mat", "absent.mat"):
         with pytest.raises(DataError, match=name):
             read_permutations(tmp_path / name)
-
-
-def test_a_folder_that_only_the_permutations_know_is_named():
-    permutations = {(1, 5): np.tile([1], (10, 1)), (2, 5): np.tile([1, 2, 3], (10, 1))}
-    features = FeatureSet(
-        features=np.zeros((1, 2)),
-        pids=np.array([5]),
-        camids=np.array([1]),
-        modality=np.array([0], dtype=np.uint8),
-        paths=np.array(["cam1/0005/0001.jpg"]),
-    )
-    with pytest.raises(DataError, match="camera 2, identity 5: no image, but .* know 3"):
-        list(draw_galleries(PROTOCOLS["sysu_indoor_single"], features, permutations))

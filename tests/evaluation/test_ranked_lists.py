@@ -60,15 +60,6 @@ def test_every_list_has_the_scores_of_the_evaluator(name, draw, tied):
             assert (one.precision, one.first) == pytest.approx(own)
 
 
-def test_camera_2_is_left_out_for_queries_of_camera_3_whoever_it_shows():
-    images = images_for("sysu_all_single", 0)
-    found = rank_gallery(protocol_of("sysu_all_single", "seeded"), images)
-    for position, query in enumerate(found.queries):
-        one = found.ranked_list(position)
-        expected = (images.camids[one.gallery] == 2) & (images.camids[query] == 3)
-        np.testing.assert_array_equal(one.removed, expected)
-
-
 def test_places_skip_what_is_left_out():
     removed = np.array([True, False, True, False])
     one = RankedList(0, np.arange(4), np.arange(4.0), removed, 1.0, 1)

@@ -9,7 +9,6 @@ import pytest
 
 from tests.evaluation.loops import assert_scores_equal, loop_trial
 from vireid.errors import DataError
-from vireid.evaluation import ranking
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_all, require_answerable
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, expand, with_draw
@@ -183,15 +182,6 @@ def test_the_global_generator_is_left_alone():
     before = random.getstate()
     evaluate(V2N, random_set(0, tied=False))
     assert random.getstate() == before
-
-
-@pytest.mark.parametrize("chunk", [1, 3])
-def test_chunks_change_no_own_camera_score(monkeypatch: pytest.MonkeyPatch, chunk: int):
-    images = random_set(2, tied=True)
-    whole = evaluate(V2N, images)
-    monkeypatch.setattr(ranking, "CHUNK", chunk)
-    for one, other in zip(whole, evaluate(V2N, images), strict=True):
-        assert_scores_equal(one, other, tolerance=0)
 
 
 def test_an_identity_of_very_many_images_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch):

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import harness
-from tests.fuzz.campaign import KINDS, attack, table
-from tests.fuzz.harness import Payload, Verdict
+from tests.fuzz.campaign import KINDS, attack
+from tests.fuzz.harness import Payload
 from tests.fuzz.mutate import mutate_bytes, mutate_text, mutate_tree
 from vireid.errors import DataError
 
@@ -69,11 +69,3 @@ def test_a_seed_makes_the_same_input_again():
         assert made == [repr(change(good, Random(seed))) for seed in range(40)]
         assert len(set(made)) > 20
     assert tree == {"a": [1, 2], "b": {"c": "x"}}
-
-
-def test_the_table_counts():
-    verdicts = [Verdict(0), Verdict(3), Verdict(3), Verdict(2, crash="x"), Verdict(None, crash="y")]
-    assert table({"x": verdicts}).splitlines()[2:] == [
-        "| x    | 5      | 1        | 2 (3)               | 2       |",
-        "| all  | 5      | 1        | 2 (3)               | 2       |",
-    ]

@@ -59,13 +59,8 @@ def expected_terms(output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]
 
 def test_every_configured_loss_has_a_term():
     assert set(TERMS) == set(WEIGHTS)
-    assert set(default_config().LOSS) == {
-        *TERMS,
-        "PART_IDENTITY",
-        "PART_TRIPLET",
-        "SDM",
-        "BRANCH_IDENTITY",
-    }
+    others = {"PART_IDENTITY", "PART_TRIPLET", "SDM", "BRANCH_IDENTITY"}
+    assert set(default_config().LOSS) == {*TERMS, *others}
 
 
 def test_total_and_its_gradient_are_the_weighted_sums_of_the_terms():
@@ -91,12 +86,6 @@ def test_term_of_weight_zero_is_absent(left_out: str):
     criterion = criterion_of(WEIGHTS | {left_out: 0.0})
     report = criterion(output_of(), batch_of())
     assert list(report.terms) == [key.lower() for key in WEIGHTS if key != left_out]
-
-
-def test_default_terms_are_identity_and_triplet():
-    report = build_criterion(plain_config())(output_of(), batch_of())
-    assert list(report.terms) == ["identity", "triplet"]
-    torch.testing.assert_close(report.total, report.terms["identity"] + report.terms["triplet"])
 
 
 def test_report_lists_the_loss_first_and_then_the_terms_in_order():
@@ -200,79 +189,59 @@ def test_a_student_of_weight_zero_and_a_hint_that_is_off_leave_no_term():
     cfg = default_config()
     cfg.MODEL.SDM.WEIGHTS, cfg.MODEL.SDM.HINT = [1.0, 0.0, 1.0], "none"
     names = list(build_criterion(cfg)(full_output(), batch_of()).terms)
-    assert [name for name in names if name.startswith("sdm_")] == [
-        "sdm_identity_shallow1",
-        "sdm_kl_shallow1",
-        "sdm_identity_shallow3",
-        "sdm_kl_shallow3",
-    ]
+    expected = [f"sdm_{kind}_shallow{k}" for k in (1, 3) for kind in ("identity", "kl")]
+    assert [name for name in names if name.startswith("sdm_")] == expected
+
+
+LABELS = batch_of().labels
 
 
 def cross_entropies(output: ModelOutput, smoothing: float) -> list[torch.Tensor]:
     """Of every part's classifier."""
-    labels = batch_of().labels
     return [
-        identity_loss(part.logits[:, k], labels, label_smoothing=smoothing)
+        identity_loss(part.logits[:, k], LABELS, label_smoothing=smoothing)
         for part in output.parts
         for k in range(part.logits.shape[1])
     ]
 
 
+def student_kl(output: ModelOutput, temperature: float) -> torch.Tensor:
+    return distillation_loss(output.heads["shallow1"].logits, output.deep.logits, temperature)
+
+
+def student_identity(output: ModelOutput) -> torch.Tensor:
+    return identity_loss(output.heads["shallow1"].logits, LABELS, label_smoothing=0.4)
+
+
+def raw_hint(output: ModelOutput) -> torch.Tensor:
+    return raw_hint_loss(output.heads["shallow1"].embedding, output.deep.embedding)
+
+
+def part_triplets(output: ModelOutput, loss=weighted_triplet_loss, **margin: float) -> torch.Tensor:
+    return sum(loss(part.embedding, LABELS, **margin) for part in output.parts) / 2
+
+
+def part_sum(output: ModelOutput) -> torch.Tensor:
+    return sum(cross_entropies(output, 0.1))
+
+
 # option, value, the only terms that it changes, what the first of them then is
+WIDE = {"loss": batch_hard_triplet_loss, "margin": 1.5}
+SMOOTHING = ("LOSS.IDENTITY.LABEL_SMOOTHING", 0.4)
 OPTIONS = [
-    (
-        "MODEL.SDM.SCALE_T2",
-        False,
-        "sdm_kl_",
-        lambda o: distillation_loss(o.heads["shallow1"].logits, o.deep.logits, 3.0) / 9,
-    ),
-    (
-        "MODEL.SDM.TEMPERATURE",
-        5.0,
-        "sdm_kl_",
-        lambda o: distillation_loss(o.heads["shallow1"].logits, o.deep.logits, 5.0),
-    ),
-    (
-        "MODEL.SDM.HINT",
-        "mse_raw",
-        "sdm_hint_",
-        lambda o: raw_hint_loss(o.heads["shallow1"].embedding, o.deep.embedding),
-    ),
-    (
-        "LOSS.PART_TRIPLET.KIND",
-        "weighted",
-        "part_triplet",
-        lambda o: sum(weighted_triplet_loss(p.embedding, batch_of().labels) for p in o.parts) / 2,
-    ),
-    (
-        "LOSS.PART_TRIPLET.MARGIN",
-        1.5,
-        "part_triplet",
-        lambda o: (
-            sum(
-                batch_hard_triplet_loss(p.embedding, batch_of().labels, margin=1.5) for p in o.parts
-            )
-            / 2
-        ),
-    ),
+    ("MODEL.SDM.SCALE_T2", False, "sdm_kl_", lambda o: student_kl(o, 3.0) / 9),
+    ("MODEL.SDM.TEMPERATURE", 5.0, "sdm_kl_", lambda o: student_kl(o, 5.0)),
+    ("MODEL.SDM.HINT", "mse_raw", "sdm_hint_", raw_hint),
+    ("LOSS.PART_TRIPLET.KIND", "weighted", "part_triplet", part_triplets),
+    ("LOSS.PART_TRIPLET.MARGIN", 1.5, "part_triplet", lambda o: part_triplets(o, **WIDE)),
     (
         "LOSS.PART_IDENTITY.REDUCTION",
         "sum",
         "part_identity",
         lambda o: sum(cross_entropies(o, 0.1)),
     ),
-    (
-        "LOSS.IDENTITY.LABEL_SMOOTHING",
-        0.4,
-        "part_identity",
-        lambda o: sum(cross_entropies(o, 0.4)) / 5,
-    ),
-    (
-        "LOSS.IDENTITY.LABEL_SMOOTHING",
-        0.4,
-        "sdm_identity_",
-        lambda o: identity_loss(o.heads["shallow1"].logits, batch_of().labels, label_smoothing=0.4),
-    ),
+    (*SMOOTHING, "part_identity", lambda o: sum(cross_entropies(o, 0.4)) / 5),
+    (*SMOOTHING, "sdm_identity_", student_identity),
 ]
 
 

@@ -1,7 +1,5 @@
 """The quadruple directional network: four branches that every tool takes for one network."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
@@ -10,8 +8,7 @@ from yacs.config import CfgNode
 
 from vireid.config.schema import default_config
 from vireid.cost.flops import count_macs, example_batch, unique_parameters
-from vireid.deploy.backends import RUNTIMES
-from vireid.deploy.model_files import OneStream, write_onnx
+from vireid.deploy.model_files import OneStream
 from vireid.errors import UsageError
 from vireid.figures.activations import energy_maps
 from vireid.models.backbones.base import ParallelBackbone
@@ -171,20 +168,6 @@ def test_energy_maps_are_of_all_branches():
         maps = network.backbone(images(), VISIBLE)[-1].double()
     assert list(found) == ["deep"] and found["deep"].shape == (3, 4, 4)
     np.testing.assert_allclose(found["deep"], maps.square().sum(dim=1).numpy())
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("onnxscript") is None
-    or importlib.util.find_spec("onnxruntime") is None,
-    reason="extra deploy",
-)
-def test_another_runtime_computes_the_same(tmp_path):
-    network = build_inference_model(network_of()).eval()
-    write_onnx(OneStream(network, infrared=False), tmp_path / "net.onnx", size=[64, 64])
-    found = RUNTIMES["onnxruntime"](tmp_path / "net.onnx", 1)(images().numpy())
-    with torch.no_grad():
-        expected = network(images(), VISIBLE)
-    torch.testing.assert_close(torch.from_numpy(found.copy()), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_images_that_are_not_square_are_refused_with_the_remedy():

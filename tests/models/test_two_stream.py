@@ -80,14 +80,6 @@ def test_untrained_streams_give_identical_features_for_identical_images(shared_d
         assert torch.equal(one, other)
 
 
-def test_streams_hold_copies_not_the_same_parameters():
-    network = small(3)
-    visible = {p.data_ptr() for p in network.visible.parameters()}
-    infrared = {p.data_ptr() for p in network.infrared.parameters()}
-    assert visible and len(visible) == len(infrared)
-    assert not visible & infrared
-
-
 @pytest.mark.parametrize("infrared", [False, True])
 def test_batch_of_one_modality_trains_that_stream_and_the_shared_stages(infrared: bool):
     network = small(3).train()

@@ -109,12 +109,6 @@ def test_a_seeded_gallery_is_scored_beside_the_official_one(run):
     assert official["sysu_all_single"]["gallery_draw"] == "official"
 
 
-def test_a_seeded_multi_shot_gallery_is_refused(run, capsys):
-    arguments = ["--run", str(run), "--gallery-draw", "seeded", "--protocols", "sysu"]
-    assert evaluate.main(arguments) == 2
-    assert "sysu_all_multi" in capsys.readouterr().err
-
-
 def test_reranked_scores_join_the_plain_ones(run):
     before = json.loads((run / "results.json").read_text())["protocols"]
     assert evaluate.main(["--run", str(run), *ALL, "--rerank"]) == 0

@@ -1,6 +1,5 @@
 import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,11 +145,3 @@ def test_directions_keep_the_products():
     np.testing.assert_allclose(turned @ turned.T, flat @ flat.T, atol=1e-5)
     round_ones = unit(rng.normal(size=(2000, 64)))
     assert len(_directions(round_ones, np.arange(2000))) == 64
-
-
-def test_the_files_are_where_the_gallery_is(gallery):
-    build_index(gallery, threads=1)
-    assert {Path(n).name for n in ("approximate.faiss", "approximate.json")} <= {
-        path.name for path in gallery.folder.iterdir()
-    }
-    assert len(Gallery(gallery.folder)) == COUNT

@@ -146,10 +146,7 @@ def test_a_finished_gallery_is_not_built_again(images, tmp_path):
     other.modalities = ("infrared",)
     with pytest.raises(UsageError, match="takes infrared images, not visible ones"):
         fill(tmp_path / "new", images, other)
-    with (
-        locked(tmp_path / "g"),
-        pytest.raises(UsageError, match="is being written by process"),
-    ):
+    with locked(tmp_path / "g"), pytest.raises(UsageError, match="is being written by process"):
         fill(tmp_path / "g", images, new=False)
     assert folder_bytes(tmp_path / "g") == before and not (tmp_path / "new").exists()
 

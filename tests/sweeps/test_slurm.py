@@ -143,12 +143,6 @@ def test_a_queue_that_hangs_is_given_up(monkeypatch, tmp_path):
         read_queue()
 
 
-def test_a_controller_that_does_not_answer_is_named(monkeypatch):
-    answer(monkeypatch, "", code=1, stderr="x\nUnable to contact slurm controller\n")
-    with pytest.raises(UsageError, match="^Unable to contact slurm controller$"):
-        read_queue()
-
-
 @pytest.mark.parametrize(
     ("name", "value", "option"),
     [
