@@ -165,8 +165,7 @@ def require_checksum(path: Path) -> None:
 def _own_checksum(path: Path) -> tuple[list[str], list[str]]:
     """Checksums at the end of a file of version 0.1, and what they should be; none without."""
     content = path.read_bytes() if path.is_file() else b""
-    ending = OLD_CHECKSUM.search(content, max(0, len(content) - 300))
-    if ending is None:
+    if not (ending := OLD_CHECKSUM.search(content, max(0, len(content) - 300))):
         return [], []
     body = hashlib.sha256(content[: ending.start()]).hexdigest()
     return ending[1].decode().split(), [body, *map(_sha256, _parts_of(path)[1:])]

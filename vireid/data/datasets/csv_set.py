@@ -124,9 +124,9 @@ def _read_rows(path: Path) -> dict[int, dict[str, str]]:
         _check_columns(path, [])
         raise
     except pd.errors.ParserError as error:
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
         raise DataError(
-            f"{path} cannot be read as a CSV file ({_reason(error)}): quote every value that "
-            "holds a comma"
+            f"{path} cannot be read as a CSV file ({reason}): quote every value that holds a comma"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
@@ -141,11 +141,6 @@ def _read_rows(path: Path) -> dict[int, dict[str, str]]:
     if not rows:
         raise DataError(f"{path} lists no image")
     return rows
-
-
-def _reason(error: Exception) -> str:
-    """Pandas' message without the name of its parser."""
-    return str(error).strip().removeprefix("Error tokenizing data. C error: ")
 
 
 def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
