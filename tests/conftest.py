@@ -31,9 +31,15 @@ TINY = [
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """The suite's networks are so small that more threads only wait for one another."""
+    """The models are so small that more threads only wait for one another."""
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_again():
+    """Threads move the last digits: a test that chooses more must not change those after it."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
