@@ -16,6 +16,8 @@ from vireid.utils.paths import expand
 # Unlike Path's, they are False, no error, for a name that no file can have.
 is_file, is_folder = os.path.isfile, os.path.isdir
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+# Of sets that do not say which camera took an image: one for each modality.
+DEFAULT_CAMERAS = {int(modality) + 1: modality.name.lower() for modality in Modality}
 
 
 def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ()) -> Path:
@@ -56,6 +58,22 @@ def is_image(path: Path) -> bool:
 def images_in(folder: Path) -> Iterator[Path]:
     """Image files directly in ``folder``, by name; other files are skipped."""
     yield from (path for path in sorted(folder.iterdir()) if is_image(path))
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders directly in ``folder``, by name; hidden ones are skipped."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Image files in ``folder`` and in its folders, by path; hidden ones are skipped."""
+    here = [path for path in folder.iterdir() if is_image(path) and path.is_file()]
+    below = [image for inside in subfolders(folder) for image in images_below(inside)]
+    return sorted([*here, *below])
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "@", "__MACOSX"))
 
 
 def folder_records(
@@ -155,12 +173,17 @@ def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPat
     return path
 
 
-def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:
-    """Raises :class:`DataError` if two of the named groups share identities."""
+def check_apart(pids: Mapping[str, Collection[int | str]], where: str | Path) -> None:
+    """Raises :class:`DataError` if two of the named groups share identities.
+
+    Args:
+        pids: group → numbers of its identities, or names.
+    """
     names = list(pids)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
-            common = sorted(set(pids[first]) & set(pids[second]))
+            both = set(pids[first]) & set(pids[second])
+            common = sorted(both, key=lambda one: (isinstance(one, str), one))
             if common:
                 raise DataError(f"{where}: {first} and {second} identities overlap: {common[:5]}")
 

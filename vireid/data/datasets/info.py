@@ -15,6 +15,7 @@ class Reader(Protocol):
         root: the data set's folder.
         split: ``train+val`` trains on the validation identities, too; ``train`` keeps them apart.
         split_trial: which train/test split, from 1; ignored by data sets with one split.
+        further keywords: those of ``DatasetInfo.options``, with defaults.
     Raises:
         DataError: a folder, a list or an image is missing or malformed.
     """
@@ -59,6 +60,7 @@ class DatasetInfo:
         test_cameras: cameras that took test images, by modality.
         check_lists: (root, whether it is a reduced set) → what the lists show; None counts
             identities and images of the only split.
+        options: further arguments of ``load``, and the options ``DATA.<name>`` that set them.
     """
 
     name: str
@@ -71,6 +73,7 @@ class DatasetInfo:
     image_folders: Sequence[str] = ()
     test_cameras: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
     check_lists: Callable[[str | Path, bool], ListCheck] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def count_images(splits: Splits) -> dict[str, int]:
