@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vireid.cli.arguments import parser, tool
+from vireid.config import load_config
 from vireid.data.datasets import DATASETS
 from vireid.data.verify import DataCheck, check_dataset
 from vireid.errors import DataError
@@ -20,18 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--root", required=True, metavar="PATH", help="its folder")
     about = "a part of the set, or another in its layout: internal consistency only"
     line.add_argument("--reduced", action="store_true", help=about)
+    about = "options of the data set, e.g. DATA.CAMERA_PATTERN '(cam.)' of a folder set"
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=about)
     args = line.parse(arguments)
-    report = check_dataset(args.dataset, args.root, reduced=args.reduced)
+    options = load_config(None, args.overrides, environment={}).DATA
+    report = check_dataset(args.dataset, args.root, reduced=args.reduced, options=options)
     print(f"{args.dataset} in {args.root}\n\n" + "\n".join(lines_of(report)))
     if report.faults:
         many = "1 thing is" if report.faults == 1 else f"{report.faults} things are"
         info = DATASETS[args.dataset]
         raise DataError(f"{args.root}: {many} wrong, as shown above\n{info.where_to_get}")
-    print("nothing is wrong")
+    print("nothing is wrong" + (", but see what is suspicious" if report.findings else ""))
 
 
 def lines_of(report: DataCheck) -> Iterator[str]:
-    """A table of counts, then the images, the problems and the notes."""
+    """A table of counts, then the images, the problems, the suspicious things and the notes."""
     width = max(len(count.name) for count in report.counts)
     yield f"{'':{width}}  {'expected':>8}  {'found':>8}"
     for count in report.counts:
@@ -45,5 +49,6 @@ def lines_of(report: DataCheck) -> Iterator[str]:
         yield f"  … and {len(images.unreadable) - SHOWN:,} more"
     yield from (f"  {number:,} {kind}" for kind, number in images.kinds.items())
     yield from (f"problem: {problem}" for problem in report.problems)
+    yield from (f"suspicious: {finding}" for finding in report.findings)
     yield from (f"note: {note}" for note in report.notes)
     yield ""

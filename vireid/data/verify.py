@@ -1,17 +1,21 @@
 """Compares a data set with what was published about it, and opens every image."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import IMAGE_SUFFIXES, is_image
 from vireid.data.datasets.info import ListCheck, count_images
-from vireid.data.images import opened, read_image
+from vireid.data.datasets.names import label_of
+from vireid.data.findings import findings, remarks, survey
+from vireid.data.images import ImageHeader, opened, read_header, read_image
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.threads import threaded_map
@@ -38,11 +42,13 @@ class ImageCheck:
         opened: how many images there are.
         unreadable: one message for each that is missing, broken or truncated, by path.
         kinds: how many are not plain three-channel images, by kind.
+        headers: of those that can be read.
     """
 
     opened: int
     unreadable: tuple[str, ...]
     kinds: Mapping[str, int]
+    headers: tuple[ImageHeader, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +59,14 @@ class DataCheck:
         counts: expected and found.
         problems: one message each; counts that differ and unreadable images are not among them.
         notes: what is unusual but no mistake.
+        findings: what is suspicious, and is no fault; training warns of it.
     """
 
     counts: tuple[Count, ...]
     images: ImageCheck
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @property
     def faults(self) -> int:
@@ -67,55 +75,84 @@ class DataCheck:
         return different + len(self.images.unreadable) + len(self.problems)
 
 
-def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> DataCheck:
+def check_dataset(
+    name: str,
+    folder: str | Path,
+    *,
+    reduced: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> DataCheck:
     """Reads a data set, counts, and opens every image.
 
     Args:
         name: one of :data:`DATASETS`.
         reduced: the set is a part of the published one, or another in its layout: nothing is
             compared with published counts.
+        options: by the names that ``DatasetInfo.options`` has.
     Raises:
         DataError: the set cannot be read at all.
     """
     info = DATASETS[name]
     published = {} if reduced else info.published
     if info.check_lists is None:
-        splits = info.load(folder)
-        lists = ListCheck([splits], count_images(splits))
+        splits = info.read(folder, options or {})
+        lists = ListCheck([splits], count_images(splits), notes=list(splits.notes))
     else:
         lists = info.check_lists(folder, reduced)
     root = lists.splits[0].root
     test = [record for splits in lists.splits for record in splits.test]
     records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
-    absent = [line for s in lists.splits for line in missing_modalities(s, info.modalities)]
+    absent = [line for s in lists.splits for line in _missing(s, info.modalities)]
+    names = lists.splits[0].identities
+    images = inspect_images(root, [record.path for record in records])
+    seen = survey(lists.splits, images.headers)
     return DataCheck(
         counts=tuple(
             Count(name, number, published.get(name.partition(",")[0]))
             for name, number in lists.found.items()
         ),
-        images=inspect_images(root, [record.path for record in records]),
+        images=images,
         problems=tuple(dict.fromkeys([*lists.problems, *absent])),
         notes=(
             *lists.notes,
             *_absent_cameras(test, info.test_cameras),
-            *one_sided(records),
-            *_ignored_files(root, info.image_folders, records),
+            *_untrained(lists.splits),
+            *one_sided(records, names),
+            *_ignored_files(root, info.image_folders, [*records, *lists.splits[0].junk]),
+            *remarks(seen),
         ),
+        findings=tuple(findings(seen)),
     )
 
 
-def missing_modalities(splits: Splits, modalities: Sequence[Modality]) -> Iterator[str]:
+def missing_modalities(
+    splits: Splits, modalities: Sequence[Modality], parts: Sequence[str] = ("train", "test")
+) -> Iterator[str]:
     """One line per part and modality without an image."""
-    for part in ("train", "test"):
+    for part in parts:
         for modality in modalities:
             if not any(record.modality is modality for record in getattr(splits, part)):
                 yield f"no {modality.name.lower()} image in the {part} split"
 
 
-def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
+def _missing(splits: Splits, modalities: Sequence[Modality]) -> Iterator[str]:
+    """What is missing; a set without training images is there to be scored."""
+    parts = ("train", "test") if splits.train else ("test",)
+    yield from missing_modalities(splits, modalities, parts)
+
+
+def _untrained(splits: Sequence[Splits]) -> Iterator[str]:
+    if not any(one.train for one in splits):
+        yield "no training images: a trained model can be scored on this set, none can be trained"
+
+
+def one_sided(records: Iterable[ImageRecord], names: Mapping[int, str] | None = None) -> Iterator[str]:
     """One line per modality that is the only one of some identities; names them.
 
     Nothing for a data set with one modality.
+
+    Args:
+        names: of identities that have other names than their numbers, by number.
     """
     pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
     for record in records:
@@ -125,7 +162,8 @@ def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
         return
     for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
         if only:
-            shown = ", ".join(map(str, sorted(only)[:20])) + (" …" if len(only) > 20 else "")
+            labels = [str(label_of(pid, names or {})) for pid in sorted(only)[:20]]
+            shown = ", ".join(labels) + (" …" if len(only) > 20 else "")
             who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
             yield f"{who} {name} images only: {shown}"
 
@@ -172,21 +210,25 @@ def _ignored_files(
 def inspect_images(root: Path, paths: Sequence[str]) -> ImageCheck:
     """Opens and decodes every image, as training would."""
     kinds: Counter[str] = Counter()
-    unreadable = []
-    for kind, error in threaded_map(partial(_inspect, root), paths, doing="opening images"):
-        if error:
-            unreadable.append(error)
-        elif kind:
-            kinds[kind] += 1
-    return ImageCheck(len(paths), tuple(unreadable), dict(sorted(kinds.items())))
+    unreadable, headers = [], []
+    for kind, found in threaded_map(partial(_inspect, root), paths, doing="opening images"):
+        if isinstance(found, str):
+            unreadable.append(found)
+        else:
+            headers.append(found)
+            kinds.update([kind] if kind else [])
+    return ImageCheck(len(paths), tuple(unreadable), dict(sorted(kinds.items())), tuple(headers))
 
 
-def _inspect(root: Path, path: str) -> tuple[str, str]:
-    """(kind of image, empty for a plain one; why it cannot be read)."""
+def _inspect(root: Path, path: str) -> tuple[str, ImageHeader | str]:
+    """(kind of image, empty for a plain one; its header, or why it cannot be read)."""
     try:
-        read_image(root / path)
+        image = read_image(root / path)
+        content = b"%d,%d," % image.size + image.tobytes()
+        pixels = hashlib.blake2b(content, digest_size=16).digest()
+        header, _ = read_header(root, path, pixels=pixels)
         with opened(root / path) as image:
-            return _kind(image), ""
+            return _kind(image), header
     except DataError as error:
         return "", str(error)
 

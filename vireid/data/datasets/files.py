@@ -15,7 +15,9 @@ from vireid.utils.paths import expand
 
 # Unlike Path's, they are False, no error, for a name that no file can have.
 is_file, is_folder = os.path.isfile, os.path.isdir
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+IMAGE_SUFFIXES = frozenset(
+    ".avif .bmp .heic .heif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
+)
 # Of sets that do not say which camera took an image: one for each modality.
 DEFAULT_CAMERAS = {int(modality) + 1: modality.name.lower() for modality in Modality}
 

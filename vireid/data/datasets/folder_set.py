@@ -165,20 +165,6 @@ def camera_names(paths: Sequence[str], pattern: str, root: Path) -> dict[str, st
     )
 
 
-def pattern_problem(pattern: str) -> str:
-    """What is wrong with a ``DATA.CAMERA_PATTERN``; empty when nothing is."""
-    try:
-        groups = re.compile(pattern).groups
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"must be a regular expression ({error})"
-    if pattern and groups != 1:
-        return (
-            f"must have one group (…), around the camera's name, it has {groups}; groups that "
-            "only hold things together are written (?:…)"
-        )
-    return ""
-
-
 def _held_out(
     train: list[ImageRecord], val: list[ImageRecord], split: str
 ) -> tuple[tuple[ImageRecord, ...], tuple[ImageRecord, ...]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from vireid.structures import Modality, Splits
 
@@ -74,6 +74,25 @@ class DatasetInfo:
     test_cameras: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
     check_lists: Callable[[str | Path, bool], ListCheck] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+
+    def read(
+        self,
+        root: str | Path,
+        values: Mapping[str, Any],
+        *,
+        split: str = "",
+        split_trial: int = 1,
+    ) -> Splits:
+        """Calls ``load``.
+
+        Args:
+            values: of options by name, of which those that this data set has are passed on.
+            split: empty for the usual one.
+        """
+        own: dict[str, Any] = {
+            argument: values[name] for argument, name in self.options.items() if name in values
+        }
+        return self.load(root, split=split or self.usual_split, split_trial=split_trial, **own)
 
 
 def count_images(splits: Splits) -> dict[str, int]:
