@@ -90,12 +90,12 @@ def _pattern_problem(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
     except (re.error, RecursionError, OverflowError) as error:
-        return f"must be a regular expression ({error})"
+        return f"must be a regular expression with one group ({error})"
     if groups == 1 or not pattern:
         return ""
     return (
-        f"must have one group (…), which is the camera's name, and has {groups}; parentheses that "
-        "are no group are written (?:…)"
+        f"must be a regular expression with one group (…), the camera's name, and has {groups}; "
+        "parentheses that are no group are written (?:…)"
     )
 
 
@@ -105,7 +105,7 @@ MIN_SIDE = 32  # pixels: OSNet's stride is 16, and a map of one row or column ha
 
 ANY = Rule("", lambda value: "")
 PATH = Rule("", path_problem)
-PATTERN = Rule("a regular expression with one group", _pattern_problem)
+PATTERN = Rule("", _pattern_problem)
 POSITIVE = _rule("greater than 0", lambda v: v > 0)
 NOT_NEGATIVE = _rule("0 or more", lambda v: v >= 0)
 SHARE = _rule("between 0 and 1", lambda v: 0 <= v <= 1)

@@ -146,7 +146,9 @@ def _untrained(splits: Sequence[Splits]) -> Iterator[str]:
         yield "no training images: a trained model can be scored on this set, none can be trained"
 
 
-def one_sided(records: Iterable[ImageRecord], names: Mapping[int, str] | None = None) -> Iterator[str]:
+def one_sided(
+    records: Iterable[ImageRecord], names: Mapping[int, str] | None = None
+) -> Iterator[str]:
     """One line per modality that is the only one of some identities; names them.
 
     Nothing for a data set with one modality.

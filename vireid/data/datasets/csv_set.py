@@ -11,12 +11,12 @@ from vireid.data.datasets.files import DEFAULT_CAMERAS, check_apart, hold_out, i
 from vireid.data.datasets.info import DatasetInfo
 from vireid.data.datasets.names import (
     alike,
+    composed,
     junk_note,
     label_of,
     names_by_number,
     number_cameras,
     number_identities,
-    composed,
 )
 from vireid.errors import DataError
 from vireid.structures import MODALITY_NAMES, ImageRecord, Modality, Splits

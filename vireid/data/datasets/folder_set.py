@@ -23,12 +23,12 @@ from vireid.data.datasets.info import DatasetInfo
 from vireid.data.datasets.names import (
     SHOWN,
     alike,
+    composed,
     junk_note,
     label_of,
     names_by_number,
     number_cameras,
     number_identities,
-    composed,
 )
 from vireid.errors import DataError
 from vireid.structures import MODALITY_NAMES, ImageRecord, Modality, Splits
@@ -150,7 +150,10 @@ def camera_names(paths: Sequence[str], pattern: str, root: Path) -> dict[str, st
         return {}
     camera = re.compile(pattern)
     tries = []
-    for texts in ({path: path.rpartition("/")[2] for path in paths}, {path: path for path in paths}):
+    for texts in (
+        {path: path.rpartition("/")[2] for path in paths},
+        {path: path for path in paths},
+    ):
         found = {path: camera.search(text) for path, text in texts.items()}
         names = {path: composed(match[1]) for path, match in found.items() if match and match[1]}
         if len(names) == len(paths):
@@ -241,8 +244,8 @@ def _modality_folders(place: Path) -> dict[Modality, Path]:
         modality = MODALITY_NAMES[folder.name.lower()]
         if modality in found:
             raise DataError(
-                f"{place} has two folders of {modality.name.lower()} images, {found[modality].name} "
-                f"and {folder.name}: put all of them into one"
+                f"{place} has two folders of {modality.name.lower()} images, "
+                f"{found[modality].name} and {folder.name}: put all of them into one"
             )
         found[modality] = folder
     if not found:
@@ -259,8 +262,8 @@ def _identities(folder: Path) -> list[Path]:
     loose = [path.name for path in sorted(folder.iterdir()) if is_image(path) and path.is_file()]
     if loose:
         raise DataError(
-            f"{folder} holds {len(loose)} images directly, the first: {loose[0]}: put each into the "
-            f"folder of its identity, such as {folder.name}/anna/{loose[0]}{_expected()}"
+            f"{folder} holds {len(loose)} images directly, the first: {loose[0]}: put each into "
+            f"the folder of its identity, such as {folder.name}/anna/{loose[0]}{_expected()}"
         )
     return subfolders(folder)
 
@@ -303,12 +306,14 @@ def _some(folders: Sequence[Path]) -> str:
 def _other_files(places: Iterable[Path]) -> str:
     """The endings of the files below some folders, for a message."""
     endings = {
-        os.path.splitext(name)[1].lower() or "none"
+        Path(name).suffix.lower() or "none"
         for place in places
         for _, _, names in os.walk(place)
         for name in names
     }
-    return f" by its name; the endings found are {', '.join(sorted(endings)[:8])}" if endings else ""
+    return (
+        f" by its name; the endings found are {', '.join(sorted(endings)[:8])}" if endings else ""
+    )
 
 
 def _listing(root: Path, folders: Sequence[Path], what: str) -> Iterator[str]:

@@ -71,7 +71,7 @@ def alike(numbers: Mapping[str, int], what: str) -> Iterator[str]:
             listed = ", ".join(map(repr, names[:SHOWN])) + (" …" if len(names) > SHOWN else "")
             count = len({numbers[name] for name in names})
             many = f"one {what}" if count == 1 else f"{count} different ones"
-            yield f"names of {what} that are nearly the same: {listed}; they count as {many}"
+            yield f"{what} names that are nearly the same: {listed}; they count as {many}"
 
 
 def junk_note(junk: Iterable[ImageRecord]) -> Iterator[str]:
