@@ -301,7 +301,7 @@ def test_networks_are_timed_on_equally_many_threads(tmp_path, capsys):
 def test_missing_runtimes_are_named_before_anything_is_built(monkeypatch, capsys):
     monkeypatch.setattr("vireid.deploy.backends.find_spec", lambda name: None)
     code, message = refused([*CFG, "--backends", "torch", "openvino", *QUICK], capsys)
-    assert code == 2 and "vireid[deploy]" in message
+    assert code == 2 and "vireid[export]" in message
     assert "onnx, onnxscript, openvino is not installed" in message
 
 

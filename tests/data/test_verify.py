@@ -254,13 +254,13 @@ def test_cameras_without_test_images_are_named(tmp_path):
 def test_files_that_are_no_images_are_counted_and_the_first_is_named(tmp_path, dataset, folder):
     root = WRITE[dataset](tmp_path / "set")
     assert not any("ignored" in note for note in check_dataset(dataset, root, reduced=True).notes)
-    for name in ("Thumbs.db", "._1.jpg", "1.tif"):
+    for name in ("Thumbs.db", "._1.jpg", "1.gif"):
         (root / folder / name).write_bytes(b"x")
     (root / folder / "more").mkdir()
     (note,) = (n for n in check_dataset(dataset, root, reduced=True).notes if "ignored" in n)
     assert note == (
         f"files among the images that are ignored: 3, the first: {folder}/._1.jpg (images end in "
-        ".bmp, .jpeg, .jpg, .png)"
+        ".avif, .bmp, .heic, .heif, .jp2, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp)"
     )
 
 

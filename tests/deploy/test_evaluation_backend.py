@@ -17,7 +17,7 @@ from vireid.evaluation.feature_files import read_features
 from vireid.runs.options import run_config
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("onnxscript") is None, reason="needs the extra 'deploy'"
+    importlib.util.find_spec("onnxscript") is None, reason="needs the extra 'export'"
 )
 
 

@@ -19,7 +19,7 @@ from vireid.deploy.verify_export import Comparison
 from vireid.errors import AccuracyError, UsageError
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("onnxscript") is None, reason="needs the extra 'deploy'"
+    importlib.util.find_spec("onnxscript") is None, reason="needs the extra 'export'"
 )
 
 

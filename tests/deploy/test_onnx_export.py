@@ -65,15 +65,15 @@ def test_the_network_itself_stays_as_it_was():
 def test_missing_packages_are_named_with_what_installs_them(tmp_path, monkeypatch):
     monkeypatch.setattr("vireid.deploy.backends.find_spec", lambda name: None)
     monkeypatch.setattr(backends, "openvino_core", backends.openvino_core.__wrapped__)  # no cache
-    with pytest.raises(UsageError, match=r"onnx, onnxscript .*pip install 'vireid\[deploy\]'"):
+    with pytest.raises(UsageError, match=r"onnx, onnxscript .*pip install 'vireid\[export\]'"):
         write_onnx(nn.Identity(), tmp_path / "x.onnx", size=SIZE)
     for name, load in RUNTIMES.items():
-        with pytest.raises(UsageError, match=rf"{name} is not installed.*vireid\[deploy\]"):
+        with pytest.raises(UsageError, match=rf"{name} is not installed.*vireid\[export\]"):
             load(tmp_path / "x.onnx", 1)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra 'deploy': onnx, onnxscript")
+@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra 'export': onnx, onnxscript")
 @pytest.mark.parametrize(
     ("exit_name", "options"),
     [
@@ -87,7 +87,7 @@ def test_files_compute_torchs_features_for_any_number_of_images(exit_name, optio
     path = tmp_path / "network.onnx"
     write_onnx(OneStream(network, infrared=True), path, size=SIZE)
     found = [name for name in RUNTIMES if importlib.util.find_spec(name)]
-    assert found, "the extra 'deploy' brings both"
+    assert found, "the extra 'export' brings both"
     for name in found:
         run = RUNTIMES[name](path, 1)
         for count in (1, 2, 5):
@@ -107,7 +107,7 @@ VEHICLES = {
 }
 
 
-@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra 'deploy': onnx, onnxscript")
+@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra 'export': onnx, onnxscript")
 @pytest.mark.parametrize(
     "options",
     [

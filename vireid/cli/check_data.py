@@ -27,11 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         many = "1 thing is" if report.faults == 1 else f"{report.faults} things are"
         info = DATASETS[args.dataset]
         raise DataError(f"{args.root}: {many} wrong, as shown above\n{info.where_to_get}")
-    print("nothing is wrong")
+    print("nothing is wrong" + (", but see what is suspicious" if report.findings else ""))
 
 
 def lines_of(report: DataCheck) -> Iterator[str]:
-    """A table of counts, then the images, the problems and the notes."""
+    """A table of counts, then the images, the problems, the suspicious things and the notes."""
     width = max(len(count.name) for count in report.counts)
     yield f"{'':{width}}  {'expected':>8}  {'found':>8}"
     for count in report.counts:
@@ -45,5 +45,6 @@ def lines_of(report: DataCheck) -> Iterator[str]:
         yield f"  … and {len(images.unreadable) - SHOWN:,} more"
     yield from (f"  {number:,} {kind}" for kind, number in images.kinds.items())
     yield from (f"problem: {problem}" for problem in report.problems)
+    yield from (f"suspicious: {finding}" for finding in report.findings)
     yield from (f"note: {note}" for note in report.notes)
     yield ""

@@ -106,7 +106,7 @@ def _add_measures(line: argparse.ArgumentParser) -> None:
     line.add_argument("--identities", type=at_least(1), metavar="N", help=about)
     batch = LIST | {"item": at_least(1), "default": [1, 32]}
     line.add_argument("--batch", metavar="N", help="(1 32)", **batch)
-    about = f"of {', '.join(BACKENDS)} (torch); the others need the extra 'deploy'"
+    about = f"of {', '.join(BACKENDS)} (torch); the others need the extra 'export'"
     backends = LIST | {"item": _backend, "default": ["torch"]}
     line.add_argument("--backends", metavar="NAME", help=about, **backends)
     line.add_argument("--rounds", type=at_least(0), default=100, help="timed (100); 0: no timing")

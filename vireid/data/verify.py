@@ -1,5 +1,6 @@
 """Compares a data set with what was published about it, and opens every image."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from PIL import Image
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import IMAGE_SUFFIXES, is_image
 from vireid.data.datasets.info import ListCheck, count_images
-from vireid.data.images import opened, read_image
+from vireid.data.findings import findings, remarks, survey
+from vireid.data.images import ImageHeader, opened, read_header, read_image
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.threads import threaded_map
@@ -38,11 +40,13 @@ class ImageCheck:
         opened: how many images there are.
         unreadable: one message for each that is missing, broken or truncated, by path.
         kinds: how many are not plain three-channel images, by kind.
+        headers: of those that can be read.
     """
 
     opened: int
     unreadable: tuple[str, ...]
     kinds: Mapping[str, int]
+    headers: tuple[ImageHeader, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,14 @@ class DataCheck:
         counts: expected and found.
         problems: one message each; counts that differ and unreadable images are not among them.
         notes: what is unusual but no mistake.
+        findings: what is suspicious, and is no fault; training warns of it.
     """
 
     counts: tuple[Count, ...]
     images: ImageCheck
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @property
     def faults(self) -> int:
@@ -88,19 +94,23 @@ def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> Da
     test = [record for splits in lists.splits for record in splits.test]
     records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
     absent = [line for s in lists.splits for line in missing_modalities(s, info.modalities)]
+    images = inspect_images(root, [record.path for record in records])
+    seen = survey(lists.splits, images.headers)
     return DataCheck(
         counts=tuple(
             Count(name, number, published.get(name.partition(",")[0]))
             for name, number in lists.found.items()
         ),
-        images=inspect_images(root, [record.path for record in records]),
+        images=images,
         problems=tuple(dict.fromkeys([*lists.problems, *absent])),
         notes=(
             *lists.notes,
             *_absent_cameras(test, info.test_cameras),
             *one_sided(records),
             *_ignored_files(root, info.image_folders, records),
+            *remarks(seen),
         ),
+        findings=tuple(findings(seen)),
     )
 
 
@@ -172,21 +182,25 @@ def _ignored_files(
 def inspect_images(root: Path, paths: Sequence[str]) -> ImageCheck:
     """Opens and decodes every image, as training would."""
     kinds: Counter[str] = Counter()
-    unreadable = []
-    for kind, error in threaded_map(partial(_inspect, root), paths, doing="opening images"):
-        if error:
-            unreadable.append(error)
-        elif kind:
-            kinds[kind] += 1
-    return ImageCheck(len(paths), tuple(unreadable), dict(sorted(kinds.items())))
+    unreadable, headers = [], []
+    for kind, found in threaded_map(partial(_inspect, root), paths, doing="opening images"):
+        if isinstance(found, str):
+            unreadable.append(found)
+        else:
+            headers.append(found)
+            kinds.update([kind] if kind else [])
+    return ImageCheck(len(paths), tuple(unreadable), dict(sorted(kinds.items())), tuple(headers))
 
 
-def _inspect(root: Path, path: str) -> tuple[str, str]:
-    """(kind of image, empty for a plain one; why it cannot be read)."""
+def _inspect(root: Path, path: str) -> tuple[str, ImageHeader | str]:
+    """(kind of image, empty for a plain one; its header, or why it cannot be read)."""
     try:
-        read_image(root / path)
+        image = read_image(root / path)
+        content = b"%d,%d," % image.size + image.tobytes()
+        pixels = hashlib.blake2b(content, digest_size=16).digest()
+        header, _ = read_header(root, path, pixels=pixels)
         with opened(root / path) as image:
-            return _kind(image), ""
+            return _kind(image), header
     except DataError as error:
         return "", str(error)
 

@@ -18,7 +18,7 @@ import numpy as np
 from vireid.deploy.metadata import PREFIX
 from vireid.errors import CheckpointError, UsageError, VireidError
 
-INSTALL = "pip install 'vireid[deploy]'"
+INSTALL = "pip install 'vireid[export]'"
 
 
 def require_packages(*names: str) -> None:

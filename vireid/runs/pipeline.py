@@ -19,6 +19,7 @@ from vireid.config import dump_config
 from vireid.data.build import build_splits
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
+from vireid.data.findings import findings, survey
 from vireid.data.images import require_readable
 from vireid.data.loading import end_processes
 from vireid.data.verify import one_sided
@@ -108,9 +109,7 @@ def train_and_score(
         splits = build_splits(cfg)
         check_answerable(chosen_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
-        if world.is_main:
-            records = splits.train + splits.val + splits.test
-            require_readable(splits.root, [record.path for record in records])
+        suspicious = _look_at(splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.callback(lambda: end_processes(training.trainer.loader._iterator))
@@ -118,6 +117,8 @@ def train_and_score(
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
             start_log(start.folder)
+            for line in suspicious:
+                log.warning("data set: %s", line)
             describe_run(start.folder, cfg, root=splits.root, data=training.data, device=device)
             _log_start(training, start)
             settle_best(training.trainer.progress, start)
@@ -126,6 +127,13 @@ def train_and_score(
             _score(training)
         world.barrier()
     return start.folder if world.is_main else None
+
+
+def _look_at(splits: Splits) -> list[str]:
+    """What is suspicious about the data set, one line each; errors: of ``require_readable``."""
+    records = splits.train + splits.val + splits.test
+    headers = require_readable(splits.root, [record.path for record in records])
+    return findings(survey([splits], headers))
 
 
 def _prepare(

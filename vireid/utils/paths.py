@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+MODEL_FILE = "model.safetensors"  # makes a folder a model folder
 LONGEST_PART, LONGEST_PATH = 255, 4095  # bytes of a file's name, and of a path
 
 
@@ -17,6 +18,11 @@ def expand(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether ``export --format safetensors`` wrote the folder; it may be damaged."""
+    return (path / MODEL_FILE).is_file()
 
 
 def path_problem(text: str) -> str:

@@ -15,7 +15,9 @@ from vireid.utils.paths import expand
 
 # Unlike Path's, they are False, no error, for a name that no file can have.
 is_file, is_folder = os.path.isfile, os.path.isdir
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+IMAGE_SUFFIXES = frozenset(
+    ".avif .bmp .heic .heif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
+)
 
 
 def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ()) -> Path:

@@ -1,0 +1,205 @@
+"""What is suspicious about a data set but no error.
+
+``check_data`` lists the findings, and training warns of them. A new one is a function (survey →
+lines) in :data:`CHECKS`, and in :data:`REMARKS` if only ``check_data`` shall mention it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+from vireid.data.images import ImageHeader
+from vireid.structures import ImageRecord, Role, Splits
+from vireid.utils.threads import threaded_map
+
+SHOWN = 3  # examples in a line
+BLOCK = 2**20  # bytes that are read at a time
+MOST_COPIES = 100  # of one picture that are compared with one another
+PARTS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An image in one of the :data:`PARTS`."""
+
+    part: str
+    record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known about a data set once every image was looked at.
+
+    Args:
+        splits: the train/test splits, one or (RegDB) ten.
+        headers: of every image that can be read, by path.
+        same: paths of images with the same content, two or more in each group.
+    """
+
+    splits: Sequence[Splits]
+    headers: Mapping[str, ImageHeader]
+    same: Sequence[Sequence[str]]
+
+    @property
+    def root(self) -> Path:
+        return self.splits[0].root
+
+    def places(self) -> Iterator[dict[str, list[Place]]]:
+        """For each split: path → where it is."""
+        for one in self.splits:
+            found: dict[str, list[Place]] = defaultdict(list)
+            for part, records in zip(PARTS, (one.train, one.val, one.test), strict=True):
+                for record in records:
+                    found[record.path].append(Place(part, record))
+            yield found
+
+
+def survey(splits: Sequence[Splits], headers: Iterable[ImageHeader]) -> Survey:
+    """Looks for images of the same content; reads few files twice."""
+    known = {header.path: header for header in headers}
+    return Survey(splits, known, same_content(splits[0].root, list(known.values())))
+
+
+def findings(seen: Survey) -> list[str]:
+    """One line for each thing that training shall warn of."""
+    return _lines(CHECKS, seen)
+
+
+def remarks(seen: Survey) -> list[str]:
+    """One line for each thing that only ``check_data`` mentions."""
+    return _lines(REMARKS, seen)
+
+
+Check = Callable[[Survey], Iterable[str]]
+
+
+def _lines(checks: Sequence[Check], seen: Survey) -> list[str]:
+    return list(dict.fromkeys(line for check in checks for line in check(seen)))
+
+
+def same_content(root: Path, headers: Sequence[ImageHeader]) -> list[list[str]]:
+    """Groups of paths whose images are the same, each with two paths or more.
+
+    Decoded images are compared by their pixels. Others are compared byte for byte: those of equal
+    length and equal last bytes by a digest of the whole file.
+    """
+    if headers and all(header.pixels for header in headers):
+        return _groups((header.pixels, header.path) for header in headers)
+    alike = _groups(((header.length, header.tail), header.path) for header in headers)
+    paths = [path for group in alike for path in group]
+    digests = threaded_map(partial(_digest, root), paths, doing="comparing images")
+    return _groups((digest, path) for digest, path in zip(digests, paths, strict=True))
+
+
+def _groups(items: Iterable[tuple[object, str]]) -> list[list[str]]:
+    found: dict[object, list[str]] = defaultdict(list)
+    for key, path in items:
+        found[key].append(path)
+    return [sorted(paths) for paths in found.values() if len(paths) > 1]
+
+
+def _digest(root: Path, path: str) -> bytes:
+    """Of a file's content; a file that vanished meanwhile equals no other."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with (root / path).open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except OSError:
+        digest.update(path.encode(errors="replace"))
+    return digest.digest()
+
+
+def _in_two_parts(seen: Survey) -> Iterator[str]:
+    yield from _copies(
+        seen,
+        "the same picture is in two of the parts training, validation and test",
+        wrong=lambda one, other: one.part != other.part,
+        shown=lambda place: f"{place.record.path} ({place.part})",
+    )
+
+
+def _under_two_identities(seen: Survey) -> Iterator[str]:
+    yield from _copies(
+        seen,
+        "the same picture shows two identities",
+        wrong=lambda one, other: one.record.pid != other.record.pid,
+        shown=lambda place: f"{place.record.path} ({place.record.pid})",
+    )
+
+
+def _in_both_modalities(seen: Survey) -> Iterator[str]:
+    """Also a query that is in the gallery, where the two differ in modality."""
+    yield from _copies(
+        seen,
+        "the same picture is a visible and an infrared image",
+        wrong=lambda one, other: one.record.modality is not other.record.modality,
+    )
+
+
+def _query_in_gallery(seen: Survey) -> Iterator[str]:
+    """A query's copy of the same camera is left out of its list (VeRi-776 has many of those)."""
+    yield from _copies(
+        seen,
+        "the same picture is a query and in its gallery",
+        wrong=lambda one, other: (
+            {one.record.role, other.record.role} == {Role.QUERY, Role.GALLERY}
+            and (one.record.pid, one.record.camid) != (other.record.pid, other.record.camid)
+        ),
+    )
+
+
+def _twice(seen: Survey) -> Iterator[str]:
+    """Copies that no other check names."""
+
+    def kind(place: Place) -> tuple[object, ...]:
+        return place.part, place.record.pid, place.record.modality, place.record.role
+
+    yield from _copies(
+        seen,
+        "the same picture is there twice under one identity",
+        wrong=lambda one, other: kind(one) == kind(other),
+    )
+
+
+def _copies(
+    seen: Survey,
+    what: str,
+    *,
+    wrong: Callable[[Place, Place], bool],
+    shown: Callable[[Place], str] = lambda place: place.record.path,
+) -> Iterator[str]:
+    """One line if some pictures have copies that they should not have.
+
+    Args:
+        what: is wrong with them.
+        wrong: whether two places of a picture are such copies.
+        shown: a place in words.
+    """
+    pairs: dict[int, str] = {}  # number of the group → one pair of it
+    for places in seen.places():
+        for number, group in enumerate(seen.same):
+            found = [place for path in group for place in places.get(path, ())][:MOST_COPIES]
+            if number not in pairs:
+                for one, other in combinations(found, 2):
+                    if wrong(one, other):
+                        pairs[number] = f"{shown(one)} = {shown(other)}"
+                        break
+    if pairs:
+        many = "1 picture" if len(pairs) == 1 else f"{len(pairs):,} pictures"
+        yield f"{what}: {many}, such as {'; '.join(list(pairs.values())[:SHOWN])}"
+
+
+CHECKS: tuple[Check, ...] = (
+    _in_two_parts,
+    _under_two_identities,
+    _in_both_modalities,
+    _query_in_gallery,
+)
+REMARKS: tuple[Check, ...] = (_twice,)
