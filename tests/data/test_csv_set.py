@@ -206,17 +206,32 @@ def test_every_camera_has_a_number_from_1(tmp_path, written, numbers):
 
 
 @pytest.mark.parametrize(("junk", "person"), [("-1", "5"), ("-2", "anna"), ("-37", "-x")])
-def test_images_of_negative_identities_are_in_no_part_and_counted(tmp_path, junk, person):
+def test_images_of_negative_identities_train_nothing_and_are_counted(tmp_path, junk, person):
     rows = [f"{n}.jpg,{junk},1,visible,{part}" for n, part in enumerate(("train", "val", "test"))]
     write(tmp_path, *rows, f"p.jpg,{person},1,visible,train")
     for split in ("train", "train+val"):
         splits = csv_set.load(tmp_path, split=split)
         assert [record.path for record in splits.train] == ["p.jpg"]
-        assert splits.val == splits.test == ()
-        assert [record.pid for record in splits.junk] == [int(junk)] * 3
+        assert splits.val == ()
+        assert [record.pid for record in splits.test] == [int(junk)]  # the protocols say it
+        assert [record.pid for record in splits.left_out] == [int(junk)] * 2
         assert splits.notes == (
-            f"junk images (negative identities: {junk}), left out of everything: 3",
+            f"junk images (negative identities: {junk}), which are in no list: 3",
         )
+
+
+@pytest.mark.parametrize("person", ["3", "anna"])
+def test_identity_0_is_a_distractor_beside_junk_and_else_a_person(tmp_path, person):
+    rows = [f"{n}.jpg,{pid},1,visible,train" for n, pid in enumerate(["0", person])]
+    write(tmp_path / "plain", *rows)
+    plain = csv_set.load(tmp_path / "plain")
+    assert len(plain.train) == 2 and plain.left_out == plain.notes == ()
+    write(tmp_path / "market", *rows, "j.jpg,-1,1,visible,test", "d.jpg,0,1,visible,test")
+    splits = csv_set.load(tmp_path / "market")
+    assert [record.path for record in splits.train] == ["1.jpg"]
+    assert [record.pid for record in splits.left_out] == [0]
+    assert {record.pid for record in splits.test} == {-1, 0}
+    assert splits.notes[1].endswith("never searched for and train nothing: 2")
 
 
 @pytest.mark.parametrize(

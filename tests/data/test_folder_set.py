@@ -145,9 +145,7 @@ def test_identities_of_one_modality_are_split_by_themselves(tmp_path):
 
 
 def test_every_fifth_identity_of_both_modalities_is_held_out(tmp_path):
-    write(
-        tmp_path, *people("bdfhjlnp", "train/"), *people("ace", "train/", ["rgb"][:0] + ["visible"])
-    )
+    write(tmp_path, *people("bdfhjlnp", "train/"), *people("ace", "train/", ["visible"]))
     write(tmp_path, *people("z", "test/"))
     splits = folder_set.load(tmp_path, split="train")
     assert names_in(splits, "val") == {"j"}
@@ -183,12 +181,26 @@ def test_an_image_without_a_camera_is_named(tmp_path, pattern):
 
 
 def test_negative_names_are_junk(tmp_path):
-    write(tmp_path, *people(["anna", "ben"]), "visible/-1/1.jpg", "infrared/-2/strange.jpg")
-    splits = folder_set.load(tmp_path, camera_pattern=r"(1)\.jpg", test_share=0.5)
-    assert {record.pid for record in splits.train + splits.test} == {1, 2}
-    assert [record.pid for record in splits.junk] == [-1, -2]
+    write(tmp_path, *people(["anna", "ben"]), "visible/-1/1.jpg", "infrared/-2/2.jpg")
+    splits = folder_set.load(tmp_path)
+    assert len({record.pid for record in splits.train} & {1, 2}) == 1
+    assert {record.pid for record in splits.test} - {1, 2} == {-1, -2}
     assert splits.identities == {1: "anna", 2: "ben"}
-    assert splits.notes == ("junk images (negative identities: -1, -2), left out of everything: 2",)
+    assert splits.notes == ("junk images (negative identities: -1, -2), which are in no list: 2",)
+    parted = write(tmp_path / "parted", *people(["-1", "anna"], "train/"), *people("b", "test/"))
+    splits = folder_set.load(parted)
+    assert {record.pid for record in splits.train + splits.test} == {1, 2}
+    assert [record.pid for record in splits.left_out] == [-1, -1]
+
+
+def test_identity_0_is_a_distractor_beside_junk_and_else_a_person(tmp_path):
+    write(tmp_path, *people(["0", "anna", "ben"]))
+    assert folder_set.load(tmp_path).identities == {1: "0", 2: "anna", 3: "ben"}
+    write(tmp_path, "visible/-1/1.jpg")
+    splits = folder_set.load(tmp_path)
+    assert splits.identities == {0: "0", 1: "anna", 2: "ben"}
+    assert 0 not in splits.train_pids
+    assert splits.notes[1].endswith("never searched for and train nothing: 2")
 
 
 HIDDEN = (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".Trash-1000")

@@ -23,6 +23,7 @@ from vireid.cli.arguments import (
 from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
+from vireid.evaluation.identities import left_out
 from vireid.figures.style import require_figure
 from vireid.figures.tsne import (
     METHODS,
@@ -67,6 +68,9 @@ def _projections(
 ) -> list[Projection]:
     sets = read_sets(paths, args.overrides, split=args.split)
     pids = choose_identities(sets, count=args.ids, seed=args.seed)
+    for title, features in zip(titles, sets, strict=True):
+        if without := left_out(features):
+            print(f"{title}: without {without}")
     chosen = [
         features.subset(choose_rows(features, pids, images=args.images, seed=args.seed))
         for features in sets

@@ -26,6 +26,7 @@ from vireid.cli.sources import read_sets, titles_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.feature_files import read_features
+from vireid.evaluation.identities import left_out
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
@@ -182,6 +183,8 @@ def distance_histograms(arguments: Sequence[str]) -> None:
     found = {}
     for title, path, features in zip(titles, paths, sets, strict=True):
         one = found[title] = distances(features, metric=args.metric, name=str(path))
+        if without := left_out(features):
+            print(f"{title}: without {without}")
         if is_single(features):
             print(f"{title}: all images are of one modality, so every two of them are a pair")
         print(

@@ -11,13 +11,14 @@ from typing import Any
 from PIL import Image
 
 from vireid.data.datasets import DATASETS
-from vireid.data.datasets.files import IMAGE_SUFFIXES, is_image
+from vireid.data.datasets.files import IMAGE_SUFFIXES
 from vireid.data.datasets.info import ListCheck, count_images
 from vireid.data.datasets.names import label_of
 from vireid.data.findings import findings, remarks, survey
 from vireid.data.images import ImageHeader, opened, read_header, read_image
 from vireid.errors import DataError
-from vireid.structures import ImageRecord, Modality, Splits
+from vireid.structures import ImageRecord, Modality, Splits, is_junk
+from vireid.utils.paths import is_hidden_below
 from vireid.utils.threads import threaded_map
 
 
@@ -105,7 +106,7 @@ def check_dataset(
     absent = [line for s in lists.splits for line in _missing(s, info.modalities)]
     names = lists.splits[0].identities
     images = inspect_images(root, [record.path for record in records])
-    seen = survey(lists.splits, images.headers)
+    seen = survey(lists.splits, images.headers, info.image_folders)
     return DataCheck(
         counts=tuple(
             Count(name, number, published.get(name.partition(",")[0]))
@@ -118,7 +119,7 @@ def check_dataset(
             *_absent_cameras(test, info.test_cameras),
             *_untrained(lists.splits),
             *one_sided(records, names),
-            *_ignored_files(root, info.image_folders, [*records, *lists.splits[0].junk]),
+            *_ignored_files(root, info.image_folders, [*records, *lists.splits[0].left_out]),
             *remarks(seen),
         ),
         findings=tuple(findings(seen)),
@@ -131,7 +132,8 @@ def missing_modalities(
     """One line per part and modality without an image."""
     for part in parts:
         for modality in modalities:
-            if not any(record.modality is modality for record in getattr(splits, part)):
+            people = (r for r in getattr(splits, part) if not is_junk(r.pid))
+            if not any(record.modality is modality for record in people):
                 yield f"no {modality.name.lower()} image in the {part} split"
 
 
@@ -158,7 +160,8 @@ def one_sided(
     """
     pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
     for record in records:
-        pids[record.modality].add(record.pid)
+        if not is_junk(record.pid):
+            pids[record.modality].add(record.pid)
     visible, infrared = pids[Modality.VISIBLE], pids[Modality.INFRARED]
     if not (visible and infrared):
         return
@@ -192,14 +195,15 @@ def _ignored_files(
             ``root`` itself, which also holds lists.
     """
     known = {record.path for record in records}
-    places = {place for pattern in folders for place in root.glob(pattern) if place.is_dir()}
+    found = (place for pattern in folders for place in root.glob(pattern) if place.is_dir())
+    places = {place for place in found if not is_hidden_below(place, root)}
     if not folders:
         places = {(root / path).parent for path in known} - {root}
     ignored = sorted(
         relative
         for place in places
         for path in place.iterdir()
-        if not is_image(path) and path.is_file()
+        if path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file()
         if (relative := path.relative_to(root).as_posix()) not in known
     )
     if ignored:

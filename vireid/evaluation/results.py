@@ -15,7 +15,12 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.evaluate import TrialScores, evaluate_all, evaluate_reranked
 from vireid.evaluation.feature_files import read_features, read_test_ids
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
-from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
+from vireid.evaluation.query_gallery import (
+    Permutations,
+    left_out_counts,
+    read_permutations,
+    require_complete,
+)
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
@@ -106,8 +111,15 @@ def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
         f"gallery: {drawn}; "
         f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
         f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
-        f"answerable, {entry['num_gallery']} gallery images"
+        f"answerable, {entry['num_gallery']} gallery images" + _left_out(entry)
     )
+
+
+def _left_out(entry: Mapping[str, Any]) -> str:
+    """Words on images that show no identity; empty where there are none."""
+    junk, distractors = entry.get("num_junk", 0), entry.get("num_distractor", 0)
+    text = f"; {junk} junk images (negative identities) in no list" if junk else ""
+    return text + (f"; {distractors} distractors (identity 0), no queries" if distractors else "")
 
 
 def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
@@ -168,11 +180,12 @@ def result_entries(
     entries = {}
     scores = evaluate_all(protocols, features, permutations=permutations, metric=metric)
     for protocol in protocols:
-        entries[protocol.name] = summarise(protocol, scores[protocol.name], metric=metric)
+        counts = left_out_counts(protocol, features)
+        entries[protocol.name] = summarise(protocol, scores[protocol.name], metric=metric) | counts
         if rerank:
             trials = evaluate_reranked(protocol, features, permutations=permutations, metric=metric)
             entry = summarise(protocol, trials, metric=metric, reranked=True)
-            entries[protocol.name + RERANKED] = entry
+            entries[protocol.name + RERANKED] = entry | counts
     return entries
 
 

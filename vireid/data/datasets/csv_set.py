@@ -12,15 +12,16 @@ from vireid.data.datasets.info import DatasetInfo
 from vireid.data.datasets.names import (
     alike,
     composed,
-    junk_note,
+    is_unidentified,
     label_of,
     names_by_number,
     number_cameras,
     number_identities,
+    unidentified_notes,
 )
 from vireid.errors import DataError
 from vireid.structures import MODALITY_NAMES, ImageRecord, Modality, Splits
-from vireid.utils.paths import expand
+from vireid.utils.paths import exists_as, expand, is_hidden
 
 NAME = "dataset.csv"
 REQUIRED = ("path", "pid", "modality", "split")
@@ -58,8 +59,8 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     because a given camera 1 must not be mixed up with the default.
 
     Identities and cameras may have any names. Those of a column that holds whole numbers only are
-    these numbers; :mod:`vireid.data.datasets.names` has the rule for others. Images of negative
-    identities are junk: they are in no part.
+    these numbers; :mod:`vireid.data.datasets.names` has the rule for others. Junk and distractors
+    (:func:`~vireid.data.datasets.names.is_unidentified`) train nothing.
 
     Args:
         root: folder that holds ``dataset.csv``, or the path of a CSV file; the images' paths are
@@ -76,12 +77,13 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     cameras = number_cameras([row.camera for row in rows if row.camera])
     names = names_by_number(identities)
     parts: dict[str, list[ImageRecord]] = {part: [] for part in PARTS}
-    junk: list[ImageRecord] = []
+    left_out: list[ImageRecord] = []
     for row in rows:
         camid = cameras[row.camera] if row.camera else int(row.modality) + 1
         record = ImageRecord(row.path, identities[row.identity], camid, row.modality)
         part = "train" if row.part == "val" and split == "train+val" else row.part
-        (junk if record.pid < 0 else parts[part]).append(record)
+        untrained = part != "test" and is_unidentified(record.pid, identities.values())
+        (left_out if untrained else parts[part]).append(record)
     check_apart(
         {PARTS[part]: {label_of(r.pid, names) for r in records} for part, records in parts.items()},
         path,
@@ -89,7 +91,11 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     train, val = tuple(parts["train"]), tuple(parts["val"])
     if split == "train" and not val:
         train, val = hold_out(train, split)
-    notes = (*alike(identities, "identity"), *alike(cameras, "camera"), *junk_note(junk))
+    notes = (
+        *alike(identities, "identity"),
+        *alike(cameras, "camera"),
+        *unidentified_notes([*left_out, *parts["test"]]),
+    )
     return Splits(
         root=path.parent,
         train=train,
@@ -97,7 +103,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
         test=tuple(parts["test"]),
         identities=names,
         cameras=names_by_number(cameras) or DEFAULT_CAMERAS,
-        junk=tuple(junk),
+        left_out=tuple(left_out),
         notes=notes,
     )
 
@@ -108,9 +114,10 @@ def _find(root: str | Path) -> Path:
         return path
     folder = require_root(root, INFO)
     if not (folder / NAME).is_file():
-        found = sorted(entry.name for entry in folder.glob("*.csv"))
+        found = sorted(e.name for e in folder.glob("*.csv") if not is_hidden(e.name))
         remedy = f"name one of {', '.join(found[:5])} in DATA.ROOT" if found else "write one"
-        raise DataError(f"{folder} lacks {NAME}: {remedy}\nexpected:\n{INFO.tree}")
+        other = exists_as(folder / NAME)
+        raise DataError(f"{folder} lacks {NAME}{other}: {remedy}\nexpected:\n{INFO.tree}")
     return folder / NAME
 
 
@@ -138,11 +145,12 @@ def _read(path: Path) -> list[_Row]:
         lines[image] = line
         camera = composed(row["camid"]) if cameras else ""
         found.append(_Row(part, image, composed(row["pid"]), camera, modality))
-    missing = [f"{name} (line {n})" for name, n in lines.items() if not is_file(path.parent / name)]
+    missing = [name for name in lines if not is_file(path.parent / name)]
     if missing:
+        shown = ", ".join(f"{name} (line {lines[name]})" for name in missing[:3])
         raise DataError(
             f"{path} lists {len(missing)} images that are not under {path.parent}, the first: "
-            + ", ".join(missing[:3])
+            f"{shown}{exists_as(path.parent / missing[0])}"
         )
     return found
 

@@ -24,17 +24,18 @@ from vireid.data.datasets.names import (
     SHOWN,
     alike,
     composed,
-    junk_note,
+    is_unidentified,
     label_of,
     names_by_number,
     number_cameras,
     number_identities,
+    unidentified_notes,
 )
 from vireid.errors import DataError
 from vireid.structures import MODALITY_NAMES, ImageRecord, Modality, Splits
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
-WHOLE = ""  # the only part of a set without folders of parts
+WHOLE, LEFT_OUT = "", "left out"  # the only part of a set without folders of parts; no part
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ def load(
 ) -> Splits:
     """Reads the folders; opens no image.
 
-    Identities are numbered by :func:`~vireid.data.datasets.names.number_identities`. Images of
-    negative identities are junk: they are in no part.
+    Identities are numbered by :func:`~vireid.data.datasets.names.number_identities`. Junk and
+    distractors (:func:`~vireid.data.datasets.names.is_unidentified`) train nothing; in a set
+    without ``train`` and ``test`` they test.
 
     Args:
         root: holds ``train`` and ``test`` (and ``val``, if validation identities are chosen by
@@ -78,23 +80,26 @@ def load(
     photos, notes = _read(folder)
     identities = number_identities([photo.identity for photo in photos], zeros_differ=True)
     names = names_by_number(identities)
-    people = [photo for photo in photos if identities[photo.identity] >= 0]
-    camera_of = camera_names([photo.path for photo in people], camera_pattern, folder)
+    camera_of = camera_names([photo.path for photo in photos], camera_pattern, folder)
     cameras = number_cameras(camera_of.values())
-    parts: dict[str, list[ImageRecord]] = defaultdict(list)
-    for photo in photos:
-        pid, default = identities[photo.identity], int(photo.modality) + 1
-        camid = cameras[camera_of[photo.path]] if photo.path in camera_of else default
-        record = ImageRecord(photo.path, pid, camid, photo.modality)
-        parts["junk" if pid < 0 else photo.part].append(record)
-    if parts[WHOLE]:
-        chosen = choose_test(parts[WHOLE], names, share=test_share, seed=split_seed)
-        for record in parts[WHOLE]:
-            parts["test" if record.pid in chosen else "train"].append(record)
+    records = [
+        ImageRecord(
+            photo.path,
+            identities[photo.identity],
+            cameras[camera_of[photo.path]] if camera_of else int(photo.modality) + 1,
+            photo.modality,
+        )
+        for photo in photos
+    ]
+    parts = _by_part(zip(photos, records, strict=True), set(identities.values()))
+    chosen = choose_test(parts[WHOLE], names, share=test_share, seed=split_seed)
+    for record in parts[WHOLE]:
+        parts["test" if record.pid in chosen else "train"].append(record)
     labels = {p: {label_of(r.pid, names) for r in parts[p]} for p in PARTS}
     check_apart({PARTS[part]: found for part, found in labels.items()}, folder)
     train, val = _held_out(parts["train"], parts["val"], split)
-    notes += [*alike(identities, "identity"), *alike(cameras, "camera"), *junk_note(parts["junk"])]
+    notes += [*alike(identities, "identity"), *alike(cameras, "camera")]
+    notes += unidentified_notes([*parts[LEFT_OUT], *parts["test"]])
     return Splits(
         root=folder,
         train=train,
@@ -102,7 +107,7 @@ def load(
         test=tuple(parts["test"]),
         identities=names,
         cameras=names_by_number(cameras) or DEFAULT_CAMERAS,
-        junk=tuple(parts["junk"]),
+        left_out=tuple(parts[LEFT_OUT]),
         notes=tuple(notes),
     )
 
@@ -166,6 +171,19 @@ def camera_names(paths: Sequence[str], pattern: str, root: Path) -> dict[str, st
         f"{len(paths)} images, the first: {missing[0]}; change it, rename them, or leave it out "
         "for one camera per modality"
     )
+
+
+def _by_part(
+    photos: Iterable[tuple[_Photo, ImageRecord]], pids: set[int]
+) -> dict[str, list[ImageRecord]]:
+    """The images by part; junk and distractors test, where they need not be left out."""
+    parts: dict[str, list[ImageRecord]] = defaultdict(list)
+    for photo, record in photos:
+        part = photo.part
+        if part != "test" and is_unidentified(record.pid, pids):
+            part = "test" if part == WHOLE else LEFT_OUT
+        parts[part].append(record)
+    return parts
 
 
 def _held_out(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from vireid.structures import Modality, Splits
+from vireid.structures import Modality, Splits, is_junk
 
 
 class Reader(Protocol):
@@ -99,7 +99,7 @@ def count_images(splits: Splits) -> dict[str, int]:
     """Identities and images of each modality, of the training and of the test part."""
     counts = {}
     for part, records in (("training", splits.train), ("test", splits.test)):
-        counts[f"{part} identities"] = len({record.pid for record in records})
+        counts[f"{part} identities"] = len({r.pid for r in records if not is_junk(r.pid)})
         for modality in Modality:
             found = sum(record.modality is modality for record in records)
             counts[f"{part} {modality.name.lower()} images"] = found

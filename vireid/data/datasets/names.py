@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from vireid.structures import ImageRecord
+from vireid.structures import DISTRACTOR, ImageRecord, is_junk
 
 LARGEST = 2**63 - 1  # number that features.npz can hold
 SHOWN = 5  # names in a message
@@ -19,8 +19,9 @@ def composed(text: str) -> str:
 def number_identities(names: Iterable[str], *, zeros_differ: bool) -> dict[str, int]:
     """A number for every name: the same for the same names, in whatever order they come.
 
-    If all names are whole numbers, they stay these numbers. Else a negative number stays itself
-    (junk), and all other names count from 1 in the order of their characters.
+    If all names are whole numbers, they stay these numbers. Else junk and distractors (see
+    :func:`is_unidentified`) keep theirs, and all other names count from 1 in the order of their
+    characters.
 
     Args:
         zeros_differ: ``007`` and ``7`` are two identities, so that a set with both has names.
@@ -29,8 +30,9 @@ def number_identities(names: Iterable[str], *, zeros_differ: bool) -> dict[str, 
     numbers = _whole_numbers(unique)
     if len(numbers) == len(unique) == len(set(numbers.values() if zeros_differ else unique)):
         return numbers
-    junk = {name: number for name, number in numbers.items() if number < 0}
-    return junk | _counted([name for name in unique if name not in junk])
+    pids = set(numbers.values())
+    kept = {name: pid for name, pid in numbers.items() if is_unidentified(pid, pids)}
+    return kept | _counted([name for name in unique if name not in kept])
 
 
 def number_cameras(names: Iterable[str]) -> dict[str, int]:
@@ -74,12 +76,35 @@ def alike(numbers: Mapping[str, int], what: str) -> Iterator[str]:
             yield f"{what} names that are nearly the same: {listed}; they count as {many}"
 
 
-def junk_note(junk: Iterable[ImageRecord]) -> Iterator[str]:
-    """One line that counts the images of negative identities, if there are any."""
-    images = list(junk)
-    if images:
-        pids = ", ".join(map(str, sorted({record.pid for record in images}, reverse=True)[:SHOWN]))
-        yield f"junk images (negative identities: {pids}), left out of everything: {len(images)}"
+def is_unidentified(pid: int, pids: Iterable[int]) -> bool:
+    """Whether images of this identity show nobody who is known, so that nothing is learnt of them.
+
+    These are junk images (negative identities) and, in a set that numbers junk, distractors
+    (identity 0), as in Market-1501. The test keeps them: they belong to what the protocols say.
+
+    Args:
+        pids: of all images of the set.
+    """
+    return is_junk(pid) or (pid == DISTRACTOR and any(map(is_junk, pids)))
+
+
+def unidentified_notes(records: Iterable[ImageRecord]) -> Iterator[str]:
+    """A line that counts the junk images of a set, and one for the distractors, if there are any.
+
+    Args:
+        records: of all identities of the set, or of all junk and distractors.
+    """
+    counts = Counter(record.pid for record in records)
+    junk = {pid: number for pid, number in counts.items() if is_junk(pid)}
+    if junk:
+        pids = ", ".join(map(str, sorted(junk, reverse=True)[:SHOWN]))
+        number = sum(junk.values())
+        yield f"junk images (negative identities: {pids}), which are in no list: {number}"
+        if number := counts[DISTRACTOR]:
+            yield (
+                f"distractors (identity {DISTRACTOR} beside junk), which are never searched for "
+                f"and train nothing: {number}"
+            )
 
 
 def _whole_numbers(names: Iterable[str]) -> dict[str, int]:
