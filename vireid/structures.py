@@ -42,7 +42,7 @@ def modality_named(name: str) -> Modality:
     """
     known = MODALITY_NAMES.get(name.strip().lower())
     if known is None:
-        raise ValueError(f"{name!r:.100} is no modality; choose one of {', '.join(MODALITY_NAMES)}")
+        raise ValueError(f"{name!r:.100} is unknown; choose one of {', '.join(MODALITY_NAMES)}")
     return known
 
 

@@ -98,7 +98,7 @@ def run_activations(
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     prepare_data(cfg)
-    splits = build_splits(cfg)
+    splits = build_splits(cfg, parts=())
     chosen = choose_records(records_in(splits, split), names=names, count=count, seed=seed)
     model = trained_model(cfg, checkpoint, path).to(device)
     loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
