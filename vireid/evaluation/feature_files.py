@@ -18,6 +18,7 @@ from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import read_ids, replace_file
 from vireid.utils.matlab import read_cells
+from vireid.utils.paths import is_hidden
 
 # arrays of features.npz → fields of FeatureSet
 FIELDS = {"pids": "pids", "camids": "camids", "modality": "modality"}
@@ -130,7 +131,8 @@ def _read_official(folder: Path) -> FeatureSet:
 
 def _read_camera(folder: Path, camera: int) -> list[np.ndarray]:
     """(n, D) float rows of each identity, from 1; an absent one has a cell without rows."""
-    files, rows = sorted(folder.glob(f"*_cam{camera}.mat")), []
+    found, rows = sorted(folder.glob(f"*_cam{camera}.mat")), []
+    files = [path for path in found if not is_hidden(path.name)]
     if len(files) != 1:
         raise DataError(
             f"{folder} must hold one *_cam{camera}.mat (one file for each camera, 1 to "

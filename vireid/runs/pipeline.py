@@ -109,7 +109,7 @@ def train_and_score(
         splits = build_splits(cfg)
         check_answerable(chosen_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
-        suspicious = _look_at(splits) if world.is_main else []
+        suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.callback(lambda: end_processes(training.trainer.loader._iterator))
@@ -129,11 +129,11 @@ def train_and_score(
     return start.folder if world.is_main else None
 
 
-def _look_at(splits: Splits) -> list[str]:
+def _look_at(cfg: CfgNode, splits: Splits) -> list[str]:
     """What is suspicious about the data set, one line each; errors: of ``require_readable``."""
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, [record.path for record in records])
-    return findings(survey([splits], headers))
+    return findings(survey([splits], headers, DATASETS[cfg.DATA.DATASET].image_folders))
 
 
 def _prepare(
