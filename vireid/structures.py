@@ -22,6 +22,30 @@ class Modality(IntEnum):
     INFRARED = 1  # near-infrared and thermal alike
 
 
+# What people call the modalities: in CSV files, as folders, and on the command line, in any case.
+MODALITY_NAMES = {
+    **dict.fromkeys(("visible", "vis", "rgb", "color", "colour"), Modality.VISIBLE),
+    **dict.fromkeys(
+        ("infrared", "ir", "nir", "swir", "mwir", "lwir", "tir", "thermal"), Modality.INFRARED
+    ),
+}
+
+
+def modality_named(name: str) -> Modality:
+    """The modality that people call ``name``.
+
+    Raises:
+        ValueError: none of :data:`MODALITY_NAMES`; lists them.
+
+    >>> modality_named("Thermal").name
+    'INFRARED'
+    """
+    known = MODALITY_NAMES.get(name.strip().lower())
+    if known is None:
+        raise ValueError(f"{name!r:.100} is no modality; choose one of {', '.join(MODALITY_NAMES)}")
+    return known
+
+
 class Role(IntEnum):
     """What an image may be in a test; the values are those of ``role`` in features.npz."""
 

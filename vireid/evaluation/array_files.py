@@ -12,6 +12,7 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.array_names import is_known
 from vireid.utils.matlab import read_variables
+from vireid.utils.paths import is_hidden
 
 NPY = b"\x93NUMPY"  # first bytes of a file with one array
 PICKLE = b"\x80"
@@ -111,8 +112,13 @@ def require_modest(path: Path) -> None:
         )
 
 
+def array_files(folder: Path) -> list[Path]:
+    """The .npy files in a folder."""
+    return [file for file in sorted(folder.glob("*.npy")) if not is_hidden(file.name)]
+
+
 def _read_folder(path: Path) -> Read:
-    files = {file.stem: file for file in sorted(path.glob("*.npy"))}
+    files = {file.stem: file for file in array_files(path)}
     known = [name for name in files if is_known(name)]
     return {name: np.load(files[name], allow_pickle=False) for name in known}, list(files)
 

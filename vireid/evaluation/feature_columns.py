@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,22 +78,41 @@ def read_columns(
     if "modality" in flat and flat["modality"].size == 1:  # of all images
         flat["modality"] = np.repeat(flat["modality"], count)
     _require_shapes(path, flat, names, count, columns.get("features"))
-    shown = flat.get("paths", np.arange(count).astype(str)).astype(str)
-    for column, array in flat.items():
-        where = f"{path}: {names[column]}"
-        columns[column] = _values(where, column, array, shown, listed=listed)
+    where = {column: f"{path}: {name}" for column, name in names.items()}
+    columns |= _checked(flat, where, np.arange(count).astype(str), listed=listed)
+    shown = columns.get("paths", np.arange(count).astype(str))
     for column, array in columns.items():
-        if array.dtype.kind != "U" or column == "paths":
-            good, rule = rules[column][0](array), rules[column][1]
-            _require(f"{path}: {names[column]}", array, good, rule, shown)
+        if column == "paths" or array.dtype.kind != "U":
+            is_good, rule = rules[column]
+            _require(where[column], array, is_good(array), rule, shown)
     if "paths" in columns:
-        _require_unique(f"{path}: {names['paths']}", columns["paths"])
-    return {
-        column: array.astype(KINDS[column][1], copy=False)
-        if column in KINDS and array.dtype.kind != "U"
-        else array
-        for column, array in columns.items()
-    }
+        _require_unique(where["paths"], columns["paths"])
+    return {column: _typed(column, array) for column, array in columns.items()}
+
+
+def _checked(
+    flat: Mapping[str, np.ndarray], where: Mapping[str, str], shown: np.ndarray, *, listed: bool
+) -> dict[str, np.ndarray]:
+    """Columns in types that their rules compare.
+
+    Args:
+        where: column → file and name of its array, for messages.
+        shown: names of the rows without paths.
+    """
+    columns: dict[str, np.ndarray] = {}
+    if "paths" in flat:
+        shown = columns["paths"] = _texts(where["paths"], flat["paths"], listed=listed)
+    for column, array in flat.items():
+        if column != "paths":
+            columns[column] = _values(where[column], column, array, shown)
+    return columns
+
+
+def _typed(column: str, array: np.ndarray) -> np.ndarray:
+    """A column in its type; identities that are text, paths and features as they are."""
+    if column == "features" or array.dtype.kind == "U":
+        return array
+    return array.astype(KINDS[column][1], copy=False)
 
 
 def number_identities(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -167,7 +186,9 @@ def _floats(array: np.ndarray) -> np.ndarray:
 
 def _flat(array: np.ndarray) -> np.ndarray:
     """(N,) of (N, 1) and (1, N)."""
-    return array.ravel() if array.ndim in (0, 2) and array.size == max(array.shape or (1,)) else array
+    return (
+        array.ravel() if array.ndim in (0, 2) and array.size == max(array.shape or (1,)) else array
+    )
 
 
 def _require_shapes(
@@ -182,7 +203,8 @@ def _require_shapes(
         for column, array in flat.items()
         if array.shape != (count,) or array.dtype.kind not in KINDS[column][0]
     ]
-    if features is not None and flat["pids"].shape == features.shape[1:] != features.shape[:1]:
+    lengths = {array.shape for array in flat.values()}
+    if features is not None and lengths == {features.shape[1:]} != {features.shape[:1]}:
         raise DataError(
             f"{path}: {names['features']} is {features.shape}, and there are {features.shape[1]} "
             f"{names['pids']}: one row per image is needed, save its transpose"
@@ -195,12 +217,8 @@ def _require_shapes(
         )
 
 
-def _values(
-    where: str, column: str, array: np.ndarray, shown: np.ndarray, *, listed: bool
-) -> np.ndarray:
+def _values(where: str, column: str, array: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """A column's values in a type that its rule compares."""
-    if column == "paths":
-        return _texts(where, array, listed=listed)
     if column == "modality":
         array = _modalities(where, array)
     if array.dtype.kind == "f":
@@ -233,7 +251,9 @@ def _modalities(where: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "U":
         numbers = dict(zip(("0", "1"), ("visible", "infrared"), strict=True))
         try:
-            named = {t: modality_named(numbers.get(t, t)) for t in set(np.char.strip(array).tolist())}
+            named = {
+                t: modality_named(numbers.get(t, t)) for t in set(np.char.strip(array).tolist())
+            }
         except ValueError as error:
             raise DataError(f"{where}: {error}") from error
         return np.array([int(named[text]) for text in np.char.strip(array).tolist()])
@@ -246,16 +266,14 @@ def _few(array: np.ndarray) -> str:
     return " and ".join(map(str, np.unique(array)[:5].tolist()))
 
 
-def _require(
-    where: str, array: np.ndarray, good: np.ndarray, rule: str, shown: Collection[str]
-) -> None:
+def _require(where: str, array: np.ndarray, good: np.ndarray, rule: str, shown: np.ndarray) -> None:
     """Raises :class:`DataError` that names the first row of a wrong value."""
     if good.all():
         return
     row = int(np.argmin(good))
     value = "not finite" if array.ndim > 1 else repr(array[row].item())
     others = int((~good).sum()) - 1
-    name = list(shown)[row]
+    name = str(shown[row])
     raise DataError(
         f"{where} must be {rule}; row {row}{f' ({name})' if name != str(row) else ''} is {value}"
         + (f"; wrong rows beside it: {others}" if others else "")

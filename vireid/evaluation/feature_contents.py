@@ -76,11 +76,11 @@ class FeatureFile:
         if self.lists:
             line += f": {self._count(Role.QUERY)} query, {self._count(Role.GALLERY)} gallery images"
         if "camids" in self.absent:
-            line += "; no cameras, so that none is left out by its camera"
+            line += "; no cameras: no image is left out by its camera"
         return line + (f"; not used: {', '.join(self.unused[:8])}" if self.unused else "")
 
     def _count(self, role: Role) -> int:
-        return int((self.images.role == role).sum())
+        return 0 if self.images.role is None else int((self.images.role == role).sum())
 
     def for_protocols(
         self, protocols: Sequence[RetrievalProtocol]
@@ -123,9 +123,13 @@ class FeatureFile:
             asked = Modality.VISIBLE if query_modality is None else query_modality
             other = Modality(1 - asked) if self.lists else asked
             images = replace(images, modality=self._by_role(asked, other))
-        elif query_modality is not None:
+        elif self.lists and query_modality not in (
+            None,
+            *images.modality[: self._count(Role.QUERY)],
+        ):
             raise DataError(
-                f"{self.path} names the modality of every image: leave --query-modality out"
+                f"{self.path} names the modality of its queries, which is not that of "
+                "--query-modality: leave the option out"
             )
         if "camids" in self.absent:
             images = replace(images, camids=_two_cameras(images))
@@ -253,9 +257,7 @@ def _from_lists(
         for side in (QUERY, GALLERY)
     }
     _require_both_sides(path, sides, held, needs_features=not matrix)
-    parts = {
-        side: read_columns(path, arrays, names, listed=True) for side, names in sides.items()
-    }
+    parts = {side: read_columns(path, arrays, names, listed=True) for side, names in sides.items()}
     queries, gallery = parts[QUERY], parts[GALLERY]
     widths = [part["features"].shape[1] for part in parts.values() if "features" in part]
     if len(set(widths)) > 1:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.array_files import read_arrays, require_modest
+from vireid.evaluation.array_files import array_files, read_arrays, require_modest
 from vireid.evaluation.array_names import is_known
 from vireid.evaluation.feature_columns import read_columns
 from vireid.evaluation.feature_contents import FeatureFile, to_feature_file
@@ -25,15 +25,22 @@ FIELDS = {"pids": "pids", "camids": "camids", "modality": "modality"}
 OPTIONAL_FIELDS = {"role": "role", "subset": "test_list"}
 
 
-def read_features(path: Path, query_modality: Modality | None = None) -> FeatureSet:
+def read_features(
+    path: Path,
+    test_ids: Collection[int] | None = None,
+    *,
+    query_modality: Modality | None = None,
+) -> FeatureSet:
     """The images of a file with their features; see :func:`read_feature_file`.
 
     Args:
+        test_ids: identities to keep; all of them by default.
         query_modality: where the file has a query list and does not name its modality.
     Raises:
         DataError: what is wrong with the file, and how to save it.
     """
-    return read_feature_file(path).for_figures(query_modality)
+    held = read_feature_file(path)
+    return (held if test_ids is None else held.subset(test_ids)).for_figures(query_modality)
 
 
 def read_feature_file(path: Path) -> FeatureFile:
@@ -53,11 +60,12 @@ def read_feature_file(path: Path) -> FeatureFile:
 
 def holds_features(folder: Path) -> bool:
     """Whether a folder is meant as features: official .mat files, or an .npy for each array."""
-    return any(folder.glob("*_cam1.mat")) or _has_arrays(folder)
+    official = folder.glob("*_cam1.mat")
+    return any(not is_hidden(file.name) for file in official) or _has_arrays(folder)
 
 
 def _has_arrays(folder: Path) -> bool:
-    return any(is_known(file.stem) for file in folder.glob("*.npy"))
+    return any(is_known(file.stem) for file in array_files(folder))
 
 
 def read_test_ids(path: Path) -> list[int]:
@@ -141,5 +149,9 @@ def _read_camera(folder: Path, camera: int) -> list[np.ndarray]:
     for pid, cell in enumerate(read_cells(files[0], "feature"), start=1):
         if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.dtype.kind not in "fiu":
             raise DataError(f"{files[0]}: feature{{{pid}}} must be a matrix with one row per image")
-        rows.append(cell.astype(cell.dtype.newbyteorder("=")) if cell.dtype.kind == "f" else cell.astype(np.float64))
+        rows.append(
+            cell.astype(cell.dtype.newbyteorder("="))
+            if cell.dtype.kind == "f"
+            else cell.astype(np.float64)
+        )
     return rows

@@ -146,8 +146,8 @@ def gallery_order(protocol: RetrievalProtocol, candidates: FeatureSet) -> np.nda
     """Rows of ``candidates`` in the order in which a gallery holds them, and ties are broken.
 
     Official draw: by camera, identity and path. Seeded draw: by identity, camera and path. No
-    draw: by path. Given: as in the file. (Within a folder the official gallery has the order of the draw, which no score
-    depends on: those images share identity and camera.)
+    draw: by path. Given: as in the file. (Within a folder the official gallery has the order of the
+    draw, which no score depends on: those images share identity and camera.)
     """
     keys = {
         "official": (candidates.paths, candidates.pids, candidates.camids),

@@ -39,7 +39,7 @@ def read_variables(path: Path) -> dict[str, np.ndarray]:
             if len(texts) < value.size or any(len(text) != 1 for text in texts):
                 continue
             value = np.concatenate(texts) if texts else np.empty(0)
-        found[name] = np.char.rstrip(value) if value.dtype.kind == "U" else value
+        found[name] = np.char.rstrip(value.astype(str)) if value.dtype.kind == "U" else value
     return {name: value for name, value in found.items() if value.dtype.kind in "biufcU"}
 
 
