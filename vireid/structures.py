@@ -66,6 +66,7 @@ def is_junk(pids: int | np.ndarray) -> bool | np.ndarray:
     return pids < 0
 
 
+DISTRACTOR = 0  # identity of distractors, where a set has junk images, too
 TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by number of vehicles; each contains the smaller ones
 
 
@@ -102,6 +103,10 @@ class Splits:
         test: images of the test identities.
         split_trial: number of this train/test split (RegDB: 1–10); None if there is only one.
         gallery_permutations: file of the published gallery draws, if the set has one.
+        identities: number → name of the identities of all parts, for sets that name them.
+        cameras: number → name of their cameras, for sets that name them.
+        left_out: training images of junk and distractors, which no part holds.
+        notes: one line for whatever is unusual about the files, but no mistake.
     """
 
     root: Path
@@ -110,6 +115,10 @@ class Splits:
     test: tuple[ImageRecord, ...]
     split_trial: int | None = None
     gallery_permutations: Path | None = None
+    identities: Mapping[int, str] = field(default_factory=dict, hash=False)
+    cameras: Mapping[int, str] = field(default_factory=dict, hash=False)
+    left_out: tuple[ImageRecord, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def train_pids(self) -> tuple[int, ...]:

@@ -131,9 +131,18 @@ def _read_safetensors(path: Path) -> Read:
 
 
 def _read_torch(path: Path) -> Read:
-    import torch  # takes seconds, and no other kind of file needs it
+    # imports torch, which takes seconds, and no other kind of file needs it
+    from vireid.utils.tensor_files import load_values, refused_class
 
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = load_values(path)
+    except Exception as error:  # a dozen types
+        foreign = refused_class(error)
+        name = f" ({foreign}, which is not executed)" if foreign else ""
+        raise DataError(
+            f"{_cannot(path)}: it is damaged or holds more than tensors, arrays, numbers and "
+            f"text{name}; {REMEDY}"
+        ) from error
     if not isinstance(content, Mapping):
         raise DataError(
             f"{path} holds a {type(content).__name__}: save a dictionary of tensors by name, such "
