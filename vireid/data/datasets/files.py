@@ -51,6 +51,18 @@ def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ())
     return path
 
 
+def has_list(path: Path) -> bool:
+    """Whether a list that a data set may lack is there.
+
+    Raises:
+        DataError: it is there under a name of other letter case or Unicode form, or is a link to
+            nothing; without it the set would be another one.
+    """
+    if not is_file(path) and (other := exists_as(path)):
+        raise DataError(f"no {path}{other}")
+    return is_file(path)
+
+
 def is_image(path: Path) -> bool:
     """By its name; not ``._0001.jpg``, which macOS leaves behind, nor another hidden file."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name)
