@@ -55,6 +55,7 @@ from vireid.runs.resume import (
 from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
+from vireid.runs.weights import require_kept, weights_file
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,11 @@ def _prepare(
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
     fresh = start.checkpoint is None
-    model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
+    weights = weights_file(cfg.MODEL.PRETRAINED) if fresh else None
+    require_kept(weights, start.folder)
+    classes = len(splits.train_pids)
+    model, initial = build_model(cfg, classes, load_weights=fresh, weights=weights)
+    origin = initial.origin
     trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     if start.checkpoint is not None:
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
