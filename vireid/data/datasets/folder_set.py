@@ -362,6 +362,7 @@ or, with identities for training and test that you choose,
   ROOT/test/visible/<identity>/<image>   ROOT/test/infrared/<identity>/<image>
 (also rgb, vis; ir, nir, thermal; an identity's folder has any name and may hold folders)""",
     where_to_get="A folder set is your own: docs/datasets.md describes its folders",
+    image_folders=("*/**",),
     options={
         "test_share": "TEST_SHARE",
         "split_seed": "SPLIT_SEED",
