@@ -104,7 +104,8 @@ class Splits:
         split_trial: number of this train/test split (RegDB: 1–10); None if there is only one.
         gallery_permutations: file of the published gallery draws, if the set has one.
         identities: number → name of the identities of all parts, for sets that name them.
-        cameras: number → name of their cameras, for sets that name them.
+        cameras: number → name of their cameras, for sets that name them. Where a set does not say
+            which camera took an image, one is assumed for each modality.
         left_out: training images of junk and distractors, which no part holds.
         notes: one line for whatever is unusual about the files, but no mistake.
     """

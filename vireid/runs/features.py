@@ -112,8 +112,8 @@ def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRec
     if not splits.val:
         raise DataError(
             f"{protocol.name} needs validation identities, and {splits.root} has none: set "
-            "DATA.SPLIT train, which holds out the identities that the set names for validation or else every "
-            "fifth training identity, so that five at least are needed"
+            "DATA.SPLIT train, which holds out the identities that the set names for validation, "
+            "or else every fifth training identity (five are needed at least)"
         )
     return splits.val
 
