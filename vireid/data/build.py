@@ -1,7 +1,5 @@
 """From options to data: splits, and loaders over them."""
 
-import os
-import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,8 +11,15 @@ from torchvision.transforms import v2
 from yacs.config import CfgNode
 
 from vireid.data.cache import ImageCache, cached_images
-from vireid.data.dataset import ImageDataset, collate
+from vireid.data.dataset import ImageDataset
 from vireid.data.datasets import DATASETS
+from vireid.data.loading import (
+    PREFETCH,
+    Collate,
+    leave_signals_to_parent,
+    semaphores_work,
+    use_shared_memory,
+)
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transform, train_transform
 from vireid.data.verify import missing_modalities
@@ -59,7 +64,9 @@ def build_train_loader(
         seed=cfg.SEED,
         cache=_cache(cfg, splits.root, splits.train),
     )
-    options = _loading(cfg, device)
+    views = len({record.modality for record in splits.train}) + cfg.INPUT.SECOND_VISIBLE
+    batch = cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES * views
+    options = _loading(cfg, device, batch=batch)
     loader = DataLoader(
         dataset, batch_sampler=sampler, persistent_workers=options["num_workers"] > 0, **options
     )
@@ -115,7 +122,8 @@ def build_eval_loader(
     pids = [record.pid for record in records]
     transforms = dict.fromkeys(Modality, eval_transform(tuple(cfg.INPUT.SIZE)))
     dataset = ImageDataset(root, records, pids, transforms, cache=_cache(cfg, root, records))
-    return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device))
+    batch = min(cfg.TEST.BATCH, len(records))
+    return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device, batch=batch))
 
 
 def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCache | None:
@@ -124,23 +132,20 @@ def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCac
     return cached_images(cfg.DATA.CACHE, root, records, size=tuple(cfg.INPUT.SIZE))
 
 
-def _loading(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
+def _loading(cfg: CfgNode, device: torch.device, *, batch: int) -> dict[str, Any]:
+    """Options of a DataLoader whose batches have ``batch`` images."""
+    # More processes than processors only take turns; their number changes no result.
+    workers = min(cfg.DATA.WORKERS, processors())
+    workers = workers if semaphores_work() else 0
+    height, width = cfg.INPUT.SIZE
     return {
-        # More processes than processors only take turns; their number changes no result.
-        "num_workers": min(cfg.DATA.WORKERS, processors()),
-        "collate_fn": collate,
+        "num_workers": workers,
+        "prefetch_factor": PREFETCH if workers else None,
+        "timeout": cfg.DATA.TIMEOUT if workers else 0,
+        "collate_fn": Collate(use_shared_memory(workers, batch * 3 * height * width)),
         # A loader draws a number whenever it is read. From the generator of training, the number
         # of validations and stops would change what follows.
         "generator": torch.Generator(),
-        "worker_init_fn": _ignore_signals,
+        "worker_init_fn": leave_signals_to_parent,
         "pin_memory": device.type == "cuda",
     }
-
-
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C and batch systems signal the whole process group, but the training loop needs its
-    data until it has saved, and ends these processes then."""
-    if hasattr(os, "setpgid"):  # not on Windows
-        os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the loop's exit sends it

@@ -17,11 +17,11 @@ from yacs.config import CfgNode
 
 from vireid.config import dump_config
 from vireid.data.build import build_splits
-from vireid.data.dataset import end_processes
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
 from vireid.data.findings import findings, survey
 from vireid.data.images import require_readable
+from vireid.data.loading import end_processes
 from vireid.data.verify import one_sided
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
