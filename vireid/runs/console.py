@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from vireid.engine.trainer import TIMING
+from yacs.config import CfgNode
+
+from vireid.data.verify import one_sided
+from vireid.engine.trainer import TIMING, Trainer
+from vireid.structures import Splits
+
+log = logging.getLogger(__name__)
 
 WIDTH = 100  # columns of a line at most
 NARROW = 80  # columns of the table and of the block at the start: the usual terminal
@@ -20,10 +28,18 @@ METRIC_TERMS = {
     "hetero_center": "triplet",
     "distill_kl": "distill",
 }
+SCORES = {
+    "rank1": "rank-1",
+    "rank5": "rank-5",
+    "rank10": "rank-10",
+    "rank20": "rank-20",
+    "mAP": "mAP",
+    "mINP": "mINP",
+}
 NOT_TERMS = {"epoch", "steps", "lr", *TIMING}
 
 
-def entry(title: str, text: str) -> str:
+def titled(title: str, text: str) -> str:
     """``title`` and, beside it, ``text``, which continues on lines indented as far."""
     return textwrap.fill(
         text,
@@ -101,6 +117,36 @@ def percent(share: float) -> str:
     ('45.7%', '100%')
     """
     return f"{100 * share:.1f}%" if share < 0.9995 else f"{100 * share:.0f}%"
+
+
+def start_block(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) -> list[str]:
+    """What is trained, on what and how, one entry each.
+
+    Args:
+        origin: where the weights come from.
+    """
+    one_side = [f"of these, {line}" for line in one_sided(splits.train)]
+    held_out = ""
+    if splits.val:
+        pids = {record.pid for record in splits.val}
+        held_out = f", {len(splits.val)} images of {len(pids)} identities validate"
+    sampler = cfg.SAMPLER
+    return [
+        titled(
+            "data",
+            f"{cfg.DATA.DATASET}: {len(splits.train)} images of {len(splits.train_pids)} "
+            f"identities train{held_out}",
+        ),
+        *(titled("", line) for line in one_side),
+        titled("model", f"{origin}; {cfg.MODEL.SHARED_DEPTH} of 5 stages shared by both streams"),
+        titled(
+            "training",
+            f"{cfg.SOLVER.EPOCHS} epochs of {len(trainer.sampler)} steps, batches of "
+            f"{sampler.IDENTITIES} identities × {sampler.IMAGES} images of each modality; "
+            f"device {trainer.device}, {trainer.precision.name}"
+            + (f", {trainer.world.size} processes" if trainer.world.size > 1 else ""),
+        ),
+    ]
 
 
 class TimeLeft:
@@ -214,3 +260,51 @@ def _line(label: str, cells: Mapping[str, str]) -> str:
 
 
 _LONGEST = {"acc": 5, "img/s": 5, "val mAP": 5, "rank-1": 5}
+
+
+def score_lines(protocols: Mapping[str, Mapping[str, Any]], epoch: int) -> list[str]:
+    """Entries of results.json by protocol as a table of at most 80 columns, in per cent."""
+    title = f"scores of epoch {epoch}, per cent"
+    longest = max(len(name) for name in (title, *protocols))
+    lines = [title.ljust(longest) + "".join(f"{name:>8}" for name in SCORES.values())]
+    for protocol, one in protocols.items():
+        kinds = {protocol: "mean"}
+        if len(one["trials"]) > 1:
+            kinds[f"  ± over {len(one['trials'])} trials"] = "std"
+        for label, kind in kinds.items():
+            cells = [f"{100 * one[kind][name]:8.2f}" for name in SCORES]
+            lines.append(label.ljust(longest) + "".join(cells))
+    return lines
+
+
+class EpochLog:
+    """Logs the row of every epoch of a training.
+
+    Args:
+        trainer: at its first step of this program.
+        validate_every: ``SOLVER.VAL_EVERY``.
+        verbose: also log every term.
+    """
+
+    def __init__(self, trainer: Trainer, *, validate_every: int, verbose: bool) -> None:
+        self._trainer = trainer
+        self._first_step = trainer.progress.step
+        epochs = trainer.schedule.epochs
+        self._left = TimeLeft(epochs, validate_every)
+        self._table = EpochTable(
+            epochs, trainer.criterion.weights, validates=validate_every > 0, verbose=verbose
+        )
+
+    def end_epoch(self, *, validation: float) -> None:
+        """Logs the latest epoch.
+
+        Args:
+            validation: seconds that its validation took; 0: there was none.
+        """
+        row, steps = self._trainer.progress.history[-1], len(self._trainer.sampler)
+        left = self._left.end_epoch(
+            int(row["epoch"]), share=1 - self._first_step / steps, validation=validation
+        )
+        self._first_step = 0
+        for line in self._table.lines(row, speed=self._trainer.speed, left=left):
+            log.info("%s", line)

@@ -39,8 +39,7 @@ def start_log(folder: Path | None) -> None:
 
 
 class _Wrapping(logging.Formatter):
-    """Messages in lines of at most ``columns`` characters; see :func:`vireid.runs.console.wrapped`.
-    """
+    """Messages in lines of at most ``columns`` characters, as ``wrapped`` breaks them."""
 
     def __init__(self, columns: int) -> None:
         super().__init__("%(message)s")

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from vireid.errors import StoppedError, UsageError, printable
-from vireid.runs.console import entry
+from vireid.runs.console import titled
 from vireid.runs.trackers import TRACKERS
 from vireid.runs.trackers.tracker import Status, TrackedRun, Tracker
 from vireid.utils.io import write_text
@@ -23,7 +24,7 @@ from vireid.utils.io import write_text
 log = logging.getLogger(__name__)
 
 RECORD = "trackers.json"  # in the run's folder: what identifies the run in each tracker
-OPENING = 20.0  # seconds that the start of a training waits for its trackers, at most
+OPENING = 10.0  # seconds that the start of a training waits for its trackers, at most
 CLOSING = 60.0  # seconds that the end of a training waits for them, at most
 INTERRUPTED = 4.0  # the same after a signal or an error
 DEFAULT = "tensorboard"  # used without being asked for, where it is installed
@@ -43,7 +44,9 @@ def require_trackers(names: Iterable[str]) -> None:
         try:
             importlib.import_module(tracker.module)
         except Exception as error:  # whatever a library of another version raises
-            raise UsageError(f"TRACKERS: {name} cannot be imported ({_line(error)}): {remedy}") from error
+            raise UsageError(
+                f"TRACKERS: {name} cannot be imported ({_line(error)}): {remedy}"
+            ) from error
 
 
 def chosen_trackers(names: Iterable[str]) -> list[str]:
@@ -62,11 +65,19 @@ class Record:
     """``trackers.json``: for each tracker what identifies the run in it, and what it has got.
 
     A copy of a run's folder has no record, as two runs would be one in every tracker.
+
+    Args:
+        continued: whether the folder's own run goes on; a new one has no record yet.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, continued: bool) -> None:
         self._folder, self._lock = folder, threading.Lock()
         self._entries: dict[str, dict[str, Any]] = {}
+        if continued:
+            self._read()
+
+    def _read(self) -> None:
+        folder = self._folder
         try:
             content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             written_in = Path(content["folder"])
@@ -101,6 +112,7 @@ class Feed:
         self._name, self._tracker, self._record, self._epochs = name, tracker, record, epochs
         self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._waiting: list[Callable[[], None]] = []
+        self._rows: Sequence[Mapping[str, float]] = ()
         self._warned = False
         self.opened = threading.Event()  # or failed to
         self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
@@ -113,8 +125,8 @@ class Feed:
 
     def rows(self, history: Sequence[Mapping[str, float]]) -> None:
         """Sends the rows of metrics.csv that the tracker does not have."""
-        rows = [dict(row) for row in history]
-        self.ask(lambda: self._send_rows(rows))
+        self._rows = list(history)
+        self.ask(self._send_rows)
 
     def scores(self, epoch: int, scores: Mapping[str, float]) -> None:
         """Sends final scores, unless the tracker has them already."""
@@ -126,7 +138,7 @@ class Feed:
 
     def close(self, status: Status) -> None:
         """Ends the run there; :meth:`wait` waits for it."""
-        self.ask(lambda: self._tracker.close(status))
+        self._status = status
         self._asked.put(None)
 
     def wait(self, seconds: float) -> None:
@@ -143,6 +155,9 @@ class Feed:
             self._waiting.append(task)
             self._do_waiting()
             self.opened.set()
+        self._do_waiting()
+        with suppress(Exception):  # of a run that could not be opened
+            self._tracker.close(self._status)
 
     def _do_waiting(self) -> None:
         while self._waiting:
@@ -160,20 +175,19 @@ class Feed:
             self._waiting.pop(0)
 
     def _open(self) -> None:
-        known = {key: str(v) for key, v in self._record.of(self._name).get("run", {}).items()}
-        if known and self._record.of(self._name).get("epochs", 0) > self._epochs:
+        known = dict(self._record.of(self._name).get("run", {}))
+        if known and self._record.of(self._name)["epochs"] > self._epochs:
             self._tracker.discard(known)
             known = {}
         run = self._tracker.open(known)
         if run != known:
             self._record.put(self._name, run=run, epochs=0, scores={})
-        epochs = self._tracker.epochs()
-        if epochs is not None:
+        if (epochs := self._tracker.epochs()) is not None:
             self._record.put(self._name, epochs=epochs)
-        log.info("%s", entry("tracker", f"{self._name}: {self._tracker.place}"))
+        log.info("%s", titled("tracker", f"{self._name}: {self._tracker.place}"))
 
-    def _send_rows(self, rows: Sequence[Mapping[str, float]]) -> None:
-        for row in rows[self._record.of(self._name)["epochs"] :]:
+    def _send_rows(self) -> None:
+        for row in self._rows[self._record.of(self._name)["epochs"] :]:
             epoch = int(row["epoch"])
             self._tracker.log_epoch(epoch, {k: v for k, v in row.items() if k != "epoch"})
             self._record.put(self._name, epochs=epoch)
@@ -190,16 +204,21 @@ class Trackers:
     Args:
         names: of the trackers; none for processes that do not write.
         history: rows of metrics.csv at the start.
+        continued: whether the folder's own run goes on.
     """
 
     def __init__(
-        self, names: Sequence[str], run: TrackedRun, history: Sequence[Mapping[str, float]]
+        self,
+        names: Sequence[str],
+        run: TrackedRun,
+        history: Sequence[Mapping[str, float]],
+        *,
+        continued: bool,
     ) -> None:
-        record = Record(run.folder) if names else None
-        self._feeds: list[Feed] = []
-        for name in names:
-            assert record is not None
-            self._feeds.append(Feed(name, TRACKERS[name](run), record, epochs=len(history)))
+        record = Record(run.folder, continued=continued)
+        self._feeds = [
+            Feed(name, TRACKERS[name](run), record, epochs=len(history)) for name in names
+        ]
         self.log_rows(history)
         end = time.monotonic() + OPENING
         for feed in self._feeds:

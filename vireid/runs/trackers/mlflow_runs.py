@@ -75,9 +75,16 @@ class MlflowTracker(Tracker):
 
     def _continued(self, known: Mapping[str, str]) -> Any | None:
         """The known run, running again; None where there is none."""
+        from mlflow.exceptions import MlflowException
+
         if known.get("tracking_uri") != self._uri:
             return None
-        info = self._client.get_run(known["run_id"]).info
+        try:
+            info = self._client.get_run(known["run_id"]).info
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
         if info.lifecycle_stage != "active":
             return None
         self._client.update_run(info.run_id, status="RUNNING")

@@ -18,6 +18,8 @@ class TrackioTracker(Tracker):
     def open(self, known: Mapping[str, str]) -> dict[str, str]:
         import trackio
 
+        for module in (trackio, trackio.run, trackio.utils):  # ten lines of greetings
+            vars(module)["print"] = _say_nothing
         # A run is found by its name alone, which others may have, too
         name = known.get("name") or f"{self.run.name}-{secrets.token_hex(3)}"
         self._run = trackio.init(
@@ -55,6 +57,10 @@ class TrackioTracker(Tracker):
 
     def close(self, status: Status) -> None:
         self._run.finish()
+
+
+def _say_nothing(*_: object, **options: object) -> None:
+    """In the place of ``print``."""
 
 
 def _plain(value: object) -> object:

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vireid.runs.trackers.tracker import PROJECT, Status, Tracker
 
@@ -28,7 +29,7 @@ class WandbTracker(Tracker):
 
         settings = wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True)
         self._id = known.get("id") or secrets.token_hex(4)
-        self._mode = _mode()
+        self._mode: Any = _mode()
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=self.run.name,
@@ -37,7 +38,7 @@ class WandbTracker(Tracker):
             resume="allow" if self._mode == "online" else None,
             dir=str(self.run.folder),
             config=dict(self.run.config),
-            mode=self._mode,  # type: ignore[arg-type]
+            mode=self._mode,
             reinit="create_new",
             settings=settings,
         )
