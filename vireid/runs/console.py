@@ -6,19 +6,19 @@ import logging
 import textwrap
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from yacs.config import CfgNode
 
 from vireid.data.verify import one_sided
 from vireid.engine.trainer import TIMING, Trainer
-from vireid.structures import Splits
+from vireid.structures import ImageRecord, Splits
 
 log = logging.getLogger(__name__)
 
 WIDTH = 100  # columns of a line at most
-NARROW = 80  # columns of the table and of the block at the start: the usual terminal
+NARROW = 80  # columns of the tables: the usual terminal
 INDENT = 10  # columns of the titles in the block at the start
 REPEAT = 20  # epochs between two heads of the table
 # The metric loss that the table shows is the first of these that the criterion has.
@@ -39,37 +39,40 @@ SCORES = {
 NOT_TERMS = {"epoch", "steps", "lr", *TIMING}
 
 
-def titled(title: str, text: str) -> str:
-    """``title`` and, beside it, ``text``, which continues on lines indented as far."""
-    return textwrap.fill(
-        text,
-        NARROW,
-        initial_indent=title.ljust(INDENT),
-        subsequent_indent=" " * INDENT,
-        break_long_words=False,  # paths and commands stay whole
-        break_on_hyphens=False,
-    )
+def log_entry(title: str, text: str) -> None:
+    """Logs ``title`` and, beside it, ``text``, which continues on lines indented as far."""
+    log.info("%s%s", title.ljust(INDENT), text, extra={"indent": INDENT})
 
 
-def wrapped(text: str, width: int = WIDTH) -> str:
-    """The text with its long lines broken at blanks, but for tables and indented commands.
+def wrapped(text: str, width: int = WIDTH, indent: int | None = None) -> str:
+    """The text with its long lines broken at blanks.
+
+    Args:
+        indent: of the lines that continue one; None: two columns, and tables and indented lines,
+            which may be commands, stay whole.
 
     >>> wrapped("one two three", 8)
     'one two\\n  three'
     """
     lines = []
     for line in text.split("\n"):
-        if len(line) <= width or line.startswith((" ", "|")):
-            lines.append(line)
-        else:
-            lines += textwrap.wrap(
-                line,
-                width,
-                subsequent_indent="  ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+        whole = len(line) <= width or (indent is None and line.startswith((" ", "|")))
+        margin = " " * (2 if indent is None else indent)
+        lines += [line] if whole else _broken(line, width, margin)
     return "\n".join(lines)
+
+
+def _broken(line: str, width: int, margin: str) -> list[str]:
+    """Paths and other long words stay whole."""
+    start = len(line) - len(line.lstrip())
+    return textwrap.wrap(
+        line[start:],
+        width,
+        initial_indent=line[:start],
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def short_time(seconds: float) -> str:
@@ -119,34 +122,28 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%" if share < 0.9995 else f"{100 * share:.0f}%"
 
 
-def start_block(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) -> list[str]:
-    """What is trained, on what and how, one entry each.
+def log_start(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) -> None:
+    """Logs what is trained, on what and how.
 
     Args:
         origin: where the weights come from.
     """
-    one_side = [f"of these, {line}" for line in one_sided(splits.train)]
-    held_out = ""
-    if splits.val:
-        pids = {record.pid for record in splits.val}
-        held_out = f", {len(splits.val)} images of {len(pids)} identities validate"
-    sampler = cfg.SAMPLER
-    return [
-        titled(
-            "data",
-            f"{cfg.DATA.DATASET}: {len(splits.train)} images of {len(splits.train_pids)} "
-            f"identities train{held_out}",
-        ),
-        *(titled("", line) for line in one_side),
-        titled("model", f"{origin}; {cfg.MODEL.SHARED_DEPTH} of 5 stages shared by both streams"),
-        titled(
-            "training",
-            f"{cfg.SOLVER.EPOCHS} epochs of {len(trainer.sampler)} steps, batches of "
-            f"{sampler.IDENTITIES} identities × {sampler.IMAGES} images of each modality; "
-            f"device {trainer.device}, {trainer.precision.name}"
-            + (f", {trainer.world.size} processes" if trainer.world.size > 1 else ""),
-        ),
-    ]
+    data = f"{cfg.DATA.DATASET}: {_counted(splits.train)} train"
+    log_entry("data", data + (f", {_counted(splits.val)} validate" if splits.val else ""))
+    for line in one_sided(splits.train):
+        log_entry("", f"of these, {line}")
+    log_entry("model", f"{origin}; {cfg.MODEL.SHARED_DEPTH} of 5 stages shared by both streams")
+    several = f", {trainer.world.size} processes" if trainer.world.size > 1 else ""
+    log_entry(
+        "training",
+        f"{cfg.SOLVER.EPOCHS} epochs of {len(trainer.sampler)} steps; batches of "
+        f"{cfg.SAMPLER.IDENTITIES} identities × {cfg.SAMPLER.IMAGES} images of each modality; "
+        f"{trainer.device}, {trainer.precision.name}{several}",
+    )
+
+
+def _counted(records: Sequence[ImageRecord]) -> str:
+    return f"{len(records)} images of {len({record.pid for record in records})} identities"
 
 
 class TimeLeft:

@@ -46,7 +46,8 @@ class _Wrapping(logging.Formatter):
         self._columns = columns
 
     def format(self, record: logging.LogRecord) -> str:
-        return wrapped(super().format(record), self._columns)
+        indent = getattr(record, "indent", None)
+        return wrapped(super().format(record), self._columns, indent)
 
 
 def _columns(handler: logging.Handler) -> int:

@@ -42,7 +42,7 @@ from vireid.errors import DivergedError, StoppedError, printable
 from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
-from vireid.runs.console import EpochLog, score_lines, start_block, titled
+from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.logs import start_log, write_metrics
 from vireid.runs.options import recipe_of
@@ -61,6 +61,7 @@ from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
 from vireid.runs.trackers.tracker import TrackedRun
+from vireid.runs.weights import require_kept, weights_file
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ def train_and_score(
         splits = build_splits(cfg)
         check_answerable(chosen_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
-        suspicious = _look_at(splits) if world.is_main else []
+        suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.callback(lambda: end_processes(training.trainer.loader._iterator))
@@ -137,17 +138,16 @@ def train_and_score(
         _train(training, start, trackers, verbose=verbose)
         if world.is_main:
             _score(training, trackers)
-            if draw is not None:
-                _draw(training, trackers, draw)
+            _draw(training, trackers, draw)
         world.barrier()
     return start.folder if world.is_main else None
 
 
-def _look_at(splits: Splits) -> list[str]:
+def _look_at(cfg: CfgNode, splits: Splits) -> list[str]:
     """What is suspicious about the data set, one line each; errors: of ``require_readable``."""
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, [record.path for record in records])
-    return findings(survey([splits], headers))
+    return findings(survey([splits], headers, DATASETS[cfg.DATA.DATASET].image_folders))
 
 
 def _prepare(
@@ -160,7 +160,11 @@ def _prepare(
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
     fresh = start.checkpoint is None
-    model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
+    weights = weights_file(cfg.MODEL.PRETRAINED) if fresh else None
+    require_kept(weights, start.folder)
+    classes = len(splits.train_pids)
+    model, initial = build_model(cfg, classes, load_weights=fresh, weights=weights)
+    origin = initial.origin
     trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     if start.checkpoint is not None:
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
@@ -176,12 +180,11 @@ def _prepare(
 
 def _log_start(training: _Training, start: Start) -> None:
     cfg = training.cfg
-    block = start_block(cfg, training.splits, training.trainer, origin=training.origin)
+    log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
-        block.append(titled("teacher", training.teacher.origin))
-    block += [titled("", line) for line in start.changes]
-    for lines in block:
-        log.info("%s", lines)
+        log_entry("teacher", training.teacher.origin)
+    for line in start.changes:
+        log_entry("", line)
     warn_of_untrained(cfg)
     warn_of_few_identities(cfg.SOLVER.SELECT, training.splits.val)
 
@@ -250,11 +253,12 @@ def _score(training: _Training, trackers: Trackers) -> None:
     trackers.log_results(epoch, results)
 
 
-def _draw(training: _Training, trackers: Trackers, draw: Callable[[Path], None]) -> None:
+def _draw(training: _Training, trackers: Trackers, draw: Callable[[Path], None] | None) -> None:
     """Draws the run's figures; a training whose figures fail is finished all the same."""
     figures = training.folder / "figures"
     try:
-        draw(training.folder)
+        if draw is not None:
+            draw(training.folder)
     except Exception as error:
         log.warning(
             "no figures (%s: %s); mend that, and draw them with the tool visualize",

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from vireid.errors import StoppedError, UsageError, printable
-from vireid.runs.console import titled
+from vireid.runs.console import log_entry
 from vireid.runs.trackers import TRACKERS
 from vireid.runs.trackers.tracker import Status, TrackedRun, Tracker
 from vireid.utils.io import write_text
@@ -184,7 +184,7 @@ class Feed:
             self._record.put(self._name, run=run, epochs=0, scores={})
         if (epochs := self._tracker.epochs()) is not None:
             self._record.put(self._name, epochs=epochs)
-        log.info("%s", titled("tracker", f"{self._name}: {self._tracker.place}"))
+        log_entry("tracker", f"{self._name}: {self._tracker.place}")
 
     def _send_rows(self) -> None:
         for row in self._rows[self._record.of(self._name)["epochs"] :]:
