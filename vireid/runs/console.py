@@ -130,16 +130,25 @@ def log_start(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) ->
     """
     data = f"{cfg.DATA.DATASET}: {_counted(splits.train)} train"
     log_entry("data", data + (f", {_counted(splits.val)} validate" if splits.val else ""))
-    for line in one_sided(splits.train):
+    for line in one_sided(splits.train, splits.identities):
         log_entry("", f"of these, {line}")
+    for line in splits.notes:
+        log_entry("", line)
     log_entry("model", f"{origin}; {cfg.MODEL.SHARED_DEPTH} of 5 stages shared by both streams")
     several = f", {trainer.world.size} processes" if trainer.world.size > 1 else ""
+    asked, used = cfg.SAMPLER.IDENTITIES, trainer.sampler.identities
     log_entry(
         "training",
         f"{cfg.SOLVER.EPOCHS} epochs of {len(trainer.sampler)} steps; batches of "
-        f"{cfg.SAMPLER.IDENTITIES} identities × {cfg.SAMPLER.IMAGES} images of each modality; "
+        f"{used} identities × {cfg.SAMPLER.IMAGES} images of each modality; "
         f"{trainer.device}, {trainer.precision.name}{several}",
     )
+    if used < asked:
+        log.warning(
+            "SAMPLER.IDENTITIES %d is more than the training set has for each batch: %d are used",
+            asked,
+            used,
+        )
 
 
 def _counted(records: Sequence[ImageRecord]) -> str:

@@ -131,7 +131,7 @@ def train_and_score(
             start_log(start.folder)
             for line in suspicious:
                 log.warning("data set: %s", line)
-            describe_run(start.folder, cfg, root=splits.root, data=training.data, device=device)
+            describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
             _log_start(training, start)
             settle_best(training.trainer.progress, start)
         trackers = stack.enter_context(_track(training, start))
