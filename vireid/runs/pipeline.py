@@ -8,7 +8,7 @@ import shlex
 import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from vireid.errors import DivergedError, StoppedError
 from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import results_table, write_results
 from vireid.models.build import build_model
+from vireid.models.pretrained import InitialWeights
+from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.logs import start_log, write_events, write_metrics
 from vireid.runs.rendered_data import prepare_data
@@ -55,7 +57,7 @@ from vireid.runs.resume import (
 from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
-from vireid.runs.weights import require_kept, weights_file
+from vireid.runs.weights import loaded_before, require_kept, weights_file
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -146,13 +148,11 @@ def _prepare(
     teacher = load_teacher(cfg, splits, data, device=device)
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
-    fresh = start.checkpoint is None
-    weights = weights_file(cfg.MODEL.PRETRAINED) if fresh else None
-    require_kept(weights, start.folder)
-    classes = len(splits.train_pids)
-    model, initial = build_model(cfg, classes, load_weights=fresh, weights=weights)
-    origin = initial.origin
-    trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
+    model, initial = _initial_model(cfg, splits, start)
+    origin, loaded = initial.origin, initial.loaded
+    trainer = build_trainer(
+        cfg, model, splits, device=device, world=world, teacher=teacher, loaded=loaded
+    )
     if start.checkpoint is not None:
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
         dataset, path = cfg.DATA.DATASET, start.path
@@ -163,6 +163,18 @@ def _prepare(
         progress = trainer.progress
         origin = f"continuing {start.path} after epoch {progress.epoch}, step {progress.step}"
     return _Training(cfg, splits, data, start.folder, teacher, trainer, origin)
+
+
+def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidModel, InitialWeights]:
+    """The model with the weights that ``MODEL.PRETRAINED`` names, unless a checkpoint follows."""
+    classes, checkpoint = len(splits.train_pids), start.checkpoint
+    if checkpoint is None:
+        weights = weights_file(cfg.MODEL.PRETRAINED)
+        require_kept(weights, start.folder)
+        return build_model(cfg, classes, weights=weights)
+    model, random = build_model(cfg, classes, load_weights=False)
+    loaded = loaded_before(checkpoint, start.path, cfg.SOLVER.FREEZE_EPOCHS)
+    return model, replace(random, loaded=loaded)
 
 
 def _log_start(training: _Training, start: Start) -> None:
@@ -183,6 +195,8 @@ def _log_start(training: _Training, start: Start) -> None:
         log.info("%s", training.teacher.origin)
     for line in (training.origin, *start.changes):
         log.info("%s", line)
+    if trainer.freeze.lasts(trainer.progress.epoch):
+        log.info("%s", trainer.freeze.describe(trainer.model))
     warn_of_untrained(cfg)
 
 
@@ -250,6 +264,8 @@ def _end_epoch(training: _Training) -> None:
         _save(training, LAST)
         write_metrics(folder / "metrics.csv", progress.history)
         write_events(folder, progress.history[-1])
+        if progress.epoch == trainer.freeze.epochs < trainer.schedule.epochs:
+            log.info("everything trains from epoch %d on", progress.epoch + 1)
     trainer.world.barrier()
 
 
@@ -293,6 +309,7 @@ def _save(training: _Training, name: str) -> None:
         "split_trial": splits.split_trial,
         "data": training.data,
         "teacher": training.teacher.digest if training.teacher else "",
+        "loaded": sorted(trainer.freeze.names),
     }
     save_checkpoint(training.folder / name, content)
 
