@@ -122,7 +122,7 @@ def train_and_score(
             start_log(start.folder)
             for line in suspicious:
                 log.warning("data set: %s", line)
-            describe_run(start.folder, cfg, root=splits.root, data=training.data, device=device)
+            describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
             _log_start(training, start)
             settle_best(training.trainer.progress, start)
         _train(training, start)
@@ -188,8 +188,17 @@ def _log_start(training: _Training, start: Start) -> None:
         trainer.precision.name,
         len(trainer.sampler),
     )
-    for line in one_sided(splits.train):
+    for line in one_sided(splits.train, splits.identities):
         log.info("of these, %s", line)
+    for line in splits.notes:
+        log.info("%s", line)
+    asked, used = cfg.SAMPLER.IDENTITIES, trainer.sampler.identities
+    if used < asked:
+        log.warning(
+            "SAMPLER.IDENTITIES %d is more than the training set has for each batch: %d are used",
+            asked,
+            used,
+        )
     log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
     if training.teacher is not None:
         log.info("%s", training.teacher.origin)

@@ -11,13 +11,15 @@ from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.io import NUMBER
-from vireid.utils.paths import exists_as, expand, is_hidden
+from vireid.utils.paths import exists_as, expand, is_hidden, list_files
 
 # Unlike Path's, they are False, no error, for a name that no file can have.
 is_file, is_folder = os.path.isfile, os.path.isdir
 IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .heic .heif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
 )
+# Of sets that do not say which camera took an image: one for each modality.
+DEFAULT_CAMERAS = {int(modality) + 1: modality.name.lower() for modality in Modality}
 
 
 def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ()) -> Path:
@@ -59,6 +61,17 @@ def is_image(path: Path) -> bool:
 def images_in(folder: Path) -> Iterator[Path]:
     """Image files directly in ``folder``, by name; other files are skipped."""
     yield from (path for path in sorted(folder.iterdir()) if is_image(path))
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders directly in ``folder``, by name; hidden ones are skipped."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Image files in ``folder`` and in its folders, by path; hidden ones are skipped."""
+    found = (folder / path for path in list_files(folder, follow_links=True).files)
+    return [path for path in found if is_image(path)]
 
 
 def folder_records(
@@ -158,12 +171,17 @@ def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPat
     return path
 
 
-def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:
-    """Raises :class:`DataError` if two of the named groups share identities."""
+def check_apart(pids: Mapping[str, Collection[int | str]], where: str | Path) -> None:
+    """Raises :class:`DataError` if two of the named groups share identities.
+
+    Args:
+        pids: group → numbers of its identities, or names.
+    """
     names = list(pids)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
-            common = sorted(set(pids[first]) & set(pids[second]))
+            both = set(pids[first]) & set(pids[second])
+            common = sorted(both, key=lambda one: (isinstance(one, str), one))
             if common:
                 raise DataError(f"{where}: {first} and {second} identities overlap: {common[:5]}")
 
