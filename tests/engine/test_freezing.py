@@ -1,6 +1,5 @@
 """SOLVER.FREEZE_EPOCHS: loaded weights stay as they are, then everything trains."""
 
-import shutil
 import signal
 from pathlib import Path
 
@@ -12,7 +11,12 @@ from tests.conftest import SMALL
 from tests.engine.test_distributed import ONE_STEP, train_on_two
 from tests.run_files import assert_same_training, column, last, stop_at_step
 from vireid.cli import train
+from vireid.config.schema import default_config
+from vireid.data.build import build_splits
+from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import load_checkpoint
+from vireid.engine.distributed import World
+from vireid.models.build import build_model
 
 # The run that gives the weights has neither students nor parts
 NEW = ("shallow.shallow1.", "parts.")
@@ -23,6 +27,7 @@ OPTIONS = (
     "SOLVER.FREEZE_EPOCHS=1",
     "SOLVER.CHECKPOINT_EVERY=1",
     "SOLVER.STEPS=[]",
+    "SAMPLER.IMAGES=3",
 )
 
 
@@ -65,21 +70,31 @@ def test_loaded_weights_and_statistics_stay_in_the_frozen_epoch_only(frozen_run,
     assert "classifiers of head" in log.split("training: ")[1]
 
 
-@pytest.mark.parametrize("options", ["SOLVER.OPTIMIZER=sgd", "SOLVER.OPTIMIZER=adamw"])
-def test_neither_decay_nor_momentum_moves_frozen_weights(
-    tiny_command, small_run, tmp_path, options
-):
-    more = (options, "SOLVER.WEIGHT_DECAY=0.5", "SOLVER.EPOCHS=1", "SOLVER.FREEZE_EPOCHS=9")
-    assert fine_tune(tiny_command, small_run, tmp_path / "run", *more) == 0
-    state, loaded = after(tmp_path / "run", 1), last(tmp_path / "run")["loaded"]
-    base = last(small_run)["model"]
-    assert torch.equal(state["head.bnneck.weight"], base["head.bnneck.weight"])
-    same = [key for key in loaded if key in base and key.startswith("backbone.visible.")]
-    assert same and all(torch.equal(state[key], base[key]) for key in same)
-    assert "everything trains" not in (tmp_path / "run/log.txt").read_text()
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_neither_decay_nor_momentum_moves_frozen_weights(tiny_sysu, optimizer: str):
+    """Also where all epochs are frozen."""
+    cfg = default_config()
+    cfg.INPUT.SIZE, cfg.DATA.ROOT, cfg.DATA.WORKERS = [64, 32], str(tiny_sysu), 0
+    cfg.MODEL.BACKBONE, cfg.MODEL.PRETRAINED = SMALL[0].split("=")[1], "none"
+    cfg.MODEL.SDM.ENABLED = cfg.MODEL.MGIM.ENABLED = False
+    cfg.SAMPLER.IDENTITIES, cfg.SAMPLER.IMAGES = 2, 2
+    cfg.SOLVER.OPTIMIZER, cfg.SOLVER.WEIGHT_DECAY = optimizer, 0.5
+    cfg.SOLVER.FREEZE_EPOCHS = cfg.SOLVER.EPOCHS = 3
+    model, _ = build_model(cfg, 8)
+    loaded = frozenset(key for key in model.state_dict() if not key.startswith("head."))
+    trainer = build_trainer(
+        cfg, model, build_splits(cfg), device=torch.device("cpu"), world=World(), loaded=loaded
+    )
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    for epoch in range(3):
+        trainer.progress.epoch = epoch
+        trainer.prepare_epoch()
+        trainer.advance(next(iter(trainer.loader)))
+    assert changed(before, model.state_dict()) == set(before) - loaded
+    assert all(p.grad is None for n, p in model.named_parameters() if n in loaded)
 
 
-@pytest.mark.parametrize("step", [2, 8])  # of 6 an epoch: within the frozen one, and after it
+@pytest.mark.parametrize("step", [2, 6])  # of 4 an epoch: within the frozen one, and after it
 def test_stopped_and_resumed_equals_undisturbed(
     tiny_command, small_run, frozen_run, tmp_path, monkeypatch, step
 ):
@@ -115,8 +130,6 @@ def test_a_run_that_loaded_nothing_cannot_freeze(tiny_command, run, small_run, t
     more = ("SOLVER.EPOCHS=4", "SOLVER.FREEZE_EPOCHS=3", f"MODEL.PRETRAINED={small_run}")
     assert train.main([*tiny_command(run, *more), "--resume"]) == 2
     assert "knows of no loaded weights" in capsys.readouterr().err
-    more = ("SOLVER.EPOCHS=2", "SOLVER.FREEZE_EPOCHS=2", f"MODEL.PRETRAINED={small_run}")
-    assert train.main([*tiny_command(run, *more), "--resume"]) == 0  # both epochs are done
 
 
 def test_a_loss_that_no_free_parameter_changes_is_refused(
@@ -126,8 +139,3 @@ def test_a_loss_that_no_free_parameter_changes_is_refused(
     assert fine_tune(tiny_command, small_run, tmp_path / "run", *losses) == 2
     error = capsys.readouterr().err
     assert "SOLVER.FREEZE_EPOCHS" in error and "no loss depends on" in error
-    assert fine_tune(tiny_command, small_run, tmp_path / "run", losses[1], losses[2]) == 2
-    assert "already holds a run" in capsys.readouterr().err
-    shutil.rmtree(tmp_path / "run")
-    assert fine_tune(tiny_command, small_run, tmp_path / "run", losses[1], losses[2]) == 0
-    assert "training: " in (tmp_path / "run/log.txt").read_text()
