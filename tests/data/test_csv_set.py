@@ -1,4 +1,5 @@
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -334,3 +335,14 @@ def test_a_folder_without_the_file_names_the_csv_files_there(tmp_path):
     write(tmp_path, *ROWS, name="people.csv")
     assert "lacks dataset.csv: name one of people.csv in DATA.ROOT" in message(tmp_path)
     assert "path,pid,camid,modality,split" in message(tmp_path)
+
+
+def test_an_image_of_another_unicode_form_is_named(tmp_path):
+    """As an archive of another system unpacks: composed in the list, decomposed on the disk."""
+    listed = "zoë/å.jpg"
+    path = write_image(tmp_path / unicodedata.normalize("NFD", listed))
+    write_text(tmp_path / "dataset.csv", f"path,pid,modality,split\n{listed},1,rgb,train\n")
+    with pytest.raises(DataError) as error:
+        csv_set.load(tmp_path)
+    phrase = f"{listed} (line 2); {str(path)!a} exists, whose letters have another Unicode form"
+    assert phrase in str(error.value)

@@ -319,3 +319,42 @@ def test_a_set_without_test_images_or_a_modality_is_refused(tmp_path, paths, pro
     with pytest.raises(DataError, match=problem):
         build_splits(config(tmp_path))
     assert problem in check_dataset("folder", tmp_path).problems
+
+
+def test_hidden_images_are_named(tmp_path):
+    write(tmp_path, *people(["anna", "ben"]))
+    write(tmp_path, "visible/anna/day/.Trash-1000/a.jpg", "@eaDir/b.jpg", "infrared/.c/d/e.png")
+    report = check_dataset("folder", tmp_path)
+    assert report.findings[-1] == (
+        "3 images are skipped, in hidden or system files and folders: @eaDir/b.jpg, "
+        "infrared/.c/d/e.png, visible/anna/day/.Trash-1000/a.jpg"
+    )
+
+
+@pytest.mark.parametrize("link", ["visible/anna/b.jpg", "infrared/clara", "train", "visible/ben/x"])
+def test_a_link_to_nothing_is_an_error(tmp_path, link):
+    """A part of the data may be missing."""
+    write(tmp_path, *people(["anna", "ben"]))
+    (tmp_path / link).symlink_to(tmp_path / "moved")
+    assert f"{tmp_path / link} cannot be read; it is a link to {tmp_path / 'moved'}" in message(
+        tmp_path
+    )
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path):
+    outside = tmp_path / "photos"
+    write(outside, "anna/1.jpg", "anna/2.jpg", "anna/ir/1.jpg")
+    root = tmp_path / "set"
+    write(root, *people(["ben"]))
+    (root / "visible/anna").symlink_to(outside / "anna")
+    (root / "infrared/anna").symlink_to(outside / "anna/ir")
+    (outside / "anna/again").symlink_to(outside / "anna")
+    (root / "visible/ben/up").symlink_to(root)
+    splits = folder_set.load(root)
+    paths = {record.path for record in splits.train + splits.test}
+    assert {path for path in paths if "anna" in path} == {
+        "visible/anna/1.jpg",
+        "visible/anna/2.jpg",
+        "visible/anna/ir/1.jpg",
+        "infrared/anna/1.jpg",
+    }

@@ -80,17 +80,7 @@ def load(
     photos, notes = _read(folder)
     identities = number_identities([photo.identity for photo in photos], zeros_differ=True)
     names = names_by_number(identities)
-    camera_of = camera_names([photo.path for photo in photos], camera_pattern, folder)
-    cameras = number_cameras(camera_of.values())
-    records = [
-        ImageRecord(
-            photo.path,
-            identities[photo.identity],
-            cameras[camera_of[photo.path]] if camera_of else int(photo.modality) + 1,
-            photo.modality,
-        )
-        for photo in photos
-    ]
+    records, cameras = _records(folder, photos, identities, camera_pattern)
     parts = _by_part(zip(photos, records, strict=True), set(identities.values()))
     chosen = choose_test(parts[WHOLE], names, share=test_share, seed=split_seed)
     for record in parts[WHOLE]:
@@ -171,6 +161,24 @@ def camera_names(paths: Sequence[str], pattern: str, root: Path) -> dict[str, st
         f"{len(paths)} images, the first: {missing[0]}; change it, rename them, or leave it out "
         "for one camera per modality"
     )
+
+
+def _records(
+    root: Path, photos: Sequence[_Photo], identities: Mapping[str, int], camera_pattern: str
+) -> tuple[list[ImageRecord], dict[str, int]]:
+    """A record of each photo, and the cameras' numbers by name, if a pattern names them."""
+    camera_of = camera_names([photo.path for photo in photos], camera_pattern, root)
+    cameras = number_cameras(camera_of.values())
+    records = [
+        ImageRecord(
+            photo.path,
+            identities[photo.identity],
+            cameras[camera_of[photo.path]] if camera_of else int(photo.modality) + 1,
+            photo.modality,
+        )
+        for photo in photos
+    ]
+    return records, cameras
 
 
 def _by_part(
@@ -354,6 +362,7 @@ or, with identities for training and test that you choose,
   ROOT/test/visible/<identity>/<image>   ROOT/test/infrared/<identity>/<image>
 (also rgb, vis; ir, nir, thermal; an identity's folder has any name and may hold folders)""",
     where_to_get="A folder set is your own: docs/datasets.md describes its folders",
+    image_folders=("*/**",),
     options={
         "test_share": "TEST_SHARE",
         "split_seed": "SPLIT_SEED",
