@@ -62,7 +62,7 @@ def test_loaded_weights_and_statistics_stay_in_the_frozen_epoch_only(frozen_run,
     assert all(torch.equal(first[key], base[names[key]]) for key in loaded)
     assert changed(first, second) == set(first)  # also every statistic and step counter
     log = (frozen_run / "log.txt").read_text()
-    assert "frozen in epochs 1 to 1: " in log and "everything trains from epoch 2 on" in log
+    assert "frozen    in epochs 1 to 1: " in log and "everything trains from epoch 2 on" in log
     parameters = sum(
         first[k].numel() for k in loaded if not k.split(".")[-1].startswith(("r", "n"))
     )

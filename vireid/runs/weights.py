@@ -8,9 +8,9 @@ from typing import Any
 
 from vireid.config.load import load_config
 from vireid.engine.checkpoint import BEST, LAST
-from vireid.errors import UsageError
+from vireid.errors import CheckpointError, UsageError
 from vireid.runs.options import require_run
-from vireid.utils.paths import expand, is_model_folder
+from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
 
 KEYWORDS = ("imagenet", "none")
 
@@ -40,6 +40,11 @@ def weights_file(source: str) -> Path | None:
         return None
     if not path.is_dir() or is_model_folder(path):
         return path
+    if not (path / "config.yaml").is_file():
+        raise CheckpointError(
+            f"MODEL.PRETRAINED: the folder {path} holds neither a run (config.yaml) nor an "
+            f"exported model ({MODEL_FILE}): name one of these, or a file of weights"
+        )
     return selected_checkpoint(path)
 
 
