@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from vireid.data.loading import explain_loader_errors
 from vireid.errors import ProcessError
 from vireid.structures import Batch, ModelOutput
 
-# One process renders or evaluates while the others wait for it: minutes, not seconds.
-TIMEOUT = timedelta(hours=4)
+TIMEOUT = timedelta(minutes=30)  # of what the processes exchange within a step
+# One process renders or evaluates while the others wait for it.
+PATIENCE = timedelta(hours=12)
+POLL = 0.02  # seconds
 # How torch's messages say that a process died.
 PEER = re.compile(
     r"closed by peer|reset by peer|Socket closed|Broken pipe|NCCL|gloo", re.IGNORECASE
@@ -28,20 +31,29 @@ PEER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among all that torchrun started; one process alone is rank 0 of 1."""
+    """This process among all that torchrun started; one process alone is rank 0 of 1.
+
+    Args:
+        patient: the processes again, for waits of hours; None alone.
+    """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    patient: dist.ProcessGroup | None = None
 
     @property
     def is_main(self) -> bool:
         return self.rank == 0
 
     def barrier(self) -> None:
-        """Waits for all processes."""
+        """Waits for all processes; a signal can end the wait."""
         if self.size > 1:
-            dist.barrier()
+            # torch's own wait keeps Python from handling signals
+            work = dist.barrier(group=self.patient, async_op=True)
+            while not work.is_completed():
+                time.sleep(POLL)
+            work.wait()  # raises the error of one that failed
 
     def largest(self, value: int) -> int:
         """The largest of the processes' values, on each of them."""
@@ -92,14 +104,16 @@ def join_world(device_type: str) -> Iterator[World]:
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield World()
         return
-    world = World(
-        int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    rank, size, local_rank = (
+        int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     )
     if device_type == "cuda":
-        torch.cuda.set_device(world.local_rank)
+        torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield world
+        patient = dist.new_group(timeout=PATIENCE, backend="gloo")
+        assert isinstance(patient, dist.ProcessGroup)
+        yield World(rank, size, local_rank, patient)
     finally:
         dist.destroy_process_group()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -17,11 +20,12 @@ from tqdm import tqdm
 from vireid.data.loading import batches
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import normalize
+from vireid.engine.checkpoint import rng_state
 from vireid.engine.distributed import World
 from vireid.engine.gradients import gradient_norms, unused_parameters, zero_term
 from vireid.engine.optim import Schedule
 from vireid.engine.precision import AsyncScalars, Precision, peak_mib
-from vireid.engine.signals import StopFlag
+from vireid.engine.signals import Interrupted, StopFlag
 from vireid.errors import DivergedError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
@@ -29,6 +33,7 @@ from vireid.structures import Batch, ModelOutput
 
 # (B, 3, H, W) uint8 images, (B,) bool is_infrared → (B, C) logits of a frozen model
 TeacherLogits = Callable[[Tensor, Tensor], Tensor]
+SLOW_STEP = 2.0  # seconds; the state before it is kept for a signal that cannot wait for its end
 TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
 
 
@@ -86,6 +91,10 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled)
+        self._stepping = threading.Lock()  # held by whatever changes the state within an epoch
+        self._stepping.acquire()
+        self._kept: dict[str, Any] | None = None  # state before the current step
+        self._last_step = self._seconds = self._waited = 0.0
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step on this process's share of a batch.
@@ -152,19 +161,26 @@ class Trainer:
 
     def advance(self, batch: Batch) -> None:
         """Trains the epoch's next step at the scheduled learning rate, and counts it."""
-        progress = self.progress
-        factor = self.schedule.factor(progress.epoch + progress.step / len(self.sampler))
+        progress, started = self.progress, time.perf_counter()
+        slow = self._last_step > SLOW_STEP and self.world.is_main
+        self._kept = copy.deepcopy(self.state()) if slow else None
+        factor = self._lr_factor(progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         for name, value in self.step(batch).items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.step += 1
+        self._last_step = time.perf_counter() - started
+
+    def _lr_factor(self, step: int) -> float:
+        """Of a step of the current epoch, counted from 0."""
+        return self.schedule.factor(self.progress.epoch + step / len(self.sampler))
 
     def run_epoch(self, stop: StopFlag) -> int:
-        """Trains from the current step to the end of the epoch, or until a signal comes.
+        """Trains from the current step to the last of the epoch, or until a signal comes.
 
         Returns:
-            the signal's number, 0 when the epoch is complete.
+            the signal's number, 0 when all steps are done and none came.
         """
         progress, total = self.progress, len(self.sampler)
         self.sampler.epoch, self.sampler.first_step = progress.epoch, progress.step
@@ -177,28 +193,52 @@ class Trainer:
             disable=None if self.world.is_main else True,
             leave=False,
         )
-        with bar:
+        with bar, self._open_to_other_threads():
             source = batches(self.loader)
             while progress.step < total:
                 asked = time.perf_counter()
-                batch = next(source)
+                try:
+                    # several processes stop after the same step
+                    with nullcontext() if self.world.size > 1 else stop.ending_waits():
+                        batch = next(source)
+                except Interrupted as signal:
+                    return signal.number
                 waited += time.perf_counter() - asked
-                self.advance(batch)
+                with self._stepping:
+                    self.advance(batch)
                 bar.update()
                 received = self.world.largest(stop.received)
-                if received and progress.step < total:
+                if received:
                     return received
-        self._close_epoch(time.perf_counter() - started, waited)
+        self._seconds, self._waited = time.perf_counter() - started, waited
         return self.world.largest(stop.received)
 
-    def _close_epoch(self, seconds: float, waited: float) -> None:
+    @contextmanager
+    def _open_to_other_threads(self) -> Iterator[None]:
+        self._stepping.release()
+        try:
+            yield
+        finally:
+            self._stepping.acquire()
+            self._kept = None
+
+    def last_state(self) -> dict[str, Any] | None:
+        """The state after the last step, for another thread that is about to end the process.
+
+        Training cannot go on after it. None outside of an epoch, whose end has been saved, and
+        within a step that was expected to be short.
+        """
+        return self.state() if self._stepping.acquire(blocking=False) else self._kept
+
+    def close_epoch(self) -> None:
         """Turns the epoch's sums into a row of metrics.csv, timing columns last."""
         progress = self.progress
         row: dict[str, float] = {"epoch": progress.epoch + 1, "steps": progress.step}
-        row["lr"] = self.optimizer.param_groups[-1]["lr"]
+        row["lr"] = self.optimizer.param_groups[-1]["base_lr"] * self._lr_factor(progress.step - 1)
         row |= {name: value / progress.step for name, value in progress.sums.items()}
         row |= progress.gradients
-        timing = round(seconds, 3), round(waited / seconds, 4), round(peak_mib(self.device), 1)
+        share = self._waited / max(self._seconds, 1e-9)
+        timing = round(self._seconds, 3), round(share, 4), round(peak_mib(self.device), 1)
         row |= dict(zip(TIMING, timing, strict=True))
         progress.history.append(row)
         progress.epoch, progress.step = progress.epoch + 1, 0
@@ -212,10 +252,11 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
+            "rng": rng_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`, except for the model's weights.
+        """The inverse of :meth:`state`, except for the model's weights and the generators.
 
         The optimiser's running averages continue; its options stay this configuration's.
         """
@@ -230,20 +271,28 @@ class Trainer:
         self.progress = TrainingProgress(**state["progress"])
 
 
-def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -> int:
+def fit(
+    trainer: Trainer,
+    stop: StopFlag,
+    *,
+    end_of_epoch: Callable[[], None],
+    all_steps_done: Callable[[], None] = lambda: None,
+) -> int:
     """Trains until the schedule's last epoch or a signal.
 
     Args:
+        all_steps_done: called before an epoch counts as done.
         end_of_epoch: called after every whole epoch: validates, logs, saves.
     Returns:
         the signal's number, 0 when none came.
     """
     while trainer.progress.epoch < trainer.schedule.epochs:
         received = trainer.run_epoch(stop)
-        if trainer.progress.step == 0:
-            end_of_epoch()
         if received:
             return received
+        all_steps_done()
+        trainer.close_epoch()
+        end_of_epoch()
     return trainer.world.largest(stop.received)  # it may have come after the last step
 
 
