@@ -3,6 +3,7 @@
 Each module parses its command line, calls the library and prints.
 """
 
+import atexit
 import importlib
 import io
 import os
@@ -12,8 +13,9 @@ from contextlib import suppress
 
 from vireid.engine.signals import GRACE, end_in_time
 
-GRACE_OF_SWEEPS = GRACE + 1.5  # their runs have GRACE
+GRACE_OF_SWEEPS = GRACE + 3  # their runs have GRACE, and save then
 SPIN = "10000"  # turns that an idle thread waits for work; see benchmarks/waiting.py
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 PIPE_CLOSED = 128 + 13  # the exit code that a shell gives a program ended by SIGPIPE
 TOOLS = (
     "train",
@@ -63,7 +65,13 @@ def launch(name: str) -> int:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         code = 128 + signal.SIGINT
+    except SystemExit as error:  # of argparse, or SIGTERM's
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
     _discard_unwritten_output()
+    if code in STOPPED:
+        # Python's own end takes seconds with torch, and nothing can cut it short.
+        atexit._run_exitfuncs()
+        os._exit(code)
     return code
 
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from vireid.data.loading import explain_loader_errors
-from vireid.errors import ProcessError
+from vireid.errors import DataError, ProcessError, VireidError
 from vireid.structures import Batch, ModelOutput
 
 TIMEOUT = timedelta(minutes=30)  # of what the processes exchange within a step
 # One process renders or evaluates while the others wait for it.
 PATIENCE = timedelta(hours=12)
 POLL = 0.02  # seconds
+Result = TypeVar("Result")
 # How torch's messages say that a process died.
 PEER = re.compile(
     r"closed by peer|reset by peer|Socket closed|Broken pipe|NCCL|gloo", re.IGNORECASE
@@ -79,6 +82,47 @@ class World:
         total = tensor.clone()
         dist.all_reduce(total)
         return total / self.size
+
+    def collect(self, text: str) -> list[str]:
+        """The processes' texts by rank, on each of them."""
+        if self.size == 1:
+            return [text]
+        texts: list[Any] = [None] * self.size
+        dist.all_gather_object(texts, text)
+        return texts
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        """The result of what every process does by itself; where one fails, all end at once.
+
+        Raises:
+            VireidError: this process's own error.
+            ProcessError: another's, with its exit code.
+        """
+        try:
+            result = work()
+        except VireidError as error:
+            self.collect(f"{error.exit_code} {socket.gethostname()}: {error}")
+            raise
+        for rank, text in enumerate(self.collect("")):
+            if text:
+                code, _, message = text.partition(" ")
+                failed = ProcessError(f"process {rank} on {message}")
+                failed.exit_code = int(code)
+                raise failed
+        return result
+
+    def require_same(self, data: str, root: Path) -> None:
+        """Compares the processes' fingerprints of the data set.
+
+        Raises:
+            DataError: they differ.
+        """
+        found = self.collect(f"{data[:12]} on {socket.gethostname()}")
+        if len({text.partition(" ")[0] for text in found}) > 1:
+            raise DataError(
+                f"the machines do not have the same images in {root} (fingerprints "
+                f"{', '.join(dict.fromkeys(found))}): copy one data set to all of them"
+            )
 
     def gather_rows(self, tensor: Tensor) -> Tensor:
         """(b, ...) of every process → (Σ b, ...) by rank; gradients flow to this process's rows.

@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
-GRACE = 8.0  # seconds from a signal to the end, where batch systems and docker allow ten
+# Seconds from a signal until what is at work is given up; saving and ending take some more, and
+# docker allows ten in all.
+GRACE = 6.0
 AGAIN = 1.0  # from a second signal
 
 

@@ -110,9 +110,9 @@ def train_and_score(
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
-        splits = build_splits(cfg)
-        check_answerable(chosen_protocols(cfg), splits)
-        start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+        splits, start = world.together(
+            partial(_splits_and_start, cfg, config_path, resume=resume, resume_from=resume_from)
+        )
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
@@ -134,6 +134,15 @@ def train_and_score(
     return start.folder if world.is_main else None
 
 
+def _splits_and_start(
+    cfg: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
+) -> tuple[Splits, Start]:
+    splits = build_splits(cfg)
+    check_answerable(chosen_protocols(cfg), splits)
+    start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+    return splits, start
+
+
 def _look_at(cfg: CfgNode, splits: Splits) -> list[str]:
     """What is suspicious about the data set, one line each; errors: of ``require_readable``."""
     records = splits.train + splits.val + splits.test
@@ -146,6 +155,7 @@ def _prepare(
 ) -> _Training:
     """Model, losses and optimiser, new or as the checkpoint left them."""
     data = fingerprint(splits)
+    world.require_same(data, splits.root)
     # Before the seed: a student starts from the same weights with and without a teacher.
     teacher = load_teacher(cfg, splits, data, device=device)
     require_elsewhere(teacher, start.folder)
@@ -237,7 +247,7 @@ def _rescue(training: _Training, number: int) -> str:
     name, folder, trainer = signal.Signals(number).name, training.folder, training.trainer
     if not trainer.world.is_main:
         return f"{name}: process {trainer.world.rank} did not wait for the others"
-    training.saving.acquire(timeout=1)  # a checkpoint that is being written may be finished
+    training.saving.acquire(timeout=2)  # a checkpoint that is being written may be finished
     state = trainer.last_state()
     if state is not None:
         save_checkpoint(folder / LAST, _content(training, state))
