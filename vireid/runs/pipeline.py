@@ -8,7 +8,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -133,10 +133,8 @@ def train_and_score(
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
             start_log(start.folder)
-            for line in suspicious:
-                log.warning("data set: %s", line)
             describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
-            _log_start(training, start)
+            _log_start(training, start, suspicious)
             settle_best(training.trainer.progress, start)
         trackers = stack.enter_context(_track(training, start))
         _train(training, start, trackers, verbose=verbose)
@@ -192,8 +190,10 @@ def _prepare(
     return _Training(cfg, splits, data, start.folder, teacher, trainer, origin)
 
 
-def _log_start(training: _Training, start: Start) -> None:
+def _log_start(training: _Training, start: Start, suspicious: Sequence[str]) -> None:
     cfg = training.cfg
+    for line in suspicious:
+        log.warning("data set: %s", line)
     log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
         log_entry("teacher", training.teacher.origin)
