@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,11 @@ from vireid.engine.precision import resolve_device, use_threads
 from vireid.engine.signals import Interrupted, StopFlag, last_resort
 from vireid.engine.trainer import Trainer, fit
 from vireid.errors import DivergedError, StoppedError, printable
-from vireid.evaluation.protocols import expand
+from vireid.evaluation.protocols import RetrievalProtocol, expand
 from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
+from vireid.models.pretrained import InitialWeights
+from vireid.models.reid_model import ReidModel
 from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.logs import start_log, write_metrics
@@ -62,7 +64,7 @@ from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
 from vireid.runs.trackers.tracker import TrackedRun
-from vireid.runs.weights import require_kept, weights_file
+from vireid.runs.weights import loaded_before, require_kept, weights_file
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -149,7 +151,7 @@ def _splits_and_start(
     cfg: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
 ) -> tuple[Splits, Start]:
     splits = build_splits(cfg)
-    check_answerable(chosen_protocols(cfg), splits)
+    check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
     start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
     return splits, start
 
@@ -171,13 +173,11 @@ def _prepare(
     teacher = load_teacher(cfg, splits, data, device=device)
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
-    fresh = start.checkpoint is None
-    weights = weights_file(cfg.MODEL.PRETRAINED) if fresh else None
-    require_kept(weights, start.folder)
-    classes = len(splits.train_pids)
-    model, initial = build_model(cfg, classes, load_weights=fresh, weights=weights)
-    origin = initial.origin
-    trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
+    model, initial = _initial_model(cfg, splits, start)
+    origin, loaded = initial.origin, initial.loaded
+    trainer = build_trainer(
+        cfg, model, splits, device=device, world=world, teacher=teacher, loaded=loaded
+    )
     if start.checkpoint is not None:
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
         dataset, path = cfg.DATA.DATASET, start.path
@@ -190,6 +190,18 @@ def _prepare(
     return _Training(cfg, splits, data, start.folder, teacher, trainer, origin)
 
 
+def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidModel, InitialWeights]:
+    """The model with the weights that ``MODEL.PRETRAINED`` names, unless a checkpoint follows."""
+    classes, checkpoint = len(splits.train_pids), start.checkpoint
+    if checkpoint is None:
+        weights = weights_file(cfg.MODEL.PRETRAINED)
+        require_kept(weights, start.folder)
+        return build_model(cfg, classes, weights=weights)
+    model, random = build_model(cfg, classes, load_weights=False)
+    loaded = loaded_before(checkpoint, start.path, cfg.SOLVER.FREEZE_EPOCHS)
+    return model, replace(random, loaded=loaded)
+
+
 def _log_start(training: _Training, start: Start, suspicious: Sequence[str]) -> None:
     cfg = training.cfg
     for line in suspicious:
@@ -199,6 +211,8 @@ def _log_start(training: _Training, start: Start, suspicious: Sequence[str]) -> 
         log_entry("teacher", training.teacher.origin)
     for line in start.changes:
         log_entry("", line)
+    if training.trainer.freeze.lasts(training.trainer.progress.epoch):
+        log_entry("frozen", training.trainer.freeze.describe(training.trainer.model))
     warn_of_untrained(cfg)
     warn_of_few_identities(cfg.SOLVER.SELECT, training.splits.val)
 
@@ -338,8 +352,8 @@ def _end_epoch(training: _Training, stop: StopFlag, epochs: EpochLog, trackers: 
 def _validate_and_save(
     training: _Training, stop: StopFlag, epochs: EpochLog, trackers: Trackers
 ) -> None:
-    options, folder = training.cfg.SOLVER, training.folder
-    progress, seconds = training.trainer.progress, 0.0
+    options, folder, trainer = training.cfg.SOLVER, training.folder, training.trainer
+    progress, seconds = trainer.progress, 0.0
     if _validation_due(training, progress.epoch):
         started = time.monotonic()
         _validate(training, stop)
@@ -351,13 +365,15 @@ def _validate_and_save(
     _save(training, LAST)
     write_metrics(folder / "metrics.csv", progress.history)
     trackers.log_rows(progress.history)
+    if progress.epoch == trainer.freeze.epochs < trainer.schedule.epochs:
+        log.info("everything trains from epoch %d on", progress.epoch + 1)
 
 
 def _validate(training: _Training, stop: StopFlag) -> None:
     """Adds the validation scores to the epoch's row."""
     cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
-    protocols = expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
+    protocols = _validation_protocols(cfg)
     with stop.ending_waits():
         results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
     scores = {
@@ -370,6 +386,13 @@ def _validate(training: _Training, stop: StopFlag) -> None:
     if mean_ap > progress.best.get("mAP", -1.0):
         progress.best = {"mAP": mean_ap, "epoch": progress.epoch}
         _save(training, BEST)
+
+
+def _validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
+    """By which epochs are scored; none if no epoch is."""
+    if not 0 < cfg.SOLVER.VAL_EVERY <= cfg.SOLVER.EPOCHS:
+        return []
+    return expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
 
 
 def _save(training: _Training, name: str) -> None:
@@ -400,6 +423,7 @@ def _content(training: _Training, state: Mapping[str, Any]) -> dict[str, Any]:
         "split_trial": splits.split_trial,
         "data": training.data,
         "teacher": training.teacher.digest if training.teacher else "",
+        "loaded": sorted(training.trainer.freeze.names),
     }
 
 
