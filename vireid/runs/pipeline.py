@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ from vireid.errors import DivergedError, StoppedError, printable
 from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
+from vireid.models.pretrained import InitialWeights
+from vireid.models.reid_model import ReidModel
 from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.logs import start_log, write_metrics
@@ -61,7 +63,7 @@ from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
 from vireid.runs.trackers.tracker import TrackedRun
-from vireid.runs.weights import require_kept, weights_file
+from vireid.runs.weights import loaded_before, require_kept, weights_file
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -159,13 +161,11 @@ def _prepare(
     teacher = load_teacher(cfg, splits, data, device=device)
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
-    fresh = start.checkpoint is None
-    weights = weights_file(cfg.MODEL.PRETRAINED) if fresh else None
-    require_kept(weights, start.folder)
-    classes = len(splits.train_pids)
-    model, initial = build_model(cfg, classes, load_weights=fresh, weights=weights)
-    origin = initial.origin
-    trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
+    model, initial = _initial_model(cfg, splits, start)
+    origin, loaded = initial.origin, initial.loaded
+    trainer = build_trainer(
+        cfg, model, splits, device=device, world=world, teacher=teacher, loaded=loaded
+    )
     if start.checkpoint is not None:
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
         dataset, path = cfg.DATA.DATASET, start.path
@@ -178,6 +178,18 @@ def _prepare(
     return _Training(cfg, splits, data, start.folder, teacher, trainer, origin)
 
 
+def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidModel, InitialWeights]:
+    """The model with the weights that ``MODEL.PRETRAINED`` names, unless a checkpoint follows."""
+    classes, checkpoint = len(splits.train_pids), start.checkpoint
+    if checkpoint is None:
+        weights = weights_file(cfg.MODEL.PRETRAINED)
+        require_kept(weights, start.folder)
+        return build_model(cfg, classes, weights=weights)
+    model, random = build_model(cfg, classes, load_weights=False)
+    loaded = loaded_before(checkpoint, start.path, cfg.SOLVER.FREEZE_EPOCHS)
+    return model, replace(random, loaded=loaded)
+
+
 def _log_start(training: _Training, start: Start) -> None:
     cfg = training.cfg
     log_start(cfg, training.splits, training.trainer, origin=training.origin)
@@ -185,6 +197,8 @@ def _log_start(training: _Training, start: Start) -> None:
         log_entry("teacher", training.teacher.origin)
     for line in start.changes:
         log_entry("", line)
+    if training.trainer.freeze.lasts(training.trainer.progress.epoch):
+        log_entry("frozen", training.trainer.freeze.describe(training.trainer.model))
     warn_of_untrained(cfg)
     warn_of_few_identities(cfg.SOLVER.SELECT, training.splits.val)
 
@@ -285,6 +299,8 @@ def _end_epoch(training: _Training, epochs: EpochLog, trackers: Trackers) -> Non
         _save(training, LAST)
         write_metrics(folder / "metrics.csv", progress.history)
         trackers.log_rows(progress.history)
+        if progress.epoch == trainer.freeze.epochs < trainer.schedule.epochs:
+            log.info("everything trains from epoch %d on", progress.epoch + 1)
     trainer.world.barrier()
 
 
@@ -328,6 +344,7 @@ def _save(training: _Training, name: str) -> None:
         "split_trial": splits.split_trial,
         "data": training.data,
         "teacher": training.teacher.digest if training.teacher else "",
+        "loaded": sorted(trainer.freeze.names),
     }
     save_checkpoint(training.folder / name, content)
 
