@@ -39,7 +39,7 @@ from vireid.engine.precision import resolve_device, use_threads
 from vireid.engine.signals import StopFlag
 from vireid.engine.trainer import Trainer, fit
 from vireid.errors import DivergedError, StoppedError, printable
-from vireid.evaluation.protocols import expand
+from vireid.evaluation.protocols import RetrievalProtocol, expand
 from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
 from vireid.models.pretrained import InitialWeights
@@ -121,7 +121,7 @@ def train_and_score(
             prepare_data(cfg)
         world.barrier()
         splits = build_splits(cfg)
-        check_answerable(chosen_protocols(cfg), splits)
+        check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
@@ -308,7 +308,7 @@ def _validate(training: _Training) -> None:
     """Adds the validation scores to the epoch's row."""
     cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
-    protocols = expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
+    protocols = _validation_protocols(cfg)
     results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
@@ -320,6 +320,13 @@ def _validate(training: _Training) -> None:
     if mean_ap > progress.best.get("mAP", -1.0):
         progress.best = {"mAP": mean_ap, "epoch": progress.epoch}
         _save(training, BEST)
+
+
+def _validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
+    """By which epochs are scored; none if no epoch is."""
+    if not 0 < cfg.SOLVER.VAL_EVERY <= cfg.SOLVER.EPOCHS:
+        return []
+    return expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
 
 
 def _save(training: _Training, name: str) -> None:
