@@ -264,13 +264,8 @@ def _from_lists(
     }
     _require_both_sides(path, sides, held, needs_features=not matrix)
     parts = {side: read_columns(path, arrays, names, listed=True) for side, names in sides.items()}
+    _require_one_length(path, sides, parts)
     queries, gallery = parts[QUERY], parts[GALLERY]
-    widths = [part["features"].shape[1] for part in parts.values() if "features" in part]
-    if len(set(widths)) > 1:
-        raise DataError(
-            f"{path}: {sides[QUERY]['features']} has {widths[0]} numbers per image, and "
-            f"{sides[GALLERY]['features']} {widths[1]}: features of two models?"
-        )
     pids = queries["pids"], gallery["pids"]
     (queries["pids"], gallery["pids"]), names = number_identities(pids)
     distances = None
@@ -292,6 +287,20 @@ def _from_lists(
         used=used,
         unused=tuple(name for name in held if name not in used),
     )
+
+
+def _require_one_length(
+    path: Path,
+    sides: Mapping[str, Mapping[str, str]],
+    parts: Mapping[str, Mapping[str, np.ndarray]],
+) -> None:
+    """Raises :class:`DataError` where query and gallery features differ in length."""
+    widths = [part["features"].shape[1] for part in parts.values() if "features" in part]
+    if len(set(widths)) > 1:
+        raise DataError(
+            f"{path}: {sides[QUERY]['features']} has {widths[0]} numbers per image, and "
+            f"{sides[GALLERY]['features']} {widths[1]}: features of two models?"
+        )
 
 
 def _require_both_sides(
