@@ -16,6 +16,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
+from vireid.config.load import absolute_paths
 from vireid.data.build import build_splits
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
@@ -41,6 +42,7 @@ from vireid.errors import DivergedError, StoppedError
 from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import results_table, write_results
 from vireid.models.build import build_model
+from vireid.runs.commands import own_command
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.logs import start_log, write_events, write_metrics
 from vireid.runs.rendered_data import prepare_data
@@ -52,7 +54,7 @@ from vireid.runs.resume import (
     settle_best,
     teacher_changes,
 )
-from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
+from vireid.runs.run_dir import claim_folder, describe_run, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.weights import require_kept, weights_file
@@ -101,6 +103,7 @@ def train_and_score(
         UsageError, DataError, CheckpointError, DivergedError, ProcessError: as their names say.
         StoppedError: a signal came; a checkpoint that continues was written.
     """
+    given, cfg = cfg, absolute_paths(cfg)  # the run's folder is named as the user named it
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
     with explain_worker_errors(), join_world(device.type) as world, ExitStack() as stack:
@@ -109,7 +112,7 @@ def train_and_score(
         world.barrier()
         splits = build_splits(cfg)
         check_answerable(chosen_protocols(cfg), splits)
-        start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+        start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
@@ -214,7 +217,7 @@ def _train(training: _Training, start: Start) -> None:
 
 def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     """The error that ends a stopped run: what was kept, and the command that continues."""
-    folder, processes = training.folder, training.trainer.world.size
+    folder, processes = training.folder.absolute(), training.trainer.world.size
     tool = own_command()
     if processes > 1 and tool[0] == "python":
         tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(processes)]
