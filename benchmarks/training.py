@@ -50,6 +50,7 @@ from vireid.runs.options import read_config
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
 from vireid.runs.teacher import load_teacher
+from vireid.runs.weights import weights_file
 from vireid.structures import Batch, Splits
 
 YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
@@ -177,7 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     teacher = load_teacher(cfg, splits, fingerprint(splits), device=device)
     seed_everything(cfg.SEED)
-    model, start = build_model(cfg, len(splits.train_pids))
+    weights = weights_file(cfg.MODEL.PRETRAINED)
+    model, start = build_model(cfg, len(splits.train_pids), weights=weights)
     world = World()
     trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     steps = _measured_steps(args, len(trainer.sampler))

@@ -224,7 +224,9 @@ OPTIONS: dict[str, Option] = {
     "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH, "K: images per identity and modality [field]"),
 
     "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS, "Stages from image to feature maps"),
-    "MODEL.PRETRAINED": Option("imagenet", WEIGHTS, START, "File of weights, imagenet or none"),
+    "MODEL.PRETRAINED": Option("imagenet", WEIGHTS, START,
+        "imagenet, none, or a path: a file of weights, a run folder, a run's checkpoint, or the "
+        "folder of an exported model. docs/finetuning.md says what is loaded"),
     "MODEL.SHARED_DEPTH": Option(3, DEPTH, LAYERS,
         "Stages shared by both streams, counted from the deepest [ours; equals HcTri's "
         "share_net 2]"),
@@ -322,6 +324,9 @@ OPTIONS: dict[str, Option] = {
         "smoothing of IDENTITY"),
 
     "SOLVER.EPOCHS": Option(120, POSITIVE, TRAINING, "Length of the training"),
+    "SOLVER.FREEZE_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
+        "First epochs in which only what MODEL.PRETRAINED did not load trains; all other "
+        "parameters and the statistics of their BatchNorms stay. From EPOCHS on: always; 0: none"),
     "SOLVER.BASE_LR": Option(3.5e-4, POSITIVE, TRAINING, "[field: AGW's and MPANet's Adam]"),
     "SOLVER.BACKBONE_LR_FACTOR": Option(1.0, NOT_NEGATIVE, TRAINING,
         "Learning rate of the backbone over BASE_LR"),
@@ -378,6 +383,9 @@ OPTIONS: dict[str, Option] = {
         "on one: more wait for one another", in_names=False),
     "DEVICE": Option("auto", ANY, NOTHING, "auto, cpu, cuda or cuda:N"),
     "SEED": Option(0, SEEDS, EPOCH, "Of initial weights, batches and augmentation"),
+    "TRACKERS": Option([], TABLE, NOTHING,
+        "Experiment trackers that get the run, beside its folder. TensorBoard always does, where "
+        "it is installed"),
     "OUTPUT_DIR": Option("", PATH, NOTHING, "Empty: runs/<config stem>[/split<t>]/seed<k>"),
 }
 # fmt: on

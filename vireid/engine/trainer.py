@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +19,12 @@ from vireid.data.loading import batches
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import normalize
 from vireid.engine.distributed import World
+from vireid.engine.freezing import Freeze
 from vireid.engine.gradients import gradient_norms, unused_parameters, zero_term
 from vireid.engine.optim import Schedule
 from vireid.engine.precision import AsyncScalars, Precision, peak_mib
 from vireid.engine.signals import StopFlag
-from vireid.errors import DivergedError
+from vireid.errors import DivergedError, UsageError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch, ModelOutput
@@ -58,17 +60,20 @@ class Trainer:
     """Everything that one step uses.
 
     Args:
-        wrapped: ``model`` itself, or DistributedDataParallel around it.
+        wrap: the model → itself, or DistributedDataParallel around it.
+        freeze: weights that do not train in the first epochs.
         sampler: decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
+    Attributes:
+        wrapped: what ``wrap`` returned.
     """
 
     model: ReidModel
-    wrapped: nn.Module
+    wrap: Callable[[ReidModel], nn.Module]
     criterion: Criterion
     optimizer: Optimizer
     schedule: Schedule
@@ -82,10 +87,30 @@ class Trainer:
     teacher: TeacherLogits | None = None
     clip_norm: float = 0.0
     gradient_norms: bool = False
+    freeze: Freeze = field(default_factory=Freeze)
     progress: TrainingProgress = field(default_factory=TrainingProgress)
 
     def __post_init__(self) -> None:
+        self.images = 0  # of the global batches of this epoch that this program has trained on
+        self.speed = 0.0  # such images per second, of the last epoch
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled)
+        self._frozen = self.freeze.lasts(self.progress.epoch)
+        self.freeze.set_gradients(self.model, self._frozen)
+        self.wrapped = self.wrap(self.model)
+
+    def prepare_epoch(self) -> None:
+        """Freezes and unfreezes what the coming epoch asks for, and turns on training mode."""
+        frozen = self.freeze.lasts(self.progress.epoch)
+        if frozen != self._frozen:
+            self._frozen = frozen
+            # A wrapper knows the parameters that train; the old one must not see the new gradients.
+            self.wrapped = self.model
+            gc.collect()
+            self.freeze.set_gradients(self.model, frozen)
+            self.wrapped = self.wrap(self.model)
+        self.wrapped.train()
+        if frozen:
+            self.freeze.hold_statistics(self.model)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step on this process's share of a batch.
@@ -105,13 +130,19 @@ class Trainer:
             if self.teacher is not None:
                 own = replace(own, teacher=self.teacher(batch.images, is_infrared))
         output, batch = self.world.gather(own, batch)
+        self.images += len(batch.labels)
         report = self.criterion(output, batch)
+        if not report.total.requires_grad:
+            raise UsageError(
+                "SOLVER.FREEZE_EPOCHS: no loss depends on a parameter that is not frozen: give "
+                "LOSS.IDENTITY.WEIGHT a value, or set SOLVER.FREEZE_EPOCHS 0"
+            )
         scalars = AsyncScalars(report.named() | accuracies(output, batch.labels))
         if self.gradient_norms and self.progress.step == 0:
             self.progress.gradients = gradient_norms(
                 report.terms,
                 self.criterion.weights,
-                list(self.model.backbone.parameters()),
+                [p for p in self.model.backbone.parameters() if p.requires_grad],
                 world=self.world,
             )
         self._backward(report.total, own)
@@ -168,22 +199,19 @@ class Trainer:
         """
         progress, total = self.progress, len(self.sampler)
         self.sampler.epoch, self.sampler.first_step = progress.epoch, progress.step
-        self.wrapped.train()
-        started, waited = time.perf_counter(), 0.0
-        bar = tqdm(
-            total=total,
-            initial=progress.step,
-            desc=f"epoch {progress.epoch + 1}/{self.schedule.epochs}",
-            disable=None if self.world.is_main else True,
-            leave=False,
-        )
-        with bar:
+        self.prepare_epoch()
+        self.images, waited = 0, 0.0
+        started = time.perf_counter()
+        with self._bar() as bar:
             source = batches(self.loader)
             while progress.step < total:
                 asked = time.perf_counter()
                 batch = next(source)
                 waited += time.perf_counter() - asked
                 self.advance(batch)
+                speed = self.images / (time.perf_counter() - started)
+                loss = progress.sums["loss"] / progress.step
+                bar.set_postfix_str(f"loss {loss:.3f}, {speed:.0f} img/s", refresh=False)
                 bar.update()
                 received = self.world.largest(stop.received)
                 if received and progress.step < total:
@@ -191,9 +219,24 @@ class Trainer:
         self._close_epoch(time.perf_counter() - started, waited)
         return self.world.largest(stop.received)
 
+    def _bar(self) -> tqdm[Any]:
+        """Of the epoch's steps: on a terminal only, and gone when the epoch is complete."""
+        progress = self.progress
+        return tqdm(
+            total=len(self.sampler),
+            initial=progress.step,
+            desc=f"epoch {progress.epoch + 1}/{self.schedule.epochs}",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+            "[{elapsed}<{remaining}{postfix}]",
+            disable=None if self.world.is_main else True,
+            dynamic_ncols=True,
+            leave=False,
+        )
+
     def _close_epoch(self, seconds: float, waited: float) -> None:
         """Turns the epoch's sums into a row of metrics.csv, timing columns last."""
         progress = self.progress
+        self.speed = self.images / seconds
         row: dict[str, float] = {"epoch": progress.epoch + 1, "steps": progress.step}
         row["lr"] = self.optimizer.param_groups[-1]["lr"]
         row |= {name: value / progress.step for name, value in progress.sums.items()}
