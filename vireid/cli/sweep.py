@@ -13,7 +13,7 @@ from typing import Any
 
 from vireid.cli.arguments import SHIPPED_HELP, add_options, at_least, parser, tool
 from vireid.errors import CheckpointError, StoppedError, SweepError, UsageError
-from vireid.runs.commands import from_here, own_command
+from vireid.utils.commands import from_here, own_command
 from vireid.runs.options import read_config
 from vireid.sweeps.costs import cell_costs
 from vireid.sweeps.local import slots_for, train_here, visible_gpus

@@ -44,7 +44,7 @@ from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
 from vireid.models.pretrained import InitialWeights
 from vireid.models.reid_model import ReidModel
-from vireid.runs.commands import own_command
+from vireid.utils.commands import own_command
 from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.logs import start_log, write_metrics
@@ -133,10 +133,8 @@ def train_and_score(
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
             start_log(start.folder)
-            for line in suspicious:
-                log.warning("data set: %s", line)
             describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
-            _log_start(training, start)
+            _log_start(training, start, suspicious)
             settle_best(training.trainer.progress, start)
         trackers = stack.enter_context(_track(training, start))
         _train(training, start, trackers, verbose=verbose)
@@ -192,8 +190,10 @@ def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidMode
     return model, replace(random, loaded=loaded)
 
 
-def _log_start(training: _Training, start: Start) -> None:
+def _log_start(training: _Training, start: Start, suspicious: Sequence[str]) -> None:
     cfg = training.cfg
+    for line in suspicious:
+        log.warning("data set: %s", line)
     log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
         log_entry("teacher", training.teacher.origin)

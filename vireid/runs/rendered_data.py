@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from vireid.data.datasets import DATASETS
 from vireid.errors import DataError, UsageError
-from vireid.runs.commands import tool_command
+from vireid.utils.commands import tool_command
 from vireid.synthetic import RENDERER_VERSION
 from vireid.synthetic.writers import LAYOUTS, write_set
 
