@@ -16,10 +16,10 @@ from tests.run_files import last
 from vireid.cli import evaluate, extract, train, visualize
 from vireid.config.load import absolute_paths, flatten, load_config
 from vireid.config.schema import OPTIONS, is_path
-from vireid.utils.commands import from_here, own_command
 from vireid.runs.options import read_config
 from vireid.runs.rendered_data import synthetic_root
 from vireid.runs.resume import changed_options
+from vireid.utils.commands import from_here, own_command
 
 PATHS = ("DATA.ROOT", "DATA.CACHE", "TEACHER.WEIGHTS", "TEACHER.CONFIG", "OUTPUT_DIR")
 

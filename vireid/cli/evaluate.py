@@ -120,6 +120,8 @@ def _score_run(args: argparse.Namespace) -> None:
         "TEST.RERANK": "true" if args.rerank else None,
         "TEST.PROTOCOLS": f"[{', '.join(args.protocols)}]" if args.protocols else None,
     }
+    if args.dataset and "TEST.PROTOCOLS" not in args.overrides and not args.protocols:
+        chosen["TEST.PROTOCOLS"] = "[]"  # the run's own are about its own data set
     overrides = args.overrides + as_overrides(chosen)
     cfg = run_config(args.run, overrides)
     score_run(cfg, run=args.run, out=args.out, backend=backend_of(cfg, args.run, overrides))

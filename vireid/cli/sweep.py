@@ -13,7 +13,6 @@ from typing import Any
 
 from vireid.cli.arguments import SHIPPED_HELP, add_options, at_least, parser, tool
 from vireid.errors import CheckpointError, StoppedError, SweepError, UsageError
-from vireid.utils.commands import from_here, own_command
 from vireid.runs.options import read_config
 from vireid.sweeps.costs import cell_costs
 from vireid.sweeps.local import slots_for, train_here, visible_gpus
@@ -34,6 +33,7 @@ from vireid.sweeps.progress import SweepProgress
 from vireid.sweeps.slurm import FOLDER, jobs_in_queue, train_on_slurm, with_gpu
 from vireid.sweeps.spec import Sweep, read_sweep, sbatch_option
 from vireid.sweeps.tables import read_scores, sweep_tables, tidy_csv
+from vireid.utils.commands import from_here, own_command
 from vireid.utils.io import write_text
 
 FIGURE = "sweep.png"

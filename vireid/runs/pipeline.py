@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,12 +39,11 @@ from vireid.engine.precision import resolve_device, use_threads
 from vireid.engine.signals import StopFlag
 from vireid.engine.trainer import Trainer, fit
 from vireid.errors import DivergedError, StoppedError, printable
-from vireid.evaluation.protocols import expand
+from vireid.evaluation.protocols import RetrievalProtocol, expand
 from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
 from vireid.models.pretrained import InitialWeights
 from vireid.models.reid_model import ReidModel
-from vireid.utils.commands import own_command
 from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.logs import start_log, write_metrics
@@ -66,6 +65,7 @@ from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_tracker
 from vireid.runs.trackers.tracker import TrackedRun
 from vireid.runs.weights import loaded_before, require_kept, weights_file
 from vireid.structures import Splits
+from vireid.utils.commands import own_command
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def train_and_score(
             prepare_data(cfg)
         world.barrier()
         splits = build_splits(cfg)
-        check_answerable(chosen_protocols(cfg), splits)
+        check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
         start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
@@ -310,7 +310,7 @@ def _validate(training: _Training) -> None:
     """Adds the validation scores to the epoch's row."""
     cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
-    protocols = expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
+    protocols = _validation_protocols(cfg)
     results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
@@ -322,6 +322,13 @@ def _validate(training: _Training) -> None:
     if mean_ap > progress.best.get("mAP", -1.0):
         progress.best = {"mAP": mean_ap, "epoch": progress.epoch}
         _save(training, BEST)
+
+
+def _validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
+    """By which epochs are scored; none if no epoch is."""
+    if not 0 < cfg.SOLVER.VAL_EVERY <= cfg.SOLVER.EPOCHS:
+        return []
+    return expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
 
 
 def _save(training: _Training, name: str) -> None:

@@ -13,9 +13,9 @@ from yacs.config import CfgNode
 
 from vireid.data.datasets import DATASETS
 from vireid.errors import DataError, UsageError
-from vireid.utils.commands import tool_command
 from vireid.synthetic import RENDERER_VERSION
 from vireid.synthetic.writers import LAYOUTS, write_set
+from vireid.utils.commands import tool_command
 
 RENDERED = re.compile(r"synthetic_[a-z]+_[0-9a-f]{10}")  # names that synthetic_root() makes
 

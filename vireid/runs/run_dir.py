@@ -22,10 +22,10 @@ import vireid
 from vireid.config import apply_overrides, dump_config
 from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
-from vireid.utils.commands import from_here, own_command
 from vireid.runs.names import write_names
 from vireid.runs.options import recipe_of
 from vireid.structures import Splits
+from vireid.utils.commands import from_here, own_command
 from vireid.utils.io import locked, write_text
 from vireid.utils.paths import expand
 

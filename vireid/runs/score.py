@@ -94,7 +94,14 @@ def source_of(
         "flip": cfg.TEST.FLIP,
         "input_size": list(cfg.INPUT.SIZE),
         "backend": backend,
+        **reader_options(cfg),
     }
+
+
+def reader_options(cfg: CfgNode) -> dict[str, Any]:
+    """What else than the images' fingerprint decides which of them are scored, if anything."""
+    names = DATASETS[cfg.DATA.DATASET].options.values()
+    return {"options": {f"DATA.{name}": cfg.DATA[name] for name in names}} if names else {}
 
 
 def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
