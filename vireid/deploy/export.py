@@ -15,7 +15,7 @@ from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
 from vireid.deploy.verify_export import Comparison, compare, scores_of
 from vireid.errors import UsageError
-from vireid.runs.rendered_data import prepare_data
+from vireid.runs.rendered_data import require_rendered
 from vireid.utils.io import require_target
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
@@ -137,7 +137,7 @@ def _quantised(
     int8: Int8,
 ) -> dict[tuple[str, ...], Path]:
     """INT8 files of the targets; ``exported`` holds all float32 files that the protocols need."""
-    prepare_data(trained.cfg)
+    require_rendered(trained.cfg)
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
         source = exported[group].with_suffix(".onnx")

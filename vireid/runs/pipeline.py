@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.config.load import flatten
+from vireid.config.load import absolute_paths, flatten
 from vireid.data.build import build_splits
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
@@ -57,7 +57,7 @@ from vireid.runs.resume import (
     settle_best,
     teacher_changes,
 )
-from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
+from vireid.runs.run_dir import claim_folder, describe_run, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
@@ -65,6 +65,7 @@ from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_tracker
 from vireid.runs.trackers.tracker import TrackedRun
 from vireid.runs.weights import loaded_before, require_kept, weights_file
 from vireid.structures import Splits
+from vireid.utils.commands import own_command
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def train_and_score(
         StoppedError: a signal came; a checkpoint that continues was written.
     """
     require_trackers(cfg.TRACKERS)
+    given, cfg = cfg, absolute_paths(cfg)  # the run's folder is named as the user named it
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
     with explain_worker_errors(), join_world(device.type) as world, ExitStack() as stack:
@@ -122,7 +124,7 @@ def train_and_score(
         world.barrier()
         splits = build_splits(cfg)
         check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
-        start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+        start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
@@ -131,10 +133,8 @@ def train_and_score(
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
             start_log(start.folder)
-            for line in suspicious:
-                log.warning("data set: %s", line)
             describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
-            _log_start(training, start)
+            _log_start(training, start, suspicious)
             settle_best(training.trainer.progress, start)
         trackers = stack.enter_context(_track(training, start))
         _train(training, start, trackers, verbose=verbose)
@@ -190,8 +190,10 @@ def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidMode
     return model, replace(random, loaded=loaded)
 
 
-def _log_start(training: _Training, start: Start) -> None:
+def _log_start(training: _Training, start: Start, suspicious: Sequence[str]) -> None:
     cfg = training.cfg
+    for line in suspicious:
+        log.warning("data set: %s", line)
     log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
         log_entry("teacher", training.teacher.origin)
@@ -234,7 +236,7 @@ def _train(training: _Training, start: Start, trackers: Trackers, *, verbose: bo
 
 def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     """The error that ends a stopped run: what was kept, and the command that continues."""
-    folder, processes = training.folder, training.trainer.world.size
+    folder, processes = training.folder.absolute(), training.trainer.world.size
     tool = own_command()
     if processes > 1 and tool[0] == "python":
         tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(processes)]
