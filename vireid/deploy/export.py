@@ -15,8 +15,13 @@ from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
 from vireid.deploy.verify_export import Comparison, compare, scores_of
 from vireid.errors import UsageError
+<<<<<<< HEAD
 from vireid.runs.rendered_data import prepare_data
 from vireid.utils.io import require_target, say
+=======
+from vireid.runs.rendered_data import require_rendered
+from vireid.utils.io import require_target
+>>>>>>> main
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 CHECKED_WITH = {"onnx": "onnxruntime", "openvino": "openvino"}  # what the files are checked with
@@ -137,7 +142,7 @@ def _quantised(
     int8: Int8,
 ) -> dict[tuple[str, ...], Path]:
     """INT8 files of the targets; ``exported`` holds all float32 files that the protocols need."""
-    prepare_data(trained.cfg)
+    require_rendered(trained.cfg)
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
         source = exported[group].with_suffix(".onnx")

@@ -19,7 +19,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import dump_config
-from vireid.config.load import flatten
+from vireid.config.load import absolute_paths, flatten
 from vireid.data.build import build_splits
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
@@ -58,7 +58,7 @@ from vireid.runs.resume import (
     settle_best,
     teacher_changes,
 )
-from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
+from vireid.runs.run_dir import claim_folder, describe_run, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
@@ -66,6 +66,7 @@ from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_tracker
 from vireid.runs.trackers.tracker import TrackedRun
 from vireid.runs.weights import loaded_before, require_kept, weights_file
 from vireid.structures import Splits
+from vireid.utils.commands import own_command
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ def train_and_score(
         StoppedError: a signal came; a checkpoint that continues was written.
     """
     require_trackers(cfg.TRACKERS)
+    given, cfg = cfg, absolute_paths(cfg)  # the run's folder is named as the user named it
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
     with explain_worker_errors(), join_world(device.type) as world, ExitStack() as stack:
@@ -124,7 +126,9 @@ def train_and_score(
             prepare_data(cfg)
         world.barrier()
         splits, start = world.together(
-            partial(_splits_and_start, cfg, config_path, resume=resume, resume_from=resume_from)
+            partial(
+                _splits_and_start, cfg, given, config_path, resume=resume, resume_from=resume_from
+            )
         )
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
@@ -148,11 +152,11 @@ def train_and_score(
 
 
 def _splits_and_start(
-    cfg: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
+    cfg: CfgNode, given: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
 ) -> tuple[Splits, Start]:
     splits = build_splits(cfg)
     check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
-    start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
+    start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
     return splits, start
 
 
@@ -253,7 +257,7 @@ def _train(training: _Training, start: Start, trackers: Trackers, *, verbose: bo
 
 def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     """The error that ends a stopped run: what was kept, and the command that continues."""
-    folder, processes = training.folder, training.trainer.world.size
+    folder, processes = training.folder.absolute(), training.trainer.world.size
     tool = own_command()
     if processes > 1 and tool[0] == "python":
         tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(processes)]
