@@ -15,13 +15,8 @@ from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
 from vireid.deploy.verify_export import Comparison, compare, scores_of
 from vireid.errors import UsageError
-<<<<<<< HEAD
-from vireid.runs.rendered_data import prepare_data
-from vireid.utils.io import require_target, say
-=======
 from vireid.runs.rendered_data import require_rendered
-from vireid.utils.io import require_target
->>>>>>> main
+from vireid.utils.io import require_target, say
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 CHECKED_WITH = {"onnx": "onnxruntime", "openvino": "openvino"}  # what the files are checked with
