@@ -46,7 +46,8 @@ def build_splits(cfg: CfgNode, *, parts: Sequence[str] = ("train", "test")) -> S
         )
     if "test" in parts and splits.train and not splits.test:
         raise DataError(
-            f"{splits.root} holds training images only: some identities must test (docs/datasets.md)"
+            f"{splits.root} holds training images only: some identities must test "
+            "(docs/datasets.md)"
         )
     for problem in missing_modalities(splits, info.modalities, parts):
         raise DataError(f"{splits.root}: {problem}")
