@@ -22,6 +22,7 @@ from vireid.runs.features import TORCH, Backend, backend_name, features_of, reco
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
+from vireid.utils.paths import is_model_folder
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class RunFeatures:
     """A run's features, and the data set that their paths belong to.
 
     Args:
-        path: the file that holds them; None where the run's folder cannot be written.
+        path: the file that holds them; None for a model folder, or where the run's folder cannot
+            be written.
     """
 
     features: FeatureSet
@@ -85,6 +87,8 @@ def run_features(
     """
     require_one_exit(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
+    if is_model_folder(run):  # what people publish: nothing is kept in it
+        return RunFeatures(_compute(trained, split), trained.splits, None)
     tags = ([] if split == "test" else [split]) + trained.differences(NAMING)
     path = run / ("_".join(["features", *tags]) + ".npz")
     source, found = _source(trained, split), read_source(path)

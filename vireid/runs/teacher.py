@@ -27,7 +27,7 @@ from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model
 from vireid.models.teacher import FrozenTeacher
-from vireid.runs.options import choices, require_run
+from vireid.runs.options import choices, require_no_model_folder, require_run
 from vireid.structures import Splits
 from vireid.utils.paths import expand
 
@@ -145,6 +145,7 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
         )
     if not path.is_dir():
         return path
+    require_no_model_folder(path, "it has no classifiers, by which a teacher teaches")
     require_run(path)
     best = load_config(path / "config.yaml", environment={}).SOLVER.SELECT == "best"
     return path / (BEST if best else LAST)
