@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -22,6 +22,30 @@ class Modality(IntEnum):
     INFRARED = 1  # near-infrared and thermal alike
 
 
+# What people call the modalities: in CSV files, as folders, and on the command line, in any case.
+MODALITY_NAMES = {
+    **dict.fromkeys(("visible", "vis", "rgb", "color", "colour"), Modality.VISIBLE),
+    **dict.fromkeys(
+        ("infrared", "ir", "nir", "swir", "mwir", "lwir", "tir", "thermal"), Modality.INFRARED
+    ),
+}
+
+
+def modality_named(name: str) -> Modality:
+    """The modality that people call ``name``.
+
+    Raises:
+        ValueError: none of :data:`MODALITY_NAMES`; lists them.
+
+    >>> modality_named("Thermal").name
+    'INFRARED'
+    """
+    known = MODALITY_NAMES.get(name.strip().lower())
+    if known is None:
+        raise ValueError(f"{name!r:.100} is no modality; choose one of {', '.join(MODALITY_NAMES)}")
+    return known
+
+
 class Role(IntEnum):
     """What an image may be in a test; the values are those of ``role`` in features.npz."""
 
@@ -30,6 +54,19 @@ class Role(IntEnum):
     GALLERY = 2
 
 
+@overload
+def is_junk(pids: int) -> bool: ...
+@overload
+def is_junk(pids: np.ndarray) -> np.ndarray: ...
+def is_junk(pids: int | np.ndarray) -> bool | np.ndarray:
+    """Whether images are junk, such as false detections: those whose identity is negative.
+
+    Junk is in no list: it is no query, no gallery image and no training image.
+    """
+    return pids < 0
+
+
+DISTRACTOR = 0  # identity of distractors, where a set has junk images, too
 TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by number of vehicles; each contains the smaller ones
 
 
@@ -39,7 +76,7 @@ class ImageRecord:
 
     Args:
         path: relative to the data set's root, with ``/`` on every system.
-        pid: the data set's number of the identity.
+        pid: the data set's number of the identity; negative for junk (:func:`is_junk`).
         camid: the data set's number of the camera, from 1.
         role: whether it may be a query, a gallery image, or both.
         test_list: size of the smallest test list that contains it; 0 without such lists.
@@ -66,6 +103,10 @@ class Splits:
         test: images of the test identities.
         split_trial: number of this train/test split (RegDB: 1–10); None if there is only one.
         gallery_permutations: file of the published gallery draws, if the set has one.
+        identities: number → name of the identities of all parts, for sets that name them.
+        cameras: number → name of their cameras, for sets that name them.
+        left_out: training images of junk and distractors, which no part holds.
+        notes: one line for whatever is unusual about the files, but no mistake.
     """
 
     root: Path
@@ -74,6 +115,10 @@ class Splits:
     test: tuple[ImageRecord, ...]
     split_trial: int | None = None
     gallery_permutations: Path | None = None
+    identities: Mapping[int, str] = field(default_factory=dict, hash=False)
+    cameras: Mapping[int, str] = field(default_factory=dict, hash=False)
+    left_out: tuple[ImageRecord, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def train_pids(self) -> tuple[int, ...]:
@@ -195,7 +240,7 @@ class FeatureSet:
 
     Args:
         features: (N, D) float32 or float64.
-        pids: (N,) int64.
+        pids: (N,) int64; a negative one marks junk (:func:`is_junk`).
         camids: (N,) int64, from 1.
         modality: (N,) uint8, values of :class:`Modality`.
         paths: (N,) str, relative to the data set's root, ``/``-separated.

@@ -1,7 +1,5 @@
 """From options to data: splits, and loaders over them."""
 
-import os
-import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,8 +11,15 @@ from torchvision.transforms import v2
 from yacs.config import CfgNode
 
 from vireid.data.cache import ImageCache, cached_images
-from vireid.data.dataset import ImageDataset, collate
+from vireid.data.dataset import ImageDataset
 from vireid.data.datasets import DATASETS
+from vireid.data.loading import (
+    PREFETCH,
+    Collate,
+    leave_signals_to_parent,
+    semaphores_work,
+    use_shared_memory,
+)
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transform, train_transform
 from vireid.data.verify import missing_modalities
@@ -23,16 +28,23 @@ from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.threads import processors
 
 
-def build_splits(cfg: CfgNode) -> Splits:
+def build_splits(cfg: CfgNode, *, parts: Sequence[str] = ("train", "test")) -> Splits:
     """Reads the data set that ``DATA`` names.
 
+    Args:
+        parts: that must have images of every modality.
     Raises:
-        DataError: see the data set's ``load``; also if a modality has no training or test image.
+        DataError: see the data set's ``load``; also if a modality has no image in one of ``parts``.
     """
     info = DATASETS[cfg.DATA.DATASET]
-    split = cfg.DATA.SPLIT or info.usual_split
-    splits = info.load(cfg.DATA.ROOT, split=split, split_trial=cfg.DATA.TRIAL)
-    for problem in missing_modalities(splits, info.modalities):
+    data = cfg.DATA
+    splits = info.read(data.ROOT, data, split=data.SPLIT, split_trial=data.TRIAL)
+    if "train" in parts and splits.test and not splits.train:
+        raise DataError(
+            f"{splits.root} holds test images only: a trained model can be scored on them "
+            "(evaluate --run), but none can be trained"
+        )
+    for problem in missing_modalities(splits, info.modalities, parts):
         raise DataError(f"{splits.root}: {problem}")
     return splits
 
@@ -59,7 +71,9 @@ def build_train_loader(
         seed=cfg.SEED,
         cache=_cache(cfg, splits.root, splits.train),
     )
-    options = _loading(cfg, device)
+    views = len({record.modality for record in splits.train}) + cfg.INPUT.SECOND_VISIBLE
+    batch = cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES * views
+    options = _loading(cfg, device, batch=batch)
     loader = DataLoader(
         dataset, batch_sampler=sampler, persistent_workers=options["num_workers"] > 0, **options
     )
@@ -67,21 +81,44 @@ def build_train_loader(
 
 
 def _sampler(cfg: CfgNode, splits: Splits, rank: int, world_size: int) -> IdentityBatchSampler:
-    if cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES < 2:
+    identities = _batch_identities(cfg.SAMPLER.IDENTITIES, splits, world_size)
+    if identities // world_size * cfg.SAMPLER.IMAGES < 2:
         raise UsageError(
-            f"SAMPLER.IDENTITIES={cfg.SAMPLER.IDENTITIES} × SAMPLER.IMAGES={cfg.SAMPLER.IMAGES} "
+            f"SAMPLER.IDENTITIES={identities} × SAMPLER.IMAGES={cfg.SAMPLER.IMAGES} "
             f"over {world_size} process(es) leaves one image of a modality to a process, which "
             "BatchNorm cannot normalise: raise either of them"
         )
     return IdentityBatchSampler(
         splits.train,
-        identities=cfg.SAMPLER.IDENTITIES,
+        identities=identities,
         images=cfg.SAMPLER.IMAGES,
         seed=cfg.SEED,
         second_visible=cfg.INPUT.SECOND_VISIBLE,
         rank=rank,
         world_size=world_size,
     )
+
+
+def _batch_identities(asked: int, splits: Splits, world_size: int) -> int:
+    """P: ``SAMPLER.IDENTITIES``, or as many as a smaller training set has for all processes.
+
+    Raises:
+        DataError: there are too few to train with.
+    """
+    there = len(splits.train_pids)
+    if there < 2:
+        raise DataError(
+            f"{splits.root}: one identity trains, and a model learns to tell two or more apart: "
+            "add images of others"
+        )
+    if asked <= there or asked % world_size:  # the sampler refuses what cannot be shared out
+        return asked
+    if there < world_size:
+        raise DataError(
+            f"{splits.root}: {there} identities train, which {world_size} processes cannot share: "
+            f"train with {there} processes at most"
+        )
+    return there - there % world_size
 
 
 def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transform | None]:
@@ -115,7 +152,8 @@ def build_eval_loader(
     pids = [record.pid for record in records]
     transforms = dict.fromkeys(Modality, eval_transform(tuple(cfg.INPUT.SIZE)))
     dataset = ImageDataset(root, records, pids, transforms, cache=_cache(cfg, root, records))
-    return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device))
+    batch = min(cfg.TEST.BATCH, len(records))
+    return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device, batch=batch))
 
 
 def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCache | None:
@@ -124,23 +162,20 @@ def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCac
     return cached_images(cfg.DATA.CACHE, root, records, size=tuple(cfg.INPUT.SIZE))
 
 
-def _loading(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
+def _loading(cfg: CfgNode, device: torch.device, *, batch: int) -> dict[str, Any]:
+    """Options of a DataLoader whose batches have ``batch`` images."""
+    # More processes than processors only take turns; their number changes no result.
+    workers = min(cfg.DATA.WORKERS, processors())
+    workers = workers if semaphores_work() else 0
+    height, width = cfg.INPUT.SIZE
     return {
-        # More processes than processors only take turns; their number changes no result.
-        "num_workers": min(cfg.DATA.WORKERS, processors()),
-        "collate_fn": collate,
+        "num_workers": workers,
+        "prefetch_factor": PREFETCH if workers else None,
+        "timeout": cfg.DATA.TIMEOUT if workers else 0,
+        "collate_fn": Collate(use_shared_memory(workers, batch * 3 * height * width)),
         # A loader draws a number whenever it is read. From the generator of training, the number
         # of validations and stops would change what follows.
         "generator": torch.Generator(),
-        "worker_init_fn": _ignore_signals,
+        "worker_init_fn": leave_signals_to_parent,
         "pin_memory": device.type == "cuda",
     }
-
-
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C and batch systems signal the whole process group, but the training loop needs its
-    data until it has saved, and ends these processes then."""
-    if hasattr(os, "setpgid"):  # not on Windows
-        os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the loop's exit sends it

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vireid.errors import DataError
+from vireid.utils.paths import exists_as
 from vireid.utils.threads import threaded_map
 
 # Formats that are opened, whatever a file is called; without EPS, for which Pillow would start
@@ -55,7 +56,7 @@ def read_image(path: Path) -> Image.Image:
         with opened(path) as image:
             return as_rgb(image)
     except FileNotFoundError as error:
-        raise DataError(f"image {path} does not exist") from error
+        raise DataError(f"image {path} does not exist{exists_as(path)}") from error
     except UnidentifiedImageError as error:
         reason = f"it is no image of the kinds {', '.join(FORMATS)}"
         raise DataError(f"image {path} cannot be decoded ({reason}): replace it") from error

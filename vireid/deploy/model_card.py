@@ -163,7 +163,9 @@ def _training_data(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> str:
         + f" (`DATA.SPLIT {cfg.DATA.SPLIT or info.usual_split}`)",
         f"fingerprint of the file list `{checkpoint['data'][:12]}`",
     ]
-    source = RENDERED[0].upper() + RENDERED[1:] if _is_rendered(cfg) else info.where_to_get.splitlines()[0]
+    source = info.where_to_get.splitlines()[0]
+    if _is_rendered(cfg):
+        source = RENDERED[0].upper() + RENDERED[1:]
     return f"{', '.join(facts)}. {source.rstrip('.')}."
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from vireid.config import dump_config
 from vireid.deploy.deployed_model import DeployedModel
 from vireid.deploy.model_card import model_card, scores_in
+from vireid.engine.model_folder import CONFIG_FILE, header_of, without_paths
 from vireid.errors import UsageError
 from vireid.models.model_file import is_classifier, write_safetensors
-from vireid.runs.model_folder import CONFIG_FILE, header_of, without_paths
 from vireid.runs.options import require_no_model_folder
 from vireid.runs.trained_run import read_trained
 from vireid.utils.io import write_text

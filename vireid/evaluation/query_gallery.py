@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vireid.errors import DataError
+from vireid.evaluation.identities import distractor_rows, junk_rows, left_out
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet, Role
 from vireid.utils.matlab import read_nested_cells
@@ -20,17 +22,37 @@ def select_query_and_gallery(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the images that may be queries, and of those that a gallery may hold.
 
+    Junk is neither, and distractors are no queries (:mod:`vireid.evaluation.identities`).
+
     Raises:
         DataError: there are none, or an array that the protocol selects by is missing.
     """
     _require_columns(protocol, images)
-    queries = _select(protocol, images, Role.QUERY)
-    candidates = _select(protocol, images, Role.GALLERY)
+    junk = junk_rows(images)
+    queries = _select(protocol, images, Role.QUERY, ~junk & ~distractor_rows(images))
+    candidates = _select(protocol, images, Role.GALLERY, ~junk)
     for role, found in (("query", queries), ("gallery", candidates)):
         if not len(found):
             listed = f" in test list {protocol.test_list}" if protocol.test_list else ""
-            raise DataError(f"{protocol.name}: there is no {role} image{listed}")
+            without = left_out(images)
+            without = f" ({without} are none)" if without else ""
+            raise DataError(f"{protocol.name}: there is no {role} image{listed}{without}")
     return queries, candidates
+
+
+def left_out_counts(protocol: RetrievalProtocol, images: FeatureSet) -> dict[str, int]:
+    """Numbers for results.json of images that would be in a list if they showed an identity.
+
+    Returns:
+        ``num_junk``, in no list, and ``num_distractor``, in the gallery only; without those that
+        are 0.
+    """
+    junk, distractors = junk_rows(images), distractor_rows(images)
+    found = {
+        "num_junk": np.union1d(*(_select(protocol, images, role, junk) for role in _LISTS)),
+        "num_distractor": _select(protocol, images, Role.GALLERY, distractors),
+    }
+    return {name: len(rows) for name, rows in found.items() if len(rows)}
 
 
 def query_mask(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -55,12 +77,17 @@ def _require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
             )
 
 
-def _select(protocol: RetrievalProtocol, images: FeatureSet, role: Role) -> np.ndarray:
-    """Rows of the images that a role takes."""
+_LISTS = (Role.QUERY, Role.GALLERY)
+
+
+def _select(
+    protocol: RetrievalProtocol, images: FeatureSet, role: Role, eligible: np.ndarray
+) -> np.ndarray:
+    """Rows of the eligible images, (N,) bool, that a role takes."""
     modality, cameras = protocol.gallery_modality, protocol.gallery_cameras
     if role is Role.QUERY:
         modality, cameras = protocol.query_modality, protocol.query_cameras
-    mask = images.modality == int(modality)
+    mask = eligible & (images.modality == int(modality))
     if cameras:
         mask &= np.isin(images.camids, sorted(cameras))
     if protocol.by_role and images.role is not None:
@@ -105,7 +132,7 @@ def draw_galleries(
     Raises:
         DataError: the official draw without permutations, or with some of another data set.
     """
-    if protocol.draw == "all":
+    if protocol.draw in ("all", "given"):
         yield gallery_order(protocol, candidates)
     elif protocol.undrawn_are_queries:
         yield from _one_of_each(protocol, candidates)
@@ -119,13 +146,14 @@ def gallery_order(protocol: RetrievalProtocol, candidates: FeatureSet) -> np.nda
     """Rows of ``candidates`` in the order in which a gallery holds them, and ties are broken.
 
     Official draw: by camera, identity and path. Seeded draw: by identity, camera and path. No
-    draw: by path. (Within a folder the official gallery has the order of the draw, which no score
-    depends on: those images share identity and camera.)
+    draw: by path. Given: as in the file. (Within a folder the official gallery has the order of the
+    draw, which no score depends on: those images share identity and camera.)
     """
     keys = {
         "official": (candidates.paths, candidates.pids, candidates.camids),
         "seeded": (candidates.paths, candidates.camids, candidates.pids),
         "all": (candidates.paths,),
+        "given": (np.arange(len(candidates)),),
     }
     return np.lexsort(keys[protocol.draw])
 
@@ -214,6 +242,8 @@ def require_complete(
         DataError: names the first camera or folder that differs.
     """
     _require_columns(protocol, images)
+    if (junk := junk_rows(images)).any():
+        images = replace(images, features=images.features[:, :0]).subset(~junk)
     listed = protocol.test_list
     if listed and images.test_list is not None and not np.any(images.test_list == listed):
         raise DataError(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from vireid.data.build import build_eval_loader, build_splits
-from vireid.data.dataset import batches
+from vireid.data.loading import batches
 from vireid.data.transforms import normalize
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
@@ -26,7 +26,7 @@ from vireid.models.reid_model import ReidModel
 from vireid.runs.features import records_in
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.trained_run import read_trained, trained_model
-from vireid.structures import ImageRecord, Modality
+from vireid.structures import ImageRecord, Modality, is_junk
 from vireid.utils.io import replace_file, require_target
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def choose_records(
     if names:
         return [record for name in names for record in _named(records, name)]
     first: dict[int, dict[Modality, ImageRecord]] = {}
-    for record in records:
+    for record in (record for record in records if not is_junk(record.pid)):
         first.setdefault(record.pid, {}).setdefault(record.modality, record)
     present = [m for m in Modality if any(m in found for found in first.values())]
     complete = sorted(pid for pid, found in first.items() if len(found) == len(present))

@@ -12,6 +12,7 @@ import numpy as np
 from vireid.errors import DataError
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.evaluate import require_comparable
+from vireid.evaluation.identities import identified
 from vireid.figures.style import COLORS, drawn_panels, tidy
 from vireid.structures import FeatureSet, Modality, Role
 
@@ -65,7 +66,8 @@ def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "feat
     """Counts the distances of every visible image to every infrared one, some rows at a time.
 
     Where all images are of one modality, every two of them are a pair. Images that can only be
-    queries are left out then, because a gallery may hold copies of them.
+    queries are left out then, because a gallery may hold copies of them. Junk and distractors,
+    which show no known identity, are left out, too.
 
     Args:
         metric: ``cosine`` (1 − similarity, 0 to 2) or ``euclidean``.
@@ -73,6 +75,7 @@ def distances(features: FeatureSet, *, metric: str = "cosine", name: str = "feat
     Raises:
         DataError: no pair of one identity, or none of two; features without a distance.
     """
+    features = identified(features)
     single = is_single(features)
     if single and features.role is not None:
         features = features.subset(features.role != Role.QUERY)

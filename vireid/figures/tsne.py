@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
 from vireid.evaluation.evaluate import require_comparable, without_features
+from vireid.evaluation.identities import identified
 from vireid.figures.style import COLORS, GREY, MARKERS, drawn_panels
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
@@ -49,7 +50,7 @@ class Projection:
 
 
 def choose_identities(sets: Sequence[FeatureSet], *, count: int | None, seed: int) -> list[int]:
-    """Identities that have images of all modalities in every set, ascending.
+    """Identities that have images of all modalities in every set, ascending; not of junk.
 
     Each identity gets a random number from itself and the seed, and the lowest are chosen: the
     choice depends neither on the order of a file nor on which other identities are in it.
@@ -76,6 +77,7 @@ def choose_identities(sets: Sequence[FeatureSet], *, count: int | None, seed: in
 
 def _with_all_modalities(features: FeatureSet) -> set[int]:
     """Identities with images of every modality in the set."""
+    features = identified(without_features(features, np.arange(len(features))))
     by_modality = (features.pids[features.modality == m] for m in np.unique(features.modality))
     return set.intersection(*(set(pids.tolist()) for pids in by_modality))
 

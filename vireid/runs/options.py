@@ -34,6 +34,7 @@ def choices() -> dict[str, Collection[str]]:
     from vireid.models.parts import SHARINGS
     from vireid.models.student_heads import STUDENT_HEADS
     from vireid.models.teacher import POSTERIORS
+    from vireid.runs.trackers import TRACKERS
 
     return {
         "DATA.DATASET": tuple(DATASETS),
@@ -56,6 +57,7 @@ def choices() -> dict[str, Collection[str]]:
         "TEACHER.POSTERIOR": tuple(POSTERIORS),
         "TEST.METRIC": ("auto", *METRICS),
         "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
+        "TRACKERS": tuple(TRACKERS),
     }
 
 
@@ -87,7 +89,7 @@ def require_run(run: Path) -> None:
     if not run.is_dir():
         raise CheckpointError(f"there is no run folder {run}: train one, or name another")
     if is_model_folder(run):
-        from vireid.runs.model_folder import require_own_config  # imports torch
+        from vireid.engine.model_folder import require_own_config  # imports torch
 
         require_own_config(run)
     elif not (run / "config.yaml").is_file():

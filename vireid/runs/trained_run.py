@@ -22,14 +22,14 @@ from vireid.engine.checkpoint import (
     saved_options,
     unfinished,
 )
-from vireid.errors import DataError, UsageError
+from vireid.engine.model_folder import read_model_folder
+from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.build import build_model
 from vireid.models.model_file import is_classifier
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name
 from vireid.runs.features import records_of
-from vireid.runs.model_folder import read_model_folder
 from vireid.runs.rendered_data import prepare_data
 from vireid.structures import Splits
 from vireid.utils.paths import MODEL_FILE, is_model_folder
@@ -52,6 +52,8 @@ def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
         if cfg.SOLVER.SELECT != (held := saved_options(checkpoint)["SOLVER.SELECT"]):
             raise UsageError(f"SOLVER.SELECT {cfg.SOLVER.SELECT}: {run} holds the {held} epoch")
         return run / MODEL_FILE, checkpoint
+    if run.is_dir() and not (run / LAST).parent.is_dir():
+        raise CheckpointError(f"{run} holds neither {LAST}, as runs do, nor {MODEL_FILE}")
     path = run if run.is_file() else run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
     checkpoint = load_trained(path)
     if problem := unfinished(checkpoint, path):
@@ -103,7 +105,8 @@ class TrainedRun:
         """
         path, checkpoint = read_trained(cfg, folder)
         prepare_data(cfg)
-        splits = build_splits(cfg)
+        tested = any(not protocol.held_out for protocol in protocols)
+        splits = build_splits(cfg, parts=("test",) if tested else ())
         run = TrainedRun(cfg, path, checkpoint, splits, fingerprint(splits))
         run._require_unseen(protocols)
         return run

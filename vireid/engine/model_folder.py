@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -13,7 +12,7 @@ import vireid
 from vireid.config.load import dump_config, flatten, load_config, parse_config
 from vireid.config.schema import OPTIONS, PATH, Effect, default_config, nested
 from vireid.errors import CheckpointError, UsageError
-from vireid.models.model_file import PREFIX, REMEDY, read_facts, read_safetensors
+from vireid.models.model_file import REMEDY, read_facts, read_safetensors
 from vireid.utils.paths import MODEL_FILE
 
 FORMAT = 1
@@ -45,20 +44,19 @@ def _is_absolute(value: object) -> bool:
     return value.startswith("~") or any(kind.is_absolute() for kind in kinds)
 
 
-def header_of(checkpoint: Mapping[str, Any], cfg: CfgNode) -> dict[str, str]:
-    """The texts of model.safetensors, JSON: what loading needs besides tensors.
+def header_of(checkpoint: Mapping[str, Any], cfg: CfgNode) -> dict[str, Any]:
+    """The facts in model.safetensors: what loading needs besides tensors.
 
     Args:
         checkpoint: of a run.
         cfg: see :func:`without_paths`.
     """
-    known = {name: checkpoint[name] for name in FACTS} | {
+    return {name: checkpoint[name] for name in FACTS} | {
         "format": FORMAT,
         "version": vireid.__version__,
         "epoch": checkpoint["progress"]["epoch"],
         "config": dump_config(cfg),
     }
-    return {PREFIX + name: json.dumps(value) for name, value in known.items()}
 
 
 def read_model_folder(folder: Path) -> dict[str, Any]:
@@ -69,8 +67,8 @@ def read_model_folder(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: a file is missing, damaged, or written by a later version.
     """
-    tensors, texts = read_safetensors(folder / MODEL_FILE)
-    known = _known(texts, folder / MODEL_FILE)
+    tensors, facts = read_safetensors(folder / MODEL_FILE)
+    known = _checked(facts, folder / MODEL_FILE)
     return {
         "format": FORMAT,
         "model": tensors,
@@ -89,7 +87,7 @@ def require_own_config(folder: Path) -> None:
         CheckpointError: one of the files is missing, damaged or changed.
     """
     weights, path = folder / MODEL_FILE, folder / CONFIG_FILE
-    known = _known(read_facts(weights), weights)
+    known = _checked(read_facts(weights), weights)
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist: the model folder is incomplete; {REMEDY}")
     try:
@@ -110,30 +108,28 @@ def require_own_config(folder: Path) -> None:
             )
 
 
-def _known(texts: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """The header's values.
-
-    Raises:
-        CheckpointError: of another project or a later version, or damaged.
-    """
-    own = {k.removeprefix(PREFIX): v for k, v in texts.items() if k.startswith(PREFIX)}
-    if "format" not in own:
+def _checked(known: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The facts in a header, unless they are damaged, of another project or a later version."""
+    if "format" not in known:
         raise CheckpointError(
-            f"{path} is no model exported by vireid: its header has no {PREFIX}format; export a "
+            f"{path} is no model exported by vireid, as its header does not describe one: export a "
             "run with the export tool (MODEL.PRETRAINED takes tensors of other projects)"
         )
     try:
-        known = {name: json.loads(text) for name, text in own.items() if name != "sha256"}
         if known["format"] != FORMAT:
             raise CheckpointError(
                 f"{path} was exported by vireid {known['version']!s:.20} in format "
                 f"{known['format']!s:.20}; this version reads format {FORMAT}"
             )
         pids, numbers = known["pids"], (known["epoch"], known["split_trial"] or 0)
-        texts_hold = all(type(known[k]) is str for k in ("config", "version", "dataset", "data"))
-        if not texts_hold or not pids or not all(type(n) is int for n in (*pids, *numbers)):
+        texts = [known[name] for name in ("config", "version", "dataset", "data")]
+        if (
+            not all(type(text) is str for text in texts)
+            or not pids
+            or not all(type(n) is int for n in (*pids, *numbers))
+        ):
             raise ValueError("a value is of another type")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path}: its header is damaged ({type(error).__name__}: {error!s:.100}): {REMEDY}"
         ) from error
