@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import add_options, parser, tool
+from vireid.cli.arguments import MODALITY_HELP, add_options, modality, parser, tool
 from vireid.deploy.backends import require_packages
 from vireid.deploy.deployed_model import deployed_model
 from vireid.deploy.export import (
@@ -19,7 +19,6 @@ from vireid.deploy.export import (
     export_model,
     targets_of,
 )
-from vireid.deploy.metadata import MODALITIES
 from vireid.deploy.model_folder import require_folder_target
 from vireid.errors import UsageError
 
@@ -41,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if int8:
         require_packages("onnxruntime")  # it quantises for both
     trained = deployed_model(args.run, args.overrides)
-    targets = targets_of(trained, args.format, args.out, args.modality)
+    stream = None if args.modality is None else args.modality.name.lower()
+    targets = targets_of(trained, args.format, args.out, stream)
     export_model(trained, targets, args.format, int8, opset=args.opset)
 
 
@@ -64,7 +64,8 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     line.add_argument("--overwrite", action="store_true", help=about)
     about = f"with --format onnx: version of ONNX's operators, from {OLDEST_OPSET} (torch's usual)"
     line.add_argument("--opset", type=int, metavar="N", help=about)
-    line.add_argument("--modality", choices=MODALITIES, help="write this one's stream alone")
+    about = f"write this one's stream alone: {MODALITY_HELP}"
+    line.add_argument("--modality", type=modality, metavar="NAME", help=about)
     line.add_argument("--int8", action="store_true", help="quantise, and report what that costs")
     about = f"with --int8: training images of each modality ({USUAL.calibration})"
     line.add_argument("--calibration", type=int, metavar="N", help=about)
@@ -79,7 +80,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 def _check(args: argparse.Namespace) -> None:
     """What argparse does not see: options that go with one format only."""
-    of_files = {"--modality": args.modality, "--int8": args.int8}
+    of_files = {"--modality": args.modality is not None, "--int8": args.int8}
     if args.format == FOLDER and any(of_files.values()):
         given = next(name for name, value in of_files.items() if value)
         raise UsageError(f"{given} goes with --format {' or '.join(SUFFIXES)}: a folder holds all")

@@ -24,8 +24,8 @@ from vireid.deploy.preprocessing import ImageLike, load_resized, normalized
 from vireid.deploy.quantisation import check_images, evenly_spaced, quantize
 from vireid.deploy.verify_export import Comparison, compare, require_distinct, scores_of
 from vireid.errors import UsageError
-from vireid.runs.rendered_data import prepare_data
-from vireid.utils.io import require_target
+from vireid.runs.rendered_data import require_rendered
+from vireid.utils.io import require_target, say
 from vireid.utils.progress import Stages
 
 FOLDER = "safetensors"  # the format that is a folder
@@ -118,7 +118,7 @@ def export_folder(trained: DeployedModel, run: Path, out: Path, *, overwrite: bo
             write_model_folder(trained, run, folder, name=out.resolve().name)
             extractor = Extractor(folder, device=trained.cfg.DEVICE)
             _compare(extractor, known, samples, stages)
-    print(f"{describe_folder(out)}\n  {trained.metadata.summary}")
+    say(f"{describe_folder(out)}\n  {trained.metadata.summary}")
 
 
 def export_model(
@@ -218,7 +218,7 @@ def _quantised(
     stages: Stages,
 ) -> dict[tuple[str, ...], Path]:
     """INT8 files of the targets; ``exported`` holds all float32 files that the protocols need."""
-    prepare_data(trained.cfg)
+    require_rendered(trained.cfg)
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
         source = exported[group].with_suffix(".onnx")

@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 import vireid
 from vireid.config.load import dump_config, flatten, load_config, parse_config
-from vireid.config.schema import OPTIONS, PATH, Effect, default_config, nested
+from vireid.config.schema import OPTIONS, PATH, PATTERN, WEIGHTS, Effect, default_config, nested
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.model_file import REMEDY, read_facts, read_safetensors
 from vireid.utils.paths import MODEL_FILE
@@ -30,7 +30,8 @@ def without_paths(cfg: CfgNode) -> CfgNode:
     """A copy whose options name no file or folder of this machine."""
     values, usual = flatten(cfg), flatten(default_config())
     for key, value in values.items():
-        if (OPTIONS[key].allowed is PATH and value not in NAMES) or _is_absolute(value):
+        named = OPTIONS[key].allowed in (PATH, WEIGHTS) and value not in NAMES
+        if named or (OPTIONS[key].allowed is not PATTERN and _is_absolute(value)):
             values[key] = REPLACED.get(key, usual[key])
     copy = nested(values)
     copy.freeze()
@@ -123,11 +124,8 @@ def _checked(known: dict[str, Any], path: Path) -> dict[str, Any]:
             )
         pids, numbers = known["pids"], (known["epoch"], known["split_trial"] or 0)
         texts = [known[name] for name in ("config", "version", "dataset", "data")]
-        if (
-            not all(type(text) is str for text in texts)
-            or not pids
-            or not all(type(n) is int for n in (*pids, *numbers))
-        ):
+        whole = pids and all(type(number) is int for number in (*pids, *numbers))
+        if not whole or not all(type(text) is str for text in texts):
             raise ValueError("a value is of another type")
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(

@@ -20,10 +20,10 @@ from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model
 from vireid.models.teacher import FrozenTeacher
-from vireid.runs.options import choices, require_no_model_folder
+from vireid.runs.options import choices
 from vireid.runs.weights import selected_checkpoint
 from vireid.structures import Splits
-from vireid.utils.paths import expand
+from vireid.utils.paths import expand, is_model_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,11 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
         )
     if not path.is_dir():
         return path
-    require_no_model_folder(path, "it has no classifiers, by which a teacher teaches")
+    if is_model_folder(path):
+        raise CheckpointError(
+            f"{path} is an exported model, without the classifiers that a teacher needs: name its "
+            "run folder or checkpoint"
+        )
     return selected_checkpoint(path)
 
 

@@ -6,6 +6,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from vireid.utils.io import say
+
 
 class Stages:
     """One line that names the stage at work, in a terminal; elsewhere nothing.
@@ -41,4 +43,5 @@ class Stages:
 
     def print(self, text: str) -> None:
         """Prints lines above the stage."""
-        tqdm.write(text)
+        with tqdm.external_write_mode():
+            say(text)
