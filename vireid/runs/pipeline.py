@@ -6,10 +6,12 @@ import logging
 import os
 import shlex
 import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,11 @@ from vireid.engine.checkpoint import (
     load_checkpoint,
     load_model,
     require_same_data,
-    rng_state,
     save_checkpoint,
 )
 from vireid.engine.distributed import World, explain_worker_errors, join_world
 from vireid.engine.precision import resolve_device, use_threads
-from vireid.engine.signals import StopFlag
+from vireid.engine.signals import Interrupted, StopFlag, last_resort
 from vireid.engine.trainer import Trainer, fit
 from vireid.errors import DivergedError, StoppedError, printable
 from vireid.evaluation.protocols import RetrievalProtocol, expand
@@ -78,6 +79,7 @@ class _Training:
         data: fingerprint of the data set.
         folder: of the run.
         origin: one line that says where the weights come from.
+        saving: held while a checkpoint is written.
     """
 
     cfg: CfgNode
@@ -87,6 +89,7 @@ class _Training:
     teacher: Teacher | None
     trainer: Trainer
     origin: str
+    saving: threading.Lock = field(default_factory=threading.Lock)
 
 
 def train_and_score(
@@ -122,12 +125,15 @@ def train_and_score(
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
-        splits = build_splits(cfg)
-        check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
-        start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
+        splits, start = world.together(
+            partial(
+                _splits_and_start, cfg, given, config_path, resume=resume, resume_from=resume_from
+            )
+        )
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
+        stack.enter_context(last_resort(partial(_rescue, training)))
         stack.callback(lambda: end_processes(training.trainer.loader._iterator))
         if world.is_main:
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
@@ -145,6 +151,15 @@ def train_and_score(
     return start.folder if world.is_main else None
 
 
+def _splits_and_start(
+    cfg: CfgNode, given: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
+) -> tuple[Splits, Start]:
+    splits = build_splits(cfg)
+    check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
+    start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
+    return splits, start
+
+
 def _look_at(cfg: CfgNode, splits: Splits) -> list[str]:
     """What is suspicious about the data set, one line each; errors: of ``require_readable``."""
     records = splits.train + splits.val + splits.test
@@ -157,6 +172,7 @@ def _prepare(
 ) -> _Training:
     """Model, losses and optimiser, new or as the checkpoint left them."""
     data = fingerprint(splits)
+    world.require_same(data, splits.root)
     # Before the seed: a student starts from the same weights with and without a teacher.
     teacher = load_teacher(cfg, splits, data, device=device)
     require_elsewhere(teacher, start.folder)
@@ -226,7 +242,12 @@ def _train(training: _Training, start: Start, trackers: Trackers, *, verbose: bo
     every = training.cfg.SOLVER.VAL_EVERY
     epochs = EpochLog(trainer, validate_every=every, verbose=verbose)
     with StopFlag() as stop:
-        received = fit(trainer, stop, end_of_epoch=lambda: _end_epoch(training, epochs, trackers))
+        received = fit(
+            trainer,
+            stop,
+            all_steps_done=lambda: _before_validation(training),
+            end_of_epoch=lambda: _end_epoch(training, stop, epochs, trackers),
+        )
     if received:
         _save(training, LAST)
         trainer.world.barrier()
@@ -245,24 +266,44 @@ def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     return StoppedError(f"{name}: {what}; continue with:\n  {shlex.join(command)}", number)
 
 
+def _rescue(training: _Training, number: int) -> str:
+    """Saves what a training has done that does not end by itself in time; what came of it."""
+    name, folder, trainer = signal.Signals(number).name, training.folder, training.trainer
+    if not trainer.world.is_main:
+        return f"{name}: process {trainer.world.rank} did not wait for the others"
+    training.saving.acquire(timeout=2)  # a checkpoint that is being written may be finished
+    state = trainer.last_state()
+    if state is not None:
+        save_checkpoint(folder / LAST, _content(training, state))
+    done = "ended within the work at hand" if state is None else "ended after the last whole step"
+    what = f"{done}; {folder / LAST} is the last checkpoint"
+    return str(_stopped(number, what, training))
+
+
 def _score(training: _Training, trackers: Trackers) -> None:
     """Writes results.json of the selected epoch."""
+    try:
+        with StopFlag() as stop, stop.ending_waits():
+            _write_scores(training, trackers)
+    except (Interrupted, KeyboardInterrupt) as error:
+        last = training.folder / LAST
+        what = f"stopped before the scores were there; the trained model is in {last}"
+        raise _stopped(getattr(error, "number", signal.SIGINT), what, training) from None
+
+
+def _write_scores(training: _Training, trackers: Trackers) -> None:
     cfg, splits, folder = training.cfg, training.splits, training.folder
     check_unchanged(splits, training.data)
     epoch = _load_selected(training)
     path = folder / "results.json"
-    try:
-        results = score(
-            cfg,
-            training.trainer.model,
-            splits,
-            chosen_protocols(cfg),
-            device=training.trainer.device,
-            rerank=cfg.TEST.RERANK,
-        )
-    except KeyboardInterrupt:
-        what = f"stopped before the scores were there; the trained model is in {folder / LAST}"
-        raise _stopped(signal.SIGINT, what, training) from None
+    results = score(
+        cfg,
+        training.trainer.model,
+        splits,
+        chosen_protocols(cfg),
+        device=training.trainer.device,
+        rerank=cfg.TEST.RERANK,
+    )
     write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=training.data))
     log.info("\n%s\n", "\n".join(score_lines(results, epoch)))
     log.info("results in %s", path)
@@ -284,34 +325,61 @@ def _draw(training: _Training, trackers: Trackers, draw: Callable[[Path], None] 
     trackers.log_figures(training.trainer.progress.epoch, sorted(figures.glob("*.png")))
 
 
-def _end_epoch(training: _Training, epochs: EpochLog, trackers: Trackers) -> None:
-    """Validates when due, logs, and saves; the other processes wait."""
-    options, folder, trainer = training.cfg.SOLVER, training.folder, training.trainer
-    progress = trainer.progress
-    if trainer.world.is_main:
-        seconds = 0.0
-        if options.VAL_EVERY and progress.epoch % options.VAL_EVERY == 0:
-            started = time.monotonic()
-            _validate(training)
-            seconds = time.monotonic() - started
-        epochs.end_epoch(validation=seconds)
-        if options.CHECKPOINT_EVERY and progress.epoch % options.CHECKPOINT_EVERY == 0:
-            _save(training, f"checkpoints/epoch_{progress.epoch:03d}.pth")
-        # Last: a run that is killed before continues with this epoch and all its files.
+def _validation_due(training: _Training, epoch: int) -> bool:
+    every = training.cfg.SOLVER.VAL_EVERY
+    return bool(every) and epoch % every == 0
+
+
+def _before_validation(training: _Training) -> None:
+    """Saves: validation takes long, and a stop within it must not cost the epoch."""
+    if _validation_due(training, training.trainer.progress.epoch + 1):
         _save(training, LAST)
-        write_metrics(folder / "metrics.csv", progress.history)
-        trackers.log_rows(progress.history)
-        if progress.epoch == trainer.freeze.epochs < trainer.schedule.epochs:
-            log.info("everything trains from epoch %d on", progress.epoch + 1)
-    trainer.world.barrier()
 
 
-def _validate(training: _Training) -> None:
+def _end_epoch(training: _Training, stop: StopFlag, epochs: EpochLog, trackers: Trackers) -> None:
+    """Validates when due, logs, and saves; the other processes wait.
+
+    Raises:
+        StoppedError: a signal came meanwhile; the last checkpoint is from before the validation.
+    """
+    folder, trainer = training.folder, training.trainer
+    try:
+        if trainer.world.is_main:
+            _validate_and_save(training, stop, epochs, trackers)
+        with stop.ending_waits() if trainer.world.size > 1 else nullcontext():
+            trainer.world.barrier()
+    except Interrupted as error:
+        what = f"stopped at the end of epoch {trainer.progress.epoch}; saved {folder / LAST}"
+        raise _stopped(error.number, what, training) from None
+
+
+def _validate_and_save(
+    training: _Training, stop: StopFlag, epochs: EpochLog, trackers: Trackers
+) -> None:
+    options, folder, trainer = training.cfg.SOLVER, training.folder, training.trainer
+    progress, seconds = trainer.progress, 0.0
+    if _validation_due(training, progress.epoch):
+        started = time.monotonic()
+        _validate(training, stop)
+        seconds = time.monotonic() - started
+    epochs.end_epoch(validation=seconds)
+    if options.CHECKPOINT_EVERY and progress.epoch % options.CHECKPOINT_EVERY == 0:
+        _save(training, f"checkpoints/epoch_{progress.epoch:03d}.pth")
+    # Last: a run that is killed before continues with this epoch and all its files.
+    _save(training, LAST)
+    write_metrics(folder / "metrics.csv", progress.history)
+    trackers.log_rows(progress.history)
+    if progress.epoch == trainer.freeze.epochs < trainer.schedule.epochs:
+        log.info("everything trains from epoch %d on", progress.epoch + 1)
+
+
+def _validate(training: _Training, stop: StopFlag) -> None:
     """Adds the validation scores to the epoch's row."""
     cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
     protocols = _validation_protocols(cfg)
-    results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
+    with stop.ending_waits():
+        results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
         for name, entry in results.items()
@@ -333,7 +401,7 @@ def _validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
 
 def _save(training: _Training, name: str) -> None:
     """Writes a checkpoint, unless training has broken the model: the last good one stays."""
-    cfg, splits, trainer = training.cfg, training.splits, training.trainer
+    trainer = training.trainer
     if not trainer.world.is_main:
         return
     state = trainer.model.state_dict()
@@ -344,18 +412,23 @@ def _save(training: _Training, name: str) -> None:
             f"{trainer.progress.epoch}, step {trainer.progress.step}, the first is {broken[0]}; "
             "lower SOLVER.BASE_LR or use PRECISION fp32"
         )
-    content: dict[str, Any] = {
-        **trainer.state(),
-        "rng": rng_state(),
+    with training.saving:
+        save_checkpoint(training.folder / name, _content(training, trainer.state()))
+
+
+def _content(training: _Training, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint: the state of the training, and what tells whether it fits another one."""
+    cfg, splits = training.cfg, training.splits
+    return {
+        **state,
         "config": dump_config(cfg),
         "pids": list(splits.train_pids),
         "dataset": cfg.DATA.DATASET,
         "split_trial": splits.split_trial,
         "data": training.data,
         "teacher": training.teacher.digest if training.teacher else "",
-        "loaded": sorted(trainer.freeze.names),
+        "loaded": sorted(training.trainer.freeze.names),
     }
-    save_checkpoint(training.folder / name, content)
 
 
 def _load_selected(training: _Training) -> int:
