@@ -36,8 +36,8 @@ from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
 from vireid.cost.latency import latency_statistics, measure_latency
 from vireid.data.build import build_splits
-from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
+from vireid.data.loading import batches, end_processes
 from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World

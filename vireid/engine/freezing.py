@@ -46,8 +46,7 @@ class Freeze:
         frozen = [(n, p.numel()) for n, p in model.named_parameters() if n in self.names]
         others = [(n, p.numel()) for n, p in model.named_parameters() if n not in self.names]
         return (
-            f"in epochs 1 to {self.epochs}: {_parameters(frozen)}; training: "
-            f"{_parameters(others)}"
+            f"in epochs 1 to {self.epochs}: {_parameters(frozen)}; training: {_parameters(others)}"
         )
 
 
