@@ -49,8 +49,8 @@ def _parser() -> ToolParser:
     line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help=about)
     line.add_argument("--rerank", action="store_true", help="score k-reciprocal re-ranking too")
     about = (
-        "default: results.json beside the features or in the run folder; for other data or "
-        "options than the run's a file beside it, named by the difference"
+        "default: results.json beside the features or in the run folder; for other options than "
+        "the run's a file beside it, named by the difference; other data need it"
     )
     line.add_argument("--out", type=Path, metavar="FILE", help=about)
     _add_groups(line)

@@ -24,7 +24,7 @@ from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import records_in
-from vireid.runs.rendered_data import prepare_data
+from vireid.runs.rendered_data import require_rendered
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality, is_junk
 from vireid.utils.io import replace_file, require_target
@@ -97,7 +97,7 @@ def run_activations(
     path, checkpoint = read_trained(cfg, run)
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
-    prepare_data(cfg)
+    require_rendered(cfg)
     splits = build_splits(cfg, parts=())
     records = records_in(splits, split)
     known = [_as_number(name, splits.identities) for name in names]

@@ -40,15 +40,21 @@ def score_run(
         cfg: the run's configuration, with what the user changed.
         run: its folder.
         out: file to write; by default ``results.json`` in the run folder for what the run itself
-            scores, and a file beside it, named by the difference, for anything else.
+            scores, and a file beside it, named by the difference, for other options. Other data
+            than the run's need one.
         backend: computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another model.
         DataError: the data cannot answer a protocol, or the model was trained on them.
-        UsageError: ``out`` cannot be written.
+        UsageError: ``out`` cannot be written, or is needed.
     """
     protocols = chosen_protocols(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
+    if out is None and (other := trained.other_data()):
+        raise UsageError(
+            f"{other}: these are not the data of the run {run}, in whose folder are its own scores "
+            "only: name a file for the results with --out"
+        )
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     out = out or run / ("_".join(["results", *trained.differences(SCORING)]) + ".json")

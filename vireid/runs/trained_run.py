@@ -11,6 +11,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten
+from vireid.config.schema import Effect, options_of
 from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import (
@@ -28,11 +29,18 @@ from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name
 from vireid.runs.features import records_of
 from vireid.runs.names import read_training_names
-from vireid.runs.rendered_data import prepare_data
+from vireid.runs.rendered_data import require_rendered
 from vireid.structures import Splits
 from vireid.utils.paths import expand
 
 log = logging.getLogger(__name__)
+
+# Options that choose test images among those of one fingerprint; DATA.SPLIT chooses among the rest.
+CHOOSING_TEST = tuple(
+    key
+    for key in options_of(Effect.DATA)
+    if key != "DATA.SPLIT" and not key.startswith("DATA.SYNTHETIC.")
+)
 
 
 def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
@@ -87,7 +95,7 @@ class TrainedRun:
             DataError: the model was trained on identities that it would be scored on.
         """
         path, checkpoint = read_trained(cfg, folder)
-        prepare_data(cfg)
+        require_rendered(cfg)
         tested = any(not protocol.held_out for protocol in protocols)
         splits = build_splits(cfg, parts=("test",) if tested else ())
         run = TrainedRun(cfg, path, checkpoint, splits, fingerprint(splits))
@@ -155,6 +163,17 @@ class TrainedRun:
                 values = now[key] if isinstance(now[key], list) else [now[key]]
                 tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
         return tags
+
+    def other_data(self) -> str:
+        """Words about data that are not the run's own, empty where they are."""
+        checkpoint, dataset = self.checkpoint, self.cfg.DATA.DATASET
+        if dataset != checkpoint["dataset"]:
+            return f"{dataset} in {self.splits.root}"
+        own, now = saved_options(checkpoint), flatten(self.cfg)
+        changed = [f"{key} {now[key]}" for key in CHOOSING_TEST if now[key] != own[key]]
+        if changed:
+            return ", ".join(changed)
+        return f"other images in {self.splits.root}" if self.data != checkpoint["data"] else ""
 
     def _require_unseen(self, protocols: Sequence[RetrievalProtocol]) -> None:
         """A model scored on the identities that it was trained with would show its memory."""

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vireid.config.load import load_config
+from vireid.config.schema import WEIGHT_NAMES
 from vireid.engine.checkpoint import BEST, LAST
 from vireid.errors import CheckpointError, UsageError
 from vireid.runs.options import require_run
 from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
-
-KEYWORDS = ("imagenet", "none")
 
 
 def selected_checkpoint(run: Path) -> Path:
@@ -36,7 +35,7 @@ def weights_file(source: str) -> Path | None:
         CheckpointError: it is a folder of something else.
     """
     path = expand(source)
-    if source in KEYWORDS:
+    if source in WEIGHT_NAMES:
         return None
     if not path.is_dir() or is_model_folder(path):
         return path
