@@ -125,8 +125,9 @@ def train_and_score(
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
-        read = partial(_splits_and_start, cfg, given, config_path, resume, resume_from)
-        splits, start = world.together(read)
+        splits, start = world.together(
+            lambda: _splits_and_start(cfg, given, config_path, resume, resume_from)
+        )
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
