@@ -230,6 +230,7 @@ class EpochTable:
         label = f"epoch {row['epoch']:{digits}.0f}/{self._epochs}"
         lines = []
         if self._rows % REPEAT == 0:
+            lines += [""] if self._rows == 0 else []
             lines.append(_line(" " * len(label), {title: title for title in cells}))
         self._rows += 1
         lines.append(_line(label, cells))
