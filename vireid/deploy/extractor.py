@@ -17,7 +17,7 @@ from vireid.deploy.backends import HINTS, OpenedModel, Run, open_onnxruntime, op
 from vireid.deploy.metadata import MODALITIES, ExportMetadata, read_metadata, require_checksum
 from vireid.deploy.preprocessing import ImageLike, load_resized, normalized
 from vireid.errors import CheckpointError, DataError, UsageError
-from vireid.structures import Modality
+from vireid.structures import Modality, modality_named
 from vireid.utils.paths import expand
 from vireid.utils.threads import THREADS, threaded_map
 
@@ -117,7 +117,8 @@ class Extractor:
 
         Args:
             images: paths, PIL images, or (h, w, 3) uint8 arrays in RGB, in any mixture and size.
-            modality: visible or infrared (near-infrared and thermal alike).
+            modality: visible or infrared, or another of their names, such as rgb or thermal
+                (:data:`vireid.structures.MODALITY_NAMES`).
             batch: images per call of the model.
             progress: a bar or none; None: where there is a terminal.
         Returns:
@@ -142,11 +143,13 @@ class Extractor:
         return np.concatenate(rows)
 
     def _run_for(self, modality: str | Modality) -> Run:
-        name = modality.name.lower() if isinstance(modality, Modality) else modality
+        try:
+            known = modality if isinstance(modality, Modality) else modality_named(modality)
+        except ValueError as error:
+            raise UsageError(f"modality {error}") from error
+        name = known.name.lower()
         if name not in self._runs:
-            why = "this model's are" if name in MODALITIES else "there are"
-            known = self.modalities if name in MODALITIES else MODALITIES
-            raise UsageError(f"modality {name!r}: {why} {' and '.join(known)}")
+            raise UsageError(f"modality {name}: this model's are {' and '.join(self.modalities)}")
         return self._runs[name]
 
     def _resized(self, images: Sequence[ImageLike], progress: bool | None) -> Iterable[np.ndarray]:

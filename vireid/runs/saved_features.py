@@ -19,6 +19,7 @@ from vireid.evaluation.feature_files import read_features, read_source, write_fe
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.exits import require_one_exit, warn_of_untrained
 from vireid.runs.features import TORCH, Backend, backend_name, features_of, records_in
+from vireid.runs.names import write_names
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
@@ -47,6 +48,8 @@ def save_features(
 ) -> None:
     """Writes features.npz of one split's images, in the order in which the data set is read.
 
+    Beside it, ``<stem>_identities.csv`` and ``<stem>_cameras.csv`` for a set that names them.
+
     Args:
         cfg: the run's configuration, with what the user changed.
         split: ``test``, ``val`` or ``train``.
@@ -65,8 +68,11 @@ def save_features(
     used = backend_name(backend)
     source = _source(trained, split) | ({} if used == TORCH else {"backend": used})
     write_features(out, features, source=source)
+    named = write_names(out.parent, trained.splits, stem=f"{out.stem}_")
     count, length = features.features.shape
     print(f"wrote {out}: {count} images, {length} numbers each, by {used}")
+    if named:
+        print(f"wrote {' and '.join(map(str, named))}: the names of pids and camids")
 
 
 def run_features(
@@ -88,8 +94,8 @@ def run_features(
     tags = ([] if split == "test" else [split]) + trained.differences(NAMING)
     path = run / ("_".join(["features", *tags]) + ".npz")
     source, found = _source(trained, split), read_source(path)
-    if found == source:
-        return RunFeatures(read_features(path), trained.splits, path)
+    if found == source and (kept := _own_features(path, trained.splits, split)):
+        return RunFeatures(kept, trained.splits, path)
     if found is None:
         _require_no_features(path)
     features = _compute(trained, split)
@@ -100,6 +106,13 @@ def run_features(
         return RunFeatures(features, trained.splits, None)
     print(f"wrote {path}: {len(features)} images")
     return RunFeatures(features, trained.splits, path)
+
+
+def _own_features(path: Path, splits: Splits, split: str) -> FeatureSet | None:
+    """The features in a file, unless another choice of test identities has put others there."""
+    features = read_features(path)
+    paths = [record.path for record in records_in(splits, split)]
+    return features if features.paths.tolist() == paths else None
 
 
 def _source(trained: TrainedRun, split: str) -> dict[str, Any]:
