@@ -88,7 +88,8 @@ def short_time(seconds: float) -> str:
         return f"{whole // 60}m{whole % 60:02d}s"
     if whole < 86_400:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{min(whole // 86_400, 999)}d{whole % 86_400 // 3600:02d}h"
+    days = whole // 86_400
+    return f"{days}d{whole % 86_400 // 3600:02d}h" if days < 100 else f"{days}d"
 
 
 def short_number(value: float) -> str:
