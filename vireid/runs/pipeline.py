@@ -126,9 +126,7 @@ def train_and_score(
             prepare_data(cfg)
         world.barrier()
         splits, start = world.together(
-            partial(
-                _splits_and_start, cfg, given, config_path, resume=resume, resume_from=resume_from
-            )
+            lambda: _splits_and_start(cfg, given, config_path, resume, resume_from)
         )
         suspicious = _look_at(cfg, splits) if world.is_main else []
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
@@ -152,7 +150,7 @@ def train_and_score(
 
 
 def _splits_and_start(
-    cfg: CfgNode, given: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
+    cfg: CfgNode, given: CfgNode, config_path: Path, resume: bool, resume_from: Path | None
 ) -> tuple[Splits, Start]:
     splits = build_splits(cfg)
     check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
