@@ -22,6 +22,7 @@ from vireid.evaluation.results import describe, result_entries, results_table, w
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name, exit_names, require_two_modalities, warn_of_untrained
 from vireid.runs.features import TORCH, Backend, backend_name, features_by_query, records_of
+from vireid.runs.options import require_no_model_folder
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
 from vireid.utils.io import require_target
@@ -48,6 +49,8 @@ def score_run(
         DataError: the data cannot answer a protocol, or the model was trained on them.
         UsageError: ``out`` cannot be written, or is needed.
     """
+    if out is None:
+        require_no_model_folder(run, "name the file of results with --out")
     protocols = chosen_protocols(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
     if out is None and (other := trained.other_data()):
