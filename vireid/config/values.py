@@ -18,6 +18,10 @@ ITEMS = {int: "whole numbers", float: "numbers", str: "texts; put them in quotes
 TRUE, FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
 
 
+class WordOrNumbers(str):
+    """The default of an option that is a word or, instead, a list of numbers."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice, a key that is no text, and endless numbers."""
 
@@ -110,7 +114,7 @@ def parse_override(text: str, default: Any) -> Any:
     Raises:
         ValueError: the text is not of that type.
     """
-    if isinstance(default, str):
+    if isinstance(default, str) and not isinstance(default, WordOrNumbers):
         return text
     try:
         value = parse_yaml(text)
@@ -140,6 +144,8 @@ def coerce(value: Any, default: Any) -> Any:
     Raises:
         ValueError: says which type is wanted.
     """
+    if isinstance(default, WordOrNumbers):
+        return value if isinstance(value, str) else _to_list(value, [0.0])
     convert = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str}.get(type(default))
     return convert(value) if convert else _to_list(value, default)
 

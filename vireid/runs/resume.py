@@ -12,7 +12,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten, load_config
-from vireid.config.schema import Effect, options_of
+from vireid.config.schema import Effect, options_of, with_found
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng, saved_options
 from vireid.engine.trainer import Trainer, TrainingProgress
@@ -153,12 +153,14 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
         UsageError: its config.yaml cannot be read.
     """
     saved = load_config(folder / "config.yaml", environment={})
-    before, now = flatten(saved), flatten(cfg)
+    before = flatten(saved)
+    now = with_found(flatten(cfg), before)
     return [key for key in now if now[key] != before[key] and key not in HARMLESS]
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
-    before, now = saved_options(checkpoint), flatten(cfg)
+    before = saved_options(checkpoint)
+    now = with_found(flatten(cfg), before)
     changed = {
         key: f"{key} {before[key]} → {value}"
         for key, value in now.items()

@@ -1,0 +1,100 @@
+"""What ``INPUT.VISIBLE.RANGE auto`` and ``INPUT.INFRARED.RANGE auto`` become in a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from yacs.config import CfgNode
+
+from vireid.config import apply_overrides
+from vireid.config.load import flatten
+from vireid.config.schema import with_found
+from vireid.config.values import override_text
+from vireid.data.grey_range import FoundRange, find_range
+from vireid.data.images import ImageHeader, require_readable
+from vireid.engine.checkpoint import saved_options
+from vireid.structures import ImageRecord, Modality, Splits
+
+log = logging.getLogger(__name__)
+
+KEYS = {modality: f"INPUT.{modality.name}.RANGE" for modality in Modality}
+
+
+def training_ranges(
+    cfg: CfgNode,
+    splits: Splits,
+    headers: Iterable[ImageHeader],
+    checkpoint: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Overrides for every ``auto``: ``KEY``, ``VALUE``, …; logs them.
+
+    Args:
+        headers: of all images; deep ones (more than eight bits) with their values.
+        checkpoint: what training continues from; its ranges stay.
+    """
+    saved = {} if checkpoint is None else saved_options(checkpoint)
+    known = with_found(flatten(cfg), saved)
+    seen = {header.path: header for header in headers}
+    overrides = []
+    for modality, key in KEYS.items():
+        if known[key] != "auto":
+            overrides += [key, override_text(known[key])]
+        elif found := _range_of(modality, [splits.train, splits.val + splits.test], seen):
+            overrides += _logged(key, found)
+    return overrides
+
+
+def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) -> CfgNode:
+    """The configuration with a range for each modality of which some records are deep.
+
+    Where the run has none (it was trained on eight bits, or by version 0.1), it is found from the
+    training images of the set that is scored or, if they have eight bits, from ``records``.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    overrides = []
+    for modality, key in KEYS.items():
+        own = [record for record in records if record.modality is modality]
+        if flatten(cfg)[key] != "auto" or not own:
+            continue
+        seen = _headers(splits, own)
+        if any(header.deep for header in seen.values()):
+            train = [record for record in splits.train if record.modality is modality]
+            seen |= _headers(splits, train)
+            found = _range_of(modality, [train, own], seen)
+            assert found is not None
+            overrides += _logged(key, found)
+    return apply_overrides(cfg, overrides) if overrides else cfg
+
+
+def _headers(splits: Splits, records: Sequence[ImageRecord]) -> dict[str, ImageHeader]:
+    found = require_readable(splits.root, [record.path for record in records])
+    return {header.path: header for header in found}
+
+
+def _range_of(
+    modality: Modality,
+    groups: Iterable[Sequence[ImageRecord]],
+    headers: Mapping[str, ImageHeader],
+) -> FoundRange | None:
+    """Of the deep images of the first group that has some."""
+    for records in groups:
+        paths = [record.path for record in records if record.modality is modality]
+        values = {path: headers[path].values for path in paths if path in headers}
+        deep = {path: one for path, one in values.items() if one is not None}
+        if deep:
+            return find_range(deep)
+    return None
+
+
+def _logged(key: str, found: FoundRange) -> list[str]:
+    low, high = found.limits
+    log.info(
+        "%s auto: %g becomes black and %g white, found from %d images of more than eight bits "
+        "(lowest in %s, highest in %s)",
+        *(key, low, high, found.images, found.lowest, found.highest),
+    )
+    return [key, override_text(list(found.limits))]
