@@ -89,6 +89,15 @@ def test_a_run_named_twice_counts_once(tmp_path, capsys):
     assert find_runs(folders) == ([Path(run)], [tmp_path / "a/seed1"])  # as all tools see them
 
 
+def test_runs_in_hidden_folders_are_no_results(tmp_path):
+    """Deleted runs, and copies that notebooks keep; the folder itself may lie in a hidden one."""
+    root = tmp_path / ".work"
+    for path in ("a/seed0", ".Trash-1000/a/seed1", "a/.ipynb_checkpoints/seed2", "@eaDir/a/seed3"):
+        write_run(root / path, 0.5)
+        (root / path / "config.yaml").touch()
+    assert find_runs([root]) == ([root / "a/seed0"], [])
+
+
 def test_missing_or_unlike_results_name_the_run(tmp_path, capsys):
     whole = write_run(tmp_path / "a/seed0", 0.5, names=("regdb_v2t", "regdb_t2v"))
     part = write_run(tmp_path / "a/seed1", 0.5)

@@ -7,7 +7,7 @@ from yacs.config import CfgNode
 from tests.helpers import write_image, write_regdb, write_sysu
 from vireid.config import load_config
 from vireid.data.build import build_eval_loader, build_splits, build_train_loader
-from vireid.data.dataset import batches
+from vireid.data.loading import batches
 from vireid.errors import DataError
 from vireid.runs.rendered_data import synthetic_root
 from vireid.structures import Modality

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from tests.helpers import records_of, write_image
-from vireid.data.dataset import ImageDataset, SampleKey, batches, collate
+from vireid.data.dataset import ImageDataset, SampleKey
+from vireid.data.loading import Collate, batches
 from vireid.data.transforms import eval_transform, train_transform
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
@@ -53,7 +54,7 @@ def test_a_sample_carries_label_spectrum_and_position_in_the_records(root):
 
 def test_a_batch_stacks_samples_in_order(root):
     data = dataset(root)
-    batch = collate([data[i] for i in (6, 0, 3)])
+    batch = Collate()([data[i] for i in (6, 0, 3)])
     assert (batch.images.shape, batch.images.dtype) == ((3, 3, 16, 8), torch.uint8)
     assert torch.equal(batch.images[2], data[3].image)
     assert batch.labels.tolist() == [5, 3, 3]
@@ -70,7 +71,7 @@ def test_error_passes_through_the_loader_as_one_clean_error(tmp_path, workers, d
     names = (good.name, good.name, "b.jpg")
     records = [ImageRecord(name, 1, 1, Modality.VISIBLE) for name in names]
     loader = DataLoader(
-        dataset(tmp_path, records=records), batch_size=2, num_workers=workers, collate_fn=collate
+        dataset(tmp_path, records=records), batch_size=2, num_workers=workers, collate_fn=Collate()
     )
     received = []
     with pytest.raises(DataError) as caught:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import write_text
+from tests.helpers import write_image, write_sysu, write_text
 from vireid.data import findings
 from vireid.data.datasets import DATASETS
 from vireid.data.images import ImageHeader, require_readable
@@ -44,7 +44,7 @@ def warnings(root: Path, split: str = "train") -> list[str]:
     splits = DATASETS["csv"].load(root, split=split)
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, [record.path for record in records])
-    return findings.findings(findings.survey([splits], headers))
+    return findings.findings(findings.survey([splits], headers, ()))
 
 
 def test_different_pictures_raise_no_suspicion(root):
@@ -97,6 +97,44 @@ def test_check_data_also_finds_a_copy_that_was_saved_again(root):
         PARTS,
         PEOPLE,
     ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "cam1/0001/.ipynb_checkpoints/0001-checkpoint.jpg",
+        "cam2/.Trash-1000/files/deep/er/0001.JPG",
+        "@eaDir/cam1/SYNOFILE_THUMB_M.jpg",
+        "cam1/0001/@eaDir/0001.jpg/SYNOPHOTO_THUMB_XL.jpg",
+        "__MACOSX/cam1/0001/._0001.jpg",
+        "cam6/0305/._0001.jpg",
+        "cam3/#recycle/0001/0001.png",
+        "cam4/0001/.thumbnails/normal/a.png",
+        "$RECYCLE.BIN/S-1-5-21/a.jpg",
+        "cam1/System Volume Information/a.jpg",
+    ],
+)
+def test_hidden_images_are_skipped_and_named(tmp_path, path):
+    root = write_sysu(tmp_path / ".cache/sysu")  # what lies above the set does not count
+    whole = DATASETS["sysu"].load(root)
+    write_image(root / path)
+    write_text(root / ".git/HEAD", "")
+    assert DATASETS["sysu"].load(root) == whole
+    report = check_dataset("sysu", root, reduced=True)
+    assert report.faults == 0
+    assert report.findings[-1] == (
+        f"1 image is skipped, in hidden or system files and folders: {path}"
+    )
+
+
+def test_a_csv_set_may_name_hidden_files(tmp_path):
+    """Naming a file is not listing a folder."""
+    rows = [row.replace("train/", ".kept/@eaDir/") for row in ROWS]
+    for seed, row in enumerate(rows):
+        noise(tmp_path / row.partition(",")[0], seed)
+    write_text(tmp_path / "dataset.csv", "\n".join(["path,pid,modality,split", *rows]))
+    report = check_dataset("csv", tmp_path)
+    assert (report.images.opened, report.findings, report.faults) == (20, (), 0)
 
 
 def test_few_files_are_read_to_their_end(root, monkeypatch):

@@ -90,7 +90,7 @@ def test_check_counts_every_list(root):
         "test list 2400 identities": 3,
         "test list 2400 images": 5,
     }
-    single, again, ignored = report.notes
+    single, again, ignored, _ = report.notes
     assert single.startswith("test list 1600: 1 vehicles have one image only")
     assert again.startswith("test list 2400: 1 vehicles") and "Thumbs.db" in ignored
     published = {count.name: count.expected for count in check_dataset("vehicleid", root).counts}

@@ -257,9 +257,12 @@ def test_files_that_are_no_images_are_counted_and_the_first_is_named(tmp_path, d
     for name in ("Thumbs.db", "._1.jpg", "1.gif"):
         (root / folder / name).write_bytes(b"x")
     (root / folder / "more").mkdir()
-    (note,) = (n for n in check_dataset(dataset, root, reduced=True).notes if "ignored" in n)
+    report = check_dataset(dataset, root, reduced=True)
+    skipped = f"1 image is skipped, in hidden or system files and folders: {folder}/._1.jpg"
+    assert report.findings[-1] == skipped
+    (note,) = (n for n in report.notes if "ignored" in n)
     assert note == (
-        f"files among the images that are ignored: 3, the first: {folder}/._1.jpg (images end in "
+        f"files among the images that are ignored: 2, the first: {folder}/1.gif (images end in "
         ".avif, .bmp, .heic, .heif, .jp2, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp)"
     )
 

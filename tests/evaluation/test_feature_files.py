@@ -217,6 +217,13 @@ def test_official_folders_with_defects_are_named(tmp_path: Path):
         read_features(save_official(folder, {}))
 
 
+def test_hidden_files_beside_official_ones_are_skipped(tmp_path: Path):
+    folder = save_official(tmp_path / "m", {(1, 1): np.ones((2, 3)), (3, 1): np.ones((1, 3))})
+    for camera in range(1, 7):
+        (folder / f"._feat_cam{camera}.mat").write_bytes(b"Mac OS X")
+    assert len(read_features(folder)) == 3
+
+
 def test_mat_files_of_another_kind_are_named(tmp_path: Path):
     folder = save_official(tmp_path / "m", {(1, 1): np.ones((2, 3))})
     file = folder / "feat_cam1.mat"

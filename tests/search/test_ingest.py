@@ -58,6 +58,24 @@ def test_a_folder_becomes_a_gallery_and_skipped_images_are_named(images, tmp_pat
     assert sum(map(len, good)) == 20  # one pass: a block is repeated only without its bad images
 
 
+def test_hidden_files_come_into_no_gallery_and_are_named(images, tmp_path):
+    deleted = ("a/.Trash-1000/files/a/01.png", "@eaDir/00.png/thumb.png", "b/._01.png")
+    for path in deleted:
+        write_image(images / path)
+    (images / "b/gone.png").symlink_to(images / "nothing.png")
+    fill(tmp_path / "g", images)
+    names = [entry.name for entry in Gallery(tmp_path / "g").entries()]
+    assert len(names) == 20 and not set(names) & set(deleted)
+    reasons = {path: reason for _, path, reason in skipped(tmp_path / "g")}
+    hidden = [path for path, reason in reasons.items() if reason == "hidden, or of the system"]
+    assert hidden == ["@eaDir", "a/.Trash-1000", "b/._01.png"]
+    assert reasons["b/gone.png"] == "a link to nothing"
+    rows = [f"path,pid\n{deleted[0]},1\n"]  # a CSV file may name them
+    write_text(images / "list.csv", "".join(rows))
+    fill(tmp_path / "named", images / "list.csv")
+    assert [entry.name for entry in Gallery(tmp_path / "named").entries()] == [deleted[0]]
+
+
 def killed_at(call: int, folder: Path, images: Path, where: str) -> None:
     """Builds in a process of its own that is killed while it computes or before it commits."""
     left = [call]

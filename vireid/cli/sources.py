@@ -13,11 +13,16 @@ from vireid.evaluation.feature_files import read_features
 from vireid.runs.options import run_config
 from vireid.runs.run_scores import find_runs
 from vireid.structures import FeatureSet
+from vireid.utils.paths import exists_as, is_hidden
 
 
 def is_run(path: Path) -> bool:
     """Whether a path is meant as a run folder, complete or not, rather than as features."""
-    return path.is_dir() and not any(path.glob("*_cam1.mat"))
+    return path.is_dir() and not _official_files(path)
+
+
+def _official_files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*_cam1.mat") if not is_hidden(path.name)]
 
 
 def add_runs(line: argparse.ArgumentParser) -> None:
@@ -48,7 +53,9 @@ def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") 
 
         return run_features(run_config(path, overrides), run=path, split=split).features
     if not path.exists():
-        raise DataError(f"features {path} do not exist: name a run folder or a features.npz")
+        raise DataError(
+            f"features {path} do not exist{exists_as(path)}: name a run folder or a features.npz"
+        )
     return read_features(path)
 
 

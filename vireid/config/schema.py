@@ -164,7 +164,10 @@ OPTIONS: dict[str, Option] = {
         "(SYSU: its val_id.txt; CSV: its val rows; else every fifth identity). Empty: the data "
         "set's usual"),
     "DATA.WORKERS": Option(4, NOT_NEGATIVE, NOTHING,
-        "Loader processes at most; 0 reads in the main process"),
+        "Loader processes at most, of each of torchrun's processes; 0 reads in the main process"),
+    "DATA.TIMEOUT": Option(600.0, NOT_NEGATIVE, NOTHING,
+        "Seconds to wait for a batch of the loader processes before the tool ends with an error; "
+        "0: for ever"),
     "DATA.CACHE": Option("", PATH, NOTHING,
         "Folder for decoded and resized images, memory-mapped. SYSU-MM01's training images at "
         "288 × 144 take 4.3 GB. Empty: none"),

@@ -1,7 +1,5 @@
 """From options to data: splits, and loaders over them."""
 
-import os
-import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,8 +11,15 @@ from torchvision.transforms import v2
 from yacs.config import CfgNode
 
 from vireid.data.cache import ImageCache, cached_images
-from vireid.data.dataset import ImageDataset, collate
+from vireid.data.dataset import ImageDataset
 from vireid.data.datasets import DATASETS
+from vireid.data.loading import (
+    PREFETCH,
+    Collate,
+    leave_signals_to_parent,
+    semaphores_work,
+    use_shared_memory,
+)
 from vireid.data.pixels import PERCENTILE, PixelRule
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transform, train_transform
@@ -71,7 +76,9 @@ def build_train_loader(
         cache=_cache(cfg, splits.root, splits.train),
         rules=pixel_rules(cfg),
     )
-    options = _loading(cfg, device)
+    views = len({record.modality for record in splits.train}) + cfg.INPUT.SECOND_VISIBLE
+    batch = cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES * views
+    options = _loading(cfg, device, batch=batch)
     loader = DataLoader(
         dataset, batch_sampler=sampler, persistent_workers=options["num_workers"] > 0, **options
     )
@@ -128,7 +135,8 @@ def build_eval_loader(
     transforms = dict.fromkeys(Modality, eval_transform(tuple(cfg.INPUT.SIZE)))
     cache, rules = _cache(cfg, root, records), pixel_rules(cfg)
     dataset = ImageDataset(root, records, pids, transforms, cache=cache, rules=rules)
-    return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device))
+    batch = min(cfg.TEST.BATCH, len(records))
+    return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device, batch=batch))
 
 
 def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCache | None:
@@ -138,23 +146,20 @@ def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCac
     return cached_images(cfg.DATA.CACHE, root, records, size=size, rules=rules)
 
 
-def _loading(cfg: CfgNode, device: torch.device) -> dict[str, Any]:
+def _loading(cfg: CfgNode, device: torch.device, *, batch: int) -> dict[str, Any]:
+    """Options of a DataLoader whose batches have ``batch`` images."""
+    # More processes than processors only take turns; their number changes no result.
+    workers = min(cfg.DATA.WORKERS, processors())
+    workers = workers if semaphores_work() else 0
+    height, width = cfg.INPUT.SIZE
     return {
-        # More processes than processors only take turns; their number changes no result.
-        "num_workers": min(cfg.DATA.WORKERS, processors()),
-        "collate_fn": collate,
+        "num_workers": workers,
+        "prefetch_factor": PREFETCH if workers else None,
+        "timeout": cfg.DATA.TIMEOUT if workers else 0,
+        "collate_fn": Collate(use_shared_memory(workers, batch * 3 * height * width)),
         # A loader draws a number whenever it is read. From the generator of training, the number
         # of validations and stops would change what follows.
         "generator": torch.Generator(),
-        "worker_init_fn": _ignore_signals,
+        "worker_init_fn": leave_signals_to_parent,
         "pin_memory": device.type == "cuda",
     }
-
-
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C and batch systems signal the whole process group, but the training loop needs its
-    data until it has saved, and ends these processes then."""
-    if hasattr(os, "setpgid"):  # not on Windows
-        os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the loop's exit sends it

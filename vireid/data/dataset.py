@@ -1,6 +1,6 @@
-"""Images from disk as uint8 tensors, and batches of them."""
+"""Images from disk as uint8 tensors."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vireid.data.cache import ImageCache
 from vireid.data.images import read_image
 from vireid.data.pixels import PLAIN, PixelRule
 from vireid.errors import DataError
-from vireid.structures import Batch, ImageRecord, Modality
+from vireid.structures import ImageRecord, Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,44 +92,3 @@ class ImageDataset(Dataset):
             tensor = transform(image)
         is_infrared = record.modality is Modality.INFRARED
         return LabelledImage(tensor, self.labels[key.index], is_infrared, key.index)
-
-
-def collate(items: Sequence[LabelledImage | DataError]) -> Batch | DataError:
-    """Stacks images; the first error takes the place of the whole batch."""
-    images: list[LabelledImage] = []
-    for item in items:
-        if isinstance(item, DataError):
-            return item
-        images.append(item)
-    return Batch(
-        torch.stack([item.image for item in images]),
-        torch.tensor([item.label for item in images]),
-        torch.tensor([item.is_infrared for item in images]),
-        torch.tensor([item.index for item in images]),
-    )
-
-
-def batches(loader: Iterable[Batch | DataError]) -> Iterator[Batch]:
-    """The loader's batches; an error met in a loader process is raised here."""
-    iterator = iter(loader)
-    try:
-        for batch in iterator:
-            if isinstance(batch, DataError):
-                raise batch
-            yield batch
-    except (DataError, KeyboardInterrupt):
-        end_processes(iterator)
-        raise
-
-
-def end_processes(iterator: object) -> None:
-    """Ends a loader's processes now.
-
-    At the interpreter's exit they would be killed, which torch takes for a failure.
-
-    Args:
-        iterator: of a DataLoader, with or without processes; None does nothing.
-    """
-    end = getattr(iterator, "_shutdown_workers", None)  # torch offers no public way
-    if end is not None:
-        end()

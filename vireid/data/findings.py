@@ -7,6 +7,7 @@ lines) in :data:`CHECKS`, and in :data:`REMARKS` if only ``check_data`` shall me
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
+from vireid.data.datasets.files import IMAGE_SUFFIXES
 from vireid.data.images import ImageHeader
 from vireid.structures import ImageRecord, Role, Splits
+from vireid.utils.paths import is_hidden, is_hidden_below
 from vireid.utils.threads import threaded_map
 
 SHOWN = 3  # examples in a line
@@ -40,11 +43,13 @@ class Survey:
         splits: the train/test splits, one or (RegDB) ten.
         headers: of every image that can be read, by path.
         same: paths of images with the same content, two or more in each group.
+        hidden: images in hidden files and folders, which are skipped.
     """
 
     splits: Sequence[Splits]
     headers: Mapping[str, ImageHeader]
     same: Sequence[Sequence[str]]
+    hidden: Sequence[str] = ()
 
     @property
     def root(self) -> Path:
@@ -60,10 +65,43 @@ class Survey:
             yield found
 
 
-def survey(splits: Sequence[Splits], headers: Iterable[ImageHeader]) -> Survey:
-    """Looks for images of the same content; reads few files twice."""
-    known = {header.path: header for header in headers}
-    return Survey(splits, known, same_content(splits[0].root, list(known.values())))
+def survey(
+    splits: Sequence[Splits], headers: Iterable[ImageHeader], folders: Sequence[str]
+) -> Survey:
+    """Looks for images of the same content, which reads few files twice, and for hidden ones.
+
+    Args:
+        folders: that the data set's reader lists; see
+            :class:`~vireid.data.datasets.info.DatasetInfo`.
+    """
+    known, root = {header.path: header for header in headers}, splits[0].root
+    same = same_content(root, list(known.values()))
+    return Survey(splits, known, same, hidden_images(root, folders))
+
+
+def hidden_images(root: Path, folders: Sequence[str]) -> list[str]:
+    """Images in hidden files and folders in and above the given folders, up to ``root``.
+
+    Args:
+        folders: glob patterns.
+    """
+    places = {
+        above
+        for pattern in folders
+        for place in root.glob(pattern)
+        if place.is_dir() and not is_hidden_below(place, root)
+        for above in (place, *place.parents)
+        if above.is_relative_to(root)
+    }
+    found = []
+    for place in places:
+        with os.scandir(place) as entries:
+            hidden = [Path(entry.path) for entry in entries if is_hidden(entry.name)]
+        for path in hidden:
+            inside = path.rglob("*") if path.is_dir() else [path]
+            images = (one for one in inside if one.suffix.lower() in IMAGE_SUFFIXES)
+            found += [one for one in images if not one.is_dir()]
+    return sorted(path.relative_to(root).as_posix() for path in found)
 
 
 def findings(seen: Survey) -> list[str]:
@@ -196,10 +234,18 @@ def _copies(
         yield f"{what}: {many}, such as {'; '.join(list(pairs.values())[:SHOWN])}"
 
 
+def _hidden(seen: Survey) -> Iterator[str]:
+    if seen.hidden:
+        many = "1 image is" if len(seen.hidden) == 1 else f"{len(seen.hidden):,} images are"
+        examples = ", ".join(seen.hidden[:SHOWN]) + ", …" * (len(seen.hidden) > SHOWN)
+        yield f"{many} skipped, in hidden or system files and folders: {examples}"
+
+
 CHECKS: tuple[Check, ...] = (
     _in_two_parts,
     _under_two_identities,
     _in_both_modalities,
     _query_in_gallery,
+    _hidden,
 )
 REMARKS: tuple[Check, ...] = (_twice,)

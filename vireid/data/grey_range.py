@@ -26,6 +26,14 @@ class FoundRange:
     lowest: str
     highest: str
 
+    def __str__(self) -> str:
+        low, high = self.limits
+        many = "1 image" if self.images == 1 else f"{self.images:,} images"
+        return (
+            f"{low:g} becomes black and {high:g} white, found from {many} of more than eight bits "
+            f"(lowest in {self.lowest}, highest in {self.highest})"
+        )
+
 
 def find_range(values: Mapping[str, ValueRange]) -> FoundRange:
     """One range for all images of a modality.

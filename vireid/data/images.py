@@ -29,6 +29,7 @@ from vireid.data.pixels import (
     white_is_zero,
 )
 from vireid.errors import DataError
+from vireid.utils.paths import exists_as
 from vireid.utils.threads import threaded_map
 
 # Formats that are opened, whatever a file is called; without EPS, for which Pillow would start
@@ -106,7 +107,7 @@ def _naming(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f"image {path} does not exist") from error
+        raise DataError(f"image {path} does not exist{exists_as(path)}") from error
     except UnidentifiedImageError as error:
         reason = _why_unknown(path)
         raise DataError(f"image {path} cannot be decoded ({reason}): replace it") from error

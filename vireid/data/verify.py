@@ -10,12 +10,13 @@ from pathlib import Path
 from PIL import Image
 
 from vireid.data.datasets import DATASETS
-from vireid.data.datasets.files import IMAGE_SUFFIXES, is_image
+from vireid.data.datasets.files import IMAGE_SUFFIXES
 from vireid.data.datasets.info import ListCheck, count_images
 from vireid.data.findings import findings, remarks, survey
 from vireid.data.images import ImageHeader, opened, read_header, read_image
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.paths import is_hidden_below
 from vireid.utils.threads import threaded_map
 
 
@@ -95,7 +96,7 @@ def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> Da
     records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
     absent = [line for s in lists.splits for line in missing_modalities(s, info.modalities)]
     images = inspect_images(root, [record.path for record in records])
-    seen = survey(lists.splits, images.headers)
+    seen = survey(lists.splits, images.headers, info.image_folders)
     return DataCheck(
         counts=tuple(
             Count(name, number, published.get(name.partition(",")[0]))
@@ -162,14 +163,15 @@ def _ignored_files(
             ``root`` itself, which also holds lists.
     """
     known = {record.path for record in records}
-    places = {place for pattern in folders for place in root.glob(pattern) if place.is_dir()}
+    found = (place for pattern in folders for place in root.glob(pattern) if place.is_dir())
+    places = {place for place in found if not is_hidden_below(place, root)}
     if not folders:
         places = {(root / path).parent for path in known} - {root}
     ignored = sorted(
         relative
         for place in places
         for path in place.iterdir()
-        if not is_image(path) and path.is_file()
+        if path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file()
         if (relative := path.relative_to(root).as_posix()) not in known
     )
     if ignored:

@@ -14,13 +14,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vireid.data.loading import explain_loader_errors
 from vireid.errors import ProcessError
 from vireid.structures import Batch, ModelOutput
 
 # One process renders or evaluates while the others wait for it: minutes, not seconds.
 TIMEOUT = timedelta(hours=4)
 # How torch's messages say that a process died.
-LOADER = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: ([\w ]+)|exited)")
 PEER = re.compile(
     r"closed by peer|reset by peer|Socket closed|Broken pipe|NCCL|gloo", re.IGNORECASE
 )
@@ -51,6 +51,14 @@ class World:
         tensor = torch.tensor(value, device=backend_device)
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor)
+
+    def from_main(self, lines: list[str]) -> list[str]:
+        """The main process's lines, on each of them."""
+        if self.size == 1:
+            return lines
+        content: list[Any] = [lines]
+        dist.broadcast_object_list(content, src=0)
+        return list(content[0])
 
     def any(self, flags: Tensor) -> Tensor:
         """Bool flags that are set on one process at least, on each of them."""
@@ -132,28 +140,13 @@ def explain_worker_errors() -> Iterator[None]:
         ProcessError: a data-loading process, or another process of torchrun's, died.
     """
     try:
-        yield
+        with explain_loader_errors():
+            yield
     except RuntimeError as error:
-        line = _explanation(str(error))
-        if not line:
+        if not PEER.search(str(error)):
             raise
-        raise ProcessError(line) from error
-
-
-def _explanation(text: str) -> str:
-    """Empty where the error is about something else."""
-    loader = LOADER.search(text)
-    if loader:
-        by = f" (signal: {loader[1].strip()})" if loader[1] else ""
-        return (
-            f"a process that loads data died{by}: memory, or shared memory (/dev/shm), may be too "
-            "small for DATA.WORKERS; the last checkpoint is whole: continue with --resume, and "
-            "with fewer DATA.WORKERS if it happens again"
-        )
-    if PEER.search(text):
-        return (
+        raise ProcessError(
             "another process of this training died or cannot be reached; its own output may say "
-            f"why (here: {' '.join(text.split()):.160}); the last checkpoint is whole: continue "
-            "with the same torchrun command and --resume"
-        )
-    return ""
+            f"why (here: {' '.join(str(error).split()):.160}); the last checkpoint is whole: "
+            "continue with the same torchrun command and --resume"
+        ) from error

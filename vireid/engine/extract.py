@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from vireid.data.dataset import batches
+from vireid.data.loading import batches, explain_loader_errors
 from vireid.data.transforms import normalize
 from vireid.structures import FeatureSet, ImageRecord
 
 
+@explain_loader_errors()
 @torch.inference_mode()
 def extract_features(
     model: Callable[[Tensor, Tensor], Tensor],

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from vireid.data.dataset import batches
+from vireid.data.loading import batches
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import normalize
 from vireid.engine.distributed import World

@@ -15,6 +15,7 @@ from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
 from vireid.structures import TEST_LISTS, FeatureSet, Role
 from vireid.utils.io import read_ids, replace_file
 from vireid.utils.matlab import read_cells
+from vireid.utils.paths import is_hidden
 
 # Arrays of whole numbers: name → field of FeatureSet, type
 REQUIRED = {
@@ -236,7 +237,8 @@ def _read_official(folder: Path) -> FeatureSet:
 
 def _read_camera(folder: Path, camera: int) -> list[np.ndarray]:
     """(n, D) float rows of each identity, from 1; an absent one has a cell without rows."""
-    files, rows = sorted(folder.glob(f"*_cam{camera}.mat")), []
+    found, rows = sorted(folder.glob(f"*_cam{camera}.mat")), []
+    files = [path for path in found if not is_hidden(path.name)]
     if len(files) != 1:
         raise DataError(
             f"{folder} must hold one *_cam{camera}.mat (one file for each camera, 1 to "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from vireid.data.build import build_eval_loader, build_splits
-from vireid.data.dataset import batches
+from vireid.data.loading import batches
 from vireid.data.transforms import normalize
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError

@@ -16,6 +16,7 @@ from PIL import Image
 from vireid.errors import DataError
 from vireid.figures.curves import draw_cmc, draw_learning_curves
 from vireid.reports.run_files import RunFiles
+from vireid.utils.paths import is_hidden
 
 OWN = ("learning_curves", "cmc")  # files that training draws from the same numbers
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -66,7 +67,11 @@ def _mean_entry(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def saved_figures(run: Path, label: str) -> list[PageFigure]:
     """The other PNG and SVG files of ``figures/``; :class:`DataError` if one is damaged."""
-    found = sorted(path for path in run.glob("figures/*") if path.suffix.lower() in TYPES)
+    found = sorted(
+        path
+        for path in run.glob("figures/*")
+        if path.suffix.lower() in TYPES and not is_hidden(path.name)
+    )
     return [_figure(path, f"{path.name} of {label}") for path in found if path.stem not in OWN]
 
 

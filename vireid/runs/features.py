@@ -33,8 +33,18 @@ class Backend(Protocol):
 
     used: str
 
-    def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
-        """Features of the records, whose paths are relative to ``root``, at an exit."""
+    def __call__(
+        self,
+        root: Path,
+        records: Sequence[ImageRecord],
+        exit_name: str,
+        ranges: Mapping[Modality, Range | None],
+    ) -> FeatureSet:
+        """Features of the records, whose paths are relative to ``root``, at an exit.
+
+        Args:
+            ranges: of images with more than eight bits.
+        """
         ...
 
 
@@ -59,13 +69,15 @@ def features_of(
         exit_name: instead of ``TEST.EXIT``.
         backend: instead of torch.
     Raises:
+        DataError: an image cannot be read.
         UsageError: the model has no such exit or embedding.
     """
     chosen = build_inference_model(
         model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
     )
+    cfg = with_ranges(cfg, splits, records)
     if backend is not None:
-        return backend(splits.root, records, exit_name or cfg.TEST.EXIT)
+        return backend(splits.root, records, exit_name or cfg.TEST.EXIT, ranges_of(cfg))
     was_training = model.training
     model.eval()
     chosen.eval()

@@ -27,8 +27,8 @@ def training_ranges(
     splits: Splits,
     headers: Iterable[ImageHeader],
     checkpoint: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """Overrides for every ``auto``: ``KEY``, ``VALUE``, …; logs them.
+) -> tuple[list[str], list[str]]:
+    """What every ``auto`` becomes: ``KEY``, ``VALUE``, …, and lines about how that was found.
 
     Args:
         headers: of all images; deep ones (more than eight bits) with their values.
@@ -37,13 +37,14 @@ def training_ranges(
     saved = {} if checkpoint is None else saved_options(checkpoint)
     known = with_found(flatten(cfg), saved)
     seen = {header.path: header for header in headers}
-    overrides = []
+    ranges, lines = [], []
     for modality, key in KEYS.items():
         if known[key] != "auto":
-            overrides += [key, override_text(known[key])]
+            ranges += [key, override_text(known[key])]
         elif found := _range_of(modality, [splits.train, splits.val + splits.test], seen):
-            overrides += _logged(key, found)
-    return overrides
+            ranges += [key, override_text(list(found.limits))]
+            lines.append(f"{key} auto: {found}")
+    return ranges, lines
 
 
 def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) -> CfgNode:
@@ -66,7 +67,8 @@ def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) ->
             seen |= _headers(splits, train)
             found = _range_of(modality, [train, own], seen)
             assert found is not None
-            overrides += _logged(key, found)
+            overrides += [key, override_text(list(found.limits))]
+            log.info("%s auto: %s", key, found)
     return apply_overrides(cfg, overrides) if overrides else cfg
 
 
@@ -89,12 +91,3 @@ def _range_of(
             return find_range(deep)
     return None
 
-
-def _logged(key: str, found: FoundRange) -> list[str]:
-    low, high = found.limits
-    log.info(
-        "%s auto: %g becomes black and %g white, found from %d images of more than eight bits "
-        "(lowest in %s, highest in %s)",
-        *(key, low, high, found.images, found.lowest, found.highest),
-    )
-    return [key, override_text(list(found.limits))]

@@ -8,20 +8,20 @@ import shlex
 import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from yacs.config import CfgNode
 
-from vireid.config import dump_config
-from vireid.data.build import build_splits
-from vireid.data.dataset import end_processes
+from vireid.config import apply_overrides, dump_config
+from vireid.data.build import build_splits, pixel_rules
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
 from vireid.data.findings import findings, survey
 from vireid.data.images import require_readable
+from vireid.data.loading import end_processes
 from vireid.data.verify import one_sided
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
@@ -42,6 +42,7 @@ from vireid.evaluation.protocols import expand
 from vireid.evaluation.results import results_table, write_results
 from vireid.models.build import build_model
 from vireid.runs.exits import warn_of_untrained
+from vireid.runs.grey_ranges import training_ranges
 from vireid.runs.logs import start_log, write_events, write_metrics
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import (
@@ -109,7 +110,8 @@ def train_and_score(
         splits = build_splits(cfg)
         check_answerable(chosen_protocols(cfg), splits)
         start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
-        suspicious = _look_at(splits) if world.is_main else []
+        seen = _look_at(cfg, splits, start) if world.is_main else _Seen()
+        cfg = apply_overrides(cfg, world.from_main(seen.ranges))
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.callback(lambda: end_processes(training.trainer.loader._iterator))
@@ -117,8 +119,10 @@ def train_and_score(
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
             start_log(start.folder)
-            for line in suspicious:
+            for line in seen.suspicious:
                 log.warning("data set: %s", line)
+            for line in seen.found:
+                log.info("%s", line)
             describe_run(start.folder, cfg, root=splits.root, data=training.data, device=device)
             _log_start(training, start)
             settle_best(training.trainer.progress, start)
@@ -129,11 +133,29 @@ def train_and_score(
     return start.folder if world.is_main else None
 
 
-def _look_at(splits: Splits) -> list[str]:
-    """What is suspicious about the data set, one line each; errors: of ``require_readable``."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What looking at every image showed.
+
+    Args:
+        suspicious: one line each.
+        ranges: what each ``INPUT.*.RANGE auto`` becomes: ``KEY``, ``VALUE``, …
+        found: how these were found, one line each.
+    """
+
+    suspicious: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+
+
+def _look_at(cfg: CfgNode, splits: Splits, start: Start) -> _Seen:
+    """Errors: of ``require_readable``."""
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, [record.path for record in records])
-    return findings(survey([splits], headers))
+    ranges, found = training_ranges(cfg, splits, headers, start.checkpoint)
+    rules = pixel_rules(apply_overrides(cfg, ranges))
+    folders = DATASETS[cfg.DATA.DATASET].image_folders
+    return _Seen(findings(survey([splits], headers, folders, rules)), ranges, found)
 
 
 def _prepare(

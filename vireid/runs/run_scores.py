@@ -11,6 +11,7 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.results import COLUMNS
+from vireid.utils.paths import is_hidden_below
 
 RESULTS, CONFIG = "results.json", "config.yaml"  # a finished run's folder has both
 # Fields of a protocol's entry in results.json that must agree for scores to be averaged.
@@ -21,13 +22,18 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Runs in and below folders: those with results, and those below without results.
 
     A folder with results counts as it is. So does a folder that has no run below it: reading its
-    results then fails with its name. A run that is named by several paths counts once.
+    results then fails with its name. A run that is named by several paths counts once. Hidden
+    folders below are skipped.
     """
     finished: dict[Path, Path] = {}  # by their real paths
     unfinished: dict[Path, Path] = {}
     for folder in folders:
         configs = [] if (folder / RESULTS).is_file() else sorted(folder.rglob(CONFIG))
-        runs = [config.parent for config in configs if config.parent != folder]
+        runs = [
+            config.parent
+            for config in configs
+            if config.parent != folder and not is_hidden_below(config, folder)
+        ]
         scored = [run for run in runs if (run / RESULTS).is_file()]
         for run in scored or [folder]:
             finished.setdefault(run.resolve(), run)

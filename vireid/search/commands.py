@@ -25,6 +25,7 @@ from vireid.search.model import Network, open_model
 from vireid.search.output import Answer, draw, lines_of, write_json
 from vireid.structures import Modality
 from vireid.utils.io import require_target
+from vireid.utils.paths import HIDDEN
 
 SHOWN_SKIPPED = 5  # of the images that cannot be read
 
@@ -92,6 +93,10 @@ def _of_skipped(skipped: Sequence[Skipped], folder: Path) -> list[str]:
     unreadable = [reason for _, reason in skipped if reason not in AT_START]
     kinds = Counter(reason for _, reason in skipped if reason in AT_START)
     lines = [f"skipped {number:,}: {reason}" for reason, number in kinds.items()]
+    hidden = [path for path, reason in skipped if reason == HIDDEN]
+    if hidden:
+        more = ", …" if len(hidden) > SHOWN_SKIPPED else ""
+        lines.append(f"  these are {', '.join(hidden[:SHOWN_SKIPPED])}{more}")
     if unreadable:
         lines.append(f"skipped {len(unreadable):,} that cannot be read:")
         lines += [f"  {reason}" for reason in unreadable[:SHOWN_SKIPPED]]

@@ -15,14 +15,14 @@ from vireid.errors import DataError
 from vireid.search.gallery_files import UNKNOWN
 from vireid.search.gallery_writer import Skipped
 from vireid.structures import Modality
-from vireid.utils.paths import expand
+from vireid.utils.paths import BROKEN_LINK, HIDDEN, LINK, exists_as, expand, list_files
 
 LARGEST = 2**63 - 1
 COLUMNS = ("path", "pid", "camid", "modality")
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
-LINK = "a link to a folder, which is not followed"
 IN_GALLERY, OTHER_MODALITY = "in the gallery already", "of another modality"
-AT_START = (TWICE, OTHER_FILE, LINK, IN_GALLERY, OTHER_MODALITY)  # known before an image is opened
+# known before an image is opened
+AT_START = (TWICE, OTHER_FILE, HIDDEN, LINK, BROKEN_LINK, IN_GALLERY, OTHER_MODALITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Listing:
 def list_images(source: str | Path, modality: Modality) -> Listing:
     """The images of a folder, at any depth by their paths, or of a CSV file in its order.
 
+    Hidden files and folders below the folder are passed over, see
+    :func:`~vireid.utils.paths.is_hidden`; a CSV file may name such files.
     A CSV file has the column ``path``, relative to the file or absolute, and may have ``pid`` and
     ``camid`` (empty where not known) and ``modality``, of which other rows are passed over.
 
@@ -78,6 +80,7 @@ def list_images(source: str | Path, modality: Modality) -> Listing:
         there = "a file of another kind" if path.exists() else "nothing"
         raise DataError(
             f"images {source}: must be a folder, an image or a .csv file; there is {there}"
+            f"{exists_as(path)}"
         )
     if not listing.images:
         raise DataError(f"{source} holds no image ({len(listing.skipped)} other files or rows)")
@@ -85,22 +88,10 @@ def list_images(source: str | Path, modality: Modality) -> Listing:
 
 
 def _of_folder(folder: Path) -> Listing:
-    def fail(error: OSError) -> None:
-        raise DataError(f"folder {error.filename} cannot be read ({error.strerror})") from error
-
-    found: list[str] = []
-    links: list[Skipped] = []
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        within = Path(parent).relative_to(folder)
-        found += [(within / name).as_posix() for name in names]
-        links += [
-            ((within / name).as_posix(), LINK)
-            for name in folders
-            if Path(parent, name).is_symlink()
-        ]
-    images = tuple(Listed(path) for path in sorted(found) if is_image(Path(path)))
-    others = [(path, OTHER_FILE) for path in sorted(found) if not is_image(Path(path))]
-    return Listing(folder, folder, images, tuple(others + sorted(links)))
+    found = list_files(folder)
+    images = tuple(Listed(path) for path in found.files if is_image(Path(path)))
+    others = [(path, OTHER_FILE) for path in found.files if not is_image(Path(path))]
+    return Listing(folder, folder, images, (*others, *found.skipped))
 
 
 def _of_csv(path: Path, modality: Modality) -> Listing:

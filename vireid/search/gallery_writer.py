@@ -27,6 +27,7 @@ from vireid.search.gallery_files import (
     widths,
 )
 from vireid.search.manifest import META, Job, Meta, meta_bytes, read_meta
+from vireid.utils.paths import is_hidden
 
 COPIED = 65_536  # rows rewritten at once
 TOLERANCE = 0.01  # of a vector's length, which is 1
@@ -78,7 +79,8 @@ def writing(folder: Path, *, new: Meta | None = None) -> Iterator[Writer]:
 def _begin(folder: Path, meta: Meta) -> None:
     left = {SKIPPED, *(file_of(folder, meta, name).name for name in sizes(meta))}
     for entry in sorted(folder.iterdir()):  # a start that was cut off leaves some of ours
-        if entry.name not in {LOCK, *left} and not entry.name.startswith(META):
+        own = entry.name in {LOCK, *left} or entry.name.startswith(META)
+        if not own and not is_hidden(entry.name):
             raise UsageError(
                 f"{folder} is no gallery, but holds {entry.name}: name an empty or a new folder"
             )

@@ -10,7 +10,7 @@ from vireid.data.datasets.files import check_apart, hold_out, is_file, require_r
 from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
-from vireid.utils.paths import expand
+from vireid.utils.paths import exists_as, expand, is_hidden
 
 NAME = "dataset.csv"
 REQUIRED = ("path", "pid", "modality", "split")
@@ -68,9 +68,10 @@ def _find(root: str | Path) -> Path:
         return path
     folder = require_root(root, INFO)
     if not (folder / NAME).is_file():
-        found = sorted(entry.name for entry in folder.glob("*.csv"))
+        found = sorted(e.name for e in folder.glob("*.csv") if not is_hidden(e.name))
         remedy = f"name one of {', '.join(found[:5])} in DATA.ROOT" if found else "write one"
-        raise DataError(f"{folder} lacks {NAME}: {remedy}\nexpected:\n{INFO.tree}")
+        other = exists_as(folder / NAME)
+        raise DataError(f"{folder} lacks {NAME}{other}: {remedy}\nexpected:\n{INFO.tree}")
     return folder / NAME
 
 
@@ -97,11 +98,12 @@ def _read(path: Path) -> list[tuple[str, ImageRecord]]:
             )
         lines[image] = line
         found.append((part, ImageRecord(image, pid, camid, modality)))
-    missing = [f"{name} (line {n})" for name, n in lines.items() if not is_file(path.parent / name)]
+    missing = [name for name in lines if not is_file(path.parent / name)]
     if missing:
+        shown = ", ".join(f"{name} (line {lines[name]})" for name in missing[:3])
         raise DataError(
             f"{path} lists {len(missing)} images that are not under {path.parent}, the first: "
-            + ", ".join(missing[:3])
+            f"{shown}{exists_as(path.parent / missing[0])}"
         )
     return found
 

@@ -11,7 +11,7 @@ from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.io import NUMBER
-from vireid.utils.paths import expand
+from vireid.utils.paths import exists_as, expand, is_hidden
 
 # Unlike Path's, they are False, no error, for a name that no file can have.
 is_file, is_folder = os.path.isfile, os.path.isdir
@@ -36,23 +36,24 @@ def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ())
     path = expand(root)
     if not is_folder(path):
         found = "a file" if is_file(path) else "nothing"
+        there = f"there is {found} there{exists_as(path)}"
         raise DataError(
-            f"data set folder {path} not found (there is {found} there){expected}\n"
-            f"{info.where_to_get}"
+            f"data set folder {path} not found ({there}){expected}\n{info.where_to_get}"
         )
     missing = [part for part in parts if not (path / part).exists()]
     if missing:
-        names = sorted(entry.name for entry in path.iterdir())
+        names = sorted(entry.name for entry in path.iterdir() if not is_hidden(entry.name))
         listing = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
         raise DataError(
-            f"{path} lacks {', '.join(missing)}; found: {listing or 'nothing'}{expected}"
+            f"{path} lacks {', '.join(missing)}; found: {listing or 'nothing'}"
+            f"{exists_as(path / missing[0])}{expected}"
         )
     return path
 
 
 def is_image(path: Path) -> bool:
-    """By its name; neither ``Thumbs.db`` nor ``._0001.jpg``, which macOS leaves behind."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    """By its name; not ``._0001.jpg``, which macOS leaves behind, nor another hidden file."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name)
 
 
 def images_in(folder: Path) -> Iterator[Path]:
@@ -136,7 +137,7 @@ def read_list(root: Path, name: str, parse: Callable[[str, str], ImageRecord]) -
     if missing:
         raise DataError(
             f"{name} lists {len(missing)} images that are not under {root}, the first: "
-            + ", ".join(missing[:3])
+            f"{', '.join(missing[:3])}{exists_as(root / missing[0])}"
         )
     return records
 

@@ -6,7 +6,7 @@ from vireid.data.datasets.files import listed_path, make_splits, read_lists, req
 from vireid.data.datasets.info import DatasetInfo, ListCheck, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
-from vireid.utils.paths import expand
+from vireid.utils.paths import expand, is_hidden
 
 KINDS = {"visible": Modality.VISIBLE, "thermal": Modality.INFRARED}
 FOLDERS = {"Visible": Modality.VISIBLE, "Thermal": Modality.INFRARED}
@@ -42,7 +42,9 @@ def check_lists(root: str | Path, reduced: bool) -> ListCheck:
             lists = expand(root) / "idx"
             if not lists.is_dir():
                 raise
-            if not reduced or any(lists.glob(f"*_{trial}.txt")):
+            if not reduced or any(
+                not is_hidden(path.name) for path in lists.glob(f"*_{trial}.txt")
+            ):
                 problems.append(f"split {trial}: {error}")
     if not splits:
         raise DataError("\n".join(problems) or f"{root}/idx holds no list of any split")
