@@ -8,6 +8,7 @@ values become black and white, so that all images of a data set and modality are
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,26 @@ UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # values of the second
 
 class UnknownRangeError(ValueError):
     """An image of more than eight bits, and no range for its values."""
+
+
+def checked_range(given: Any) -> Range:
+    """``percentile``, or two numbers of any kind.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(given, str) and given == PERCENTILE:
+        return PERCENTILE
+    try:
+        low, high = (float(one) for one in given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if isinstance(given, str) or not -math.inf < low < high < math.inf:
+        raise ValueError(
+            f"a range must be 'percentile' or [value that becomes black, larger value that becomes "
+            f"white], got {given!r:.100}"
+        )
+    return low, high
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def _exported(
     runs = open_torch(trained, device=trained.cfg.DEVICE)
     for name in group:
         images = samples[name].images
-        resized = [load_resized(image, metadata.size) for image in images]
+        resized = [load_resized(image, metadata.size, metadata.rule(name)) for image in images]
         expected = runs[name](normalized(resized, metadata.mean, metadata.std))
         parity = compare(expected, extractor(images, name, progress=False))
         parity.require(f"{CHECKED_WITH[file_format]} ({name} images)")
@@ -145,7 +145,14 @@ def _quantised(
         metadata = trained.metadata_for(group, "int8")
         records = [r for name in group for r in evenly_spaced(splits.train, name, int8.calibration)]
         print(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
-        images = (load_resized(splits.root / record.path, metadata.size) for record in records)
+        images = (
+            load_resized(
+                splits.root / record.path,
+                metadata.size,
+                metadata.rule(record.modality.name.lower()),
+            )
+            for record in records
+        )
         inputs = (normalized([one], metadata.mean, metadata.std) for one in images)
         quantize(source, target, metadata, inputs)
         if file_format == "openvino":

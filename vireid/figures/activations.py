@@ -24,6 +24,7 @@ from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import records_in
+from vireid.runs.grey_ranges import with_ranges
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality, is_junk
@@ -101,6 +102,7 @@ def run_activations(
     splits = build_splits(cfg)
     chosen = choose_records(records_in(splits, split), names=names, count=count, seed=seed)
     model = trained_model(cfg, checkpoint, path).to(device)
+    cfg = with_ranges(cfg, splits, chosen)
     loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
     images = torch.cat([batch.images for batch in batches(loader)])
     normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from vireid.data.build import build_eval_loader
+from vireid.data.build import build_eval_loader, pixel_rules
+from vireid.data.pixels import PixelRule
 from vireid.engine.extract import extract_features
 from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import gallery_exit
+from vireid.runs.grey_ranges import with_ranges
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
 
 TORCH = "torch"
@@ -38,12 +40,12 @@ class Backend(Protocol):
         root: Path,
         records: Sequence[ImageRecord],
         exit_name: str,
-        ranges: Mapping[Modality, Range | None],
+        rules: Mapping[Modality, PixelRule],
     ) -> FeatureSet:
         """Features of the records, whose paths are relative to ``root``, at an exit.
 
         Args:
-            ranges: of images with more than eight bits.
+            rules: how the images of each modality become RGB.
         """
         ...
 
@@ -77,7 +79,7 @@ def features_of(
     )
     cfg = with_ranges(cfg, splits, records)
     if backend is not None:
-        return backend(splits.root, records, exit_name or cfg.TEST.EXIT, ranges_of(cfg))
+        return backend(splits.root, records, exit_name or cfg.TEST.EXIT, pixel_rules(cfg))
     was_training = model.training
     model.eval()
     chosen.eval()

@@ -90,4 +90,3 @@ def _range_of(
         if deep:
             return find_range(deep)
     return None
-
