@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vireid.data.images import ImageHeader
 from vireid.data.pixels import ValueRange
+from vireid.structures import ImageRecord, Modality
 
 WHITE = {True: (255, 65_535), False: (1, 255)}  # usual values of white, of whole numbers or not
 FILLED = 0.5  # share of a usual range that values must fill: sixteen bits need the sixteenth
@@ -33,6 +35,25 @@ class FoundRange:
             f"{low:g} becomes black and {high:g} white, found from {many} of more than eight bits "
             f"(lowest in {self.lowest}, highest in {self.highest})"
         )
+
+
+def auto_range(
+    modality: Modality,
+    groups: Iterable[Sequence[ImageRecord]],
+    headers: Mapping[str, ImageHeader],
+) -> FoundRange | None:
+    """The range of the first group of records that has deep images of the modality.
+
+    Args:
+        headers: by path.
+    """
+    for records in groups:
+        paths = [record.path for record in records if record.modality is modality]
+        values = {path: headers[path].values for path in paths if path in headers}
+        deep = {path: one for path, one in values.items() if one is not None}
+        if deep:
+            return find_range(deep)
+    return None
 
 
 def find_range(values: Mapping[str, ValueRange]) -> FoundRange:

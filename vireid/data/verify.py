@@ -1,19 +1,18 @@
 """Compares a data set with what was published about it, and opens every image."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import IMAGE_SUFFIXES
 from vireid.data.datasets.info import ListCheck, count_images
 from vireid.data.findings import findings, remarks, survey
-from vireid.data.images import ImageHeader, opened, read_header, read_image
+from vireid.data.grey_range import FoundRange, auto_range
+from vireid.data.images import ImageHeader, decoded_header
+from vireid.data.pixels import PixelRule
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.paths import is_hidden_below
@@ -96,7 +95,9 @@ def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> Da
     records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
     absent = [line for s in lists.splits for line in missing_modalities(s, info.modalities)]
     images = inspect_images(root, [record.path for record in records])
-    seen = survey(lists.splits, images.headers, info.image_folders)
+    ranges = _found_ranges(lists.splits[0], images.headers)
+    rules = {m: PixelRule(ranges[m].limits if m in ranges else None) for m in Modality}
+    seen = survey(lists.splits, images.headers, info.image_folders, rules)
     return DataCheck(
         counts=tuple(
             Count(name, number, published.get(name.partition(",")[0]))
@@ -109,6 +110,7 @@ def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> Da
             *_absent_cameras(test, info.test_cameras),
             *one_sided(records),
             *_ignored_files(root, info.image_folders, records),
+            *(f"INPUT.{m.name}.RANGE auto: {found}" for m, found in ranges.items()),
             *remarks(seen),
         ),
         findings=tuple(findings(seen)),
@@ -197,21 +199,25 @@ def inspect_images(root: Path, paths: Sequence[str]) -> ImageCheck:
 def _inspect(root: Path, path: str) -> tuple[str, ImageHeader | str]:
     """(kind of image, empty for a plain one; its header, or why it cannot be read)."""
     try:
-        image = read_image(root / path)
-        content = b"%d,%d," % image.size + image.tobytes()
-        pixels = hashlib.blake2b(content, digest_size=16).digest()
-        header, _ = read_header(root, path, pixels=pixels)
-        with opened(root / path) as image:
-            return _kind(image), header
+        header = decoded_header(root, path, digest=True)
+        return _kind(header), header
     except DataError as error:
         return "", str(error)
 
 
-def _kind(image: Image.Image) -> str:
-    if image.mode.startswith(("I", "F")):
-        return "16-bit or deeper"
-    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+def _kind(header: ImageHeader) -> str:
+    if header.deep:
+        return "of more than eight bits"
+    if header.alpha:
         return "with an alpha channel"
-    if image.mode in ("1", "L"):
+    if header.mode in ("1", "L"):
         return "one-channel"
-    return {"CMYK": "CMYK", "P": "with a palette"}.get(image.mode, "")
+    return {"CMYK": "CMYK", "P": "with a palette"}.get(header.mode, "")
+
+
+def _found_ranges(splits: Splits, headers: Sequence[ImageHeader]) -> dict[Modality, FoundRange]:
+    """What ``INPUT.*.RANGE auto`` becomes, where there are images of more than eight bits."""
+    seen = {header.path: header for header in headers}
+    groups = [splits.train, splits.val + splits.test]
+    found = {modality: auto_range(modality, groups, seen) for modality in Modality}
+    return {modality: one for modality, one in found.items() if one is not None}

@@ -35,8 +35,9 @@ def load_resized(image: ImageLike, size: tuple[int, int], rule: PixelRule = PLAI
         picture = read_image(Path(image), rule)
     elif isinstance(image, (Image.Image, np.ndarray)):
         try:
-            is_array = isinstance(image, np.ndarray)
-            picture = array_as_rgb(image, rule) if is_array else as_rgb(image, rule)
+            picture = (
+                as_rgb(image, rule) if isinstance(image, Image.Image) else array_as_rgb(image, rule)
+            )
         except UnknownRangeError as error:
             raise DataError(f"it {error}") from error
         except Exception as error:  # files are decoded late, and Pillow raises a dozen types

@@ -12,7 +12,7 @@ from vireid.config import apply_overrides
 from vireid.config.load import flatten
 from vireid.config.schema import with_found
 from vireid.config.values import override_text
-from vireid.data.grey_range import FoundRange, find_range
+from vireid.data.grey_range import auto_range
 from vireid.data.images import ImageHeader, require_readable
 from vireid.engine.checkpoint import saved_options
 from vireid.structures import ImageRecord, Modality, Splits
@@ -41,7 +41,7 @@ def training_ranges(
     for modality, key in KEYS.items():
         if known[key] != "auto":
             ranges += [key, override_text(known[key])]
-        elif found := _range_of(modality, [splits.train, splits.val + splits.test], seen):
+        elif found := auto_range(modality, [splits.train, splits.val + splits.test], seen):
             ranges += [key, override_text(list(found.limits))]
             lines.append(f"{key} auto: {found}")
     return ranges, lines
@@ -65,7 +65,7 @@ def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) ->
         if any(header.deep for header in seen.values()):
             train = [record for record in splits.train if record.modality is modality]
             seen |= _headers(splits, train)
-            found = _range_of(modality, [train, own], seen)
+            found = auto_range(modality, [train, own], seen)
             assert found is not None
             overrides += [key, override_text(list(found.limits))]
             log.info("%s auto: %s", key, found)
@@ -75,18 +75,3 @@ def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) ->
 def _headers(splits: Splits, records: Sequence[ImageRecord]) -> dict[str, ImageHeader]:
     found = require_readable(splits.root, [record.path for record in records])
     return {header.path: header for header in found}
-
-
-def _range_of(
-    modality: Modality,
-    groups: Iterable[Sequence[ImageRecord]],
-    headers: Mapping[str, ImageHeader],
-) -> FoundRange | None:
-    """Of the deep images of the first group that has some."""
-    for records in groups:
-        paths = [record.path for record in records if record.modality is modality]
-        values = {path: headers[path].values for path in paths if path in headers}
-        deep = {path: one for path, one in values.items() if one is not None}
-        if deep:
-            return find_range(deep)
-    return None
