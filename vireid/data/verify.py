@@ -207,7 +207,7 @@ def _inspect(root: Path, path: str) -> tuple[str, ImageHeader | str]:
 
 def _kind(header: ImageHeader) -> str:
     if header.deep:
-        return "of more than eight bits"
+        return "16-bit or deeper"
     if header.alpha:
         return "with an alpha channel"
     if header.mode in ("1", "L"):
