@@ -177,13 +177,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     teacher = load_teacher(cfg, splits, fingerprint(splits), device=device)
     seed_everything(cfg.SEED)
-    model, origin = build_model(cfg, len(splits.train_pids))
+    model, start = build_model(cfg, len(splits.train_pids))
     world = World()
     trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     steps = _measured_steps(args, len(trainer.sampler))
-    print(
-        f"{args.cfg}: {len(splits.train)} images of {len(splits.train_pids)} identities; {origin}"
-    )
+    trained = f"{len(splits.train)} images of {len(splits.train_pids)} identities"
+    print(f"{args.cfg}: {trained}; {start.origin}")
     try:
         seconds, waited, images = timed_steps(trainer, args.warmup, steps)
     finally:

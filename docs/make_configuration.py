@@ -28,6 +28,10 @@ names another config file, relative to the one it stands in, whose options apply
 working folder has no such file, `configs/…` is what came with the installed project. Mistyped keys,
 wrong types and values out of range are refused, all of them in one message.
 
+Numbers are read in base ten: `010` is 10, `1e-3` is 0.001; `0x10`, `1_000`, `1:30` and dates are
+refused where a number is wanted. An option for text keeps its text: a folder `010`, `1.50` or `no`
+needs no quotes. An option that is true or false also takes `yes`, `no`, `on` and `off`.
+
 [field]: what most published code of the field uses. [ours]: a choice of this project. Other names
 in brackets say whose code or paper a value is from. [method.md](method.md) explains the options.
 The column "changes" says what a change of an option changes, and with it all that follows from it:

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+from torch import nn
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten
 from vireid.errors import UsageError
+from vireid.models.backbones.base import Backbone
+from vireid.models.pretrained import load_weights
+from vireid.models.reid_model import ReidModel
+from vireid.models.two_stream import share_stages
 from vireid.structures import ImageRecord, Modality
 
 INFRARED_CAMERAS = (3, 6)
@@ -185,6 +190,13 @@ def write_text(path: Path, text: str) -> Path:
 def value_of(cfg: CfgNode, key: str) -> Any:
     """The option that ``A.B.C`` names."""
     return flatten(cfg)[key]
+
+
+def load_line(backbone: Backbone, path: Path) -> str:
+    """Loads a file into a backbone, as into a model with one stream; what the log says of it."""
+    stages = share_stages(list(backbone.stages), len(backbone.stages))
+    model = ReidModel(stages, nn.Identity(), dim=2, num_classes=2)
+    return load_weights(model, path).origin
 
 
 def problems_of(error: pytest.ExceptionInfo[UsageError]) -> list[str]:

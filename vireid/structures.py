@@ -22,6 +22,30 @@ class Modality(IntEnum):
     INFRARED = 1  # near-infrared and thermal alike
 
 
+# What people call the modalities: in CSV files, as folders, and on the command line, in any case.
+MODALITY_NAMES = {
+    **dict.fromkeys(("visible", "vis", "rgb", "color", "colour"), Modality.VISIBLE),
+    **dict.fromkeys(
+        ("infrared", "ir", "nir", "swir", "mwir", "lwir", "tir", "thermal"), Modality.INFRARED
+    ),
+}
+
+
+def modality_named(name: str) -> Modality:
+    """The modality that people call ``name``.
+
+    Raises:
+        ValueError: none of :data:`MODALITY_NAMES`; lists them.
+
+    >>> modality_named("Thermal").name
+    'INFRARED'
+    """
+    known = MODALITY_NAMES.get(name.strip().lower())
+    if known is None:
+        raise ValueError(f"{name!r:.100} is no modality; choose one of {', '.join(MODALITY_NAMES)}")
+    return known
+
+
 class Role(IntEnum):
     """What an image may be in a test; the values are those of ``role`` in features.npz."""
 
@@ -42,6 +66,7 @@ def is_junk(pids: int | np.ndarray) -> bool | np.ndarray:
     return pids < 0
 
 
+DISTRACTOR = 0  # identity of distractors, where a set has junk images, too
 TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by number of vehicles; each contains the smaller ones
 
 
@@ -78,6 +103,10 @@ class Splits:
         test: images of the test identities.
         split_trial: number of this train/test split (RegDB: 1–10); None if there is only one.
         gallery_permutations: file of the published gallery draws, if the set has one.
+        identities: number → name of the identities of all parts, for sets that name them.
+        cameras: number → name of their cameras, for sets that name them.
+        left_out: training images of junk and distractors, which no part holds.
+        notes: one line for whatever is unusual about the files, but no mistake.
     """
 
     root: Path
@@ -86,6 +115,10 @@ class Splits:
     test: tuple[ImageRecord, ...]
     split_trial: int | None = None
     gallery_permutations: Path | None = None
+    identities: Mapping[int, str] = field(default_factory=dict, hash=False)
+    cameras: Mapping[int, str] = field(default_factory=dict, hash=False)
+    left_out: tuple[ImageRecord, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def train_pids(self) -> tuple[int, ...]:

@@ -76,8 +76,8 @@ def test_key_given_twice_is_refused_with_its_line(tmp_path, text, line, key):
     [
         (b"SEED: [1", "is not valid YAML"),
         (b"\tSEED: 1", "is not valid YAML: found character '\\t'"),
-        (b"OUTPUT_DIR: 2024-02-30", "is not valid YAML: day"),
-        (b"yes: 1", "is not valid YAML: key True is not text: quote it (line 1, column 1)"),
+        (b"true: 1", "is not valid YAML: key True is not text: quote it (line 1, column 1)"),
+        (b"SEED: !!int 0o17", "is not valid YAML: '0o17' must be a whole number in base ten"),
         (b"- SEED", "must hold KEY: VALUE pairs, got ['SEED']"),
         (b"SEED", "must hold KEY: VALUE pairs, got 'SEED'"),
         (b"OUTPUT_DIR: \xff", "is not UTF-8 text"),

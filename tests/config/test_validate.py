@@ -35,6 +35,7 @@ WRONG = {
     schema.AREA: ("[]", "[0.1]", "[0, 0.1]", "[0.4, 0.1]", "[0.1, 1.1]", "[0.1, .nan]"),
     schema.ASCENDING: ("[90, 60]", "[60, 60]", "[0, 60]"),
     schema.STRIPES: ("[]", "[2, 0]", "[2, 2]"),
+    schema.PATTERN: ("cam", "(cam)(1)", "(cam", "*(a)", "(?:cam)"),
     schema.PATH: ("~nobody_of_this_name/x", "a" * 300),
 }
 

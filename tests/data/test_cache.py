@@ -18,8 +18,8 @@ from vireid.config import load_config
 from vireid.data import cache as cache_module
 from vireid.data.build import build_eval_loader, build_splits, build_train_loader
 from vireid.data.cache import ImageCache, cache_key, cached_images
-from vireid.data.dataset import batches
 from vireid.data.images import read_image
+from vireid.data.loading import batches
 from vireid.errors import DataError, UsageError
 from vireid.structures import Batch
 

@@ -1,4 +1,6 @@
 import re
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -129,14 +131,7 @@ def test_identity_in_two_parts_is_refused(tmp_path, row, split, phrase):
 @pytest.mark.parametrize(
     ("row", "column", "phrase"),
     [
-        ("c.jpg,x7,4,visible,test", "pid", "must be a whole number from 0, got 'x7'"),
-        ("c.jpg,-1,4,visible,test", "pid", "must be a whole number from 0, got '-1'"),
-        ("c.jpg,,4,visible,test", "pid", "must be a whole number from 0, got ''"),
-        ("c.jpg,7.0,4,visible,test", "pid", "must be a whole number from 0, got '7.0'"),
-        ("c.jpg,1_0,4,visible,test", "pid", "must be a whole number from 0, got '1_0'"),
-        (f"c.jpg,{2**63},4,visible,test", "pid", f"from 0, got '{2**63}'"),
-        ("c.jpg,7,0,visible,test", "camid", "must be a whole number from 1, got '0'"),
-        ("c.jpg,7,cam2,visible,test", "camid", "must be a whole number from 1, got 'cam2'"),
+        ("c.jpg,,4,visible,test", "pid", "it is empty: name the identity"),
         ("c.jpg,7,4,green,test", "modality", "'green' is unknown; choose one of visible, vis"),
         ("c.jpg,7,4,,test", "modality", "'' is unknown; choose one of visible"),
         ("c.jpg,7,4,visible,query", "split", "'query' is unknown; choose one of train, val, test"),
@@ -151,6 +146,124 @@ def test_malformed_value_is_named_with_file_line_and_column(tmp_path, row, colum
     path = write_only(tmp_path, row)
     assert message(tmp_path).startswith(f"{path}, line 6, column {column}: ")
     assert phrase in message(tmp_path)
+
+
+def rows_of(pids: Sequence[str], cameras: Sequence[str] = ()) -> list[str]:
+    """A visible training image of each identity; nothing else of the file matters."""
+    cameras = cameras or ["1"] * len(pids)
+    rows = zip(range(len(pids)), pids, cameras, strict=True)
+    return [f"{n}.jpg,{pid},{camera},visible,train" for n, pid, camera in rows]
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        (["12", "3", "0"], [12, 3, 0]),  # whole numbers stay themselves
+        (["007", "7"], [7, 7]),
+        (["ben", "anna", "ben"], [2, 1, 2]),
+        (["10", "9", "zoe"], [1, 2, 3]),  # in the order of their characters
+        (["007", "7", "anna"], [1, 2, 3]),
+        (["7.0", "x7"], [1, 2]),
+        (["1_0", "²"], [1, 2]),
+        ([str(2**63), "5"], [2, 1]),
+        (["行人", "été"], [2, 1]),
+        (["e\u0301te\u0301", "\u00e9t\u00e9"], [1, 1]),  # one name in two Unicode forms
+    ],
+)
+def test_every_identity_has_a_number_whatever_its_name(tmp_path, written, numbers):
+    write(tmp_path, *rows_of(written))
+    splits = csv_set.load(tmp_path)
+    assert [record.pid for record in splits.train] == numbers
+    assert set(splits.identities) == set(numbers)
+    if "ben" in written:
+        assert splits.identities == {1: "anna", 2: "ben"}
+
+
+def test_numbers_of_names_do_not_depend_on_the_order_of_the_rows(tmp_path):
+    rows = rows_of(["zoe", "anna", "mei lin", "7"], ["west", "east", "0", "east"])
+    found = []
+    for name, ordered in (("a", rows), ("b", rows[::-1])):
+        write(tmp_path / name, *ordered)
+        found.append(sorted(csv_set.load(tmp_path / name).train, key=lambda r: r.path))
+    assert found[0] == found[1]
+    assert [record.pid for record in found[0]] == [4, 2, 3, 1]
+    assert [record.camid for record in found[0]] == [3, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        (["4", "1"], [4, 1]),
+        (["1", "0"], [2, 1]),
+        (["cam-B", "cam-A"], [2, 1]),
+        (["1", "b"], [1, 2]),
+    ],
+)
+def test_every_camera_has_a_number_from_1(tmp_path, written, numbers):
+    write(tmp_path, *rows_of(["1", "2"], written))
+    splits = csv_set.load(tmp_path)
+    assert [record.camid for record in splits.train] == numbers
+    assert {splits.cameras[n] for n in numbers} == set(written)
+
+
+@pytest.mark.parametrize(("junk", "person"), [("-1", "5"), ("-2", "anna"), ("-37", "-x")])
+def test_images_of_negative_identities_train_nothing_and_are_counted(tmp_path, junk, person):
+    rows = [f"{n}.jpg,{junk},1,visible,{part}" for n, part in enumerate(("train", "val", "test"))]
+    write(tmp_path, *rows, f"p.jpg,{person},1,visible,train")
+    for split in ("train", "train+val"):
+        splits = csv_set.load(tmp_path, split=split)
+        assert [record.path for record in splits.train] == ["p.jpg"]
+        assert splits.val == ()
+        assert [record.pid for record in splits.test] == [int(junk)]  # the protocols say it
+        assert [record.pid for record in splits.left_out] == [int(junk)] * 2
+        assert splits.notes == (
+            f"junk images (negative identities: {junk}), which are in no list: 3",
+        )
+
+
+@pytest.mark.parametrize("person", ["3", "anna"])
+def test_identity_0_is_a_distractor_beside_junk_and_else_a_person(tmp_path, person):
+    rows = [f"{n}.jpg,{pid},1,visible,train" for n, pid in enumerate(["0", person])]
+    write(tmp_path / "plain", *rows)
+    plain = csv_set.load(tmp_path / "plain")
+    assert len(plain.train) == 2 and plain.left_out == plain.notes == ()
+    write(tmp_path / "market", *rows, "j.jpg,-1,1,visible,test", "d.jpg,0,1,visible,test")
+    splits = csv_set.load(tmp_path / "market")
+    assert [record.path for record in splits.train] == ["1.jpg"]
+    assert [record.pid for record in splits.left_out] == [0]
+    assert {record.pid for record in splits.test} == {-1, 0}
+    assert splits.notes[1].endswith("never searched for and train nothing: 2")
+
+
+@pytest.mark.parametrize(
+    ("pids", "count"),
+    [
+        (["Anna", "anna"], "2 different ones"),
+        (["mei lin", "mei_lin"], "2 different ones"),
+        (["p07", "p7"], "2 different ones"),
+        (["7.0", "7"], "2 different ones"),
+        (["07", "7"], "one identity"),
+    ],
+)
+def test_names_that_are_nearly_the_same_are_noted(tmp_path, pids, count):
+    write(tmp_path, *rows_of(pids))
+    (note,) = csv_set.load(tmp_path).notes
+    assert note == (
+        f"identity names that are nearly the same: {', '.join(map(repr, sorted(pids)))}; "
+        f"they count as {count}"
+    )
+
+
+def test_names_that_differ_are_not_noted(tmp_path):
+    write(tmp_path, *rows_of(["1-1", "11", "-1", "1", "a1", "a2", "10"]))
+    (junk,) = csv_set.load(tmp_path).notes
+    assert junk.startswith("junk")
+
+
+def test_overlapping_parts_name_the_identities(tmp_path):
+    rows = [f"{n}.jpg,{pid},1,ir,test" for n, pid in enumerate(["zoe", "7"])]
+    path = write(tmp_path, *rows, *(f"t{row}".replace("test", "train") for row in rows))
+    assert message(tmp_path) == f"{path}: training and test identities overlap: ['7', 'zoe']"
 
 
 def test_a_row_of_another_length_is_named(tmp_path):
@@ -222,3 +335,14 @@ def test_a_folder_without_the_file_names_the_csv_files_there(tmp_path):
     write(tmp_path, *ROWS, name="people.csv")
     assert "lacks dataset.csv: name one of people.csv in DATA.ROOT" in message(tmp_path)
     assert "path,pid,camid,modality,split" in message(tmp_path)
+
+
+def test_an_image_of_another_unicode_form_is_named(tmp_path):
+    """As an archive of another system unpacks: composed in the list, decomposed on the disk."""
+    listed = "zoë/å.jpg"
+    path = write_image(tmp_path / unicodedata.normalize("NFD", listed))
+    write_text(tmp_path / "dataset.csv", f"path,pid,modality,split\n{listed},1,rgb,train\n")
+    with pytest.raises(DataError) as error:
+        csv_set.load(tmp_path)
+    phrase = f"{listed} (line 2); {str(path)!a} exists, whose letters have another Unicode form"
+    assert phrase in str(error.value)

@@ -153,3 +153,36 @@ def test_a_list_of_the_other_modality_is_refused(tmp_path, name):
     other = path.with_name(path.name.replace("thermal", "visible").replace("nir", "vis"))
     write_text(path, other.read_text())
     assert "must list infrared images only, but lists V" in message(name, root).replace("vis/", "V")
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "renamed"),
+    [
+        ("sysu", "cam3", "Cam3"),
+        ("sysu", "exp/test_id.txt", "exp/Test_ID.txt"),
+        ("sysu", "exp/val_id.txt", "exp/val_id.TXT"),
+        ("sysu", "exp", "EXP"),
+        ("regdb", "Thermal", "thermal"),
+        ("regdb", "Visible/1/v_1.bmp", "Visible/1/V_1.BMP"),
+        ("llcm", "nir", "NIR"),
+        ("llcm", "test_vis", "Test_vis"),
+        ("veri", "image_query", "image_Query"),
+        ("veri", "name_train.txt", "Name_train.txt"),
+        ("vehicleid", "image", "Image"),
+        ("vehicleid", "image/0000011.jpg", "image/0000011.JPG"),
+    ],
+)
+def test_a_part_of_other_letter_case_is_named(tmp_path, name, there, renamed):
+    """Also lists without which the set would silently be another one."""
+    root = WRITE[name](tmp_path / "set")
+    (root / there).rename(root / renamed)
+    said = message(name, root)
+    assert f"{root / renamed}" in said
+    assert "exists, which differs in letter case only: rename it" in said
+
+
+def test_a_root_of_other_letter_case_is_named(tmp_path):
+    root = WRITE["regdb"](tmp_path / "RegDB")
+    assert f"{root} exists, which differs in letter case only" in message(
+        "regdb", tmp_path / "regdb"
+    )

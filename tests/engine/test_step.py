@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam, AdamW
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vireid.data.build import build_splits
-from vireid.data.dataset import batches
+from vireid.data.loading import batches
 from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World
 from vireid.engine.precision import AsyncScalars, compile_stages

@@ -9,6 +9,7 @@ RULES = {  # draw, CMC unit, own camera left out, gallery trials
     "regdb": ("all", "image", False, 1),
     "llcm": ("seeded", "identity", True, 10),
     "csv": ("all", "image", True, 1),
+    "folder": ("all", "image", True, 1),
     "val": ("all", "image", False, 1),
     "veri": ("all", "image", True, 1),
     "vehicleid": ("seeded", "image", False, 10),
@@ -32,7 +33,7 @@ def test_rules_are_the_documented_ones(group: str):
 def test_first_letter_is_the_querys_modality():
     letters = {"v": Modality.VISIBLE, "n": Modality.INFRARED, "i": Modality.INFRARED}
     letters["t"] = Modality.INFRARED
-    for group in ("regdb", "llcm", "csv", "val"):
+    for group in ("regdb", "llcm", "csv", "folder", "val"):
         for name in GROUPS[group]:
             assert PROTOCOLS[name].query_modality is letters[name.split("_")[1][0]]
 

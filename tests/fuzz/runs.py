@@ -17,10 +17,10 @@ import torch
 from tests.conftest import TINY
 from tests.fuzz.harness import Payload, Use, corpus, run_tool
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text, mutate_tree
+from tests.helpers import load_line
 from vireid.cli import extract, report, table, train, visualize
 from vireid.config import dump_config, load_config
 from vireid.models.build import BACKBONES
-from vireid.models.pretrained import load_backbone_weights
 from vireid.synthetic.writers import write_set
 
 METRICS = """\
@@ -104,11 +104,11 @@ def trained(folder: Path) -> None:
 
 def weights(folder: Path, random: Random) -> Use:
     """A published state dict, changed, loaded into a backbone."""
-    stages = BACKBONES[BACKBONE]().stages
-    good = {key: tensor for stage in stages for key, tensor in stage.state_dict().items()}
+    backbone = BACKBONES[BACKBONE]()
+    good = {key: tensor for stage in backbone.stages for key, tensor in stage.state_dict().items()}
     path = folder / "weights.pth"
     _write_changed(folder, path, random.choice((good, {"state_dict": good})), random)
-    return lambda: load_backbone_weights(stages, path)
+    return lambda: load_line(backbone, path)
 
 
 def checkpoint(folder: Path, random: Random) -> Use:

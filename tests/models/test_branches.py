@@ -204,9 +204,9 @@ def test_weights_from_a_file_reach_every_branch(tmp_path):
     torch.save(entries, path)
     cfg = config_of()
     cfg.MODEL.PRETRAINED = str(path)
-    network, origin = build_model(cfg, 5)
+    network, start = build_model(cfg, 5)
     count = f"{len(entries)} of {len(entries)} backbone entries from {path}"
-    assert origin == f"4 backbones side by side: loaded {count}"
+    assert start.origin == f"4 backbones side by side: loaded {count}"
     for stage in network.backbone.shared:
         for branch in stage.branches:
             state = branch.state_dict()

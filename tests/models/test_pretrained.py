@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers import load_line
 from vireid.config.schema import default_config
 from vireid.errors import CheckpointError
 from vireid.models.backbones.osnet import OSNetBackbone
 from vireid.models.build import build_model
-from vireid.models.pretrained import imagenet_file, load_backbone_weights, read_tensors
+from vireid.models.pretrained import imagenet_file
+from vireid.models.weight_files import read_tensors
 
 VARIANT = "osnet_x0_25"
 
@@ -52,7 +54,7 @@ def test_backbone_takes_every_tensor_of_a_torchreid_file(tmp_path: Path, prefix:
     content = {"state_dict": content, "epoch": 3} if nested else content
     backbone = OSNetBackbone(VARIANT)
     path = save(tmp_path / "weights.pth", content)
-    line = load_backbone_weights(backbone.stages, path)
+    line = load_line(backbone, path)
     loaded = backbone_tensors(backbone)
     assert loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[key], weights[key]) for key in weights)
@@ -74,7 +76,7 @@ def test_at_least_95_percent_of_the_entries_must_match(tmp_path: Path, how: str)
         before = {key: t.clone() for key, t in backbone_tensors(backbone).items()}
         path = save(tmp_path / "weights.pth", content)
         if fits:
-            line = load_backbone_weights(backbone.stages, path)
+            line = load_line(backbone, path)
             assert f"loaded {len(weights) - count} of {len(weights)}" in line
             assert f"{how}: " in line and f"({count})" in line
             now = backbone_tensors(backbone)
@@ -82,7 +84,7 @@ def test_at_least_95_percent_of_the_entries_must_match(tmp_path: Path, how: str)
             assert torch.equal(now[list(weights)[-1]], before[list(weights)[-1]])
         else:
             with pytest.raises(CheckpointError, match=rf"{how}: .*\({count}\)"):
-                load_backbone_weights(backbone.stages, path)
+                load_line(backbone, path)
             now = backbone_tensors(backbone)
             assert all(torch.equal(now[key], before[key]) for key in before)
 
@@ -95,7 +97,7 @@ def test_weights_of_another_network_are_refused_with_what_did_not_match(tmp_path
         r".*not used: layer1\.weight \(1\)"
     )
     with pytest.raises(CheckpointError, match=message):
-        load_backbone_weights(OSNetBackbone(VARIANT).stages, path)
+        load_line(OSNetBackbone(VARIANT), path)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_weights_of_another_network_are_refused_with_what_did_not_match(tmp_path
 def test_file_without_a_state_dict_is_refused(tmp_path: Path, content: object):
     path = save(tmp_path / "other.pth", content)
     with pytest.raises(CheckpointError, match=r"not a state dict|only 0 of"):
-        load_backbone_weights(OSNetBackbone(VARIANT).stages, path)
+        load_line(OSNetBackbone(VARIANT), path)
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path):
@@ -182,8 +184,8 @@ def test_both_streams_start_from_the_files_weights(
     cfg = default_config()
     cfg.MODEL.BACKBONE, cfg.MODEL.SHARED_DEPTH = VARIANT, shared_depth
     cfg.MODEL.PRETRAINED = "imagenet" if by_name else str(path)
-    network, origin = build_model(cfg, 4)
-    assert str(path) in origin
+    network, start = build_model(cfg, 4)
+    assert str(path) in start.origin
     streams = network.backbone
     for specific in (streams.visible, streams.infrared):
         held = tensors_of([*specific, *streams.shared])
@@ -197,8 +199,8 @@ def test_pretrained_none_starts_at_random_and_says_so():
     firsts = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        network, origin = build_model(cfg, 4)
-        assert origin == f"{VARIANT} starts from random weights"
+        network, start = build_model(cfg, 4)
+        assert start.origin == f"{VARIANT} starts from random weights"
         firsts.append(network.backbone.visible[0].conv1.conv.weight)
     assert torch.equal(firsts[0], firsts[1]) and not torch.equal(firsts[0], firsts[2])
 
@@ -206,8 +208,8 @@ def test_pretrained_none_starts_at_random_and_says_so():
 def test_weights_are_not_needed_before_a_checkpoint(monkeypatch: pytest.MonkeyPatch):
     cfg = default_config()
     cfg.MODEL.BACKBONE, cfg.MODEL.PRETRAINED = VARIANT, "/absent/weights.pth"
-    _, origin = build_model(cfg, 4, load_weights=False)
-    assert origin == f"{VARIANT} starts from random weights"
+    _, start = build_model(cfg, 4, load_weights=False)
+    assert start.origin == f"{VARIANT} starts from random weights"
     with pytest.raises(CheckpointError, match=r"/absent/weights\.pth does not exist"):
         build_model(cfg, 4)
 
@@ -216,5 +218,5 @@ def test_step_counters_are_neither_needed_nor_reported(tmp_path: Path):
     counter = {"conv1.bn.num_batches_tracked": torch.tensor(7)}
     path = save(tmp_path / "weights.pth", published() | counter)
     backbone = OSNetBackbone(VARIANT)
-    assert "not used" not in load_backbone_weights(backbone.stages, path)
+    assert "not used" not in load_line(backbone, path)
     assert backbone.stages[0].conv1.bn.num_batches_tracked == 0

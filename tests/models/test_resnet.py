@@ -12,6 +12,7 @@ from torchvision.models import (
     resnet50,
 )
 
+from tests.helpers import load_line
 from vireid.config.schema import default_config
 from vireid.cost.flops import unique_parameters
 from vireid.errors import CheckpointError
@@ -19,7 +20,7 @@ from vireid.models.backbones.mobilenet import VARIANTS as MOBILENETS
 from vireid.models.backbones.mobilenet import MobileNetBackbone
 from vireid.models.backbones.resnet import VARIANTS, NonLocal, ResNetBackbone
 from vireid.models.build import BACKBONES, build_model
-from vireid.models.pretrained import TORCHVISION, imagenet_file, load_backbone_weights
+from vireid.models.pretrained import TORCHVISION, imagenet_file
 from vireid.models.two_stream import share_stages
 
 # Unique parameters of the stages; torchvision's own 25,557,032 without its classifier's 2,049,000.
@@ -87,7 +88,7 @@ def test_stages_compute_what_torchvisions_network_computes(
     torchvision_network: nn.Module, weights_file: Path
 ):
     backbone = ResNetBackbone("resnet50").eval()
-    line = load_backbone_weights(backbone.stages, weights_file)
+    line = load_line(backbone, weights_file)
     assert line == f"loaded 265 of 265 backbone entries from {weights_file}"
     images = torch.randn(2, 3, 96, 48)
     maps = stage_maps(backbone, images)
@@ -106,7 +107,7 @@ def test_last_stage_is_torchvisions_without_its_stride(
 ):
     """Every second position of its first bottleneck's map is torchvision's whole map."""
     backbone = ResNetBackbone("resnet50").eval()
-    load_backbone_weights(backbone.stages, weights_file)
+    load_line(backbone, weights_file)
     maps = torch.randn(1, 1024, 6, 4).relu()
     with torch.no_grad():
         ours = backbone.stages[4].layer4[0](maps)
@@ -117,8 +118,8 @@ def test_last_stage_is_torchvisions_without_its_stride(
 
 def test_new_blocks_are_not_missing_from_a_file_and_change_nothing(weights_file: Path):
     plain, with_blocks = (ResNetBackbone(name).eval() for name in ("resnet50", "resnet50_nonlocal"))
-    load_backbone_weights(plain.stages, weights_file)
-    line = load_backbone_weights(with_blocks.stages, weights_file)
+    load_line(plain, weights_file)
+    line = load_line(with_blocks, weights_file)
     assert f"loaded 265 of 265 backbone entries from {weights_file} (new: layer2.nonlocal" in line
     assert "missing" not in line and "not used" not in line
     blocks = [m for m in with_blocks.modules() if isinstance(m, NonLocal)]
@@ -137,7 +138,7 @@ def test_blocks_that_a_file_holds_are_loaded(tmp_path: Path):
     entries = {k: v for stage in first.stages for k, v in stage.state_dict().items()}
     path = tmp_path / "with_blocks.pth"
     torch.save(entries, path)
-    line = load_backbone_weights(second.stages, path)
+    line = load_line(second, path)
     assert line == f"loaded 325 of 325 backbone entries from {path}"
     held = {k: v for stage in second.stages for k, v in stage.state_dict().items()}
     assert all(torch.equal(held[k], v) for k, v in entries.items() if "num_batches" not in k)
@@ -253,8 +254,8 @@ def test_build_model_reads_torch_hubs_file(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     cfg = default_config()
     cfg.MODEL.BACKBONE, cfg.MODEL.SHARED_DEPTH = "resnet50_nonlocal1", 4
-    network, origin = build_model(cfg, 5)
-    assert str(path) in origin
+    network, start = build_model(cfg, 5)
+    assert str(path) in start.origin
     weights = torch.load(weights_file, weights_only=True)
     for stem in (network.backbone.visible[0], network.backbone.infrared[0]):
         assert torch.equal(stem.conv1.weight, weights["conv1.weight"])
@@ -277,7 +278,7 @@ def test_small_networks_compute_what_torchvisions_compute(
     randomise(network)
     path = tmp_path / "weights.pth"
     torch.save(network.state_dict(), path)
-    line = load_backbone_weights(backbone.eval().stages, path)
+    line = load_line(backbone.eval(), path)
     assert line == f"loaded {entries} of {entries} backbone entries from {path}"
     maps = stage_maps(backbone, torch.ones(1, 3, 64, 64).cumsum(3) / 64)
     with torch.no_grad():

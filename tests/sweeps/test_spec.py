@@ -171,7 +171,7 @@ def test_cells_that_cannot_have_a_folder_are_refused(tmp_path, grid, phrase):
     assert phrase in line
 
 
-@pytest.mark.parametrize("label", ["off", "on", "1"])
+@pytest.mark.parametrize("label", ["true", "1.5", "1"])
 def test_a_label_that_is_no_text_is_to_be_quoted(tmp_path, label):
     with pytest.raises(UsageError, match="is not text: quote it"):
         sweep_of(tmp_path, f"GRID: {{MODEL.SDM.ENABLED: {{{label}: true}}}}")
@@ -188,14 +188,31 @@ def test_a_key_given_twice_is_refused(tmp_path):
 def test_options_that_sbatch_must_not_get_are_listed_with_the_rest(tmp_path):
     text = "GRID: {MODEL.SHARED_DEPHT: [5]}\nSLURM: {time: 4:00:00, array: 1-3, mem: 8G}"
     found = problems(tmp_path, text)
-    assert len(found) == 3 and "MODEL.SHARED_DEPTH" in found[0]
-    assert found[1].startswith("SLURM: time must be quoted text") and "14400" in found[1]
-    assert found[2] == "SLURM: array is set by the executor"
+    assert len(found) == 2 and "MODEL.SHARED_DEPTH" in found[0]
+    assert found[1] == "SLURM: array is set by the executor"
     grid = "GRID: {MODEL.SHARED_DEPTH: [5]}\n"
     (found,) = problems(tmp_path, grid + "SLURM: [gpu]")
     assert found == "SLURM must hold options of sbatch, got ['gpu']"
-    options = "SLURM: {cpus_per_task: 8, exclusive: true}"
-    assert sweep_of(tmp_path, grid + options).slurm == {"cpus-per-task": "8", "exclusive": ""}
+    options = "SLURM: {cpus_per_task: 8, exclusive: true, time: 4:00:00}"
+    slurm = {"cpus-per-task": "8", "exclusive": "", "time": "4:00:00"}
+    assert sweep_of(tmp_path, grid + options).slurm == slurm
+    (found,) = problems(tmp_path, grid + "SLURM: {time: 240}")
+    assert found == "SLURM: time must be quoted text such as '4:00:00', got 240"
+
+
+def test_numbers_of_a_sweep_are_read_in_base_ten(tmp_path):
+    """YAML 1.1 has 8 for 010, 90 for 1:30, and true for on."""
+    grid = "GRID: {SOLVER.EPOCHS: [010, 08], TEST.FLIP: {on: true, off: no}}\n"
+    sweep = sweep_of(tmp_path, grid + "SEEDS: [007, 010]\nSET: {SOLVER.BASE_LR: 00.5}")
+    assert sweep.seeds == (7, 10)
+    assert sweep.fixed == {"SOLVER.BASE_LR": "0.5"}
+    assert [cell.options["SOLVER.EPOCHS"] for cell in sweep.cells] == ["10", "10", "8", "8"]
+    assert [cell.labels[1] for cell in sweep.cells] == ["on", "off"] * 2
+    for text in ("SEEDS: [0x10]", "SEEDS: [1:30]", "SEEDS: [1_0]", "SEEDS: [on]"):
+        (line,) = problems(tmp_path, f"GRID: {{SOLVER.EPOCHS: [1]}}\n{text}")
+        assert line.startswith("SEEDS must list whole numbers such as [1, 2, 3], each once, got")
+    (line,) = problems(tmp_path, "GRID: {SOLVER.EPOCHS: [1, 1:30]}")
+    assert line.startswith("GRID: SOLVER.EPOCHS must be a whole number in base ten")
 
 
 def test_more_cells_than_anybody_means_are_refused(tmp_path):

@@ -158,7 +158,7 @@ def test_regdb_names_and_lines_are_the_real_sets(sets):
 
 def test_layouts_have_a_usual_number_of_images(tmp_path):
     usual = {name: layout.images for name, layout in LAYOUTS.items()}
-    assert usual == {"sysu": 6, "regdb": 10, "llcm": 4, "veri": 2, "vehicleid": 2}
+    assert usual == {"sysu": 6, "regdb": 10, "llcm": 4, "folder": 4, "veri": 2, "vehicleid": 2}
     write_set("sysu", tmp_path, train_ids=1, test_ids=1, size=(32, 16), seed=0)
     assert len(list(tmp_path.rglob("*.jpg"))) == 2 * 6 * 6
     assert (tmp_path / "exp/val_id.txt").read_text() == "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vireid.cli.arguments import parser, tool
+from vireid.config import load_config
 from vireid.data.datasets import DATASETS
 from vireid.data.verify import DataCheck, check_dataset
 from vireid.errors import DataError
@@ -20,8 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--root", required=True, metavar="PATH", help="its folder")
     about = "a part of the set, or another in its layout: internal consistency only"
     line.add_argument("--reduced", action="store_true", help=about)
+    about = "options of the data set, e.g. DATA.CAMERA_PATTERN '(cam.)' of a folder set"
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=about)
     args = line.parse(arguments)
-    report = check_dataset(args.dataset, args.root, reduced=args.reduced)
+    options = load_config(None, args.overrides, environment={}).DATA
+    report = check_dataset(args.dataset, args.root, reduced=args.reduced, options=options)
     print(f"{args.dataset} in {args.root}\n\n" + "\n".join(lines_of(report)))
     if report.faults:
         many = "1 thing is" if report.faults == 1 else f"{report.faults} things are"

@@ -10,6 +10,7 @@ list or zero, and the help says so.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -86,12 +87,26 @@ class Option:
     costs: bool = False
 
 
+def _pattern_problem(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"must be a regular expression with one group ({error})"
+    if groups == 1 or not pattern:
+        return ""
+    return (
+        f"must be a regular expression with one group (…), the camera's name, and has {groups}; "
+        "parentheses that are no group are written (?:…)"
+    )
+
+
 TABLE: tuple[str, ...] = ()  # names of the table that implements the option: runs/options.py
 EXITS = ("deep", "shallow1", "shallow2", "shallow3")
 MIN_SIDE = 32  # pixels: OSNet's stride is 16, and a map of one row or column has nothing to pool
 
 ANY = Rule("", lambda value: "")
 PATH = Rule("", path_problem)
+PATTERN = Rule("", _pattern_problem)
 POSITIVE = _rule("greater than 0", lambda v: v > 0)
 NOT_NEGATIVE = _rule("0 or more", lambda v: v >= 0)
 SHARE = _rule("between 0 and 1", lambda v: 0 <= v <= 1)
@@ -163,6 +178,15 @@ OPTIONS: dict[str, Option] = {
         "train+val: every training identity trains. train: validation identities are held out "
         "(SYSU: its val_id.txt; CSV: its val rows; else every fifth identity). Empty: the data "
         "set's usual"),
+    # in_names: lists of the images that were scored or extracted distinguish their values
+    "DATA.TEST_SHARE": Option(0.5, SHARE, DATA,
+        "folder: share of the identities that test, where the folders do not say which; 1: all",
+        in_names=False),
+    "DATA.SPLIT_SEED": Option(0, SEEDS, DATA, "folder: chooses those identities", in_names=False),
+    "DATA.CAMERA_PATTERN": Option("", PATTERN, DATA,
+        "folder: regular expression whose one group is the camera's name, searched in the names "
+        "of the files or, unless all have it, in their paths below ROOT. Empty: one camera per "
+        "modality", in_names=False),
     "DATA.WORKERS": Option(4, NOT_NEGATIVE, NOTHING,
         "Loader processes at most, of each of torchrun's processes; 0 reads in the main process"),
     "DATA.TIMEOUT": Option(600.0, NOT_NEGATIVE, NOTHING,

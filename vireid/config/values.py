@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,19 @@ from vireid.errors import UsageError
 
 MOST_BYTES = 2**20  # of a file; the longest configuration has a hundredth of that
 MOST_VALUES = 100_000  # of a file, where what an alias (*name) refers to counts every time
-MOST_BITS = 10_000  # of a whole number; Python prints a few more digits than that
+MOST_DIGITS = 3_000  # of a number; Python prints a few more
 ITEMS = {int: "whole numbers", float: "numbers", str: "texts; put them in quotes"}
+INFINITE = (".inf", "-.inf", "+.inf", ".nan")
 TRUE, FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
+
+
+# Numbers in base ten, of one sign, with leading zeros or an exponent.
+DECIMAL = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+WHOLE = re.compile(r"[-+]?[0-9]+")
+CANONICAL = re.compile(r"0|-?[1-9][0-9]*")
+OTHER_NOTATION = re.compile(r"[-+]?[0-9][\w:.+-]*")
+BASE_TEN = " in base ten, without 0x, 0o, 0b, _ or :"
+TAG = "tag:yaml.org,2002:"
 
 
 class WordOrNumbers(str):
@@ -23,7 +34,13 @@ class WordOrNumbers(str):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, a key that is no text, and endless numbers."""
+    """SafeLoader that reads numbers in base ten only, and refuses what is probably a mistake.
+
+    A plain number stays text unless it is written as YAML would write it: an option for text keeps
+    ``010`` and ``1.50`` so, and an option for numbers reads them as 10 and 1.5 (:func:`coerce`).
+    YAML 1.1 has 8 for ``010``, 90 for ``1:30``, true for ``on``, and a date for ``2024-01-01``;
+    these are text here. A key given twice, a key that is no text, and endless numbers are refused.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -37,16 +54,45 @@ class _StrictLoader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_number(self, node: yaml.ScalarNode) -> int:
-        number = int(super().construct_yaml_int(node))
-        if number.bit_length() > MOST_BITS:
+    def construct_plain_number(self, node: yaml.ScalarNode) -> int | float | str:
+        text = str(self.construct_scalar(node))
+        if len(text) > MOST_DIGITS:
             raise yaml.MarkedYAMLError(
                 problem="a number has too many digits", problem_mark=node.start_mark
             )
-        return number
+        if CANONICAL.fullmatch(text):
+            return int(text)
+        return float(text) if _float_text(float(text)) == text else text
+
+    def construct_tagged_number(self, node: yaml.ScalarNode) -> int | float:
+        """``!!int`` or ``!!float`` before a text."""
+        convert = _to_int if node.tag == f"{TAG}int" else _to_float
+        try:
+            return convert(str(self.construct_scalar(node)))
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value!r:.60} {error}", problem_mark=node.start_mark
+            ) from error
 
 
-_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_number)
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in pairs if tag in (f"{TAG}null", f"{TAG}merge")]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _form, _first in (
+    ("!decimal", DECIMAL, "-+.0123456789"),
+    (f"{TAG}float", re.compile(r"[-+]?\.inf|\.nan"), "-+."),
+    (f"{TAG}bool", re.compile("true|True|TRUE|false|False|FALSE"), "tTfF"),
+):
+    _StrictLoader.add_implicit_resolver(_tag, re.compile(rf"(?:{_form.pattern})\Z"), list(_first))
+_StrictLoader.add_constructor("!decimal", _StrictLoader.construct_plain_number)
+_StrictLoader.add_constructor(f"{TAG}int", _StrictLoader.construct_tagged_number)
+_StrictLoader.add_constructor(f"{TAG}float", _StrictLoader.construct_tagged_number)
+
+
+def _float_text(value: float) -> str:
+    """As YAML writes it."""
+    return str(yaml.representer.SafeRepresenter().represent_float(value).value)
 
 
 def parse_yaml(text: str) -> Any:
@@ -140,6 +186,7 @@ def coerce(value: Any, default: Any) -> Any:
 
     Integers pass for floats, integral floats for integers, true/false/yes/no/on/off for booleans,
     numbers for strings, tuples for lists; list items take the type of the default's first item.
+    Texts pass for numbers when they are written in base ten: ``010`` is ten, ``0x10`` is refused.
 
     Raises:
         ValueError: says which type is wanted.
@@ -159,29 +206,42 @@ def _to_bool(value: Any) -> bool:
 
 
 def _to_float(value: Any) -> float:
-    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+    if isinstance(value, str):
+        if not DECIMAL.fullmatch(value) and value not in INFINITE:
+            raise ValueError(f"must be a number{_notation(value)}")
+        return float(value.replace(".inf", "inf").replace(".nan", "nan"))
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise ValueError("must be a number")
     try:
         return float(value)
-    except (ValueError, OverflowError):  # OverflowError: an integer of more than 308 digits
+    except OverflowError:  # an integer of more than 308 digits
         raise ValueError("must be a number") from None
 
 
 def _to_int(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    if isinstance(value, str) and WHOLE.fullmatch(value) and len(value) <= MOST_DIGITS:
+        return int(value)
     with suppress(ValueError):
         number = _to_float(value)
         if number.is_integer():
             return int(number)
-    raise ValueError("must be a whole number")
+    raise ValueError(f"must be a whole number{_notation(value)}")
+
+
+def _notation(value: Any) -> str:
+    """How a number must be written, for one that is written in another way."""
+    if not isinstance(value, str) or DECIMAL.fullmatch(value):
+        return ""
+    return BASE_TEN if OTHER_NOTATION.fullmatch(value) else ""
 
 
 def _to_str(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
+        return _float_text(value) if isinstance(value, float) else str(value)
     raise ValueError("must be text; put it in quotes")
 
 
@@ -195,4 +255,5 @@ def _to_list(value: Any, default: list) -> list:
     try:
         return [coerce(item, default[0]) for item in value]
     except ValueError as error:
-        raise ValueError(f"must be a list of {ITEMS[type(default[0])]}") from error
+        notation = BASE_TEN if BASE_TEN in str(error) else ""
+        raise ValueError(f"must be a list of {ITEMS[type(default[0])]}{notation}") from error

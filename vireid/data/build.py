@@ -29,16 +29,23 @@ from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.threads import processors
 
 
-def build_splits(cfg: CfgNode) -> Splits:
+def build_splits(cfg: CfgNode, *, parts: Sequence[str] = ("train", "test")) -> Splits:
     """Reads the data set that ``DATA`` names.
 
+    Args:
+        parts: that must have images of every modality.
     Raises:
-        DataError: see the data set's ``load``; also if a modality has no training or test image.
+        DataError: see the data set's ``load``; also if a modality has no image in one of ``parts``.
     """
     info = DATASETS[cfg.DATA.DATASET]
-    split = cfg.DATA.SPLIT or info.usual_split
-    splits = info.load(cfg.DATA.ROOT, split=split, split_trial=cfg.DATA.TRIAL)
-    for problem in missing_modalities(splits, info.modalities):
+    data = cfg.DATA
+    splits = info.read(data.ROOT, data, split=data.SPLIT, split_trial=data.TRIAL)
+    if "train" in parts and splits.test and not splits.train:
+        raise DataError(
+            f"{splits.root} holds test images only: a trained model can be scored on them "
+            "(evaluate --run), but none can be trained"
+        )
+    for problem in missing_modalities(splits, info.modalities, parts):
         raise DataError(f"{splits.root}: {problem}")
     return splits
 
@@ -86,21 +93,44 @@ def build_train_loader(
 
 
 def _sampler(cfg: CfgNode, splits: Splits, rank: int, world_size: int) -> IdentityBatchSampler:
-    if cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES < 2:
+    identities = _batch_identities(cfg.SAMPLER.IDENTITIES, splits, world_size)
+    if identities // world_size * cfg.SAMPLER.IMAGES < 2:
         raise UsageError(
-            f"SAMPLER.IDENTITIES={cfg.SAMPLER.IDENTITIES} × SAMPLER.IMAGES={cfg.SAMPLER.IMAGES} "
+            f"SAMPLER.IDENTITIES={identities} × SAMPLER.IMAGES={cfg.SAMPLER.IMAGES} "
             f"over {world_size} process(es) leaves one image of a modality to a process, which "
             "BatchNorm cannot normalise: raise either of them"
         )
     return IdentityBatchSampler(
         splits.train,
-        identities=cfg.SAMPLER.IDENTITIES,
+        identities=identities,
         images=cfg.SAMPLER.IMAGES,
         seed=cfg.SEED,
         second_visible=cfg.INPUT.SECOND_VISIBLE,
         rank=rank,
         world_size=world_size,
     )
+
+
+def _batch_identities(asked: int, splits: Splits, world_size: int) -> int:
+    """P: ``SAMPLER.IDENTITIES``, or as many as a smaller training set has for all processes.
+
+    Raises:
+        DataError: there are too few to train with.
+    """
+    there = len(splits.train_pids)
+    if there < 2:
+        raise DataError(
+            f"{splits.root}: one identity trains, and a model learns to tell two or more apart: "
+            "add images of others"
+        )
+    if asked <= there or asked % world_size:  # the sampler refuses what cannot be shared out
+        return asked
+    if there < world_size:
+        raise DataError(
+            f"{splits.root}: {there} identities train, which {world_size} processes cannot share: "
+            f"train with {there} processes at most"
+        )
+    return there - there % world_size
 
 
 def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transform | None]:

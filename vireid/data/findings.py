@@ -306,17 +306,29 @@ def _few_levels(seen: Survey) -> Iterator[str]:
     """Decodes some images of each modality."""
     for modality, rule in seen.rules.items():
         headers = seen.headers_of(modality)
-        some = headers[:: max(1, len(headers) // SAMPLE)]
-        greys = [read_image(seen.root / header.path, rule).convert("L") for header in some]
-        large = [grey for grey in greys if grey.width * grey.height >= SMALLEST]
-        levels = [sum(map(bool, grey.histogram())) for grey in large]
-        if levels and statistics.median(levels) < FEW:
-            deep = any(header.deep for header in some)
-            remedy = f": set INPUT.{modality.name}.RANGE" if deep else ""
-            yield (
-                f"{modality.name.lower()} images use few of 256 grey levels, half of them at most "
-                f"{statistics.median(levels):.0f}{remedy}"
-            )
+        line = few_levels(seen.root, [header.path for header in headers], modality, rule)
+        if line:
+            deep = any(header.deep for header in headers)
+            yield line + (f": set INPUT.{modality.name}.RANGE" if deep else "")
+
+
+def few_levels(root: Path, paths: Sequence[str], modality: Modality, rule: PixelRule) -> str:
+    """A line if images use few of 256 grey levels; decodes about :data:`SAMPLE` of them.
+
+    Args:
+        paths: of images of the modality.
+        rule: by which they become RGB.
+    """
+    some = paths[:: max(1, len(paths) // SAMPLE)]
+    greys = threaded_map(
+        lambda path: read_image(root / path, rule).convert("L"), some, doing="counting grey levels"
+    )
+    large = [grey for grey in greys if grey.width * grey.height >= SMALLEST]
+    levels = [sum(map(bool, grey.histogram())) for grey in large]
+    if not levels or statistics.median(levels) >= FEW:
+        return ""
+    name, most = modality.name.lower(), statistics.median(levels)
+    return f"{name} images use few of 256 grey levels, half of them at most {most:.0f}"
 
 
 CHECKS: tuple[Check, ...] = (

@@ -86,6 +86,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
 
     Args:
         second_visible: every visible image comes twice, the second time as view 1.
+        identities: P, over all processes; also an attribute.
     Raises:
         DataError: fewer than P identities.
         UsageError: P is not divisible by ``world_size``.
@@ -109,6 +110,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
         self._batches = partial(
             identity_batches, records, identities=identities, images=images, seed=seed
         )
+        self.identities = identities
         self._records, self._second_visible = records, second_visible
         self._rank, self._world_size = rank, world_size
         self.epoch = self.first_step = 0

@@ -5,16 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import IMAGE_SUFFIXES
 from vireid.data.datasets.info import ListCheck, count_images
+from vireid.data.datasets.names import label_of
 from vireid.data.findings import findings, remarks, survey
 from vireid.data.grey_range import FoundRange, auto_range
 from vireid.data.images import ImageHeader, decoded_header
 from vireid.data.pixels import PixelRule
 from vireid.errors import DataError
-from vireid.structures import ImageRecord, Modality, Splits
+from vireid.structures import ImageRecord, Modality, Splits, is_junk
 from vireid.utils.paths import is_hidden_below
 from vireid.utils.threads import threaded_map
 
@@ -73,27 +75,35 @@ class DataCheck:
         return different + len(self.images.unreadable) + len(self.problems)
 
 
-def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> DataCheck:
+def check_dataset(
+    name: str,
+    folder: str | Path,
+    *,
+    reduced: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> DataCheck:
     """Reads a data set, counts, and opens every image.
 
     Args:
         name: one of :data:`DATASETS`.
         reduced: the set is a part of the published one, or another in its layout: nothing is
             compared with published counts.
+        options: by the names that ``DatasetInfo.options`` has.
     Raises:
         DataError: the set cannot be read at all.
     """
     info = DATASETS[name]
     published = {} if reduced else info.published
     if info.check_lists is None:
-        splits = info.load(folder)
-        lists = ListCheck([splits], count_images(splits))
+        splits = info.read(folder, options or {})
+        lists = ListCheck([splits], count_images(splits), notes=list(splits.notes))
     else:
         lists = info.check_lists(folder, reduced)
     root = lists.splits[0].root
     test = [record for splits in lists.splits for record in splits.test]
     records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
-    absent = [line for s in lists.splits for line in missing_modalities(s, info.modalities)]
+    absent = [line for s in lists.splits for line in _missing(s, info.modalities)]
+    names = lists.splits[0].identities
     images = inspect_images(root, [record.path for record in records])
     ranges = _found_ranges(lists.splits[0], images.headers)
     rules = {m: PixelRule(ranges[m].limits if m in ranges else None) for m in Modality}
@@ -108,8 +118,9 @@ def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> Da
         notes=(
             *lists.notes,
             *_absent_cameras(test, info.test_cameras),
-            *one_sided(records),
-            *_ignored_files(root, info.image_folders, records),
+            *_untrained(lists.splits),
+            *one_sided(records, names),
+            *_ignored_files(root, info.image_folders, [*records, *lists.splits[0].left_out]),
             *(f"INPUT.{m.name}.RANGE auto: {found}" for m, found in ranges.items()),
             *remarks(seen),
         ),
@@ -117,28 +128,49 @@ def check_dataset(name: str, folder: str | Path, *, reduced: bool = False) -> Da
     )
 
 
-def missing_modalities(splits: Splits, modalities: Sequence[Modality]) -> Iterator[str]:
+def missing_modalities(
+    splits: Splits, modalities: Sequence[Modality], parts: Sequence[str] = ("train", "test")
+) -> Iterator[str]:
     """One line per part and modality without an image."""
-    for part in ("train", "test"):
+    for part in parts:
         for modality in modalities:
-            if not any(record.modality is modality for record in getattr(splits, part)):
+            people = (r for r in getattr(splits, part) if not is_junk(r.pid))
+            if not any(record.modality is modality for record in people):
                 yield f"no {modality.name.lower()} image in the {part} split"
 
 
-def one_sided(records: Iterable[ImageRecord]) -> Iterator[str]:
+def _missing(splits: Splits, modalities: Sequence[Modality]) -> Iterator[str]:
+    """What is missing; a set without training images is there to be scored."""
+    parts = ("train", "test") if splits.train else ("test",)
+    yield from missing_modalities(splits, modalities, parts)
+
+
+def _untrained(splits: Sequence[Splits]) -> Iterator[str]:
+    if not any(one.train for one in splits):
+        yield "no training images: a trained model can be scored on this set, none can be trained"
+
+
+def one_sided(
+    records: Iterable[ImageRecord], names: Mapping[int, str] | None = None
+) -> Iterator[str]:
     """One line per modality that is the only one of some identities; names them.
 
     Nothing for a data set with one modality.
+
+    Args:
+        names: of identities that have other names than their numbers, by number.
     """
     pids: dict[Modality, set[int]] = {modality: set() for modality in Modality}
     for record in records:
-        pids[record.modality].add(record.pid)
+        if not is_junk(record.pid):
+            pids[record.modality].add(record.pid)
     visible, infrared = pids[Modality.VISIBLE], pids[Modality.INFRARED]
     if not (visible and infrared):
         return
     for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
         if only:
-            shown = ", ".join(map(str, sorted(only)[:20])) + (" …" if len(only) > 20 else "")
+            labels = [str(label_of(pid, names or {})) for pid in sorted(only)[:20]]
+            shown = ", ".join(labels) + (" …" if len(only) > 20 else "")
             who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
             yield f"{who} {name} images only: {shown}"
 

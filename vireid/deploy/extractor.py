@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from vireid.structures import Modality
 from vireid.utils.paths import expand
 from vireid.utils.threads import THREADS, threaded_map
 
+log = logging.getLogger(__name__)
 BACKENDS = ("torch", "onnxruntime", "openvino")
 PRECISIONS = tuple(HINTS)
 
@@ -144,10 +146,16 @@ class Extractor:
             raise UsageError(f"images must be a sequence of images, got {type(images).__name__}")
         if batch < 1:
             raise UsageError(f"batch must be at least 1, got {batch}")
-        rows = [np.empty((0, self.dim), np.float32)]
+        rows, blank = [np.empty((0, self.dim), np.float32)], 0
         for group in _groups(self._resized(images, modality, progress), batch):
             features = run(normalized(group, self.metadata.mean, self.metadata.std))
             rows.append(self._checked(features, len(group)))
+            blank += sum(not np.ptp(image) for image in group)
+        if blank and (limits := self._rules[_name(modality)].range) is not None:
+            log.warning(
+                "%d of %d images are of one grey level all over: their range is %s",
+                *(blank, len(images), limits),
+            )
         return np.concatenate(rows)
 
     def _run_for(self, modality: str | Modality) -> Run:

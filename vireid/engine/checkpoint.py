@@ -15,7 +15,7 @@ from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.config.values import parse_yaml
 from vireid.errors import CheckpointError, UsageError
-from vireid.models.pretrained import read_tensors
+from vireid.models.weight_files import read_tensors
 from vireid.structures import Splits
 from vireid.utils.io import replace_file
 

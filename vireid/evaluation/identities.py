@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vireid.structures import FeatureSet, Role, is_junk
-
-DISTRACTOR = 0  # identity of distractors, where a set has junk images, too
+from vireid.structures import DISTRACTOR, FeatureSet, Role, is_junk
 
 
 def junk_rows(images: FeatureSet) -> np.ndarray:

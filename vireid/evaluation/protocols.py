@@ -108,7 +108,7 @@ def _vehicleid(test_list: int) -> RetrievalProtocol:
 
 
 _REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with its own model"
-_CSV = "the user's own images; the gallery holds every image of the other modality"
+_OWN = "the user's own images; the gallery holds every image of the other modality"
 _VERI = "Liu et al., ECCV 2016; removal as in Market-1501"
 _VAL = "identities held out from training, to choose settings without the test set"
 
@@ -123,8 +123,11 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
         RetrievalProtocol("regdb_t2v", INFRARED, VISIBLE, _REGDB),
         _llcm("llcm_v2n", VISIBLE, INFRARED),
         _llcm("llcm_n2v", INFRARED, VISIBLE),
-        RetrievalProtocol("csv_v2i", VISIBLE, INFRARED, _CSV, drops_own_camera=True),
-        RetrievalProtocol("csv_i2v", INFRARED, VISIBLE, _CSV, drops_own_camera=True),
+        *(
+            RetrievalProtocol(f"{name}_{way}", query, gallery, _OWN, drops_own_camera=True)
+            for name in ("csv", "folder")
+            for way, query, gallery in (("v2i", VISIBLE, INFRARED), ("i2v", INFRARED, VISIBLE))
+        ),
         # one modality: the query's own image is left out with those of its camera
         RetrievalProtocol("veri", VISIBLE, VISIBLE, _VERI, drops_own_camera=True, by_role=True),
         *map(_vehicleid, TEST_LISTS),
@@ -135,7 +138,7 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in PROTOCOLS if name.startswith(f"{group}_"))
-    for group in ("sysu", "regdb", "llcm", "csv", "vehicleid")
+    for group in ("sysu", "regdb", "llcm", "csv", "vehicleid", "folder")
 }
 GROUPS["val"] = ("val_v2i", "val_i2v")
 

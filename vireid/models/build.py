@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import log2
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ from vireid.models.heads import BranchHeads, PartFeatures, PartsHead
 from vireid.models.modality_norm import ModalityRows, use_modality_norms
 from vireid.models.parts import MultiGranularityParts
 from vireid.models.pooling import AvgPool, GeMPool, MaxPool
-from vireid.models.pretrained import imagenet_file, load_backbone_weights
+from vireid.models.pretrained import InitialWeights, imagenet_file, load_weights
 from vireid.models.reid_model import ReidModel
 from vireid.models.student_heads import STUDENT_HEADS, StudentHead
 from vireid.models.two_stream import share_stages
@@ -40,13 +42,19 @@ STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 def build_model(
-    cfg: CfgNode, num_classes: int, *, load_weights: bool = True, check_parts: bool = True
-) -> tuple[ReidModel, str]:
-    """The model that ``MODEL`` describes, and one line that says where its weights come from.
+    cfg: CfgNode,
+    num_classes: int,
+    *,
+    load_weights: bool = True,
+    weights: Path | None = None,
+    check_parts: bool = True,
+) -> tuple[ReidModel, InitialWeights]:
+    """The model that ``MODEL`` describes, and where its weights come from.
 
     Args:
         num_classes: training identities.
         load_weights: read ``MODEL.PRETRAINED``; not needed when a checkpoint follows.
+        weights: read this file instead, such as the checkpoint of a run that the option names.
         check_parts: whether the stripes fit the map; not needed where parts are not used.
     Raises:
         CheckpointError: ``MODEL.PRETRAINED`` names weights that are missing or do not fit.
@@ -54,7 +62,7 @@ def build_model(
             ``MODEL.DIRECTIONAL`` and an ``INPUT.SIZE`` that is not square or too small.
     """
     options = cfg.MODEL
-    backbone, origin = _backbone(options, options.PRETRAINED if load_weights else "none")
+    backbone = _backbone(options)
     if options.MGIM.ENABLED and check_parts:
         _check_granularities(options.MGIM, backbone, cfg.INPUT.SIZE)
     rows = ModalityRows() if options.NORM_STATISTICS == "dual" else None
@@ -79,26 +87,38 @@ def build_model(
         for shared in (model.backbone.shared, model.head, model.shallow, model.parts):
             if shared is not None:
                 use_modality_norms(shared, rows)
-    return model, origin
+    path = (weights or _weights_file(options)) if load_weights else None
+    return model, _initial_weights(options, model, path)
 
 
-def _backbone(options: CfgNode, source: str) -> tuple[Backbone, str]:
-    """One backbone, or one per direction; and where their weights come from.
-
-    Args:
-        source: as ``MODEL.PRETRAINED``.
-    """
-    separate = options.DIRECTIONAL.ENABLED and options.DIRECTIONAL.BACKBONES == "separate"
-    count = len(options.DIRECTIONAL.DIRECTIONS) if separate else 1
+def _backbone(options: CfgNode) -> Backbone:
+    """One backbone, or one per direction side by side."""
+    count = _backbone_count(options)
     backbones = [BACKBONES[options.BACKBONE]() for _ in range(count)]
-    origin = f"{options.BACKBONE} starts from random weights"
-    if source != "none":
-        path = imagenet_file(options.BACKBONE) if source == "imagenet" else expand(source)
-        for each in backbones:
-            origin = load_backbone_weights(each.stages, path)  # one line for all
-    if count == 1:
-        return backbones[0], origin
-    return ParallelBackbone(backbones), f"{count} backbones side by side: {origin}"
+    return backbones[0] if count == 1 else ParallelBackbone(backbones)
+
+
+def _backbone_count(options: CfgNode) -> int:
+    separate = options.DIRECTIONAL.ENABLED and options.DIRECTIONAL.BACKBONES == "separate"
+    return len(options.DIRECTIONAL.DIRECTIONS) if separate else 1
+
+
+def _weights_file(options: CfgNode) -> Path | None:
+    """What ``MODEL.PRETRAINED`` names; None for random weights."""
+    if options.PRETRAINED == "none":
+        return None
+    imagenet = options.PRETRAINED == "imagenet"
+    return imagenet_file(options.BACKBONE) if imagenet else expand(options.PRETRAINED)
+
+
+def _initial_weights(options: CfgNode, model: ReidModel, path: Path | None) -> InitialWeights:
+    """Loads a file, if there is one, into a new model."""
+    start = InitialWeights(f"{options.BACKBONE} starts from random weights")
+    if path is not None:
+        start = load_weights(model, path)
+    count = _backbone_count(options)
+    beside = f"{count} backbones side by side: " if count > 1 else ""
+    return replace(start, origin=beside + start.origin)
 
 
 def _directional(options: CfgNode, backbone: Backbone, size: list[int]) -> DirectionalPool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
@@ -12,6 +13,8 @@ from vireid.config import apply_overrides
 from vireid.config.load import flatten
 from vireid.config.schema import with_found
 from vireid.config.values import override_text
+from vireid.data.build import pixel_rules
+from vireid.data.findings import few_levels
 from vireid.data.grey_range import auto_range
 from vireid.data.images import ImageHeader, require_readable
 from vireid.engine.checkpoint import saved_options
@@ -70,6 +73,19 @@ def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) ->
             overrides += [key, override_text(list(found.limits))]
             log.info("%s auto: %s", key, found)
     return apply_overrides(cfg, overrides) if overrides else cfg
+
+
+def warn_of_few_levels(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> None:
+    """Says so if a run's range does not fit the images, such as degrees to a range of counts.
+
+    Looks at some images of each modality that has a range.
+    """
+    for modality, rule in pixel_rules(cfg).items():
+        paths = [record.path for record in records if record.modality is modality]
+        line = few_levels(root, paths, modality, rule) if rule.range is not None else ""
+        if line:
+            shown = override_text(flatten(cfg)[KEYS[modality]])
+            log.warning("%s, at %s %s", line, KEYS[modality], shown)
 
 
 def _headers(splits: Splits, records: Sequence[ImageRecord]) -> dict[str, ImageHeader]:

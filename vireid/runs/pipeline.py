@@ -56,6 +56,7 @@ from vireid.runs.resume import (
 from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
+from vireid.runs.weights import require_kept, weights_file
 from vireid.structures import Splits
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ def train_and_score(
                 log.warning("data set: %s", line)
             for line in seen.found:
                 log.info("%s", line)
-            describe_run(start.folder, cfg, root=splits.root, data=training.data, device=device)
+            describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
             _log_start(training, start)
             settle_best(training.trainer.progress, start)
         _train(training, start)
@@ -168,7 +169,11 @@ def _prepare(
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
     fresh = start.checkpoint is None
-    model, origin = build_model(cfg, len(splits.train_pids), load_weights=fresh)
+    weights = weights_file(cfg.MODEL.PRETRAINED) if fresh else None
+    require_kept(weights, start.folder)
+    classes = len(splits.train_pids)
+    model, initial = build_model(cfg, classes, load_weights=fresh, weights=weights)
+    origin = initial.origin
     trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     if start.checkpoint is not None:
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
@@ -193,8 +198,17 @@ def _log_start(training: _Training, start: Start) -> None:
         trainer.precision.name,
         len(trainer.sampler),
     )
-    for line in one_sided(splits.train):
+    for line in one_sided(splits.train, splits.identities):
         log.info("of these, %s", line)
+    for line in splits.notes:
+        log.info("%s", line)
+    asked, used = cfg.SAMPLER.IDENTITIES, trainer.sampler.identities
+    if used < asked:
+        log.warning(
+            "SAMPLER.IDENTITIES %d is more than the training set has for each batch: %d are used",
+            asked,
+            used,
+        )
     log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
     if training.teacher is not None:
         log.info("%s", training.teacher.origin)

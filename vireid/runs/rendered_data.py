@@ -52,7 +52,7 @@ def expected_identities(cfg: CfgNode) -> int | None:
     """Number of training identities, as rendered or published; None if only the files show it."""
     if cfg.DATA.SPLIT == "train":
         return None
-    if _is_rendered(cfg):
+    if _is_rendered(cfg) and "test_share" not in DATASETS[cfg.DATA.DATASET].options:
         return cfg.DATA.SYNTHETIC.TRAIN_IDS
     return DATASETS[cfg.DATA.DATASET].published.get("training identities")
 

@@ -23,7 +23,9 @@ import vireid
 from vireid.config import dump_config
 from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
+from vireid.runs.names import write_names
 from vireid.runs.options import recipe_of
+from vireid.structures import Splits
 from vireid.utils.io import locked, write_text
 from vireid.utils.paths import expand
 
@@ -32,6 +34,8 @@ from vireid.utils.paths import expand
 OWN_ENTRIES = (
     "command.txt",
     "environment.json",
+    "identities.csv",
+    "cameras.csv",
     "log.txt",
     "results*.json",
     "features*.npz",
@@ -102,12 +106,12 @@ def _remove_run(folder: Path) -> None:
 
 
 def describe_run(
-    folder: Path, cfg: CfgNode, *, root: Path, data: str, device: torch.device
+    folder: Path, cfg: CfgNode, *, splits: Splits, data: str, device: torch.device
 ) -> None:
-    """Writes what the run is: config.yaml, command.txt, environment.json.
+    """Writes what the run is: config.yaml, command.txt, environment.json; names of identities.
 
     Args:
-        root, data: the data set's folder and fingerprint.
+        splits, data: the data set and its fingerprint.
     """
     write_text(folder / "config.yaml", dump_config(cfg))
     with (folder / "command.txt").open("ab") as file:  # one line per start
@@ -122,9 +126,10 @@ def describe_run(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "git": git_state(),
-        "data": {"root": str(root), "fingerprint": data},
+        "data": {"root": str(splits.root), "fingerprint": data},
     }
     write_text(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
+    write_names(folder, splits)
 
 
 def own_command() -> list[str]:

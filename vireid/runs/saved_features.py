@@ -19,6 +19,7 @@ from vireid.evaluation.feature_files import read_features, read_source, write_fe
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.exits import require_one_exit, warn_of_untrained
 from vireid.runs.features import TORCH, Backend, backend_name, features_of, records_in
+from vireid.runs.grey_ranges import warn_of_few_levels
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
@@ -121,6 +122,7 @@ def _compute(trained: TrainedRun, split: str, backend: Backend | None = None) ->
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     warn_of_untrained(cfg)
+    warn_of_few_levels(cfg, splits.root, records)
     model = trained.model().to(device)
     return features_of(cfg, model, splits, records, device=device, backend=backend)
 

@@ -22,6 +22,7 @@ from vireid.evaluation.results import describe, result_entries, results_table, w
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name, exit_names, require_two_modalities, warn_of_untrained
 from vireid.runs.features import TORCH, Backend, backend_name, features_by_query, records_of
+from vireid.runs.grey_ranges import warn_of_few_levels
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
 from vireid.utils.io import require_target
@@ -57,6 +58,7 @@ def score_run(
         raise UsageError(f"{out} exists and is no file of results: name another one with --out")
     warn_of_untrained(cfg)
     model, splits = trained.model().to(device), trained.splits
+    warn_of_few_levels(cfg, splits.root, splits.test)
     results = score(
         cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, backend=backend
     )

@@ -15,19 +15,13 @@ from yacs.config import CfgNode
 from vireid.config.load import load_config, parse_config
 from vireid.config.validate import is_taught
 from vireid.data.transforms import normalize
-from vireid.engine.checkpoint import (
-    BEST,
-    LAST,
-    load_model,
-    load_trained,
-    require_same_data,
-    unfinished,
-)
+from vireid.engine.checkpoint import load_model, load_trained, require_same_data, unfinished
 from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model
 from vireid.models.teacher import FrozenTeacher
-from vireid.runs.options import choices, require_run
+from vireid.runs.options import choices
+from vireid.runs.weights import selected_checkpoint
 from vireid.structures import Splits
 from vireid.utils.paths import expand
 
@@ -145,9 +139,7 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
         )
     if not path.is_dir():
         return path
-    require_run(path)
-    best = load_config(path / "config.yaml", environment={}).SOLVER.SELECT == "best"
-    return path / (BEST if best else LAST)
+    return selected_checkpoint(path)
 
 
 def _require_posterior(posterior: str, own: CfgNode, path: Path) -> None:

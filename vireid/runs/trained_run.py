@@ -86,7 +86,8 @@ class TrainedRun:
         """
         path, checkpoint = read_trained(cfg, folder)
         prepare_data(cfg)
-        splits = build_splits(cfg)
+        tested = any(not protocol.held_out for protocol in protocols)
+        splits = build_splits(cfg, parts=("test",) if tested else ())
         run = TrainedRun(cfg, path, checkpoint, splits, fingerprint(splits))
         run._require_unseen(protocols)
         return run

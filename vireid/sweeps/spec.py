@@ -170,12 +170,15 @@ def _base_file(path: Path, value: Any) -> Path:
 
 
 def _whole_numbers(values: Any) -> tuple[int, ...]:
-    whole = isinstance(values, list) and all(type(value) is int for value in values)
-    if not whole or not values or len(set(values)) != len(values):
+    found = []
+    if isinstance(values, list) and all(type(value) in (int, str) for value in values):
+        with suppress(ValueError):
+            found = coerce(values, [0])
+    if not found or len(set(found)) != len(found):
         raise ValueError(
             f"must list whole numbers such as [1, 2, 3], each once, got {values!r:.200}"
         )
-    return tuple(values)
+    return tuple(found)
 
 
 def _option_text(key: str, value: Any) -> str:

@@ -137,7 +137,8 @@ def _not_followed(place: _Folder, link: str, follow_links: bool) -> str:
     """Why a link to a folder is skipped; empty when it is followed."""
     if not follow_links:
         return LINK
-    if os.path.realpath(link) in place.above:
+    target = os.path.realpath(link)
+    if any(Path(one).is_relative_to(target) for one in place.above):
         return LINK_BACK
     return LINKS_TOO_DEEP if place.links == MOST_LINKS else ""
 

@@ -1,6 +1,6 @@
 """The data sets: to add one, write a file with its ``INFO`` and add a line to the table."""
 
-from vireid.data.datasets import csv_set, llcm, regdb, sysu, vehicleid, veri
+from vireid.data.datasets import csv_set, folder_set, llcm, regdb, sysu, vehicleid, veri
 from vireid.data.datasets.info import DatasetInfo
 
 _INFOS = (
@@ -8,6 +8,7 @@ _INFOS = (
     regdb.INFO,
     llcm.INFO,
     csv_set.INFO,
+    folder_set.INFO,
     veri.INFO,
     vehicleid.INFO,
 )

@@ -2,14 +2,25 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vireid.data.datasets.files import check_apart, hold_out, is_file, require_root
+from vireid.data.datasets.files import DEFAULT_CAMERAS, check_apart, hold_out, is_file, require_root
 from vireid.data.datasets.info import DatasetInfo
+from vireid.data.datasets.names import (
+    alike,
+    composed,
+    is_unidentified,
+    label_of,
+    names_by_number,
+    number_cameras,
+    number_identities,
+    unidentified_notes,
+)
 from vireid.errors import DataError
-from vireid.structures import ImageRecord, Modality, Splits
+from vireid.structures import MODALITY_NAMES, ImageRecord, Modality, Splits
 from vireid.utils.paths import exists_as, expand, is_hidden
 
 NAME = "dataset.csv"
@@ -24,12 +35,18 @@ LIKE = {
     "modality": ("modality", "spectrum"),
     "split": ("split", "part", "set"),
 }
-MODALITY_NAMES = {
-    **dict.fromkeys(("visible", "vis", "rgb", "color", "colour"), Modality.VISIBLE),
-    **dict.fromkeys(("infrared", "ir", "nir", "thermal", "tir", "lwir"), Modality.INFRARED),
-}
 PARTS = {"train": "training", "val": "validation", "test": "test"}
-LARGEST = 2**63 - 1  # number that features.npz can hold
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One image as the file names it; the camera is empty in a file without cameras."""
+
+    part: str
+    path: str
+    identity: str
+    camera: str
+    modality: Modality
 
 
 def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) -> Splits:
@@ -41,6 +58,10 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     query's identity *and* camera, removes nothing. The column is filled in all rows or in none,
     because a given camera 1 must not be mixed up with the default.
 
+    Identities and cameras may have any names. Those of a column that holds whole numbers only are
+    these numbers; :mod:`vireid.data.datasets.names` has the rule for others. Junk and distractors
+    (:func:`~vireid.data.datasets.names.is_unidentified`) train nothing.
+
     Args:
         root: folder that holds ``dataset.csv``, or the path of a CSV file; the images' paths are
             relative to its folder and must not lead out of it.
@@ -51,15 +72,40 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
             named twice; an identity is in two parts.
     """
     path = _find(root)
+    rows = _read(path)
+    identities = number_identities([row.identity for row in rows], zeros_differ=False)
+    cameras = number_cameras([row.camera for row in rows if row.camera])
+    names = names_by_number(identities)
     parts: dict[str, list[ImageRecord]] = {part: [] for part in PARTS}
-    for part, record in _read(path):
-        parts["train" if part == "val" and split == "train+val" else part].append(record)
-    pids = {PARTS[part]: {record.pid for record in records} for part, records in parts.items()}
-    check_apart(pids, path)
+    left_out: list[ImageRecord] = []
+    for row in rows:
+        camid = cameras[row.camera] if row.camera else int(row.modality) + 1
+        record = ImageRecord(row.path, identities[row.identity], camid, row.modality)
+        part = "train" if row.part == "val" and split == "train+val" else row.part
+        untrained = part != "test" and is_unidentified(record.pid, identities.values())
+        (left_out if untrained else parts[part]).append(record)
+    check_apart(
+        {PARTS[part]: {label_of(r.pid, names) for r in records} for part, records in parts.items()},
+        path,
+    )
     train, val = tuple(parts["train"]), tuple(parts["val"])
     if split == "train" and not val:
         train, val = hold_out(train, split)
-    return Splits(root=path.parent, train=train, val=val, test=tuple(parts["test"]))
+    notes = (
+        *alike(identities, "identity"),
+        *alike(cameras, "camera"),
+        *unidentified_notes([*left_out, *parts["test"]]),
+    )
+    return Splits(
+        root=path.parent,
+        train=train,
+        val=val,
+        test=tuple(parts["test"]),
+        identities=names,
+        cameras=names_by_number(cameras) or DEFAULT_CAMERAS,
+        left_out=tuple(left_out),
+        notes=notes,
+    )
 
 
 def _find(root: str | Path) -> Path:
@@ -75,11 +121,11 @@ def _find(root: str | Path) -> Path:
     return folder / NAME
 
 
-def _read(path: Path) -> list[tuple[str, ImageRecord]]:
-    """(part, record) of every row, in the file's order."""
+def _read(path: Path) -> list[_Row]:
+    """Every row, in the file's order."""
     rows = _read_rows(path)
     cameras = any(row.get("camid") for row in rows.values())
-    found: list[tuple[str, ImageRecord]] = []
+    found: list[_Row] = []
     lines: dict[str, int] = {}
     for line, row in rows.items():
         where = f"{path}, line {line}"
@@ -88,8 +134,8 @@ def _read(path: Path) -> list[tuple[str, ImageRecord]]:
             raise DataError(f"{where}: camid is empty, but other rows have one: {remedy}")
         part = _word(row, "split", PARTS, where)
         modality = MODALITY_NAMES[_word(row, "modality", MODALITY_NAMES, where)]
-        pid = _number(row, "pid", 0, where)
-        camid = _number(row, "camid", 1, where) if cameras else int(modality) + 1
+        if not row["pid"]:
+            raise DataError(f"{where}, column pid: it is empty: name the identity")
         image = _relative_path(row["path"], where)
         if image in lines:
             raise DataError(
@@ -97,7 +143,8 @@ def _read(path: Path) -> list[tuple[str, ImageRecord]]:
                 "be listed once"
             )
         lines[image] = line
-        found.append((part, ImageRecord(image, pid, camid, modality)))
+        camera = composed(row["camid"]) if cameras else ""
+        found.append(_Row(part, image, composed(row["pid"]), camera, modality))
     missing = [name for name in lines if not is_file(path.parent / name)]
     if missing:
         shown = ", ".join(f"{name} (line {lines[name]})" for name in missing[:3])
@@ -185,15 +232,6 @@ def _word(row: Mapping[str, str], column: str, known: Collection[str], where: st
     return word
 
 
-def _number(row: Mapping[str, str], column: str, least: int, where: str) -> int:
-    text = row[column]  # int() would take 1_000 and other scripts' digits
-    if not re.fullmatch("[0-9]{1,19}", text) or not least <= int(text) <= LARGEST:
-        raise DataError(
-            f"{where}, column {column}: must be a whole number from {least}, got {text!r:.200}"
-        )
-    return int(text)
-
-
 def _relative_path(text: str, where: str) -> str:
     """The image's path, with ``/``."""
     path = PurePosixPath(text.replace("\\", "/"))
@@ -214,5 +252,5 @@ INFO = DatasetInfo(
   ROOT/dataset.csv (or ROOT is a .csv file itself) with the columns
   path,pid,camid,modality,split
   images/a.jpg,7,1,visible,train      path relative to the file, camid may be left out""",
-    where_to_get="a CSV set is your own: docs/datasets.md describes its columns",
+    where_to_get="A CSV set is your own: docs/datasets.md describes its columns",
 )

@@ -11,13 +11,22 @@ from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
 from vireid.utils.io import NUMBER
-from vireid.utils.paths import exists_as, expand, is_hidden
+from vireid.utils.paths import (
+    BROKEN_LINK,
+    LINKS_TOO_DEEP,
+    exists_as,
+    expand,
+    is_hidden,
+    list_files,
+)
 
 # Unlike Path's, they are False, no error, for a name that no file can have.
 is_file, is_folder = os.path.isfile, os.path.isdir
 IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .heic .heif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
 )
+# Of sets that do not say which camera took an image: one for each modality.
+DEFAULT_CAMERAS = {int(modality) + 1: modality.name.lower() for modality in Modality}
 
 
 def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ()) -> Path:
@@ -51,6 +60,18 @@ def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ())
     return path
 
 
+def has_list(path: Path) -> bool:
+    """Whether a list that a data set may lack is there.
+
+    Raises:
+        DataError: it is there under a name of other letter case or Unicode form, or is a link to
+            nothing; without it the set would be another one.
+    """
+    if not is_file(path) and (other := exists_as(path)):
+        raise DataError(f"no {path}{other}")
+    return is_file(path)
+
+
 def is_image(path: Path) -> bool:
     """By its name; not ``._0001.jpg``, which macOS leaves behind, nor another hidden file."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name)
@@ -59,6 +80,41 @@ def is_image(path: Path) -> bool:
 def images_in(folder: Path) -> Iterator[Path]:
     """Image files directly in ``folder``, by name; other files are skipped."""
     yield from (path for path in sorted(folder.iterdir()) if is_image(path))
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders directly in ``folder``, by name; hidden ones are skipped.
+
+    Raises:
+        DataError: there is a link to nothing, which may have been one.
+    """
+    found = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            raise broken_link(path)
+    return [path for path in found if path.is_dir()]
+
+
+def broken_link(path: Path) -> DataError:
+    """The error about a link to a file or folder that is gone: it is not dropped silently."""
+    return DataError(f"{path} cannot be read{exists_as(path)}: mend the link or remove it")
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Image files in ``folder`` and in its folders, by path; hidden ones are skipped.
+
+    Links are followed, but for those back to a folder that holds them.
+
+    Raises:
+        DataError: there is a link to nothing, or one within too many others.
+    """
+    found = list_files(folder, follow_links=True)
+    for path, reason in found.skipped:
+        if reason == BROKEN_LINK:
+            raise broken_link(folder / path)
+        if reason == LINKS_TOO_DEEP:
+            raise DataError(f"{folder / path} is {reason}: replace the links by what they lead to")
+    return [folder / path for path in found.files if is_image(Path(path))]
 
 
 def folder_records(
@@ -158,12 +214,17 @@ def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPat
     return path
 
 
-def check_apart(pids: Mapping[str, Collection[int]], where: str | Path) -> None:
-    """Raises :class:`DataError` if two of the named groups share identities."""
+def check_apart(pids: Mapping[str, Collection[int | str]], where: str | Path) -> None:
+    """Raises :class:`DataError` if two of the named groups share identities.
+
+    Args:
+        pids: group → numbers of its identities, or names.
+    """
     names = list(pids)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
-            common = sorted(set(pids[first]) & set(pids[second]))
+            both = set(pids[first]) & set(pids[second])
+            common = sorted(both, key=lambda one: (isinstance(one, str), one))
             if common:
                 raise DataError(f"{where}: {first} and {second} identities overlap: {common[:5]}")
 

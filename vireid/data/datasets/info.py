@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from vireid.structures import Modality, Splits
+from vireid.structures import Modality, Splits, is_junk
 
 
 class Reader(Protocol):
@@ -15,6 +15,7 @@ class Reader(Protocol):
         root: the data set's folder.
         split: ``train+val`` trains on the validation identities, too; ``train`` keeps them apart.
         split_trial: which train/test split, from 1; ignored by data sets with one split.
+        further keywords: those of ``DatasetInfo.options``, with defaults.
     Raises:
         DataError: a folder, a list or an image is missing or malformed.
     """
@@ -59,6 +60,7 @@ class DatasetInfo:
         test_cameras: cameras that took test images, by modality.
         check_lists: (root, whether it is a reduced set) → what the lists show; None counts
             identities and images of the only split.
+        options: further arguments of ``load``, and the options ``DATA.<name>`` that set them.
     """
 
     name: str
@@ -71,13 +73,33 @@ class DatasetInfo:
     image_folders: Sequence[str] = ()
     test_cameras: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
     check_lists: Callable[[str | Path, bool], ListCheck] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def read(
+        self,
+        root: str | Path,
+        values: Mapping[str, Any],
+        *,
+        split: str = "",
+        split_trial: int = 1,
+    ) -> Splits:
+        """Calls ``load``.
+
+        Args:
+            values: of options by name, of which those that this data set has are passed on.
+            split: empty for the usual one.
+        """
+        own: dict[str, Any] = {
+            argument: values[name] for argument, name in self.options.items() if name in values
+        }
+        return self.load(root, split=split or self.usual_split, split_trial=split_trial, **own)
 
 
 def count_images(splits: Splits) -> dict[str, int]:
     """Identities and images of each modality, of the training and of the test part."""
     counts = {}
     for part, records in (("training", splits.train), ("test", splits.test)):
-        counts[f"{part} identities"] = len({record.pid for record in records})
+        counts[f"{part} identities"] = len({r.pid for r in records if not is_junk(r.pid)})
         for modality in Modality:
             found = sum(record.modality is modality for record in records)
             counts[f"{part} {modality.name.lower()} images"] = found

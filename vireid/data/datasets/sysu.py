@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vireid.data.datasets.files import check_apart, check_seen, folder_records, require_root
+from vireid.data.datasets.files import (
+    check_apart,
+    check_seen,
+    folder_records,
+    has_list,
+    require_root,
+)
 from vireid.data.datasets.info import DatasetInfo, ListCheck, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
@@ -31,7 +37,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     train_pids = read_ids(root / "exp/train_id.txt")
     test_pids = read_ids(root / "exp/test_id.txt")
     val_file = root / "exp/val_id.txt"
-    val_pids = read_ids(val_file) if val_file.is_file() else []
+    val_pids = read_ids(val_file) if has_list(val_file) else []
     if split == "train+val":
         train_pids, val_pids = train_pids + val_pids, []
     elif not val_pids:
@@ -41,7 +47,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
         )
     groups = {"training": train_pids, "validation": val_pids, "test": test_pids}
     check_apart(groups, root / "exp")
-    permutations = [root / name for name in PERMUTATION_FILES if (root / name).is_file()]
+    permutations = [root / name for name in PERMUTATION_FILES if has_list(root / name)]
     return Splits(
         root=root,
         train=_records(root, train_pids),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from vireid.data.datasets.files import images_in, make_splits, read_list, require_root
+from vireid.data.datasets.files import has_list, images_in, make_splits, read_list, require_root
 from vireid.data.datasets.info import DatasetInfo, ListCheck
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Role, Splits
@@ -29,7 +29,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
 
 def _records(root: Path, folder: str) -> list[ImageRecord]:
     parse = partial(_parse, folder)
-    if (root / NAME_LISTS[folder]).is_file():
+    if has_list(root / NAME_LISTS[folder]):
         return read_list(root, NAME_LISTS[folder], parse)
     records = [parse(path.name, str(root / folder)) for path in images_in(root / folder)]
     if not records:

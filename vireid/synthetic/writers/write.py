@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid.synthetic import RENDERER_VERSION
+from vireid.synthetic.writers.folder import FOLDER
 from vireid.synthetic.writers.layout import Layout, SetNumbers
 from vireid.synthetic.writers.llcm import LLCM
 from vireid.synthetic.writers.pictures import Shot, Studio, save_all
@@ -17,7 +18,14 @@ from vireid.synthetic.writers.regdb import REGDB
 from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU
 from vireid.synthetic.writers.vehicles import VEHICLEID, VERI
 
-LAYOUTS = {"sysu": SYSU, "regdb": REGDB, "llcm": LLCM, "veri": VERI, "vehicleid": VEHICLEID}
+LAYOUTS = {
+    "sysu": SYSU,
+    "regdb": REGDB,
+    "llcm": LLCM,
+    "folder": FOLDER,
+    "veri": VERI,
+    "vehicleid": VEHICLEID,
+}
 
 
 def write_set(

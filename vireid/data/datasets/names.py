@@ -1,0 +1,131 @@
+"""Numbers for the identities and cameras of sets that name them, and what the names are like."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from vireid.structures import DISTRACTOR, ImageRecord, is_junk
+
+LARGEST = 2**63 - 1  # number that features.npz can hold
+SHOWN = 5  # names in a message
+
+
+def composed(text: str) -> str:
+    """The name in Unicode's composed form: systems differ in how they store letters with marks."""
+    return unicodedata.normalize("NFC", text)
+
+
+def number_identities(names: Iterable[str], *, zeros_differ: bool) -> dict[str, int]:
+    """A number for every name: the same for the same names, in whatever order they come.
+
+    If all names are whole numbers, they stay these numbers. Else junk and distractors (see
+    :func:`is_unidentified`) keep theirs, and all other names count from 1 in the order of their
+    characters.
+
+    Args:
+        zeros_differ: ``007`` and ``7`` are two identities, so that a set with both has names.
+    """
+    unique = sorted(set(names))
+    numbers = _whole_numbers(unique)
+    if len(numbers) == len(unique) == len(set(numbers.values() if zeros_differ else unique)):
+        return numbers
+    pids = set(numbers.values())
+    kept = {name: pid for name, pid in numbers.items() if is_unidentified(pid, pids)}
+    return kept | _counted([name for name in unique if name not in kept])
+
+
+def number_cameras(names: Iterable[str]) -> dict[str, int]:
+    """A number from 1 for every camera; names that are all whole numbers from 1 stay these."""
+    unique = sorted(set(names))
+    numbers = _whole_numbers(unique)
+    stay = len(numbers) == len(unique) and min(numbers.values(), default=1) >= 1
+    return numbers if stay else _counted(unique)
+
+
+def names_by_number(numbers: Mapping[str, int]) -> dict[int, str]:
+    """The first name of every number, by number; those of junk are left out."""
+    found: dict[int, str] = {}
+    for name, number in sorted(numbers.items(), key=lambda pair: (pair[1], pair[0])):
+        if number >= 0:
+            found.setdefault(number, name)
+    return found
+
+
+def label_of(pid: int, names: Mapping[int, str]) -> int | str:
+    """What messages call an identity: its name where that is another than its number."""
+    name = names.get(pid, "")
+    return pid if re.fullmatch(f"0*{pid}", name) or not name else name
+
+
+def alike(numbers: Mapping[str, int], what: str) -> Iterator[str]:
+    """One line for each group of names that a reader could take for one name.
+
+    Args:
+        numbers: name → number; of two names with one number the line says that they are one.
+        what: identity or camera.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(numbers):
+        groups[_simplified(name)].append(name)
+    for names in groups.values():
+        if len(names) > 1:
+            listed = ", ".join(map(repr, names[:SHOWN])) + (" …" if len(names) > SHOWN else "")
+            count = len({numbers[name] for name in names})
+            many = f"one {what}" if count == 1 else f"{count} different ones"
+            yield f"{what} names that are nearly the same: {listed}; they count as {many}"
+
+
+def is_unidentified(pid: int, pids: Iterable[int]) -> bool:
+    """Whether images of this identity show nobody who is known, so that nothing is learnt of them.
+
+    These are junk images (negative identities) and, in a set that numbers junk, distractors
+    (identity 0), as in Market-1501. The test keeps them: they belong to what the protocols say.
+
+    Args:
+        pids: of all images of the set.
+    """
+    return is_junk(pid) or (pid == DISTRACTOR and any(map(is_junk, pids)))
+
+
+def unidentified_notes(records: Iterable[ImageRecord]) -> Iterator[str]:
+    """A line that counts the junk images of a set, and one for the distractors, if there are any.
+
+    Args:
+        records: of all identities of the set, or of all junk and distractors.
+    """
+    counts = Counter(record.pid for record in records)
+    junk = {pid: number for pid, number in counts.items() if is_junk(pid)}
+    if junk:
+        pids = ", ".join(map(str, sorted(junk, reverse=True)[:SHOWN]))
+        number = sum(junk.values())
+        yield f"junk images (negative identities: {pids}), which are in no list: {number}"
+        if number := counts[DISTRACTOR]:
+            yield (
+                f"distractors (identity {DISTRACTOR} beside junk), which are never searched for "
+                f"and train nothing: {number}"
+            )
+
+
+def _whole_numbers(names: Iterable[str]) -> dict[str, int]:
+    """The names that are whole numbers which features.npz can hold.
+
+    int() would also take 1_000 and other scripts' digits.
+    """
+    return {
+        name: int(name)
+        for name in names
+        if re.fullmatch("-?[0-9]{1,19}", name) and abs(int(name)) <= LARGEST
+    }
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names, start=1)}
+
+
+def _simplified(name: str) -> str:
+    """The name without what is easily overlooked: case, zeros in front, kinds of gaps."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    text = re.sub(r"^(\d+)\.0*$", r"\1", text)  # as tables of numbers are sometimes saved
+    text = re.sub(r"(?<!\d)0+(?=\d)", "", text)
+    return re.sub(r"[\s_-]+", " ", text).strip() if not text.startswith("-") else text

@@ -1,0 +1,53 @@
+"""The names of a data set's identities and cameras, and the numbers that stand for them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from vireid.structures import SPLITS, Splits
+from vireid.utils.io import write_text
+
+IDENTITIES, CAMERAS = "identities.csv", "cameras.csv"
+
+
+def write_names(folder: Path, splits: Splits, stem: str = "") -> list[Path]:
+    """Writes which number stands for which identity and camera, for sets that name them.
+
+    ``identities.csv`` has the columns ``identity,pid,split``, ``cameras.csv`` ``camera,camid``;
+    ``pid`` and ``camid`` are those of features.npz.
+
+    Args:
+        stem: what the files' names begin with.
+    Returns:
+        the files; none for a set whose identities have no names.
+    """
+    if not splits.identities:
+        return []
+    split_of = {record.pid: part for part in SPLITS for record in getattr(splits, part)}
+    identities = [
+        (name, pid, split_of[pid]) for pid, name in splits.identities.items() if pid in split_of
+    ]
+    cameras = [(name, camid) for camid, name in splits.cameras.items()]
+    paths = [folder / f"{stem}{IDENTITIES}", folder / f"{stem}{CAMERAS}"]
+    write_text(paths[0], _table(("identity", "pid", "split"), identities))
+    write_text(paths[1], _table(("camera", "camid"), cameras))
+    return paths
+
+
+def read_training_names(run: Path) -> set[str]:
+    """Names of the identities that trained or validated a run; empty where none are written."""
+    try:
+        with (run / IDENTITIES).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {row["identity"] for row in rows if row["split"] != "test"}
+    except (OSError, ValueError, KeyError, csv.Error):
+        return set()
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
