@@ -71,7 +71,7 @@ def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) ->
             found = auto_range(modality, [train, own], seen)
             assert found is not None
             overrides += [key, override_text(list(found.limits))]
-            log.info("%s auto: %s", key, found)
+            log.warning("%s is auto in this run, and becomes: %s", key, found)
     return apply_overrides(cfg, overrides) if overrides else cfg
 
 
