@@ -202,3 +202,8 @@ def load_line(backbone: Backbone, path: Path) -> str:
 def problems_of(error: pytest.ExceptionInfo[UsageError]) -> list[str]:
     """The problems that a refused configuration's message lists."""
     return str(error.value).split("\n  - ")[1:]
+
+
+def log_of(run: Path) -> str:
+    """A run's log.txt with its line breaks as blanks: long messages may break anywhere."""
+    return " ".join((run / "log.txt").read_text(encoding="utf-8").split())

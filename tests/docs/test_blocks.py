@@ -1,12 +1,14 @@
 """The documentation's Python, YAML and CSV blocks are executed, or read by their readers."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from tests.docs.markdown import PAGES, ROOT, Block, blocks_of
+from tests.docs.markdown import PAGES, ROOT, Block, blocks_of, commands_of
 from tests.helpers import write_image
 from vireid.cli import evaluate, export, search
 from vireid.config import load_config
@@ -26,7 +28,8 @@ def blocks(language: str) -> list[Block]:
 
 
 DEPLOYED = [block for block in blocks("python") if "vireid.deploy" in block.text]
-SCORED = [block for block in blocks("python") if block not in DEPLOYED]
+LISTED = [b for b in blocks("python") if re.search(r"(lists|drawn|distances)\.(npz|pt)", b.text)]
+SCORED = [block for block in blocks("python") if block not in (*DEPLOYED, *LISTED)]
 
 
 def name(block: Block) -> str:
@@ -84,6 +87,28 @@ def test_python_saves_features_that_score_perfectly(block, tiny_sysu, tmp_path, 
     entry = read_results(tmp_path / "results.json")["protocols"]["sysu_all_single"]
     assert entry["num_query"] == sum(r.modality is Modality.INFRARED for r in records)
     assert entry["mean"]["rank1"] == entry["mean"]["mAP"] == 1
+
+
+@pytest.mark.parametrize("block", LISTED, ids=name)
+def test_python_saves_lists_that_the_command_behind_it_scores(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    labels = {"query": np.repeat([4, 7], 3), "gall": np.tile([7, 4, 9], 2)}
+    given = {f"{side}_label": pids for side, pids in labels.items()}
+    given |= {f"{side}_feat": np.eye(10)[pids] for side, pids in labels.items()}
+    given |= {"query_cam": np.ones(6, int), "gall_cam": np.full(6, 2)}
+    given |= {
+        "qf": torch.from_numpy(given["query_feat"]),
+        "gf": torch.from_numpy(given["gall_feat"]),
+    }
+    given |= {"q_pids": labels["query"], "g_pids": labels["gall"]}
+    given |= {"q_camids": given["query_cam"], "g_camids": given["gall_cam"]}
+    given["distmat"] = 1 - given["query_feat"] @ given["gall_feat"].T
+    exec(compile(block.text, name(block), "exec"), given)
+    (file,) = tmp_path.iterdir()
+    (command,) = [c for c in commands_of(ROOT / block.page) if f"--features {file.name} " in c.text]
+    assert evaluate.main(command.words[2:]) == 0
+    (entry,) = read_results(tmp_path / "results.json")["protocols"].values()
+    assert entry["mean"]["mAP"] == 1 and entry["num_gallery"] == 6
 
 
 @pytest.fixture(scope="module")
@@ -153,5 +178,5 @@ def test_csv_is_a_data_set(tmp_path):
 
 def test_blocks_are_found():
     counts = {language: len(blocks(language)) for language in ("python", "yaml", "csv", "bash")}
-    assert counts["python"] == 5 and counts["yaml"] >= 5 and counts["csv"] == 1
+    assert counts["python"] == 9 and counts["yaml"] >= 5 and counts["csv"] == 1
     assert counts["bash"] > 40

@@ -44,6 +44,7 @@ RUN = (
 # Why the others are parsed, with their configurations resolved, and not run
 REASONS = (
     (r"/data/|rand_perm_cam|(veri|vehicleid)\.npz|--protocols llcm", "data that must be obtained"),
+    (r"(lists|drawn|distances)\.(npz|pt)", "tests/docs/test_blocks.py"),
     (r"train\.py --cfg configs/(sysu|regdb|vrkd/veri)", "data under an agreement"),
     (r"train --?cfg configs/demo|train\.py --cfg configs/(vrkd/)?demo", "minutes of training"),
     (r"tools/sweep\.py", "hours of training"),

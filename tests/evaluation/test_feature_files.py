@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from vireid.errors import DataError, UsageError
-from vireid.evaluation import feature_files as files
+from vireid.evaluation import array_files
 from vireid.evaluation.feature_files import read_features, read_test_ids, write_features
 from vireid.structures import FeatureSet
 
@@ -59,8 +59,9 @@ def test_optional_arrays_are_read_and_written_again(tmp_path: Path, kind: type):
     ("changes", "message"),
     [
         ({"pids": None}, "lacks pids; it holds features, camids"),
-        ({"features": None, "paths": None}, "lacks features, paths"),
-        ({"features": np.ones((3, 2), np.float16)}, r"features must be.*float16"),
+        ({"features": None, "paths": None}, "lacks features; it holds pids, camids, modality"),
+        ({"features": np.ones((3, 2), np.complex64)}, r"features must be.*complex64"),
+        ({"features": np.ones((3, 2), bool)}, r"features must be.*bool"),
         ({"features": np.ones(3)}, r"features must be.*\(3,\)"),
         ({"features": np.ones((0, 2))}, "features must be"),
         (
@@ -68,17 +69,24 @@ def test_optional_arrays_are_read_and_written_again(tmp_path: Path, kind: type):
             "row 0 .* is not finite; wrong rows beside it: 1$",
         ),
         ({"features": np.array([[1, 2], [1, np.nan], [3, 4]])}, "row 1 .* is not finite$"),
-        ({"pids": np.array([1.0, 2.0, 3.0])}, "pids is .* of float64"),
+        ({"pids": np.array([1.0, 2.5, 3.0])}, "pids must be whole .* row 1 .* is 2.5"),
+        ({"pids": np.array([1.0, 2.0, np.nan])}, "pids must be whole .* row 2 .* is nan"),
+        ({"pids": np.array([1, 2, 3]) * 1j}, "pids is .* of complex128"),
         ({"pids": np.array([1, 2])}, r"pids is \(2,\)"),
         ({"camids": np.array([True, True, True])}, "camids is .* of bool"),
         ({"camids": np.array([0, 1, 2])}, "camids must be 1 or more; row 0 .* is 0"),
         ({"modality": np.array([0, -1, 1])}, "modality must be 0 .* is -1"),
         ({"modality": np.array([0, 1, 2], np.uint8)}, r"modality must be 0 \(visible\).*row 2.*2"),
         ({"role": np.array([0, 1, 3])}, r"role must be 0 \(both\), 1 .*row 2 .* is 3"),
-        ({"role": np.array([0.0, 1.0, 2.0])}, "role is .* of float64"),
+        ({"role": np.array([0.0, 1.0, 1.5])}, "role must be whole .* row 2"),
+        ({"role": np.array(["a", "b", "c"])}, "role is .* of <U1"),
         ({"subset": np.array([800, 1600])}, r"subset is \(2,\)"),
         ({"subset": np.array([800, 13164, 800])}, "subset must be the smallest .* is 13164"),
-        ({"paths": np.array([b"a", b"b", b"c"])}, "paths is .*S1"),
+        ({"paths": np.array([b"a", b"b", b"\xff"])}, "paths must be text in UTF-8"),
+        ({"paths": np.array([1, 2, 3])}, "paths is .*int64"),
+        ({"modality": np.array([1, 2, 1])}, "modality must be 0 .* got 1 and 2: .* modes"),
+        ({"modality": np.array(["rgb", "ir", "x"])}, "'x' is no modality; choose one of visible"),
+        ({"features": np.ones((2, 3))}, r"features is \(2, 3\), .* 3 pids: .* its transpose"),
         ({"paths": np.array(["a", "b", "a"])}, "paths holds a 2 times"),
         ({"paths": np.array(["a", "b\\c", "d"])}, "paths must be relative .* row 1"),
         ({"paths": np.array(["a", "b", "/d"])}, "paths must be relative .* row 2"),
@@ -239,7 +247,7 @@ def test_mat_files_of_another_kind_are_named(tmp_path: Path):
 
 
 def test_an_archive_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(files, "ALWAYS_UNPACKED", 1000)
+    monkeypatch.setattr(array_files, "ALWAYS_UNPACKED", 1000)
     np.savez_compressed(tmp_path / "bomb.npz", **good() | {"features": np.zeros((3, 100_000))})
     with pytest.raises(DataError, match="would unpack to 0.0 GB, .* times its size"):
         read_features(tmp_path / "bomb.npz")

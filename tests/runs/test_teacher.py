@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.engine.test_distributed import ONE_STEP, train_on_two
+from tests.helpers import log_of
 from tests.run_files import (
     assert_same_training,
     assert_weighted_sum,
@@ -81,7 +82,7 @@ def test_the_students_checkpoint_holds_no_teacher_but_its_digest(taught, finishe
     assert [g["name"] for g in groups] == [g["name"] for g in own["optimizer"]["param_groups"]]
     assert checkpoint["teacher"] == taught[1].digest == weights_digest(own["model"])
     assert own["teacher"] == ""
-    assert "taught by" in (taught[0] / "log.txt").read_text()
+    assert "taught by" in log_of(taught[0])
 
 
 def test_a_teacher_without_a_say_changes_nothing(tiny_command, finished_run, tmp_path):
@@ -175,7 +176,7 @@ def test_the_log_says_when_the_teachers_training_is_not_finished(
     change_checkpoint(teacher / LAST, progress=done, config=config)
     options = (*ONE_STEP, *SHORT, f"TEACHER.WEIGHTS={teacher}")
     assert train.main(tiny_command(tmp_path / "run", *options)) == 0
-    assert phrase in (tmp_path / "run/log.txt").read_text()
+    assert phrase in log_of(tmp_path / "run")
 
 
 @pytest.mark.parametrize("how", ["--overwrite", "--resume"])
@@ -249,7 +250,7 @@ def test_it_teaches_a_two_stream_student_of_another_shape(
     assert train.main(tiny_command(tmp_path / "run", *options, precision)) == 0
     (row,) = metrics(tmp_path / "run")
     assert_weighted_sum(row, {"identity": 1.0, "distill_kl": 1.0}, rel=1e-4)
-    assert "images resized to (64, 64) for it" in (tmp_path / "run/log.txt").read_text()
+    assert "images resized to (64, 64) for it" in log_of(tmp_path / "run")
 
 
 def loaded(tiny_command, tmp_path, *options):

@@ -13,6 +13,7 @@ from vireid.evaluation.distance import METRICS
 from vireid.evaluation.results import score_features
 from vireid.runs.options import run_config
 
+GALLERY_DRAWS = ("official", "seeded", "given")
 SPLITS_FOLDER = "VIREID_SYSU_SPLITS"  # folder of the official split files, in the environment
 
 
@@ -34,14 +35,18 @@ def _parser() -> ToolParser:
     )
     scored = line.add_mutually_exclusive_group(required=True)
     scored.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    about = "features.npz, or a folder of official *_cam1.mat … *_cam6.mat; loads no network"
+    about = (
+        "features.npz; arrays of other code (query_feat, gall_feat, …) or its distances, as .npz, "
+        ".mat, .pt or a folder of .npy; or a folder of official *_cam1.mat … *_cam6.mat; loads no "
+        "network"
+    )
     scored.add_argument("--features", type=Path, metavar="PATH", help=about)
     about = "protocols or groups (default of a run: the data set's)"
     line.add_argument("--protocols", metavar="NAME", help=about, **LIST)
-    line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
-    line.add_argument(
-        "--gallery-draw", choices=("official", "seeded"), help="default: the protocol's own"
-    )
+    about = "default: the protocol's own; given: the distances in the file of features"
+    line.add_argument("--metric", choices=(*METRICS, "given"), help=about)
+    about = "default: the protocol's own; given: the gallery that the file of features lists"
+    line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help=about)
     line.add_argument("--rerank", action="store_true", help="score k-reciprocal re-ranking too")
     about = (
         "default: results.json beside the features or in the run folder; for other data or "
@@ -103,6 +108,9 @@ def _score_run(args: argparse.Namespace) -> None:
             raise UsageError(
                 f"{option} goes with --features; a run reads these files from its data set's folder"
             )
+    for option, value in {"--metric": args.metric, "--gallery-draw": args.gallery_draw}.items():
+        if value == "given":
+            raise UsageError(f"{option} given goes with --features: a run computes its distances")
     chosen = {
         "DEVICE": args.device,
         "DATA.DATASET": args.dataset,

@@ -9,20 +9,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.feature_files import read_features
+from vireid.evaluation.feature_files import holds_features, read_features
 from vireid.runs.options import run_config
 from vireid.runs.run_scores import find_runs
-from vireid.structures import FeatureSet
-from vireid.utils.paths import exists_as, is_hidden
+from vireid.structures import FeatureSet, Modality, modality_named
+from vireid.utils.paths import exists_as
 
 
 def is_run(path: Path) -> bool:
     """Whether a path is meant as a run folder, complete or not, rather than as features."""
-    return path.is_dir() and not _official_files(path)
+    return path.is_dir() and not holds_features(path)
 
 
-def _official_files(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*_cam1.mat") if not is_hidden(path.name)]
+def add_query_modality(line: argparse.ArgumentParser) -> None:
+    """``--query-modality`` of figures of features that other code saved."""
+    about = "of files with query and gallery arrays that do not say which: visible, infrared, …"
+    line.add_argument("--query-modality", type=_modality, metavar="NAME", help=about)
+
+
+def _modality(name: str) -> Modality:
+    try:
+        return modality_named(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_runs(line: argparse.ArgumentParser) -> None:
@@ -39,12 +48,19 @@ def finished_runs(folders: Sequence[Path]) -> list[Path]:
     return runs
 
 
-def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") -> FeatureSet:
+def read_set(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    query_modality: Modality | None = None,
+) -> FeatureSet:
     """Features of a run, extracted if its folder does not hold them yet, or of a file.
 
     Args:
-        path: a run folder, a features.npz, or a folder of official .mat files.
+        path: a run folder, a features.npz, arrays of other code, or a folder of .mat files.
         overrides, split: options for a run, and which of its images.
+        query_modality: of a file's query list, where the file does not name it.
     Raises:
         CheckpointError, DataError, UsageError: what is missing or wrong.
     """
@@ -56,11 +72,15 @@ def read_set(path: Path, overrides: Sequence[str] = (), *, split: str = "test") 
         raise DataError(
             f"features {path} do not exist{exists_as(path)}: name a run folder or a features.npz"
         )
-    return read_features(path)
+    return read_features(path, query_modality=query_modality)
 
 
 def read_sets(
-    paths: Sequence[Path], overrides: Sequence[str] = (), *, split: str = "test"
+    paths: Sequence[Path],
+    overrides: Sequence[str] = (),
+    *,
+    split: str = "test",
+    query_modality: Modality | None = None,
 ) -> list[FeatureSet]:
     """Features of several runs and files.
 
@@ -71,7 +91,9 @@ def read_sets(
     if (overrides or split != "test") and not any(map(is_run, paths)):
         given = " ".join(overrides) or f"--split {split}"
         raise UsageError(f"{given} goes with run folders; files of features hold one split already")
-    return [read_set(path, overrides, split=split) for path in paths]
+    if query_modality is not None and all(map(is_run, paths)):
+        raise UsageError("--query-modality goes with files of features; a run knows its modalities")
+    return [read_set(path, overrides, split=split, query_modality=query_modality) for path in paths]
 
 
 def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:

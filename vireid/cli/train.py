@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "SOLVER.GRADIENT_NORMS true"
     )
     line.add_argument("--gradient-norms", action="store_true", help=about)
+    about = "print every loss term of every epoch, as metrics.csv has them"
+    line.add_argument("--verbose", action="store_true", help=about)
     add_options(line)
     args = line.parse(_explicit_resume(sys.argv[1:] if arguments is None else arguments))
     resume = args.resume is not None
@@ -63,16 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(args: argparse.Namespace, cfg: CfgNode, *, resume: bool) -> Path | None:
     """One run; returns its folder on the process that wrote it."""
-    folder = train_and_score(
+    return train_and_score(
         cfg,
         config_path=args.cfg,
         resume=resume,
         resume_from=expand(args.resume) if resume and args.resume != AUTO else None,
         overwrite=args.overwrite,
+        verbose=args.verbose,
+        draw=draw_run,
     )
-    if folder is not None:
-        draw_run(folder)
-    return folder
 
 
 def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:

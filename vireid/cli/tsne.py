@@ -20,7 +20,7 @@ from vireid.cli.arguments import (
     seed_number,
     tool,
 )
-from vireid.cli.sources import read_sets, titles_of
+from vireid.cli.sources import add_query_modality, read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.identities import left_out
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _projections(
     args: argparse.Namespace, paths: Sequence[Path], titles: Sequence[str]
 ) -> list[Projection]:
-    sets = read_sets(paths, args.overrides, split=args.split)
+    sets = read_sets(paths, args.overrides, split=args.split, query_modality=args.query_modality)
     pids = choose_identities(sets, count=args.ids, seed=args.seed)
     for title, features in zip(titles, sets, strict=True):
         if without := left_out(features):
@@ -91,7 +91,7 @@ def _parser() -> ToolParser:
     )
     first = line.add_mutually_exclusive_group(required=True)
     first.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    first.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no model")
+    first.add_argument("--features", type=Path, metavar="FILE", help="features; no model")
     add_figure(line)
     about = "further run folders or features, beside the first: the same identities and images"
     line.add_argument("--compare", metavar="PATH", help=about, **LIST)
@@ -105,5 +105,6 @@ def _parser() -> ToolParser:
     line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
     line.add_argument("--perplexity", type=float, help="(30, or a third of the images)")
     line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
+    add_query_modality(line)
     add_options(line)
     return line

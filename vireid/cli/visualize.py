@@ -21,11 +21,11 @@ from vireid.cli.arguments import (
     seed_number,
     tool,
 )
-from vireid.cli.evaluate import official_permutations
-from vireid.cli.sources import read_sets, titles_of
+from vireid.cli.evaluate import GALLERY_DRAWS, official_permutations
+from vireid.cli.sources import add_query_modality, read_sets, titles_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import METRICS
-from vireid.evaluation.feature_files import read_features
+from vireid.evaluation.feature_files import read_feature_file
 from vireid.evaluation.identities import left_out
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
@@ -179,7 +179,8 @@ def distance_histograms(arguments: Sequence[str]) -> None:
         raise UsageError("name run folders or files of features")
     titles = titles_of(paths, args.titles)
     require_figure(args.out, inputs=paths)
-    sets = read_sets(paths, args.paths[split:] + args.overrides, split=args.split)
+    options = args.paths[split:] + args.overrides
+    sets = read_sets(paths, options, split=args.split, query_modality=args.query_modality)
     found = {}
     for title, path, features in zip(titles, paths, sets, strict=True):
         one = found[title] = distances(features, metric=args.metric, name=str(path))
@@ -207,6 +208,7 @@ def _distances_parser() -> ToolParser:
     line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
     add_titles(line, "panel")
     line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
+    add_query_modality(line)
     add_device(line)
     return line
 
@@ -260,7 +262,13 @@ def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
         raise UsageError(str(error)) from error
     protocol = with_draw(protocol, args.gallery_draw or "auto")
     permutations = official_permutations(args.permutations)
-    features = read_features(args.features)
+    held = read_feature_file(args.features)
+    if "paths" in held.absent or not held.has_features:
+        raise DataError(
+            f"{args.features} lacks {'paths' if held.has_features else 'features'}, and ranked "
+            "lists show images by their paths: save paths, or query_paths and gallery_paths"
+        )
+    features, (protocol,) = held.for_protocols([protocol])
     return _search(args, protocol, features, permutations, args.metric or "auto"), args.root
 
 
@@ -295,7 +303,7 @@ def _ranks_parser() -> ToolParser:
     line.add_argument("--queries", metavar="NAME", help="instead: paths, or identities", **LIST)
     line.add_argument("--seed", type=seed_number, default=0, help="of the draw of queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
-    line.add_argument("--gallery-draw", choices=("official", "seeded"), help="default: its own")
+    line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help="default: its own")
     line.add_argument("--root", type=Path, metavar="DIR", help="with --features: the images")
     about = "with --features: rand_perm_cam.mat of the official draw"
     line.add_argument("--permutations", type=Path, metavar="FILE", help=about)

@@ -398,6 +398,9 @@ OPTIONS: dict[str, Option] = {
         "on one: more wait for one another", in_names=False),
     "DEVICE": Option("auto", ANY, NOTHING, "auto, cpu, cuda or cuda:N"),
     "SEED": Option(0, SEEDS, EPOCH, "Of initial weights, batches and augmentation"),
+    "TRACKERS": Option([], TABLE, NOTHING,
+        "Experiment trackers that get the run, beside its folder. TensorBoard always does, where "
+        "it is installed"),
     "OUTPUT_DIR": Option("", PATH, NOTHING, "Empty: runs/<config stem>[/split<t>]/seed<k>"),
 }
 # fmt: on

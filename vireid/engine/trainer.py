@@ -85,6 +85,8 @@ class Trainer:
     progress: TrainingProgress = field(default_factory=TrainingProgress)
 
     def __post_init__(self) -> None:
+        self.images = 0  # of the global batches of this epoch that this program has trained on
+        self.speed = 0.0  # such images per second, of the last epoch
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled)
 
     def step(self, batch: Batch) -> dict[str, float]:
@@ -105,6 +107,7 @@ class Trainer:
             if self.teacher is not None:
                 own = replace(own, teacher=self.teacher(batch.images, is_infrared))
         output, batch = self.world.gather(own, batch)
+        self.images += len(batch.labels)
         report = self.criterion(output, batch)
         scalars = AsyncScalars(report.named() | accuracies(output, batch.labels))
         if self.gradient_norms and self.progress.step == 0:
@@ -169,21 +172,18 @@ class Trainer:
         progress, total = self.progress, len(self.sampler)
         self.sampler.epoch, self.sampler.first_step = progress.epoch, progress.step
         self.wrapped.train()
-        started, waited = time.perf_counter(), 0.0
-        bar = tqdm(
-            total=total,
-            initial=progress.step,
-            desc=f"epoch {progress.epoch + 1}/{self.schedule.epochs}",
-            disable=None if self.world.is_main else True,
-            leave=False,
-        )
-        with bar:
+        self.images, waited = 0, 0.0
+        started = time.perf_counter()
+        with self._bar() as bar:
             source = batches(self.loader)
             while progress.step < total:
                 asked = time.perf_counter()
                 batch = next(source)
                 waited += time.perf_counter() - asked
                 self.advance(batch)
+                speed = self.images / (time.perf_counter() - started)
+                loss = progress.sums["loss"] / progress.step
+                bar.set_postfix_str(f"loss {loss:.3f}, {speed:.0f} img/s", refresh=False)
                 bar.update()
                 received = self.world.largest(stop.received)
                 if received and progress.step < total:
@@ -191,9 +191,24 @@ class Trainer:
         self._close_epoch(time.perf_counter() - started, waited)
         return self.world.largest(stop.received)
 
+    def _bar(self) -> tqdm[Any]:
+        """Of the epoch's steps: on a terminal only, and gone when the epoch is complete."""
+        progress = self.progress
+        return tqdm(
+            total=len(self.sampler),
+            initial=progress.step,
+            desc=f"epoch {progress.epoch + 1}/{self.schedule.epochs}",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+            "[{elapsed}<{remaining}{postfix}]",
+            disable=None if self.world.is_main else True,
+            dynamic_ncols=True,
+            leave=False,
+        )
+
     def _close_epoch(self, seconds: float, waited: float) -> None:
         """Turns the epoch's sums into a row of metrics.csv, timing columns last."""
         progress = self.progress
+        self.speed = self.images / seconds
         row: dict[str, float] = {"epoch": progress.epoch + 1, "steps": progress.step}
         row["lr"] = self.optimizer.param_groups[-1]["lr"]
         row |= {name: value / progress.step for name, value in progress.sums.items()}

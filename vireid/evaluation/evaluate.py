@@ -109,6 +109,31 @@ def evaluate_reranked(
     return trials
 
 
+def evaluate_given(
+    protocol: RetrievalProtocol, images: FeatureSet, distances: np.ndarray
+) -> list[TrialScores]:
+    """Scores of distances that another code base computed, by the protocol's rules.
+
+    Args:
+        protocol: one that searches every image of its gallery.
+        images: the rows of ``distances``, then its columns; their features are not used.
+        distances: (Q, G) finite numbers, small for alike images.
+    Raises:
+        DataError: as :func:`evaluate_all`.
+    """
+    queries, candidates = select_query_and_gallery(protocol, images)
+    (gallery,) = _galleries(protocol, images, candidates, None)
+    columns = gallery - len(distances)
+    ranks = rank_matches(
+        protocol,
+        without_features(images, queries),
+        without_features(images, gallery),
+        np.ones((1, len(gallery)), dtype=bool),
+        stable_sorting(lambda rows: distances[np.ix_(queries[rows], columns)]),
+    )
+    return [_trial_scores(protocol, ranks, 0, len(gallery), np.ones(len(queries), dtype=bool))]
+
+
 def draw_trials(
     protocol: RetrievalProtocol,
     features: FeatureSet,

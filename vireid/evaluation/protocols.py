@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from vireid.errors import UsageError
 from vireid.structures import TEST_LISTS, Modality
@@ -20,7 +21,8 @@ class RetrievalProtocol:
         query_modality, gallery_modality: which images are queries and which a gallery may hold.
         source: where the rules come from.
         draw: ``official`` (published permutations), ``seeded`` (a generator seeded with the trial's
-            number) or ``all`` (every gallery image).
+            number), ``all`` (every gallery image) or ``given`` (those that a file of features
+            lists, as the only trial).
         other_draws: rules by which the gallery may be drawn instead.
         cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image.
         shots: gallery images per identity and camera; 0 where nothing is drawn.
@@ -30,6 +32,7 @@ class RetrievalProtocol:
             from the query's list, whatever their identity.
         drops_own_camera: gallery images of the query's identity taken by the query's camera are
             removed from its list.
+        cameras_optional: a set may lack cameras; then nothing is removed.
         by_role: the data set says of each image whether it is query, gallery or both.
         test_list: only images of this test list, by its number of identities; 0 for all images.
         undrawn_are_queries: each draw takes one image per identity, by NumPy's generator; all other
@@ -51,13 +54,22 @@ class RetrievalProtocol:
     gallery_cameras: frozenset[int] = frozenset()
     ignored_cameras: frozenset[tuple[int, int]] = frozenset()
     drops_own_camera: bool = False
+    cameras_optional: bool = False
     by_role: bool = False
     test_list: int = 0
     undrawn_are_queries: bool = False
     held_out: bool = False
     metric: str = "cosine"
 
+    @property
+    def needs_cameras(self) -> bool:
+        """Whether the scores depend on the cameras, so that a set must name them."""
+        listed = bool(self.query_cameras or self.gallery_cameras or self.ignored_cameras)
+        by_folder = self.draw in ("official", "seeded") and not self.undrawn_are_queries
+        return listed or by_folder or (self.drops_own_camera and not self.cameras_optional)
 
+
+_CAMERAS_IF_ANY: dict[str, Any] = {"drops_own_camera": True, "cameras_optional": True}
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
 _ALL, _INDOOR = frozenset({1, 2, 4, 5}), frozenset({1, 2})
 
@@ -124,7 +136,7 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
         _llcm("llcm_v2n", VISIBLE, INFRARED),
         _llcm("llcm_n2v", INFRARED, VISIBLE),
         *(
-            RetrievalProtocol(f"{name}_{way}", query, gallery, _OWN, drops_own_camera=True)
+            RetrievalProtocol(f"{name}_{way}", query, gallery, _OWN, **_CAMERAS_IF_ANY)
             for name in ("csv", "folder")
             for way, query, gallery in (("v2i", VISIBLE, INFRARED), ("i2v", INFRARED, VISIBLE))
         ),
@@ -169,7 +181,8 @@ def with_draw(protocol: RetrievalProtocol, draw: str) -> RetrievalProtocol:
     """The protocol with its gallery drawn by another rule.
 
     Args:
-        draw: ``auto`` for the protocol's own, ``official`` or ``seeded``.
+        draw: ``auto`` for the protocol's own, ``official`` or ``seeded``; or ``given``, which every
+            protocol has: the query and gallery images that a file of features lists.
     Raises:
         UsageError: the protocol does not have that draw; says which it has.
     """
@@ -177,6 +190,9 @@ def with_draw(protocol: RetrievalProtocol, draw: str) -> RetrievalProtocol:
         return protocol
     if draw in protocol.other_draws:
         return replace(protocol, draw=draw)
+    if draw == "given":
+        once: dict[str, Any] = {"shots": 0, "gallery_trials": 1, "test_list": 0}
+        return replace(protocol, draw=draw, by_role=True, undrawn_are_queries=False, **once)
     if protocol.draw == "all":
         remedy = "it searches every gallery image, so leave the draw out"
     elif protocol.shots > 1:

@@ -132,7 +132,7 @@ def draw_galleries(
     Raises:
         DataError: the official draw without permutations, or with some of another data set.
     """
-    if protocol.draw == "all":
+    if protocol.draw in ("all", "given"):
         yield gallery_order(protocol, candidates)
     elif protocol.undrawn_are_queries:
         yield from _one_of_each(protocol, candidates)
@@ -146,13 +146,14 @@ def gallery_order(protocol: RetrievalProtocol, candidates: FeatureSet) -> np.nda
     """Rows of ``candidates`` in the order in which a gallery holds them, and ties are broken.
 
     Official draw: by camera, identity and path. Seeded draw: by identity, camera and path. No
-    draw: by path. (Within a folder the official gallery has the order of the draw, which no score
-    depends on: those images share identity and camera.)
+    draw: by path. Given: as in the file. (Within a folder the official gallery has the order of the
+    draw, which no score depends on: those images share identity and camera.)
     """
     keys = {
         "official": (candidates.paths, candidates.pids, candidates.camids),
         "seeded": (candidates.paths, candidates.camids, candidates.pids),
         "all": (candidates.paths,),
+        "given": (np.arange(len(candidates)),),
     }
     return np.lexsort(keys[protocol.draw])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,14 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.evaluate import TrialScores, evaluate_all, evaluate_reranked
-from vireid.evaluation.feature_files import read_features, read_test_ids
+from vireid.evaluation.evaluate import (
+    TrialScores,
+    evaluate_all,
+    evaluate_given,
+    evaluate_reranked,
+)
+from vireid.evaluation.feature_contents import FeatureFile
+from vireid.evaluation.feature_files import read_feature_file, read_test_ids
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import (
     Permutations,
@@ -132,6 +139,7 @@ def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
         "official": "drawn by the official permutations",
         "seeded": "drawn by Python's generator, seeded with 0, 1, …",
         "all": "every image",
+        "given": "the gallery images that the file lists, 1 trial",
     }[protocol.draw]
     if protocol.shots:
         text += f", {protocol.shots} per identity and camera, {trials} trials"
@@ -203,9 +211,12 @@ def score_features(
     """Scores features that any code base saved, prints the rules and the scores, writes them.
 
     Args:
-        path: a features.npz, or a folder of SYSU-MM01's official .mat files.
+        path: a features.npz, arrays of query and gallery images, or a folder of SYSU-MM01's
+            official .mat files; see :func:`read_feature_file`.
         names: protocols or groups.
-        draw: ``auto``, ``official`` or ``seeded``.
+        metric: ``cosine``, ``euclidean``, ``auto`` for the protocol's own, or ``given`` for the
+            file's matrix of distances, which is also used where it holds no features.
+        draw: ``auto``, ``official``, ``seeded`` or ``given``.
         permutations: rand_perm_cam.mat, for the official draw.
         test_ids: file of the identities to score; all in ``path`` by default.
         out: by default results.json in the folder, or beside the file.
@@ -213,40 +224,121 @@ def score_features(
         DataError: the features are malformed or cannot answer a protocol.
         UsageError: an unknown protocol or draw, or a file that must not be written over.
     """
-    try:
-        protocols = [with_draw(protocol, draw) for protocol in expand(list(names))]
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    protocols = _chosen(names, draw)
     if not path.exists():
         raise DataError(f"features {path} do not exist: name a features.npz or a folder of .mat")
     target = out or (path if path.is_dir() else path.parent) / "results.json"
     require_target(target, inputs=[p for p in (path, permutations, test_ids) if p])
-    before: dict[str, Any] = {}
-    if target.exists():
-        with suppress(DataError):
-            before = read_results(target)
-        if not before or before["source"].get("features") != str(path.resolve()):
-            raise UsageError(f"{target} holds something else: name another file with --out")
+    before = _results_before(target, path)
     official = any(protocol.draw == "official" for protocol in protocols)
     known = read_permutations(permutations) if permutations and official else None
-    features = read_features(path, read_test_ids(test_ids) if test_ids else None)
+    held = read_feature_file(path)
+    if line := held.describe():
+        print(line)
+    if test_ids:
+        held = held.subset(read_test_ids(test_ids))
+    features, protocols = held.for_protocols(protocols)
     for protocol in protocols:
         require_complete(protocol, features, known)
-    entries = result_entries(protocols, features, permutations=known, metric=metric, rerank=rerank)
+    distances = _given_distances(held, metric, rerank=rerank)
+    if distances is None:
+        rules: dict[str, Any] = {"permutations": known, "metric": metric, "rerank": rerank}
+        entries = result_entries(protocols, features, **rules)
+    else:
+        entries = given_entries(protocols, features, distances)
     of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
     source: dict[str, Any] = dict.fromkeys(of_a_run)
-    source |= {"features": str(path.resolve()), "digest": _digest(features)}
+    source |= {"features": str(path.resolve()), "digest": _digest(features, distances)}
     kept = before["protocols"] if before and before["source"] == source else {}
     write_results(target, {**kept, **entries}, source)
     print("\n".join(describe(protocol, entries[protocol.name]) for protocol in protocols))
     print(f"\n{results_table(entries)}\n\nwrote {target}")
 
 
-def _digest(features: FeatureSet) -> str:
+def _chosen(names: Sequence[str], draw: str) -> list[RetrievalProtocol]:
+    try:
+        return [with_draw(protocol, draw) for protocol in expand(list(names))]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _results_before(target: Path, path: Path) -> dict[str, Any]:
+    """What a file of results holds, if it is of features in the same place; else nothing.
+
+    Raises:
+        UsageError: it is of something else.
+    """
+    before: dict[str, Any] = {}
+    if target.exists():
+        with suppress(DataError):
+            before = read_results(target)
+        if not before or before["source"].get("features") != str(path.resolve()):
+            raise UsageError(f"{target} holds something else: name another file with --out")
+    return before
+
+
+def _given_distances(held: FeatureFile, metric: str, *, rerank: bool) -> np.ndarray | None:
+    """The file's matrix, if it is what to score.
+
+    Raises:
+        DataError: it cannot be scored so, or there is none.
+        UsageError: a metric of features, where there are only distances.
+    """
+    if metric != "given" and (held.distances is None or held.has_features):
+        if held.distances is not None:
+            print("scored: the features; --metric given scores the file's matrix instead")
+        return None
+    if held.distances is None:
+        raise DataError(
+            f"--metric given: {held.path} holds no query × gallery matrix under a known name "
+            "(docs/scoring_features.md): save one as distmat, or leave the metric out"
+        )
+    if metric not in ("auto", "given"):
+        raise UsageError(
+            f"--metric {metric} compares features, and {held.path} holds distances: leave it out"
+        )
+    if rerank:
+        raise DataError(
+            f"--rerank compares all images, also queries with queries, and {held.path} holds "
+            "query × gallery distances only: save the features"
+        )
+    return held.distances
+
+
+def given_entries(
+    protocols: Sequence[RetrievalProtocol], images: FeatureSet, distances: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """Entries of results.json for distances of another code base; see :func:`evaluate_given`."""
+    entries = {}
+    for protocol in protocols:
+        trials = evaluate_given(protocol, images, distances)
+        entry = summarise(protocol, trials, metric="given")
+        entries[protocol.name] = entry | left_out_counts(protocol, images)
+    _warn_of_similarities(images, distances)
+    return entries
+
+
+def _warn_of_similarities(images: FeatureSet, distances: np.ndarray) -> None:
+    """Says so where images of one identity are farther apart than others on the whole."""
+    num_query = len(distances)
+    same = images.pids[:num_query, None] == images.pids[num_query:]
+    if same.all() or not same.any():
+        return
+    within, between = (float(distances[which].mean(dtype=np.float64)) for which in (same, ~same))
+    if within > between:
+        print(
+            f"warning: the matrix puts images of one identity farther apart ({within:.4g}) than "
+            f"others ({between:.4g}) on average: does it hold similarities? They are read from "
+            "simmat or similarity, and distances from distmat (docs/scoring_features.md)",
+            file=sys.stderr,
+        )
+
+
+def _digest(features: FeatureSet, distances: np.ndarray | None) -> str:
     """SHA-256 of the features, labels and cameras: scores of other features are not kept."""
     digest = hashlib.sha256()
     known = (features.features, features.pids, features.camids, features.modality)
-    for array in (*known, features.role, features.test_list):
+    for array in (*known, features.role, features.test_list, distances):
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -1,8 +1,9 @@
-"""What a run writes while it trains: messages, metrics.csv, TensorBoard's events."""
+"""What a run writes while it trains: messages and metrics.csv."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pandas as pd
 
 from vireid.engine.trainer import TIMING
 from vireid.errors import DataError
+from vireid.runs.console import WIDTH, wrapped
 from vireid.utils.io import write_text
 
 
@@ -30,10 +32,29 @@ def start_log(folder: Path | None) -> None:
     for handler in handlers:
         # A line that cannot be written must not end the run, nor print a traceback for every line.
         handler.handleError = lambda record: None  # type: ignore[method-assign]
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Wrapping(_columns(handler)))
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+class _Wrapping(logging.Formatter):
+    """Messages in lines of at most ``columns`` characters, as ``wrapped`` breaks them."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__("%(message)s")
+        self._columns = columns
+
+    def format(self, record: logging.LogRecord) -> str:
+        indent = getattr(record, "indent", None)
+        return wrapped(super().format(record), self._columns, indent)
+
+
+def _columns(handler: logging.Handler) -> int:
+    """Columns of a handler's lines: a terminal may have fewer than a file."""
+    if isinstance(handler, logging.FileHandler) or not sys.stdout.isatty():
+        return WIDTH
+    return max(40, min(WIDTH, shutil.get_terminal_size().columns))
 
 
 def write_metrics(path: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -63,15 +84,3 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
             "trained for an epoch, or restore the file from a copy"
         ) from error
     return [{str(k): v for k, v in row.dropna().items()} for _, row in frame.iterrows()]
-
-
-def write_events(folder: Path, row: Mapping[str, float]) -> None:
-    """Appends an epoch's row of metrics.csv to TensorBoard's files; nothing without TensorBoard."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # the extra ``tb`` is not installed
-        return
-    with SummaryWriter(str(folder), filename_suffix=f".{row['epoch']:.0f}") as writer:
-        for name, value in row.items():
-            if name != "epoch":
-                writer.add_scalar(name, value, global_step=int(row["epoch"]))

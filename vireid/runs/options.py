@@ -32,6 +32,7 @@ def choices() -> dict[str, Collection[str]]:
     from vireid.models.parts import SHARINGS
     from vireid.models.student_heads import STUDENT_HEADS
     from vireid.models.teacher import POSTERIORS
+    from vireid.runs.trackers import TRACKERS
 
     return {
         "DATA.DATASET": tuple(DATASETS),
@@ -54,6 +55,7 @@ def choices() -> dict[str, Collection[str]]:
         "TEACHER.POSTERIOR": tuple(POSTERIORS),
         "TEST.METRIC": ("auto", *METRICS),
         "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
+        "TRACKERS": tuple(TRACKERS),
     }
 
 

@@ -6,7 +6,8 @@ import logging
 import os
 import shlex
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,13 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides, dump_config
+from vireid.config.load import flatten
 from vireid.data.build import build_splits, pixel_rules
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
 from vireid.data.findings import findings, survey
 from vireid.data.images import require_readable
 from vireid.data.loading import end_processes
-from vireid.data.verify import one_sided
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     BEST,
@@ -36,14 +37,16 @@ from vireid.engine.checkpoint import (
 from vireid.engine.distributed import World, explain_worker_errors, join_world
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.engine.signals import StopFlag
-from vireid.engine.trainer import TIMING, Trainer, fit
-from vireid.errors import DivergedError, StoppedError
+from vireid.engine.trainer import Trainer, fit
+from vireid.errors import DivergedError, StoppedError, printable
 from vireid.evaluation.protocols import expand
-from vireid.evaluation.results import results_table, write_results
+from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
+from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.grey_ranges import training_ranges
-from vireid.runs.logs import start_log, write_events, write_metrics
+from vireid.runs.logs import start_log, write_metrics
+from vireid.runs.options import recipe_of
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import (
     Start,
@@ -55,7 +58,10 @@ from vireid.runs.resume import (
 )
 from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
+from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
+from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
+from vireid.runs.trackers.tracker import TrackedRun
 from vireid.runs.weights import require_kept, weights_file
 from vireid.structures import Splits
 
@@ -88,6 +94,8 @@ def train_and_score(
     resume: bool = False,
     resume_from: Path | None = None,
     overwrite: bool = False,
+    verbose: bool = False,
+    draw: Callable[[Path], None] | None = None,
 ) -> Path | None:
     """Trains, scores, and fills a run folder.
 
@@ -96,12 +104,15 @@ def train_and_score(
         resume: continue from ``resume_from``, or from the run folder's last checkpoint.
         resume_from: a checkpoint or a run folder.
         overwrite: replace the run that the folder holds.
+        verbose: log every loss term of every epoch.
+        draw: draws a finished run's figures into its ``figures/``; what it raises is a warning.
     Returns:
         the run folder, on the process that wrote it; None on the others.
     Raises:
         UsageError, DataError, CheckpointError, DivergedError, ProcessError: as their names say.
         StoppedError: a signal came; a checkpoint that continues was written.
     """
+    require_trackers(cfg.TRACKERS)
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
     with explain_worker_errors(), join_world(device.type) as world, ExitStack() as stack:
@@ -123,13 +134,15 @@ def train_and_score(
             for line in seen.suspicious:
                 log.warning("data set: %s", line)
             for line in seen.found:
-                log.info("%s", line)
+                log_entry("range", line)
             describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
             _log_start(training, start)
             settle_best(training.trainer.progress, start)
-        _train(training, start)
+        trackers = stack.enter_context(_track(training, start))
+        _train(training, start, trackers, verbose=verbose)
         if world.is_main:
-            _score(training)
+            _score(training, trackers)
+            _draw(training, trackers, draw)
         world.barrier()
     return start.folder if world.is_main else None
 
@@ -188,36 +201,27 @@ def _prepare(
 
 
 def _log_start(training: _Training, start: Start) -> None:
-    cfg, splits, trainer = training.cfg, training.splits, training.trainer
-    log.info(
-        "%s: %d images of %d identities train; device %s, %s, %d steps an epoch",
-        cfg.DATA.DATASET,
-        len(splits.train),
-        len(splits.train_pids),
-        trainer.device,
-        trainer.precision.name,
-        len(trainer.sampler),
-    )
-    for line in one_sided(splits.train, splits.identities):
-        log.info("of these, %s", line)
-    for line in splits.notes:
-        log.info("%s", line)
-    asked, used = cfg.SAMPLER.IDENTITIES, trainer.sampler.identities
-    if used < asked:
-        log.warning(
-            "SAMPLER.IDENTITIES %d is more than the training set has for each batch: %d are used",
-            asked,
-            used,
-        )
-    log.info("stages shared by both streams: %d", cfg.MODEL.SHARED_DEPTH)
+    cfg = training.cfg
+    log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
-        log.info("%s", training.teacher.origin)
-    for line in (training.origin, *start.changes):
-        log.info("%s", line)
+        log_entry("teacher", training.teacher.origin)
+    for line in start.changes:
+        log_entry("", line)
     warn_of_untrained(cfg)
+    warn_of_few_identities(cfg.SOLVER.SELECT, training.splits.val)
 
 
-def _train(training: _Training, start: Start) -> None:
+def _track(training: _Training, start: Start) -> Trackers:
+    """The run in its trackers; in none on a process that does not write."""
+    folder = training.folder.resolve()
+    name = str(folder.relative_to(recipe_of(folder).parent))
+    run = TrackedRun(folder, name, flatten(training.cfg))
+    main = training.trainer.world.is_main
+    names = chosen_trackers(training.cfg.TRACKERS) if main else []
+    return Trackers(names, run, training.trainer.progress.history, continued=start.in_place)
+
+
+def _train(training: _Training, start: Start, trackers: Trackers, *, verbose: bool) -> None:
     """Runs the schedule; a signal saves a checkpoint that continues and raises StoppedError."""
     folder, trainer = training.folder, training.trainer
     progress = trainer.progress
@@ -225,8 +229,10 @@ def _train(training: _Training, start: Start) -> None:
         _save(training, LAST)  # a run killed in its first epoch can be resumed
     if trainer.world.is_main:  # a process killed after the checkpoint has left a row less
         write_metrics(folder / "metrics.csv", progress.history)
+    every = training.cfg.SOLVER.VAL_EVERY
+    epochs = EpochLog(trainer, validate_every=every, verbose=verbose)
     with StopFlag() as stop:
-        received = fit(trainer, stop, end_of_epoch=lambda: _end_epoch(training))
+        received = fit(trainer, stop, end_of_epoch=lambda: _end_epoch(training, epochs, trackers))
     if received:
         _save(training, LAST)
         trainer.world.barrier()
@@ -245,7 +251,7 @@ def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     return StoppedError(f"{name}: {what}; continue with:\n  {shlex.join(command)}", number)
 
 
-def _score(training: _Training) -> None:
+def _score(training: _Training, trackers: Trackers) -> None:
     """Writes results.json of the selected epoch."""
     cfg, splits, folder = training.cfg, training.splits, training.folder
     check_unchanged(splits, training.data)
@@ -264,23 +270,43 @@ def _score(training: _Training) -> None:
         what = f"stopped before the scores were there; the trained model is in {folder / LAST}"
         raise _stopped(signal.SIGINT, what, training) from None
     write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=training.data))
-    log.info("\n%s\n\nresults of epoch %d in %s", results_table(results), epoch, path)
+    log.info("\n%s\n", "\n".join(score_lines(results, epoch)))
+    log.info("results in %s", path)
+    trackers.log_results(epoch, results)
 
 
-def _end_epoch(training: _Training) -> None:
+def _draw(training: _Training, trackers: Trackers, draw: Callable[[Path], None] | None) -> None:
+    """Draws the run's figures; a training whose figures fail is finished all the same."""
+    figures = training.folder / "figures"
+    try:
+        if draw is not None:
+            draw(training.folder)
+    except Exception as error:
+        log.warning(
+            "no figures (%s: %s); mend that, and draw them with the tool visualize",
+            type(error).__name__,
+            printable(" ".join(str(error).split())[:200]),
+        )
+    trackers.log_figures(training.trainer.progress.epoch, sorted(figures.glob("*.png")))
+
+
+def _end_epoch(training: _Training, epochs: EpochLog, trackers: Trackers) -> None:
     """Validates when due, logs, and saves; the other processes wait."""
     options, folder, trainer = training.cfg.SOLVER, training.folder, training.trainer
     progress = trainer.progress
     if trainer.world.is_main:
+        seconds = 0.0
         if options.VAL_EVERY and progress.epoch % options.VAL_EVERY == 0:
+            started = time.monotonic()
             _validate(training)
-        _log_epoch(progress.history[-1], trainer.schedule.epochs)
+            seconds = time.monotonic() - started
+        epochs.end_epoch(validation=seconds)
         if options.CHECKPOINT_EVERY and progress.epoch % options.CHECKPOINT_EVERY == 0:
             _save(training, f"checkpoints/epoch_{progress.epoch:03d}.pth")
         # Last: a run that is killed before continues with this epoch and all its files.
         _save(training, LAST)
         write_metrics(folder / "metrics.csv", progress.history)
-        write_events(folder, progress.history[-1])
+        trackers.log_rows(progress.history)
     trainer.world.barrier()
 
 
@@ -337,15 +363,3 @@ def _load_selected(training: _Training) -> int:
     checkpoint = load_checkpoint(path)
     load_model(trainer.model, checkpoint["model"], path)
     return checkpoint["progress"]["epoch"]
-
-
-def _log_epoch(row: Mapping[str, float], epochs: int) -> None:
-    hidden = ("epoch", "steps", "lr", *TIMING)
-    figures = "  ".join(
-        f"{name.removeprefix('loss_')} {value:.4f}"
-        for name, value in row.items()
-        if name not in hidden and not name.startswith("grad_")
-    )
-    log.info(
-        "epoch %d/%d  %s  lr %.2e  %.1f s", row["epoch"], epochs, figures, row["lr"], row["seconds"]
-    )

@@ -40,6 +40,8 @@ OWN_ENTRIES = (
     "results*.json",
     "features*.npz",
     "events.out.tfevents.*",
+    "trackers.json",
+    "wandb",
     "figures",
     "checkpoints",
     "metrics.csv",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,43 @@ def read_mat(path: Path, name: str) -> np.ndarray:
     Raises:
         DataError: the file is missing, damaged, of another format, or has no such variable.
     """
+    value = _load(path, [name]).get(name)
+    if not isinstance(value, np.ndarray):
+        raise DataError(f"{path} must hold a variable {name!r}: is it the file that you mean?")
+    return value
+
+
+def read_variables(path: Path) -> dict[str, np.ndarray]:
+    """All matrices of numbers or text; a cell array of texts becomes an array of them.
+
+    MATLAB fills the shorter rows of a matrix of text with blanks, which are taken off.
+
+    Raises:
+        DataError: the file is missing, damaged or of another format.
+    """
+    found = {}
+    for name, value in _load(path).items():
+        if not isinstance(value, np.ndarray):
+            continue
+        if value.dtype == object:
+            texts = [cell.ravel() for cell in value.ravel() if isinstance(cell, np.ndarray)]
+            if len(texts) < value.size or any(len(text) != 1 for text in texts):
+                continue
+            value = np.concatenate(texts) if texts else np.empty(0)
+        found[name] = np.char.rstrip(value.astype(str)) if value.dtype.kind == "U" else value
+    return {name: value for name, value in found.items() if value.dtype.kind in "biufcU"}
+
+
+def _load(path: Path, names: Sequence[str] | None = None) -> dict[str, object]:
     from scipy.io import loadmat  # takes a tenth of a second
 
     _require_level_5(path)
     try:
-        value = loadmat(path, variable_names=[name]).get(name)
+        content = loadmat(path, variable_names=names)
     except Exception as error:  # scipy raises a dozen types on damaged files
         reason = f"{type(error).__name__}: {error!s:.200}"
         raise DataError(f"{path} is damaged ({reason}): copy it again") from error
-    if not isinstance(value, np.ndarray):
-        raise DataError(f"{path} must hold a variable {name!r}: is it the file that you mean?")
-    return value
+    return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
 def read_cells(path: Path, name: str) -> list[object]:
