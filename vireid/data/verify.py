@@ -106,8 +106,7 @@ def check_dataset(
     names = lists.splits[0].identities
     images = inspect_images(root, [record.path for record in records])
     ranges = _found_ranges(lists.splits[0], images.headers)
-    rules = {m: PixelRule(ranges[m].limits if m in ranges else None) for m in Modality}
-    seen = survey(lists.splits, images.headers, info.image_folders, rules)
+    seen = survey(lists.splits, images.headers, info.image_folders, _rules(ranges))
     return DataCheck(
         counts=tuple(
             Count(name, number, published.get(name.partition(",")[0]))
@@ -245,6 +244,10 @@ def _kind(header: ImageHeader) -> str:
     if header.mode in ("1", "L"):
         return "one-channel"
     return {"CMYK": "CMYK", "P": "with a palette"}.get(header.mode, "")
+
+
+def _rules(ranges: Mapping[Modality, FoundRange]) -> dict[Modality, PixelRule]:
+    return {m: PixelRule(ranges[m].limits if m in ranges else None) for m in Modality}
 
 
 def _found_ranges(splits: Splits, headers: Sequence[ImageHeader]) -> dict[Modality, FoundRange]:

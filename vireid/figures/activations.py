@@ -23,8 +23,7 @@ from vireid.figures.style import HEAT, TALLEST, drawn
 from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
-from vireid.runs.features import records_in
-from vireid.runs.grey_ranges import with_ranges
+from vireid.runs.features import records_in, with_ranges
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality, is_junk

@@ -44,7 +44,7 @@ from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
 from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
-from vireid.runs.grey_ranges import training_ranges
+from vireid.runs.features import training_ranges
 from vireid.runs.logs import start_log, write_metrics
 from vireid.runs.options import recipe_of
 from vireid.runs.rendered_data import prepare_data

@@ -18,8 +18,14 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features, read_source, write_features
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.exits import require_one_exit, warn_of_untrained
-from vireid.runs.features import TORCH, Backend, backend_name, features_of, records_in
-from vireid.runs.grey_ranges import warn_of_few_levels
+from vireid.runs.features import (
+    TORCH,
+    Backend,
+    backend_name,
+    features_of,
+    records_in,
+    warn_of_few_levels,
+)
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target

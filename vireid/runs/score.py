@@ -21,8 +21,14 @@ from vireid.evaluation.query_gallery import Permutations, read_permutations, req
 from vireid.evaluation.results import describe, result_entries, results_table, write_results
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name, exit_names, require_two_modalities, warn_of_untrained
-from vireid.runs.features import TORCH, Backend, backend_name, features_by_query, records_of
-from vireid.runs.grey_ranges import warn_of_few_levels
+from vireid.runs.features import (
+    TORCH,
+    Backend,
+    backend_name,
+    features_by_query,
+    records_of,
+    warn_of_few_levels,
+)
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
 from vireid.utils.io import require_target

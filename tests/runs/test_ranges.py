@@ -9,7 +9,7 @@ from vireid.config.load import flatten, parse_config
 from vireid.config.schema import with_found
 from vireid.data.images import ImageHeader
 from vireid.data.pixels import ValueRange
-from vireid.runs.grey_ranges import training_ranges
+from vireid.runs.features import training_ranges
 from vireid.structures import ImageRecord, Modality, Splits
 
 KEY, OTHER = "INPUT.INFRARED.RANGE", "INPUT.VISIBLE.RANGE"
