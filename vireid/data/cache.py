@@ -98,7 +98,7 @@ def cache_key(
     root: Path,
     records: Sequence[ImageRecord],
     size: tuple[int, int],
-    rules: Mapping[Modality, PixelRule],
+    rules: Mapping[Modality, PixelRule] | None = None,
 ) -> str:
     """Digest of the files (path, size, time of change), their order, target size, and pixel rules.
 
@@ -107,7 +107,7 @@ def cache_key(
     """
     # Decoders differ in the last bit between versions.
     decoder = [pillow_version, *(features.version(name) for name in ("jpg", "zlib", "libtiff"))]
-    used = [(name, astuple(rules[name])) for name in Modality if name in rules]
+    used = [(name, astuple((rules or {}).get(name, PLAIN))) for name in Modality]
     how = [FORMAT, decoder, str(root.resolve()), list(size), RESIZE_FILTER.value, used]
     digest = hashlib.sha256(json.dumps(how).encode())
     for record in records:
