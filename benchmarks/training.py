@@ -36,8 +36,8 @@ from vireid.cli.arguments import tool
 from vireid.config import apply_overrides
 from vireid.cost.latency import latency_statistics, measure_latency
 from vireid.data.build import build_splits
-from vireid.data.dataset import batches, end_processes
 from vireid.data.datasets.files import fingerprint
+from vireid.data.loading import batches, end_processes
 from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World
@@ -50,6 +50,7 @@ from vireid.runs.options import read_config
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.run_dir import seed_everything
 from vireid.runs.teacher import load_teacher
+from vireid.runs.weights import weights_file
 from vireid.structures import Batch, Splits
 
 YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
@@ -177,7 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     teacher = load_teacher(cfg, splits, fingerprint(splits), device=device)
     seed_everything(cfg.SEED)
-    model, start = build_model(cfg, len(splits.train_pids))
+    weights = weights_file(cfg.MODEL.PRETRAINED)
+    model, start = build_model(cfg, len(splits.train_pids), weights=weights)
     world = World()
     trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
     steps = _measured_steps(args, len(trainer.sampler))

@@ -42,7 +42,7 @@ def modality_named(name: str) -> Modality:
     """
     known = MODALITY_NAMES.get(name.strip().lower())
     if known is None:
-        raise ValueError(f"{name!r:.100} is no modality; choose one of {', '.join(MODALITY_NAMES)}")
+        raise ValueError(f"{name!r:.100} is unknown; choose one of {', '.join(MODALITY_NAMES)}")
     return known
 
 
@@ -104,7 +104,8 @@ class Splits:
         split_trial: number of this train/test split (RegDB: 1–10); None if there is only one.
         gallery_permutations: file of the published gallery draws, if the set has one.
         identities: number → name of the identities of all parts, for sets that name them.
-        cameras: number → name of their cameras, for sets that name them.
+        cameras: number → name of their cameras, for sets that name them. Where a set does not say
+            which camera took an image, one is assumed for each modality.
         left_out: training images of junk and distractors, which no part holds.
         notes: one line for whatever is unusual about the files, but no mistake.
     """

@@ -18,7 +18,6 @@ from vireid.cli import evaluate, make_synthetic, train
     ("option", "words", "code", "phrases"),
     [
         ("DATA.ROOT=data/no", (), 3, ["data/no", "cam1", "exp"]),
-        ("SAMPLER.IDENTITIES=99", (), 3, ["SAMPLER.IDENTITIES"]),
         ("MODEL.PRETRAINED=gone.pth", (), 4, ["gone.pth"]),
         ("SEED=0", ("--resume",), 4, ["last.pth"]),  # never starts over
         ("SEED=0", ("--resume", "data/gone.pth"), 4, ["data/gone.pth"]),

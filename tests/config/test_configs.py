@@ -35,8 +35,8 @@ def test_config_loads_and_its_network_builds(path):
     if cfg.MODEL.DIRECTIONAL.ENABLED:
         size = [64, 64]
         cfg = apply_overrides(cfg, ["INPUT.SIZE", str(size)], choices=choices())
-    model, origin = build_model(cfg, classes)
-    assert origin.endswith(f"{cfg.MODEL.BACKBONE} starts from random weights")
+    model, start = build_model(cfg, classes)
+    assert start.origin.endswith(f"{cfg.MODEL.BACKBONE} starts from random weights")
     model.eval()
     with torch.inference_mode():
         output = model(torch.zeros(2, 3, *size), torch.tensor([False, True]))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tests.helpers import write_image, write_regdb, write_sysu
 from vireid.config import load_config
 from vireid.data.build import build_eval_loader, build_splits, build_train_loader
 from vireid.data.loading import batches
-from vireid.errors import DataError
+from vireid.errors import DataError, UsageError
 from vireid.runs.rendered_data import synthetic_root
 from vireid.structures import Modality
 
@@ -86,6 +87,33 @@ def test_training_labels_count_the_identities_in_ascending_order(sysu_root):
             met.add((splits.train[index].pid, label))
     assert met == {(7, 0), (12, 1), (40, 2)}
     assert len(loader) == len(sampler) == 2  # 12 visible images / 6
+
+
+@pytest.mark.parametrize(
+    ("asked", "processes", "used"), [(2, 1, 2), (3, 1, 3), (8, 1, 3), (8, 2, 2), (9, 3, 3)]
+)
+def test_a_batch_has_no_more_identities_than_the_set(sysu_root, asked, processes, used):
+    cfg = tiny(sysu_root, "SAMPLER.IDENTITIES", str(asked))
+    splits = build_splits(cfg)  # three train
+    _, sampler = build_train_loader(cfg, splits, device=CPU, world_size=processes)
+    assert sampler.identities == used
+    assert all(len(keys) == used // processes * 4 for keys in sampler)
+
+
+@pytest.mark.parametrize(
+    ("asked", "processes", "kept", "error", "phrase"),
+    [
+        (8, 4, {7, 12, 40}, DataError, "3 identities train, which 4 processes cannot share"),
+        (9, 2, {7, 12, 40}, UsageError, "SAMPLER.IDENTITIES=9 must be divisible by the 2"),
+        (8, 1, {7}, DataError, "one identity trains"),
+    ],
+)
+def test_too_few_identities_are_named(sysu_root, asked, processes, kept, error, phrase):
+    cfg = tiny(sysu_root, "SAMPLER.IDENTITIES", str(asked))
+    splits = build_splits(cfg)
+    train = tuple(record for record in splits.train if record.pid in kept)
+    with pytest.raises(error, match=phrase):
+        build_train_loader(cfg, replace(splits, train=train), device=CPU, world_size=processes)
 
 
 @pytest.mark.parametrize(

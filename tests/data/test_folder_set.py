@@ -52,7 +52,7 @@ def test_folders_become_records(tmp_path):
     )
     assert (splits.root, splits.val, splits.test) == (tmp_path, (), ())
     assert splits.identities == {1: "anna", 2: "ben"}
-    assert splits.cameras == {1: "visible", 2: "infrared"}
+    assert splits.cameras == {}
 
 
 def test_parts_are_read_from_folders_where_there_are_any(tmp_path):

@@ -182,7 +182,7 @@ def test_an_extractor_without_a_range_asks_for_one(small_run, deep_set):
         array = np.asarray(image)
     with pytest.raises(DataError, match="image 0 of 1: it has more than eight bits"):
         Extractor(small_run)([array], "infrared")
-    by_name = Extractor(small_run, range={"infrared": (7000, 12_100)})
+    by_name = Extractor(small_run, range={"thermal": (7000, 12_100)})
     one = by_name([path, array], "infrared")
     both = Extractor(small_run, range=[7000, 12_100])([path, array], "infrared")
     shown = expected(path, 7000, 12_100).astype(np.uint8)
@@ -193,9 +193,9 @@ def test_an_extractor_without_a_range_asks_for_one(small_run, deep_set):
     assert by_name.fingerprint == Extractor(small_run).fingerprint
 
 
-@pytest.mark.parametrize("given", ["auto", [1], {"thermal": [0, 1]}, [5, 5], 3])
+@pytest.mark.parametrize("given", ["auto", [1], {"heat": [0, 1]}, [5, 5], 3])
 def test_a_range_that_is_none_is_refused(small_run, given):
-    with pytest.raises(UsageError, match="^range: "):
+    with pytest.raises(UsageError, match="^range: a range must be|^modality 'heat' is unknown"):
         Extractor(small_run, range=given)
 
 

@@ -129,12 +129,18 @@ def test_bfloat16_stays_near(small_run, converted, images, expected):
 
 @pytest.mark.parametrize(
     ("modality", "phrase"),
-    [("visible", "modality 'visible': this model's are infrared"),
-     ("thermal", "modality 'thermal': there are visible and infrared")],
+    [("visible", "modality visible: this model's are infrared"),
+     ("RGB", "modality visible: this model's are infrared"),
+     ("sonar", "modality 'sonar' is unknown; choose one of visible, vis, rgb")],
 )  # fmt: skip
 def test_wrong_modalities_are_refused(exported, images, modality, phrase):
     with pytest.raises(UsageError, match=phrase):
         Extractor(exported["infrared"])(images, modality)
+
+
+@pytest.mark.parametrize("name", ["thermal", "NIR", Modality.INFRARED])
+def test_a_modality_may_have_any_of_its_names(exported, images, expected, name):
+    np.testing.assert_allclose(Extractor(exported["infrared"])(images, name), expected, atol=1e-5)
 
 
 def test_wrong_images_are_named(exported, images, tmp_path):

@@ -501,12 +501,34 @@ def test_test_identities_are_kept_in_lists_and_in_the_matrix(tmp_path: Path):
         (["7", "-1", "007"], [7, -1, 7]),
         (["bo", "anna", "bo"], [2, 1, 2]),
         (["bo", "-2", "12"], [2, -2, 1]),
+        (["bo", "-2", "0", "12"], [2, -2, 0, 1]),
+        (["bo", "0"], [2, 1]),
     ],
 )
 def test_identities_of_text_are_numbered(texts: list[str], numbers: list[int]):
-    assert number_identities([np.array(texts)])[0].tolist() == numbers
-    split = number_identities([np.array(texts[:1]), np.array(texts[1:])])
+    ((found,), names) = number_identities([np.array(texts)])
+    assert found.tolist() == numbers
+    if names:
+        counted = {pid: text for text, pid in zip(texts, numbers, strict=True) if pid > 0}
+        assert dict(enumerate(names, start=1)) == counted
+    split, _ = number_identities([np.array(texts[:1]), np.array(texts[1:])])
     assert np.concatenate(split).tolist() == numbers
+
+
+def test_names_of_identities_must_agree_where_files_are_compared(tmp_path: Path, capsys):
+    from vireid.cli import tsne
+
+    paths = []
+    for folder, who in (("a", ["anna", "bo", "cy", "di"]), ("b", ["anna", "bo", "cy", "eve"])):
+        (tmp_path / folder).mkdir()
+        for copy in ("1", "2"):
+            pids = np.array(who)[WHOLE["pids"] - 3]
+            paths.append(saved(tmp_path / folder / f"{copy}.npz", WHOLE | {"pids": pids}))
+    line = ["--out", str(tmp_path / "t.png"), "--method", "pca", "--ids", "3"]
+    assert tsne.main(["--features", str(paths[0]), *line, "--compare", str(paths[2])]) == 3
+    assert "one number would mean several" in capsys.readouterr().err
+    assert tsne.main(["--features", str(paths[0]), *line, "--compare", str(paths[1])]) == 0
+    assert "identities are names, numbered 1 (anna) to 4" in capsys.readouterr().out
 
 
 def test_figures_need_the_modality_of_queries(tmp_path: Path):

@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def hand_made(queries: list[tuple[int, int, float]]) -> GalleryRanking:
 def test_frames_and_words_are_the_evaluators():
     found = hand_made([(3, 7, 0.0)])
     one = found.ranked_list(0)
-    cells = cells_of(one, found.features, Path("root"), 6)
+    cells = cells_of(one, found, Path("root"), 6)
     expected = [None, WRONG, REMOVED, RIGHT, WRONG, REMOVED, WRONG]
     assert [cell.mark for cell in cells] == expected
     assert cells[1].path == Path("root/cam1/8/1.jpg")
@@ -57,10 +58,25 @@ def test_frames_and_words_are_the_evaluators():
     )
 
 
+def test_identities_and_cameras_are_called_by_their_names():
+    found = replace(
+        hand_made([(3, 7, 0.0)]), identities={7: "anna", 8: "0008"}, cameras={3: "gate"}
+    )
+    one = found.ranked_list(0)
+    texts = [cell.text for cell in cells_of(one, found, Path(), 3)]
+    assert texts[:3] == [
+        ("infrared", "camera gate"),
+        ("1 id 8", "camera 1"),
+        ("id anna", "camera 2"),
+    ]
+    assert "(identity anna, camera gate)" in describe(one, found)
+    assert choose_queries(found, names=["anna"]) == choose_queries(found, names=["7"]) == [0]
+
+
 def test_camera_6_sees_what_camera_3_does_not():
     found = hand_made([(6, 7, 0.0)])
     one = found.ranked_list(0)
-    cells = cells_of(one, found.features, Path(), 3)
+    cells = cells_of(one, found, Path(), 3)
     assert [cell.mark for cell in cells] == [None, WRONG, RIGHT, RIGHT]
     assert one.precision == pytest.approx((1 / 2 + 2 / 3) / 2)
 

@@ -15,6 +15,7 @@ from vireid.engine.checkpoint import LAST
 from vireid.runs.saved_features import NAMING
 from vireid.runs.score import SCORING
 from vireid.runs.trained_run import TrainedRun
+from vireid.synthetic.writers import write_set
 
 ALL = ("--protocols", "sysu_all_single")
 
@@ -53,13 +54,40 @@ def test_a_run_that_was_moved_keeps_its_scores(run):
     assert set(scores) == {"sysu_all_single", "sysu_indoor_single"}
 
 
-def test_other_data_of_the_same_set_get_a_file_of_their_own(run, tiny_sysu, tmp_path):
+def test_other_data_of_the_same_set_need_a_file_of_their_own(run, tiny_sysu, tmp_path, capsys):
     other = shutil.copytree(tiny_sysu, tmp_path / "other")
     image = next((other / "cam3").rglob("*.jpg"))
     image.write_bytes(image.read_bytes() + b"\0")
-    assert evaluate.main(["--run", str(run), "--root", str(other)]) == 0
-    (path,) = run.glob("results_sysu_*.json")
+    words, before = ["--run", str(run), "--root", str(other)], sorted(run.rglob("*"))
+    assert evaluate.main(words) == 2
+    assert f"other images in {other}: these are not the data of the run {run}" in (
+        capsys.readouterr().err
+    )
+    path = tmp_path / "other.json"
+    assert evaluate.main([*words, "--out", str(path)]) == 0
+    assert sorted(run.rglob("*")) == before
     assert source(path)["data"] != source(run / "results.json")["data"]
+
+
+def test_another_data_set_needs_a_file_for_its_results(run, tmp_path, capsys):
+    """Whose folder it is does not change; nothing is computed first."""
+    write_set(
+        "llcm",
+        tmp_path / "llcm",
+        train_ids=2,
+        test_ids=2,
+        images_per_camera=1,
+        size=(32, 32),
+        seed=1,
+    )
+    words = ["--run", str(run), "--dataset", "llcm", "--root", str(tmp_path / "llcm")]
+    before = sorted(run.rglob("*"))
+    assert evaluate.main([*words, "--protocols", "llcm_n2v"]) == 2
+    error = capsys.readouterr().err
+    assert f"llcm in {tmp_path / 'llcm'}" in error and "with --out" in error
+    assert sorted(run.rglob("*")) == before
+    moved = shutil.copytree(run, tmp_path / "elsewhere")  # its own data, wherever they lie
+    assert evaluate.main(["--run", str(moved), *ALL]) == 0
 
 
 def test_identities_that_were_trained_are_not_scored(run, capsys):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid.errors import UsageError, VireidError, printable
+from vireid.structures import Modality, modality_named
 
 # Errors of the operating system that users can cause, and the remedy.
 SYSTEM_ERRORS = {
@@ -34,6 +35,7 @@ SYSTEM_ERRORS = {
     "DATA.WORKERS",
 }
 OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
+MODALITY_HELP = "visible (or rgb, …) or infrared (or ir, nir, thermal, …)"
 SHIPPED_HELP = "where there is no configs/… in this folder, that of the installed project is used"
 
 
@@ -185,6 +187,14 @@ def seed_number(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^32 - 1, got {text!r}")
     return int(text)
+
+
+def modality(text: str) -> Modality:
+    """The type of ``--modality`` arguments: any of the names that people use, in any case."""
+    try:
+        return modality_named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def is_key(word: str) -> bool:

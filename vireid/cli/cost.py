@@ -41,7 +41,7 @@ from vireid.runs.exits import gallery_exit
 from vireid.runs.options import read_config
 from vireid.runs.rendered_data import expected_identities
 from vireid.runs.trained_run import read_trained, trained_model
-from vireid.utils.io import require_target, write_text
+from vireid.utils.io import require_target, say, write_text
 
 BACKENDS = ("torch", *RUNTIMES)
 
@@ -59,20 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     costs = count_costs(models, device)
     # missing scores fail before the timing
     scores = model_scores(models, args.protocol) if args.scatter else []
-    print(f"MACs: convolutions and matrix products, by {COUNTER}\n\n{counts_table(costs)}")
+    say(f"MACs: convolutions and matrix products, by {COUNTER}\n\n{counts_table(costs)}")
     if costs["training_parameters"].isna().any():
-        print("parameters in training depend on how many identities train: --identities N")
+        say("parameters in training depend on how many identities train: --identities N")
     times = _time(args, models, device) if args.rounds else None
     if times is not None:
-        print(f"\n{_conditions(args, device)}\n\n{times_table(costs, times)}")
+        say(f"\n{_conditions(args, device)}\n\n{times_table(costs, times)}")
     if args.json:
         _write_json(args, as_json(costs, times, scores), device)
     if args.scatter:
         draw_scatter(costs, scores, args.scatter, over=args.over, times=times)
-        print(f"\nwrote {args.scatter}")
+        say(f"\nwrote {args.scatter}")
     if args.bars and times is not None:
         draw_bars(costs, times, args.bars)
-        print(f"\nwrote {args.bars}")
+        say(f"\nwrote {args.bars}")
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
@@ -256,4 +256,4 @@ def _write_json(args: argparse.Namespace, rows: Sequence[object], device: torch.
         "networks": rows,
     }
     write_text(args.json, json.dumps(content, indent=1) + "\n")
-    print(f"\nwrote {args.json}")
+    say(f"\nwrote {args.json}")

@@ -49,8 +49,8 @@ def _parser() -> ToolParser:
     line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help=about)
     line.add_argument("--rerank", action="store_true", help="score k-reciprocal re-ranking too")
     about = (
-        "default: results.json beside the features or in the run folder; for other data or "
-        "options than the run's a file beside it, named by the difference"
+        "default: results.json beside the features or in the run folder; for other options than "
+        "the run's a file beside it, named by the difference; other data need it"
     )
     line.add_argument("--out", type=Path, metavar="FILE", help=about)
     _add_groups(line)
@@ -120,6 +120,8 @@ def _score_run(args: argparse.Namespace) -> None:
         "TEST.RERANK": "true" if args.rerank else None,
         "TEST.PROTOCOLS": f"[{', '.join(args.protocols)}]" if args.protocols else None,
     }
+    if args.dataset and "TEST.PROTOCOLS" not in args.overrides and not args.protocols:
+        chosen["TEST.PROTOCOLS"] = "[]"  # the run's own are about its own data set
     overrides = args.overrides + as_overrides(chosen)
     cfg = run_config(args.run, overrides)
     score_run(cfg, run=args.run, out=args.out, backend=backend_of(cfg, args.run, overrides))

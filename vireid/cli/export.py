@@ -6,11 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import add_options, parser, tool
+from vireid.cli.arguments import MODALITY_HELP, add_options, modality, parser, tool
 from vireid.deploy.backends import require_packages
 from vireid.deploy.deployed_model import deployed_model
 from vireid.deploy.export import CHECKED_WITH, SUFFIXES, Int8, export_model, targets_of
-from vireid.deploy.metadata import MODALITIES
 from vireid.errors import UsageError
 
 USUAL = Int8()
@@ -25,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if int8:
         require_packages("onnxruntime")  # it quantises for both
     trained = deployed_model(args.run, args.overrides)
-    targets = targets_of(trained, args.format, args.out, args.modality)
+    stream = None if args.modality is None else args.modality.name.lower()
+    targets = targets_of(trained, args.format, args.out, stream)
     export_model(trained, targets, args.format, int8)
 
 
@@ -40,7 +40,8 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
         "files, FILE.visible.onnx and FILE.infrared.onnx"
     )
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help=about)
-    line.add_argument("--modality", choices=MODALITIES, help="write this one's stream alone")
+    about = f"write this one's stream alone: {MODALITY_HELP}"
+    line.add_argument("--modality", type=modality, metavar="NAME", help=about)
     line.add_argument("--int8", action="store_true", help="quantise, and report what that costs")
     about = f"with --int8: training images of each modality ({USUAL.calibration})"
     line.add_argument("--calibration", type=int, metavar="N", help=about)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import add_options, parser, tool
+from vireid.cli.arguments import add_options, as_overrides, parser, tool
 from vireid.deploy.evaluation_backend import backend_of
 from vireid.runs.options import run_config
 from vireid.runs.saved_features import save_features
@@ -19,8 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder")
     line.add_argument("--split", choices=SPLITS, default="test", help="images to extract (test)")
     line.add_argument("--out", type=Path, required=True, metavar="FILE", help="features.npz")
+    line.add_argument("--dataset", metavar="NAME", help="another data set; short for DATA.DATASET")
+    line.add_argument("--root", metavar="PATH", help="that data set's folder; short for DATA.ROOT")
     add_options(line)
     args = line.parse(arguments)
-    cfg = run_config(args.run, args.overrides)
-    backend = backend_of(cfg, args.run, args.overrides)
+    chosen = {"DATA.DATASET": args.dataset, "DATA.ROOT": args.root}
+    overrides = args.overrides + as_overrides(chosen)
+    cfg = run_config(args.run, overrides)
+    backend = backend_of(cfg, args.run, overrides)
     save_features(cfg, run=args.run, split=args.split, out=args.out, backend=backend)

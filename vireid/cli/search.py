@@ -7,11 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.cli.arguments import parser, tool
+from vireid.cli.arguments import MODALITY_HELP, modality, parser, tool
 from vireid.search.commands import add, build, index, query, remove
-from vireid.structures import Modality
 
-MODALITIES = {modality.name.lower(): modality for modality in Modality}
 STEPS = {"build": build, "add": add, "remove": remove, "query": query, "index": index}
 EXAMPLES = {
     "build": "--run runs/demo/seed0 --images photos --modality visible --gallery people",
@@ -26,8 +24,6 @@ EXAMPLES = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/search.py --help``."""
     args = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    if getattr(args, "modality", None):
-        args.modality = MODALITIES[args.modality]
     STEPS[args.step](args)
 
 
@@ -71,7 +67,8 @@ def _add_images(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--images", required=True, metavar="FOLDER|CSV", help="CSV: path, and if known pid,camid"
     )
-    line.add_argument("--modality", choices=tuple(MODALITIES), required=True, help="of the images")
+    about = f"of the images: {MODALITY_HELP}"
+    line.add_argument("--modality", type=modality, metavar="NAME", required=True, help=about)
 
 
 def _add_network(line: argparse.ArgumentParser, *, required: bool) -> None:
@@ -93,7 +90,8 @@ def _add_network(line: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument("--image", required=True, metavar="FILE|FOLDER", help="what to search for")
-    line.add_argument("--modality", choices=tuple(MODALITIES), required=True, help="of the queries")
+    about = f"of the queries: {MODALITY_HELP}"
+    line.add_argument("--modality", type=modality, metavar="NAME", required=True, help=about)
     line.add_argument("--top", type=int, default=10, metavar="K", help="images to find (10)")
     line.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
     line.add_argument("--figure", type=Path, metavar="FILE", help="draw it: .png, .pdf or .svg")
@@ -109,5 +107,6 @@ def _add_index(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--image", metavar="FOLDER", help="queries to measure with (the gallery's own images)"
     )
-    line.add_argument("--modality", choices=tuple(MODALITIES), help="of --image")
+    about = f"of --image: {MODALITY_HELP}"
+    line.add_argument("--modality", type=modality, metavar="NAME", help=about)
     _add_network(line, required=False)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.feature_files import holds_features, read_features
+from vireid.evaluation.feature_contents import FeatureFile
+from vireid.evaluation.feature_files import holds_features, read_feature_file
 from vireid.runs.options import run_config
 from vireid.runs.run_scores import find_runs
 from vireid.structures import FeatureSet, Modality, modality_named
@@ -48,31 +49,22 @@ def finished_runs(folders: Sequence[Path]) -> list[Path]:
     return runs
 
 
-def read_set(
-    path: Path,
-    overrides: Sequence[str] = (),
-    *,
-    split: str = "test",
-    query_modality: Modality | None = None,
-) -> FeatureSet:
-    """Features of a run, extracted if its folder does not hold them yet, or of a file.
+def _read_run(path: Path, overrides: Sequence[str], split: str) -> FeatureSet:
+    """Features of a run, extracted if its folder does not hold them yet."""
+    from vireid.runs.saved_features import run_features  # torch, which files do not need
 
-    Args:
-        path: a run folder, a features.npz, arrays of other code, or a folder of .mat files.
-        overrides, split: options for a run, and which of its images.
-        query_modality: of a file's query list, where the file does not name it.
-    Raises:
-        CheckpointError, DataError, UsageError: what is missing or wrong.
-    """
-    if is_run(path):
-        from vireid.runs.saved_features import run_features  # torch, which files do not need
+    return run_features(run_config(path, overrides), run=path, split=split).features
 
-        return run_features(run_config(path, overrides), run=path, split=split).features
+
+def _read_file(path: Path) -> FeatureFile:
     if not path.exists():
         raise DataError(
             f"features {path} do not exist{exists_as(path)}: name a run folder or a features.npz"
         )
-    return read_features(path, query_modality=query_modality)
+    held = read_feature_file(path)
+    if line := held.describe():
+        print(line)
+    return held
 
 
 def read_sets(
@@ -81,11 +73,17 @@ def read_sets(
     *,
     split: str = "test",
     query_modality: Modality | None = None,
+    same_identities: bool = False,
 ) -> list[FeatureSet]:
     """Features of several runs and files.
 
+    Args:
+        paths: run folders, features.npz, arrays of other code, or folders of .mat files.
+        overrides, split: options for runs, and which of their images.
+        query_modality: of files with a query list that do not name it.
+        same_identities: a number must mean the same identity in all of them.
     Raises:
-        CheckpointError, DataError: see :func:`read_set`.
+        CheckpointError, DataError: what is missing or wrong.
         UsageError: options or a split without a run.
     """
     if (overrides or split != "test") and not any(map(is_run, paths)):
@@ -93,7 +91,19 @@ def read_sets(
         raise UsageError(f"{given} goes with run folders; files of features hold one split already")
     if query_modality is not None and all(map(is_run, paths)):
         raise UsageError("--query-modality goes with files of features; a run knows its modalities")
-    return [read_set(path, overrides, split=split, query_modality=query_modality) for path in paths]
+    files = {path: _read_file(path) for path in paths if not is_run(path)}
+    numbered = {files[path].names if path in files else () for path in paths}
+    if same_identities and len(numbered) > 1:
+        raise DataError(
+            f"{' '.join(map(str, paths))}: identities are names that differ from file to file, so "
+            "that one number would mean several of them: save numbers, the same in all files"
+        )
+    return [
+        files[path].for_figures(query_modality)
+        if path in files
+        else _read_run(path, overrides, split)
+        for path in paths
+    ]
 
 
 def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:

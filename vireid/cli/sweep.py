@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,6 @@ from typing import Any
 from vireid.cli.arguments import SHIPPED_HELP, add_options, at_least, parser, tool
 from vireid.errors import CheckpointError, StoppedError, SweepError, UsageError
 from vireid.runs.options import read_config
-from vireid.runs.run_dir import own_command
 from vireid.sweeps.costs import cell_costs
 from vireid.sweeps.local import slots_for, train_here, visible_gpus
 from vireid.sweeps.planner import (
@@ -35,6 +33,7 @@ from vireid.sweeps.progress import SweepProgress
 from vireid.sweeps.slurm import FOLDER, jobs_in_queue, train_on_slurm, with_gpu
 from vireid.sweeps.spec import Sweep, read_sweep, sbatch_option
 from vireid.sweeps.tables import read_scores, sweep_tables, tidy_csv
+from vireid.utils.commands import from_here, own_command
 from vireid.utils.io import write_text
 
 FIGURE = "sweep.png"
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         received, what = _train_on_slurm(sweep, todo, progress, output / FOLDER, slurm)
     if received:
         done = f"{len(progress.finished)} of {len(states)} runs are finished"
-        command = shlex.join([*own_command(), *words])
+        command = from_here([*own_command(), *words])
         stopped = f"{signal.Signals(received).name}: {done}, {what}:\n  {command}"
         raise StoppedError(stopped, received)
     if progress.finished:

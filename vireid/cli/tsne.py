@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _projections(
     args: argparse.Namespace, paths: Sequence[Path], titles: Sequence[str]
 ) -> list[Projection]:
-    sets = read_sets(paths, args.overrides, split=args.split, query_modality=args.query_modality)
+    options = {"split": args.split, "query_modality": args.query_modality}
+    sets = read_sets(paths, args.overrides, same_identities=True, **options)
     pids = choose_identities(sets, count=args.ids, seed=args.seed)
     for title, features in zip(titles, sets, strict=True):
         if without := left_out(features):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,9 @@ def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
     split = "val" if protocol.held_out else "test"
     held = run_features(cfg, run=args.run, split=split, protocols=[protocol])
     permutations = held.splits.gallery_permutations
-    return _search(args, protocol, held.features, permutations, cfg.TEST.METRIC), held.splits.root
+    found = _search(args, protocol, held.features, permutations, cfg.TEST.METRIC)
+    splits = held.splits
+    return replace(found, identities=splits.identities, cameras=splits.cameras), splits.root
 
 
 def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.schema import OPTIONS, default_config, nested
+from vireid.config.schema import OPTIONS, default_config, is_path, nested
 from vireid.config.validate import find_problems
 from vireid.config.values import coerce, parse_override, parse_yaml, read_yaml
 from vireid.errors import ConfigError, UsageError
@@ -94,6 +94,21 @@ def apply_overrides(
 def dump_config(cfg: CfgNode) -> str:
     """YAML text of every option; loading it again gives an equal configuration."""
     return cfg.dump(sort_keys=False, default_flow_style=None)
+
+
+def absolute_paths(cfg: CfgNode) -> CfgNode:
+    """A frozen copy whose paths mean the same in any working folder."""
+    copy = nested(absolute_values(flatten(cfg)))
+    copy.freeze()
+    return copy
+
+
+def absolute_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by dotted names, with absolute paths."""
+    return {
+        key: str(expand(value).absolute()) if key in OPTIONS and is_path(key, value) else value
+        for key, value in values.items()
+    }
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,8 @@ MIN_SIDE = 32  # pixels: OSNet's stride is 16, and a map of one row or column ha
 
 ANY = Rule("", lambda value: "")
 PATH = Rule("", path_problem)
+WEIGHTS = Rule("", path_problem)  # a path, or one of the WEIGHT_NAMES
+WEIGHT_NAMES = ("imagenet", "none")
 PATTERN = Rule("", _pattern_problem)
 POSITIVE = _rule("greater than 0", lambda v: v > 0)
 NOT_NEGATIVE = _rule("0 or more", lambda v: v >= 0)
@@ -244,7 +246,9 @@ OPTIONS: dict[str, Option] = {
     "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH, "K: images per identity and modality [field]"),
 
     "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS, "Stages from image to feature maps"),
-    "MODEL.PRETRAINED": Option("imagenet", PATH, START, "File of weights, imagenet or none"),
+    "MODEL.PRETRAINED": Option("imagenet", WEIGHTS, START,
+        "imagenet, none, or a path: a file of weights, a run folder, a run's checkpoint, or the "
+        "folder of an exported model. docs/finetuning.md says what is loaded"),
     "MODEL.SHARED_DEPTH": Option(3, DEPTH, LAYERS,
         "Stages shared by both streams, counted from the deepest [ours; equals HcTri's "
         "share_net 2]"),
@@ -342,6 +346,9 @@ OPTIONS: dict[str, Option] = {
         "smoothing of IDENTITY"),
 
     "SOLVER.EPOCHS": Option(120, POSITIVE, TRAINING, "Length of the training"),
+    "SOLVER.FREEZE_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
+        "First epochs in which only what MODEL.PRETRAINED did not load trains; all other "
+        "parameters and the statistics of their BatchNorms stay. From EPOCHS on: always; 0: none"),
     "SOLVER.BASE_LR": Option(3.5e-4, POSITIVE, TRAINING, "[field: AGW's and MPANet's Adam]"),
     "SOLVER.BACKBONE_LR_FACTOR": Option(1.0, NOT_NEGATIVE, TRAINING,
         "Learning rate of the backbone over BASE_LR"),
@@ -427,6 +434,12 @@ def nested(values: Mapping[str, Any]) -> CfgNode:
 def options_of(*effects: Effect) -> tuple[str, ...]:
     """Names of the options with one of these effects, in the table's order."""
     return tuple(key for key, option in OPTIONS.items() if option.effect in effects)
+
+
+def is_path(key: str, value: Any) -> bool:
+    """Whether an option's value names a file or folder."""
+    allowed = OPTIONS[key].allowed
+    return bool(value) and (allowed is PATH or (allowed is WEIGHTS and value not in WEIGHT_NAMES))
 
 
 def options_in_names(*effects: Effect) -> tuple[str, ...]:

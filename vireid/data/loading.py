@@ -37,7 +37,7 @@ PIPES = (
     f"images go through pipes, which takes longer. Remedy: a larger {SHARED_MEMORY} (docker run "
     "--shm-size=1g), fewer DATA.WORKERS, or DATA.WORKERS 0"
 )
-PATIENCE = 3.0  # seconds for loader processes to end by themselves
+PATIENCE = 1.0  # seconds for loader processes to end by themselves
 # How torch says that a loader process failed.
 DIED = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: ([\w ]+)|exited)")
 TIMED_OUT = re.compile(r"DataLoader timed out after ([\d.]+) seconds")

@@ -20,6 +20,7 @@ from vireid.engine.precision import resolve_device
 from vireid.errors import UsageError
 from vireid.evaluation.distance import unit_rows
 from vireid.structures import FeatureSet, ImageRecord, Modality
+from vireid.utils.io import say
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class EvaluationBackend:
         if seconds:
             images = TIMED * len(timed)
             each = ", ".join(f"{name} {1000 * s / images:.1f}" for name, s in seconds.items())
-            print(f"features of {count:,} images by {self.used}; ms per image: {each}")
+            say(f"features of {count:,} images by {self.used}; ms per image: {each}")
         return found[self.used]
 
     def _equal_to(

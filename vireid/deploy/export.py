@@ -15,8 +15,8 @@ from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.deploy.quantisation import CheckImages, check_images, evenly_spaced, quantize
 from vireid.deploy.verify_export import Comparison, compare, scores_of
 from vireid.errors import UsageError
-from vireid.runs.rendered_data import prepare_data
-from vireid.utils.io import require_target
+from vireid.runs.rendered_data import require_rendered
+from vireid.utils.io import require_target, say
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 CHECKED_WITH = {"onnx": "onnxruntime", "openvino": "openvino"}  # what the files are checked with
@@ -125,7 +125,7 @@ def _exported(
         expected = runs[name](normalized(resized, metadata.mean, metadata.std))
         parity = compare(expected, extractor(images, name, progress=False))
         parity.require(f"{CHECKED_WITH[file_format]} ({name} images)")
-        print(f"parity with torch, {samples[name].origin}: {parity}")
+        say(f"parity with torch, {samples[name].origin}: {parity}")
     return path
 
 
@@ -137,14 +137,14 @@ def _quantised(
     int8: Int8,
 ) -> dict[tuple[str, ...], Path]:
     """INT8 files of the targets; ``exported`` holds all float32 files that the protocols need."""
-    prepare_data(trained.cfg)
+    require_rendered(trained.cfg)
     splits, files = build_splits(trained.cfg), {}
     for group in targets:
         source = exported[group].with_suffix(".onnx")
         target = source.with_stem(f"{source.stem}_int8")
         metadata = trained.metadata_for(group, "int8")
         records = [r for name in group for r in evenly_spaced(splits.train, name, int8.calibration)]
-        print(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
+        say(f"int8: ranges of {len(records)} {' and '.join(group)} training images")
         images = (
             load_resized(
                 splits.root / record.path,
@@ -169,12 +169,12 @@ def _quantised(
 def _report(comparison: Comparison, int8: Int8) -> None:
     """Prints the scores in float32 and INT8, and raises AccuracyError when INT8 loses too much."""
     change = "falls" if comparison.drop >= 0 else "rises"
-    print(
+    say(
         f"\n{comparison}\n\nrank-1 {change} by {abs(comparison.drop):.2f} points, mean over the "
         f"protocols ({comparison.queries} queries); a fall of {int8.max_drop:g} is allowed"
     )
     if comparison.queries < ENOUGH:
-        print(f"warning: fewer than {ENOUGH} queries; such a drop may be chance")
+        say(f"warning: fewer than {ENOUGH} queries; such a drop may be chance")
     if not int8.force:
         comparison.require(int8.max_drop)
 

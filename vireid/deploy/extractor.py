@@ -20,7 +20,7 @@ from vireid.deploy.backends import HINTS, OpenedModel, Run, open_onnxruntime, op
 from vireid.deploy.metadata import MODALITIES, ExportMetadata, read_metadata, require_checksum
 from vireid.deploy.preprocessing import ImageLike, load_resized, normalized
 from vireid.errors import CheckpointError, DataError, UsageError
-from vireid.structures import Modality
+from vireid.structures import Modality, modality_named
 from vireid.utils.paths import expand
 from vireid.utils.threads import THREADS, threaded_map
 
@@ -128,7 +128,8 @@ class Extractor:
             images: paths, PIL images of any mode, or arrays: (h, w), (h, w, 1), (h, w, 3) RGB or,
                 of uint8, (h, w, 4) RGBA; in any mixture and size. Values of other types than uint8
                 need a range.
-            modality: visible or infrared (near-infrared and thermal alike).
+            modality: visible or infrared, or another of their names, such as rgb or thermal
+                (:data:`vireid.structures.MODALITY_NAMES`).
             batch: images per call of the model.
             progress: a bar or none; None: where there is a terminal.
         Returns:
@@ -161,9 +162,7 @@ class Extractor:
     def _run_for(self, modality: str | Modality) -> Run:
         name = _name(modality)
         if name not in self._runs:
-            why = "this model's are" if name in MODALITIES else "there are"
-            known = self.modalities if name in MODALITIES else MODALITIES
-            raise UsageError(f"modality {name!r}: {why} {' and '.join(known)}")
+            raise UsageError(f"modality {name}: this model's are {' and '.join(self.modalities)}")
         return self._runs[name]
 
     def _resized(
@@ -242,7 +241,11 @@ class Extractor:
 
 
 def _name(modality: str | Modality) -> str:
-    return modality.name.lower() if isinstance(modality, Modality) else modality
+    try:
+        known = modality if isinstance(modality, Modality) else modality_named(modality)
+    except ValueError as error:
+        raise UsageError(f"modality {error}") from error
+    return known.name.lower()
 
 
 def _rules(metadata: ExportMetadata, given: Any) -> dict[str, PixelRule]:
@@ -253,8 +256,6 @@ def _rules(metadata: ExportMetadata, given: Any) -> dict[str, PixelRule]:
         for name, limits in ranges.items():
             if limits is not None:
                 rules[_name(name)] = replace(rules[_name(name)], range=checked_range(limits))
-    except KeyError as error:
-        raise UsageError(f"range: {error} is no modality: {' or '.join(MODALITIES)}") from error
     except ValueError as error:
         raise UsageError(f"range: {error}") from error
     return rules

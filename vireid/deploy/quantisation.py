@@ -97,7 +97,7 @@ def evenly_spaced(records: Sequence[ImageRecord], modality: str, count: int) -> 
 def check_images(cfg: CfgNode, metadata: ExportMetadata, modality: str, count: int) -> CheckImages:
     """Test images of a modality; noise patterns when the data set is missing."""
     try:
-        splits = build_splits(cfg)
+        splits = build_splits(cfg, parts=())
         chosen = evenly_spaced(splits.test, modality, count)
         if len(chosen) < 2:
             raise DataError(f"want of {modality} images")

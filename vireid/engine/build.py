@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -10,6 +12,7 @@ from yacs.config import CfgNode
 from vireid.data.build import build_train_loader
 from vireid.data.datasets import DATASETS
 from vireid.engine.distributed import World
+from vireid.engine.freezing import Freeze
 from vireid.engine.optim import build_optimizer, build_schedule
 from vireid.engine.precision import compile_stages, resolve_precision
 from vireid.engine.trainer import TeacherLogits, Trainer
@@ -27,11 +30,13 @@ def build_trainer(
     device: torch.device,
     world: World,
     teacher: TeacherLogits | None = None,
+    loaded: frozenset[str] = frozenset(),
 ) -> Trainer:
     """Everything that one training step uses, on ``device``.
 
     Args:
         teacher: on ``device`` already.
+        loaded: entries of the model that are frozen for ``SOLVER.FREEZE_EPOCHS``.
     Raises:
         DataError: fewer identities than a batch needs.
         UsageError: options that do not fit the data set, this machine or the number of processes.
@@ -41,13 +46,15 @@ def build_trainer(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
     model.to(device)
+    if cfg.MODEL.SYNC_BN and world.size > 1 and device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
     criterion = build_criterion(cfg).to(device)
     optimizer = build_optimizer(cfg.SOLVER, model, criterion)
     if cfg.COMPILE:
         compile_stages(model.backbone.stages, device)
     return Trainer(
         model=model,
-        wrapped=_wrap(cfg, model, splits, device, world),
+        wrap=_wrapper(splits, device, world),
         teacher=teacher,
         criterion=criterion,
         optimizer=optimizer,
@@ -61,6 +68,7 @@ def build_trainer(
         std=list(cfg.INPUT.STD),
         clip_norm=cfg.SOLVER.CLIP_NORM,
         gradient_norms=cfg.SOLVER.GRADIENT_NORMS,
+        freeze=Freeze(cfg.SOLVER.FREEZE_EPOCHS, loaded),
     )
 
 
@@ -81,19 +89,22 @@ def _require_modalities(cfg: CfgNode) -> None:
         )
 
 
-def _wrap(
-    cfg: CfgNode, model: ReidModel, splits: Splits, device: torch.device, world: World
-) -> nn.Module:
-    if world.size == 1:
-        return model
-    if cfg.MODEL.SYNC_BN and device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+def _wrapper(
+    splits: Splits, device: torch.device, world: World
+) -> Callable[[ReidModel], nn.Module]:
+    """What a trainer calls to share a model's gradients between processes."""
     shown = {(record.pid, record.modality) for record in splits.train}
     whole = len(splits.train_pids) * len({modality for _, modality in shown})
-    return DistributedDataParallel(
-        model,
-        device_ids=[device.index] if device.type == "cuda" else None,
-        # A process's share of a batch lacks a modality only where an identity lacks it. Heads
-        # without a loss need no search: the trainer gives every output a gradient (zero_term).
-        find_unused_parameters=len(shown) < whole,
-    )
+
+    def wrap(model: ReidModel) -> nn.Module:
+        if world.size == 1:
+            return model
+        return DistributedDataParallel(
+            model,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            # A process's share of a batch lacks a modality only where an identity lacks it. Heads
+            # without a loss need no search: the trainer gives every output a gradient (zero_term).
+            find_unused_parameters=len(shown) < whole,
+        )
+
+    return wrap

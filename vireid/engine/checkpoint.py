@@ -108,6 +108,9 @@ def _malformed(content: Mapping[str, Any]) -> str:
         readable = False
     if not readable:
         return "config"
+    loaded = content.get("loaded", [])
+    if not isinstance(loaded, list) or not all(isinstance(name, str) for name in loaded):
+        return "loaded"
     return "" if isinstance(content.get("teacher", ""), str) else "teacher"
 
 

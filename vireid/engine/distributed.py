@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from vireid.data.loading import explain_loader_errors
-from vireid.errors import ProcessError
+from vireid.errors import DataError, ProcessError, VireidError
 from vireid.structures import Batch, ModelOutput
 
-# One process renders or evaluates while the others wait for it: minutes, not seconds.
-TIMEOUT = timedelta(hours=4)
+TIMEOUT = timedelta(minutes=30)  # of what the processes exchange within a step
+# One process renders or evaluates while the others wait for it.
+PATIENCE = timedelta(hours=12)
+POLL = 0.02  # seconds
+Result = TypeVar("Result")
 # How torch's messages say that a process died.
 PEER = re.compile(
     r"closed by peer|reset by peer|Socket closed|Broken pipe|NCCL|gloo", re.IGNORECASE
@@ -28,20 +34,29 @@ PEER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among all that torchrun started; one process alone is rank 0 of 1."""
+    """This process among all that torchrun started; one process alone is rank 0 of 1.
+
+    Args:
+        patient: the processes again, for waits of hours; None alone.
+    """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    patient: dist.ProcessGroup | None = None
 
     @property
     def is_main(self) -> bool:
         return self.rank == 0
 
     def barrier(self) -> None:
-        """Waits for all processes."""
+        """Waits for all processes; a signal can end the wait."""
         if self.size > 1:
-            dist.barrier()
+            # torch's own wait keeps Python from handling signals
+            work = dist.barrier(group=self.patient, async_op=True)
+            while not work.is_completed():
+                time.sleep(POLL)
+            work.wait()  # raises the error of one that failed
 
     def largest(self, value: int) -> int:
         """The largest of the processes' values, on each of them."""
@@ -76,6 +91,47 @@ class World:
         dist.all_reduce(total)
         return total / self.size
 
+    def collect(self, text: str) -> list[str]:
+        """The processes' texts by rank, on each of them."""
+        if self.size == 1:
+            return [text]
+        texts: list[Any] = [None] * self.size
+        dist.all_gather_object(texts, text)
+        return texts
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        """The result of what every process does by itself; where one fails, all end at once.
+
+        Raises:
+            VireidError: this process's own error.
+            ProcessError: another's, with its exit code.
+        """
+        try:
+            result = work()
+        except VireidError as error:
+            self.collect(f"{error.exit_code} {socket.gethostname()}: {error}")
+            raise
+        for rank, text in enumerate(self.collect("")):
+            if text:
+                code, _, message = text.partition(" ")
+                failed = ProcessError(f"process {rank} on {message}")
+                failed.exit_code = int(code)
+                raise failed
+        return result
+
+    def require_same(self, data: str, root: Path) -> None:
+        """Compares the processes' fingerprints of the data set.
+
+        Raises:
+            DataError: they differ.
+        """
+        found = self.collect(f"{data[:12]} on {socket.gethostname()}")
+        if len({text.partition(" ")[0] for text in found}) > 1:
+            raise DataError(
+                f"the machines do not have the same images in {root} (fingerprints "
+                f"{', '.join(dict.fromkeys(found))}): copy one data set to all of them"
+            )
+
     def gather_rows(self, tensor: Tensor) -> Tensor:
         """(b, ...) of every process → (Σ b, ...) by rank; gradients flow to this process's rows.
 
@@ -100,14 +156,16 @@ def join_world(device_type: str) -> Iterator[World]:
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield World()
         return
-    world = World(
-        int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    rank, size, local_rank = (
+        int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     )
     if device_type == "cuda":
-        torch.cuda.set_device(world.local_rank)
+        torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield world
+        patient = dist.new_group(timeout=PATIENCE, backend="gloo")
+        assert isinstance(patient, dist.ProcessGroup)
+        yield World(rank, size, local_rank, patient)
     finally:
         dist.destroy_process_group()
 

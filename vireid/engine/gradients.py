@@ -31,7 +31,7 @@ def gradient_norms(
     Args:
         terms: () losses by name, before their weights.
         weights: of each term in the total loss.
-        parameters: whose gradients are taken together.
+        parameters: whose gradients are taken together; all require them.
     """
     return {
         f"grad_{name}": _norm(weights[name] * term, parameters, world)
@@ -40,7 +40,7 @@ def gradient_norms(
 
 
 def _norm(loss: Tensor, parameters: Sequence[nn.Parameter], world: World) -> float:
-    if not loss.requires_grad:
+    if not loss.requires_grad or not parameters:
         return 0.0
     found = torch.autograd.grad(
         loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -17,18 +21,21 @@ from tqdm import tqdm
 from vireid.data.loading import batches
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import normalize
+from vireid.engine.checkpoint import rng_state
 from vireid.engine.distributed import World
+from vireid.engine.freezing import Freeze
 from vireid.engine.gradients import gradient_norms, unused_parameters, zero_term
 from vireid.engine.optim import Schedule
 from vireid.engine.precision import AsyncScalars, Precision, peak_mib
-from vireid.engine.signals import StopFlag
-from vireid.errors import DivergedError
+from vireid.engine.signals import Interrupted, StopFlag
+from vireid.errors import DivergedError, UsageError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch, ModelOutput
 
 # (B, 3, H, W) uint8 images, (B,) bool is_infrared → (B, C) logits of a frozen model
 TeacherLogits = Callable[[Tensor, Tensor], Tensor]
+SLOW_STEP = 2.0  # seconds; the state before it is kept for a signal that cannot wait for its end
 TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
 
 
@@ -58,17 +65,20 @@ class Trainer:
     """Everything that one step uses.
 
     Args:
-        wrapped: ``model`` itself, or DistributedDataParallel around it.
+        wrap: the model → itself, or DistributedDataParallel around it.
+        freeze: weights that do not train in the first epochs.
         sampler: decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
+    Attributes:
+        wrapped: what ``wrap`` returned.
     """
 
     model: ReidModel
-    wrapped: nn.Module
+    wrap: Callable[[ReidModel], nn.Module]
     criterion: Criterion
     optimizer: Optimizer
     schedule: Schedule
@@ -82,12 +92,34 @@ class Trainer:
     teacher: TeacherLogits | None = None
     clip_norm: float = 0.0
     gradient_norms: bool = False
+    freeze: Freeze = field(default_factory=Freeze)
     progress: TrainingProgress = field(default_factory=TrainingProgress)
 
     def __post_init__(self) -> None:
         self.images = 0  # of the global batches of this epoch that this program has trained on
         self.speed = 0.0  # such images per second, of the last epoch
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled)
+        self._stepping = threading.Lock()  # held by whatever changes the state within an epoch
+        self._stepping.acquire()
+        self._kept: dict[str, Any] | None = None  # state before the current step
+        self._last_step = self._seconds = self._waited = 0.0
+        self._frozen = self.freeze.lasts(self.progress.epoch)
+        self.freeze.set_gradients(self.model, self._frozen)
+        self.wrapped = self.wrap(self.model)
+
+    def prepare_epoch(self) -> None:
+        """Freezes and unfreezes what the coming epoch asks for, and turns on training mode."""
+        frozen = self.freeze.lasts(self.progress.epoch)
+        if frozen != self._frozen:
+            self._frozen = frozen
+            # A wrapper knows the parameters that train; the old one must not see the new gradients.
+            self.wrapped = self.model
+            gc.collect()
+            self.freeze.set_gradients(self.model, frozen)
+            self.wrapped = self.wrap(self.model)
+        self.wrapped.train()
+        if frozen:
+            self.freeze.hold_statistics(self.model)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step on this process's share of a batch.
@@ -109,12 +141,17 @@ class Trainer:
         output, batch = self.world.gather(own, batch)
         self.images += len(batch.labels)
         report = self.criterion(output, batch)
+        if not report.total.requires_grad:
+            raise UsageError(
+                "SOLVER.FREEZE_EPOCHS: no loss depends on a parameter that is not frozen: give "
+                "LOSS.IDENTITY.WEIGHT a value, or set SOLVER.FREEZE_EPOCHS 0"
+            )
         scalars = AsyncScalars(report.named() | accuracies(output, batch.labels))
         if self.gradient_norms and self.progress.step == 0:
             self.progress.gradients = gradient_norms(
                 report.terms,
                 self.criterion.weights,
-                list(self.model.backbone.parameters()),
+                [p for p in self.model.backbone.parameters() if p.requires_grad],
                 world=self.world,
             )
         self._backward(report.total, own)
@@ -155,41 +192,71 @@ class Trainer:
 
     def advance(self, batch: Batch) -> None:
         """Trains the epoch's next step at the scheduled learning rate, and counts it."""
-        progress = self.progress
-        factor = self.schedule.factor(progress.epoch + progress.step / len(self.sampler))
+        progress, started = self.progress, time.perf_counter()
+        slow = self._last_step > SLOW_STEP and self.world.is_main
+        self._kept = copy.deepcopy(self.state()) if slow else None
+        factor = self._lr_factor(progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         for name, value in self.step(batch).items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.step += 1
+        self._last_step = time.perf_counter() - started
+
+    def _lr_factor(self, step: int) -> float:
+        """Of a step of the current epoch, counted from 0."""
+        return self.schedule.factor(self.progress.epoch + step / len(self.sampler))
 
     def run_epoch(self, stop: StopFlag) -> int:
-        """Trains from the current step to the end of the epoch, or until a signal comes.
+        """Trains from the current step to the last of the epoch, or until a signal comes.
 
         Returns:
-            the signal's number, 0 when the epoch is complete.
+            the signal's number, 0 when all steps are done and none came.
         """
         progress, total = self.progress, len(self.sampler)
         self.sampler.epoch, self.sampler.first_step = progress.epoch, progress.step
-        self.wrapped.train()
+        self.prepare_epoch()
         self.images, waited = 0, 0.0
         started = time.perf_counter()
-        with self._bar() as bar:
+        with self._bar() as bar, self._open_to_other_threads():
             source = batches(self.loader)
             while progress.step < total:
                 asked = time.perf_counter()
-                batch = next(source)
+                try:
+                    # several processes stop after the same step
+                    with nullcontext() if self.world.size > 1 else stop.ending_waits():
+                        batch = next(source)
+                except Interrupted as signal:
+                    return signal.number
                 waited += time.perf_counter() - asked
-                self.advance(batch)
+                with self._stepping:
+                    self.advance(batch)
                 speed = self.images / (time.perf_counter() - started)
                 loss = progress.sums["loss"] / progress.step
                 bar.set_postfix_str(f"loss {loss:.3f}, {speed:.0f} img/s", refresh=False)
                 bar.update()
                 received = self.world.largest(stop.received)
-                if received and progress.step < total:
+                if received:
                     return received
-        self._close_epoch(time.perf_counter() - started, waited)
+        self._seconds, self._waited = time.perf_counter() - started, waited
         return self.world.largest(stop.received)
+
+    @contextmanager
+    def _open_to_other_threads(self) -> Iterator[None]:
+        self._stepping.release()
+        try:
+            yield
+        finally:
+            self._stepping.acquire()
+            self._kept = None
+
+    def last_state(self) -> dict[str, Any] | None:
+        """The state after the last step, for another thread that is about to end the process.
+
+        Training cannot go on after it. None outside of an epoch, whose end has been saved, and
+        within a step that was expected to be short.
+        """
+        return self.state() if self._stepping.acquire(blocking=False) else self._kept
 
     def _bar(self) -> tqdm[Any]:
         """Of the epoch's steps: on a terminal only, and gone when the epoch is complete."""
@@ -205,15 +272,17 @@ class Trainer:
             leave=False,
         )
 
-    def _close_epoch(self, seconds: float, waited: float) -> None:
+    def close_epoch(self) -> None:
         """Turns the epoch's sums into a row of metrics.csv, timing columns last."""
         progress = self.progress
+        seconds = max(self._seconds, 1e-9)  # of a run that was stopped after the last step
         self.speed = self.images / seconds
         row: dict[str, float] = {"epoch": progress.epoch + 1, "steps": progress.step}
-        row["lr"] = self.optimizer.param_groups[-1]["lr"]
+        row["lr"] = self.optimizer.param_groups[-1]["base_lr"] * self._lr_factor(progress.step - 1)
         row |= {name: value / progress.step for name, value in progress.sums.items()}
         row |= progress.gradients
-        timing = round(seconds, 3), round(waited / seconds, 4), round(peak_mib(self.device), 1)
+        share = self._waited / seconds
+        timing = round(seconds, 3), round(share, 4), round(peak_mib(self.device), 1)
         row |= dict(zip(TIMING, timing, strict=True))
         progress.history.append(row)
         progress.epoch, progress.step = progress.epoch + 1, 0
@@ -227,10 +296,11 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
+            "rng": rng_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`, except for the model's weights.
+        """The inverse of :meth:`state`, except for the model's weights and the generators.
 
         The optimiser's running averages continue; its options stay this configuration's.
         """
@@ -245,20 +315,28 @@ class Trainer:
         self.progress = TrainingProgress(**state["progress"])
 
 
-def fit(trainer: Trainer, stop: StopFlag, *, end_of_epoch: Callable[[], None]) -> int:
+def fit(
+    trainer: Trainer,
+    stop: StopFlag,
+    *,
+    end_of_epoch: Callable[[], None],
+    all_steps_done: Callable[[], None] = lambda: None,
+) -> int:
     """Trains until the schedule's last epoch or a signal.
 
     Args:
+        all_steps_done: called before an epoch counts as done.
         end_of_epoch: called after every whole epoch: validates, logs, saves.
     Returns:
         the signal's number, 0 when none came.
     """
     while trainer.progress.epoch < trainer.schedule.epochs:
         received = trainer.run_epoch(stop)
-        if trainer.progress.step == 0:
-            end_of_epoch()
         if received:
             return received
+        all_steps_done()
+        trainer.close_epoch()
+        end_of_epoch()
     return trainer.world.largest(stop.received)  # it may have come after the last step
 
 

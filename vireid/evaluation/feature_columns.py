@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.structures import MODALITY_NAMES, TEST_LISTS, Role, modality_named
+from vireid.structures import (
+    DISTRACTOR,
+    MODALITY_NAMES,
+    TEST_LISTS,
+    Role,
+    is_junk,
+    modality_named,
+)
 
 LARGEST = 2**63 - 1  # of int64
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
@@ -115,22 +122,29 @@ def _typed(column: str, array: np.ndarray) -> np.ndarray:
     return array.astype(KINDS[column][1], copy=False)
 
 
-def number_identities(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+def number_identities(parts: Sequence[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Identities of text as whole numbers, the same in all parts.
 
-    Texts that all are whole numbers are these. Otherwise those of a negative number are it (junk),
-    and the other names count from 1 in the order of their characters.
+    Texts that all are whole numbers are these. Otherwise junk (negative numbers) and, beside it,
+    distractors (0) keep theirs, and all other names count from 1 in the order of their characters.
+
+    Returns:
+        the numbers of each part, and the names that were counted.
     """
     if not any(part.dtype.kind == "U" for part in parts):
-        return list(parts)
+        return list(parts), ()
     texts = [part.astype(str) for part in parts]
     unique = sorted({text for part in texts for text in part.tolist()})
-    named = [text for text in unique if not WHOLE_NUMBER.fullmatch(text)]
-    if named:
-        named = [t for t in unique if not (WHOLE_NUMBER.fullmatch(t) and t.startswith("-"))]
-    numbers = {text: int(text) for text in unique if text not in named}
-    numbers |= {text: number for number, text in enumerate(named, start=1)}
-    return [np.array([numbers[text] for text in part.tolist()], dtype=np.int64) for part in texts]
+    numbers = {text: int(text) for text in unique if WHOLE_NUMBER.fullmatch(text)}
+    named: list[str] = []
+    if len(numbers) < len(unique):
+        junk = {text: pid for text, pid in numbers.items() if is_junk(pid)}
+        distractors = {t: pid for t, pid in numbers.items() if junk and pid == DISTRACTOR}
+        numbers = junk | distractors
+        named = [text for text in unique if text not in numbers]
+        numbers |= {text: number for number, text in enumerate(named, start=1)}
+    pids = [np.array([numbers[text] for text in part.tolist()], dtype=np.int64) for part in texts]
+    return pids, tuple(named)
 
 
 def read_matrix(where: str, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

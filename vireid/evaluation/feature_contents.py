@@ -32,6 +32,8 @@ class FeatureFile:
         absent: the columns of :data:`OPTIONAL` that the file lacks.
         lists: whether the file has a query list and a gallery list, told apart by ``role``.
         distances: (Q, G), small for alike images, where the file has a matrix.
+        names: of the identities, where they are text other than whole numbers; the n-th has the
+            number n, from 1.
         used: the file's names of the arrays; empty for a features.npz of this project.
         unused: other names in the file.
     """
@@ -41,6 +43,7 @@ class FeatureFile:
     absent: frozenset[str] = frozenset()
     lists: bool = False
     distances: np.ndarray | None = None
+    names: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
@@ -77,6 +80,8 @@ class FeatureFile:
             line += f": {self._count(Role.QUERY)} query, {self._count(Role.GALLERY)} gallery images"
         if "camids" in self.absent:
             line += "; no cameras: no image is left out by its camera"
+        if self.names:
+            line += f"; identities are names, numbered 1 ({self.names[0]}) to {len(self.names)}"
         return line + (f"; not used: {', '.join(self.unused[:8])}" if self.unused else "")
 
     def _count(self, role: Role) -> int:
@@ -211,13 +216,14 @@ def to_feature_file(
             f"needs {', '.join(NAMES)}, or a query list and a gallery list ({DOCS})"
         )
     columns = read_columns(path, arrays, found.whole)
-    (columns["pids"],) = number_identities([columns["pids"]])
+    (columns["pids"],), names = number_identities([columns["pids"]])
     own = set(NAMES) <= set(found.whole.values())
     used = tuple(found.whole.values())
     return FeatureFile(
         path=path,
         images=_images(columns, "row"),
         absent=frozenset(OPTIONAL) - columns.keys(),
+        names=names,
         used=() if own else used,
         unused=tuple(name for name in held if name not in used),
     )
@@ -258,14 +264,10 @@ def _from_lists(
     }
     _require_both_sides(path, sides, held, needs_features=not matrix)
     parts = {side: read_columns(path, arrays, names, listed=True) for side, names in sides.items()}
+    _require_one_length(path, sides, parts)
     queries, gallery = parts[QUERY], parts[GALLERY]
-    widths = [part["features"].shape[1] for part in parts.values() if "features" in part]
-    if len(set(widths)) > 1:
-        raise DataError(
-            f"{path}: {sides[QUERY]['features']} has {widths[0]} numbers per image, and "
-            f"{sides[GALLERY]['features']} {widths[1]}: features of two models?"
-        )
-    queries["pids"], gallery["pids"] = number_identities([queries["pids"], gallery["pids"]])
+    pids = queries["pids"], gallery["pids"]
+    (queries["pids"], gallery["pids"]), names = number_identities(pids)
     distances = None
     if matrix:
         shape = len(queries["pids"]), len(gallery["pids"])
@@ -281,9 +283,24 @@ def _from_lists(
         absent=frozenset(OPTIONAL) - queries.keys(),
         lists=True,
         distances=distances,
+        names=names,
         used=used,
         unused=tuple(name for name in held if name not in used),
     )
+
+
+def _require_one_length(
+    path: Path,
+    sides: Mapping[str, Mapping[str, str]],
+    parts: Mapping[str, Mapping[str, np.ndarray]],
+) -> None:
+    """Raises :class:`DataError` where query and gallery features differ in length."""
+    widths = [part["features"].shape[1] for part in parts.values() if "features" in part]
+    if len(set(widths)) > 1:
+        raise DataError(
+            f"{path}: {sides[QUERY]['features']} has {widths[0]} numbers per image, and "
+            f"{sides[GALLERY]['features']} {widths[1]}: features of two models?"
+        )
 
 
 def _require_both_sides(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class GalleryRanking:
         queries, gallery: rows of ``features``; the gallery in its order, which is that of ties.
         distances: (n,) positions of ``queries`` → (n, G).
         precision, first: (Q,) as in :class:`RankedList`.
+        identities, cameras: names by number, of a data set that has names.
     """
 
     protocol: RetrievalProtocol
@@ -59,6 +61,8 @@ class GalleryRanking:
     distances: Rows
     precision: np.ndarray
     first: np.ndarray
+    identities: Mapping[int, str] = field(default_factory=dict)
+    cameras: Mapping[int, str] = field(default_factory=dict)
 
     def ranked_list(self, position: int) -> RankedList:
         """The list of the query at a position of ``queries``."""

@@ -24,7 +24,7 @@ from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import records_in, with_ranges
-from vireid.runs.rendered_data import prepare_data
+from vireid.runs.rendered_data import require_rendered
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality, is_junk
 from vireid.utils.io import replace_file, require_target
@@ -97,15 +97,22 @@ def run_activations(
     path, checkpoint = read_trained(cfg, run)
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
-    prepare_data(cfg)
-    splits = build_splits(cfg)
-    chosen = choose_records(records_in(splits, split), names=names, count=count, seed=seed)
+    require_rendered(cfg)
+    splits = build_splits(cfg, parts=())
+    records = records_in(splits, split)
+    known = [_as_number(name, splits.identities) for name in names]
+    chosen = choose_records(records, names=known, count=count, seed=seed)
     model = trained_model(cfg, checkpoint, path).to(device)
     cfg = with_ranges(cfg, splits, chosen)
     loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
     images = torch.cat([batch.images for batch in batches(loader)])
     normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
     return activations_of(model, images, chosen, device=device, **normalisation)
+
+
+def _as_number(name: str, identities: Mapping[int, str]) -> str:
+    """The number of an identity that the data set names; other names stay as they are."""
+    return next((str(pid) for pid, known in identities.items() if known == name), name)
 
 
 def choose_records(

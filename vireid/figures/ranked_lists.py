@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from vireid.data.datasets.names import label_of
 from vireid.data.images import read_image
 from vireid.data.pixels import SHOWN
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.ranked_lists import GalleryRanking, RankedList
 from vireid.figures.style import COLORS, DOUBLE, GREY, TALLEST, drawn
-from vireid.structures import FeatureSet, Modality
+from vireid.structures import Modality
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def choose_queries(
     Args:
         worst: ``ap``: queries of the lowest average precision first; ``first``: queries whose
             first match has the last rank; empty: drawn at random.
-        names: instead, images by their path or identities by their number, in this order.
+        names: instead, images by their path or identities by their name or number, in this order.
         count: how many, without ``names``; None for 6, or all where there are fewer.
     Raises:
         DataError: no query has one of the names, or none has a match.
@@ -92,6 +93,9 @@ def choose_queries(
 def _named(search: GalleryRanking, name: str) -> list[int]:
     images, rows = search.features, search.queries
     found = images.paths[rows] == name
+    if not found.any():
+        pids = [pid for pid, one in search.identities.items() if one == name]
+        found = np.isin(images.pids[rows], pids)
     if not found.any() and name.isdecimal():
         found = images.pids[rows] == int(name)
     if not found.any():
@@ -105,12 +109,20 @@ def _named(search: GalleryRanking, name: str) -> list[int]:
 def describe(found: RankedList, search: GalleryRanking) -> str:
     """One line: the query, its average precision and the rank of its first match."""
     images, unit = search.features, search.protocol.cmc_unit
-    who = f"{images.paths[found.query]} (identity {images.pids[found.query]}, camera "
-    who += f"{images.camids[found.query]})"
+    who = f"{images.paths[found.query]} (identity {_identity(search, found.query)}, camera "
+    who += f"{_camera(search, found.query)})"
     if not found.first:
         return f"{who}: no match in the gallery"
     counted = "" if unit == "image" else ", counted in identities"
     return f"{who}: AP {found.precision:.3f}, first match at rank {found.first}{counted}"
+
+
+def _identity(search: GalleryRanking, row: int) -> int | str:
+    return label_of(int(search.features.pids[row]), search.identities)
+
+
+def _camera(search: GalleryRanking, row: int) -> int | str:
+    return label_of(int(search.features.camids[row]), search.cameras)
 
 
 def draw_lists(
@@ -135,24 +147,24 @@ def draw_lists(
     if not 1 <= top <= len(search.gallery):
         raise UsageError(f"--top {top}: this gallery holds {len(search.gallery)} images")
     rows = [
-        ImageRow(describe(found, search), cells_of(found, search.features, root, top))
-        for found in lists
+        ImageRow(describe(found, search), cells_of(found, search, root, top)) for found in lists
     ]
     draw_rows(rows, path, title=title, meanings=MEANINGS)
 
 
-def cells_of(found: RankedList, images: FeatureSet, root: Path, top: int) -> list[ImageCell]:
+def cells_of(found: RankedList, search: GalleryRanking, root: Path, top: int) -> list[ImageCell]:
     """The query and its nearest images, with their rank, identity and camera."""
+    images = search.features
     modality = Modality(int(images.modality[found.query])).name.lower()
     texts: list[str] = [modality]
     marks: list[Mark | None] = [None]
     rows = found.gallery[:top]
     for row, rank, removed in zip(rows, found.ranks(), found.removed, strict=False):
         same = images.pids[row] == images.pids[found.query]
-        texts.append(f"{rank or ''} id {images.pids[row]}".strip())
+        texts.append(f"{rank or ''} id {_identity(search, row)}".strip())
         marks.append(REMOVED if removed else RIGHT if same else WRONG)
     return [
-        ImageCell(root / str(images.paths[row]), (text, f"camera {images.camids[row]}"), mark)
+        ImageCell(root / str(images.paths[row]), (text, f"camera {_camera(search, row)}"), mark)
         for row, text, mark in zip([found.query, *rows], texts, marks, strict=True)
     ]
 

@@ -202,7 +202,7 @@ class _Match:
         groups = {kind: list(dict.fromkeys(names)) for kind, names in groups.items()}
         words = [f"{kind}: {list_names(names)}" for kind, names in groups.items() if names]
         if self.entries.prefix:
-            words.append(f"all names begin with {self.entries.prefix}")
+            words.append(f"of the entries {self.entries.prefix}*")
         return words
 
     def _unlike(self, key: str, found: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ WRAPPERS = (
     *("state_dict", "model_state_dict", "model", "net", "network", "module", "weights"),
     *("params", "backbone", "student", "ema", "model_ema", "state_dict_ema", "params_ema"),
 )
+OTHER_STATE = re.compile(r"optim|sched|scaler|loop|callback", re.IGNORECASE)  # of a training
 DEEPEST = 6  # wrappings inside one another
+# How files begin that often lie where weights are expected → what they are.
+OTHER_FILES = {
+    b"version https://git-lfs": "the pointer of a file in Git LFS: get the file with git lfs pull",
+    b"<": "a web page: download the file itself",
+}
 
 
 def read_tensors(path: Path, *, what: str = "weights file", remedy: str = REMEDY) -> Any:
@@ -48,6 +55,8 @@ def read_tensors(path: Path, *, what: str = "weights file", remedy: str = REMEDY
     except (IsADirectoryError, PermissionError) as error:
         raise CheckpointError(f"{what} {path} cannot be read ({error.strerror})") from error
     except Exception as error:  # torch raises a dozen types on damaged files, IndexError too
+        if other := _other_file(path):
+            raise CheckpointError(f"{what} {path} is {other}") from error
         foreign = refused_class(error)
         name = f" ({foreign}, which is not executed)" if foreign else ""
         raise CheckpointError(
@@ -62,6 +71,13 @@ def _is_safetensors(path: Path) -> bool:
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") < LONGEST_HEADER
 
 
+def _other_file(path: Path) -> str:
+    """What a file is that holds no weights, and the remedy; empty if that is unknown."""
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    return next((words for mark, words in OTHER_FILES.items() if start.startswith(mark)), "")
+
+
 def state_dict_of(content: object, path: Path) -> dict[str, Tensor]:
     """The named tensors of what a file holds, whatever they are wrapped in.
 
@@ -69,7 +85,7 @@ def state_dict_of(content: object, path: Path) -> dict[str, Tensor]:
         CheckpointError: there are none.
     """
     found = _unwrapped(content, DEEPEST)
-    if found is None:
+    if not found:
         held = ", ".join(map(str, content)) if isinstance(content, Mapping) else ""
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}{f' of {held:.100}' if held else ''}, "
@@ -78,14 +94,19 @@ def state_dict_of(content: object, path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _unwrapped(content: object, depth: int) -> dict[str, Tensor] | None:
+def _unwrapped(content: object, depth: int) -> dict[str, Tensor]:
+    """The state dict under the first known key, else the largest one; empty if there is none."""
     if not isinstance(content, Mapping) or not depth:
-        return None
+        return {}
     for key in WRAPPERS:
-        if key in content and (found := _unwrapped(content[key], depth - 1)):
+        if found := _unwrapped(content.get(key), depth - 1):
             return found
-    named = {str(key): _tensor(value) for key, value in content.items()}
-    return {key: value for key, value in named.items() if value is not None} or None
+    named = ((str(key), _tensor(value)) for key, value in content.items())
+    candidates = [{key: value for key, value in named if value is not None}]
+    for key, value in content.items():
+        if not OTHER_STATE.search(str(key)):
+            candidates.append(_unwrapped(value, depth - 1))
+    return max(candidates, key=len)
 
 
 def _tensor(value: object) -> Tensor | None:

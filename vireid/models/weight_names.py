@@ -89,7 +89,7 @@ class NamedEntries:
 
     Args:
         own: whether the file is of a model of this project.
-        prefix: unknown words that all names begin with, if any.
+        prefix: unknown words that the backbone's names begin with, if any.
         keys: name → modality → key in the file.
     """
 
@@ -135,11 +135,11 @@ def named_entries(keys: Collection[str], wanted: Collection[str]) -> NamedEntrie
     named = [(depth, *one) for key in keys for depth, one in enumerate(unwrapped(key))]
     for _, name, modality, key in sorted(named, key=lambda one: one[0]):  # the least wrapped first
         entries.keys[name].setdefault(modality, key)
-    if not any(name in entries.keys for name in wanted):
+    if sum(name in entries.keys for name in wanted) < len(wanted) / 2:
         entries.prefix = _common_prefix(keys, wanted)
         for key in keys if entries.prefix else ():
             if key.startswith(entries.prefix):
-                entries.keys[key.removeprefix(entries.prefix)].setdefault("", key)
+                entries.keys[key.removeprefix(entries.prefix)] = {"": key}
     return entries
 
 

@@ -183,10 +183,11 @@ class TimeLeft:
             validation: seconds of its validation; 0: there was none.
         """
         now = self._clock()
-        self._seconds.append((now - self._last - validation) / share)
+        if share:  # 0: it was stopped after the last step, and continued
+            self._seconds.append((now - self._last - validation) / share)
         self._last = now
         self._validation = validation or self._validation
-        seconds = sum(self._seconds) / len(self._seconds) * (self._epochs - epoch)
+        seconds = sum(self._seconds) / max(len(self._seconds), 1) * (self._epochs - epoch)
         if self._validate_every:
             ahead = self._epochs // self._validate_every - epoch // self._validate_every
             seconds += ahead * self._validation

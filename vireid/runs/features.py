@@ -135,7 +135,11 @@ def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRec
     if not protocol.held_out:
         return splits.test
     if not splits.val:
-        raise DataError(f"{protocol.name} needs validation identities: set DATA.SPLIT train")
+        raise DataError(
+            f"{protocol.name} needs validation identities, and {splits.root} has none: set "
+            "DATA.SPLIT train, which holds out the identities that the set names for validation, "
+            "or else every fifth training identity (five are needed at least)"
+        )
     return splits.val
 
 
@@ -143,7 +147,8 @@ def records_in(splits: Splits, split: str) -> Sequence[ImageRecord]:
     """The images of ``test``, ``val`` or ``train``; :class:`DataError` if there is none."""
     records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
     if not records:
-        raise DataError(f"{splits.root}: no {split} image; DATA.SPLIT train holds some out")
+        remedy = "; DATA.SPLIT train holds some out" if split == "val" else ""
+        raise DataError(f"{splits.root}: no {split} image{remedy}")
     return records
 
 

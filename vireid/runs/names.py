@@ -7,10 +7,11 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vireid.structures import SPLITS, Splits
+from vireid.structures import SPLITS, Modality, Splits
 from vireid.utils.io import write_text
 
 IDENTITIES, CAMERAS = "identities.csv", "cameras.csv"
+UNNAMED_CAMERAS = {int(modality) + 1: modality.name.lower() for modality in Modality}
 
 
 def write_names(folder: Path, splits: Splits, stem: str = "") -> list[Path]:
@@ -30,7 +31,7 @@ def write_names(folder: Path, splits: Splits, stem: str = "") -> list[Path]:
     identities = [
         (name, pid, split_of[pid]) for pid, name in splits.identities.items() if pid in split_of
     ]
-    cameras = [(name, camid) for camid, name in splits.cameras.items()]
+    cameras = [(name, camid) for camid, name in (splits.cameras or UNNAMED_CAMERAS).items()]
     paths = [folder / f"{stem}{IDENTITIES}", folder / f"{stem}{CAMERAS}"]
     write_text(paths[0], _table(("identity", "pid", "split"), identities))
     write_text(paths[1], _table(("camera", "camid"), cameras))

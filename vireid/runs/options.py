@@ -65,12 +65,20 @@ def read_config(path: Path, overrides: Sequence[str]) -> CfgNode:
     Raises:
         UsageError: one message with all the problems.
     """
-    from vireid.runs.rendered_data import synthetic_root
+    from vireid.runs.rendered_data import RENDERED, synthetic_root
 
-    cfg = load_config(path, overrides, choices=choices())
-    if cfg.DATA.SYNTHETIC.ENABLED and not cfg.DATA.ROOT:
-        return apply_overrides(cfg, ["DATA.ROOT", str(synthetic_root(cfg))])
-    return cfg
+    cfg, root = load_config(path, overrides, choices=choices()), ""
+    if cfg.DATA.SYNTHETIC.ENABLED:
+        before, given = Path(cfg.DATA.ROOT), overrides[::2]
+        if not cfg.DATA.ROOT:
+            root = str(synthetic_root(cfg))
+        elif (
+            RENDERED.fullmatch(before.name)  # a run's own set, and options of another one
+            and "DATA.ROOT" not in given
+            and any(key.startswith("DATA.SYNTHETIC.") for key in given)
+        ):
+            root = str(synthetic_root(cfg, before.parent))
+    return apply_overrides(cfg, ["DATA.ROOT", root]) if root else cfg
 
 
 def recipe_of(run: Path) -> Path:

@@ -6,10 +6,12 @@ import logging
 import os
 import shlex
 import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides, dump_config
-from vireid.config.load import flatten
+from vireid.config.load import absolute_paths, flatten
 from vireid.data.build import build_splits, pixel_rules
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
@@ -31,17 +33,18 @@ from vireid.engine.checkpoint import (
     load_checkpoint,
     load_model,
     require_same_data,
-    rng_state,
     save_checkpoint,
 )
 from vireid.engine.distributed import World, explain_worker_errors, join_world
 from vireid.engine.precision import resolve_device, use_threads
-from vireid.engine.signals import StopFlag
+from vireid.engine.signals import Interrupted, StopFlag, last_resort
 from vireid.engine.trainer import Trainer, fit
 from vireid.errors import DivergedError, StoppedError, printable
-from vireid.evaluation.protocols import expand
+from vireid.evaluation.protocols import RetrievalProtocol, expand
 from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
+from vireid.models.pretrained import InitialWeights
+from vireid.models.reid_model import ReidModel
 from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
 from vireid.runs.features import training_ranges
@@ -56,14 +59,15 @@ from vireid.runs.resume import (
     settle_best,
     teacher_changes,
 )
-from vireid.runs.run_dir import claim_folder, describe_run, own_command, seed_everything
+from vireid.runs.run_dir import claim_folder, describe_run, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
 from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
 from vireid.runs.trackers.tracker import TrackedRun
-from vireid.runs.weights import require_kept, weights_file
+from vireid.runs.weights import loaded_before, require_kept, weights_file
 from vireid.structures import Splits
+from vireid.utils.commands import own_command
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +80,7 @@ class _Training:
         data: fingerprint of the data set.
         folder: of the run.
         origin: one line that says where the weights come from.
+        saving: held while a checkpoint is written.
     """
 
     cfg: CfgNode
@@ -85,6 +90,7 @@ class _Training:
     teacher: Teacher | None
     trainer: Trainer
     origin: str
+    saving: threading.Lock = field(default_factory=threading.Lock)
 
 
 def train_and_score(
@@ -113,30 +119,30 @@ def train_and_score(
         StoppedError: a signal came; a checkpoint that continues was written.
     """
     require_trackers(cfg.TRACKERS)
+    given, cfg = cfg, absolute_paths(cfg)  # the run's folder is named as the user named it
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE, int(os.environ.get("LOCAL_RANK", 0)))
     with explain_worker_errors(), join_world(device.type) as world, ExitStack() as stack:
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
-        splits = build_splits(cfg)
-        check_answerable(chosen_protocols(cfg), splits)
-        start = find_start(cfg, config_path, splits, resume=resume, resume_from=resume_from)
-        seen = _look_at(cfg, splits, start) if world.is_main else _Seen()
+        splits, start = world.together(
+            partial(
+                _splits_and_start, cfg, given, config_path, resume=resume, resume_from=resume_from
+            )
+        )
+        seen = world.together(lambda: _look_at(cfg, splits, start) if world.is_main else _Seen())
         cfg = apply_overrides(cfg, world.from_main(seen.ranges))
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
+        stack.enter_context(last_resort(partial(_rescue, training)))
         stack.callback(lambda: end_processes(training.trainer.loader._iterator))
         if world.is_main:
             claim = claim_folder(start.folder, resume=start.in_place, overwrite=overwrite)
             stack.enter_context(claim)
             start_log(start.folder)
-            for line in seen.suspicious:
-                log.warning("data set: %s", line)
-            for line in seen.found:
-                log_entry("range", line)
             describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
-            _log_start(training, start)
+            _log_start(training, start, seen)
             settle_best(training.trainer.progress, start)
         trackers = stack.enter_context(_track(training, start))
         _train(training, start, trackers, verbose=verbose)
@@ -145,6 +151,15 @@ def train_and_score(
             _draw(training, trackers, draw)
         world.barrier()
     return start.folder if world.is_main else None
+
+
+def _splits_and_start(
+    cfg: CfgNode, given: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
+) -> tuple[Splits, Start]:
+    splits = build_splits(cfg)
+    check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
+    start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
+    return splits, start
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +192,16 @@ def _prepare(
 ) -> _Training:
     """Model, losses and optimiser, new or as the checkpoint left them."""
     data = fingerprint(splits)
+    world.require_same(data, splits.root)
     # Before the seed: a student starts from the same weights with and without a teacher.
     teacher = load_teacher(cfg, splits, data, device=device)
     require_elsewhere(teacher, start.folder)
     seed_everything(cfg.SEED)
-    fresh = start.checkpoint is None
-    weights = weights_file(cfg.MODEL.PRETRAINED) if fresh else None
-    require_kept(weights, start.folder)
-    classes = len(splits.train_pids)
-    model, initial = build_model(cfg, classes, load_weights=fresh, weights=weights)
-    origin = initial.origin
-    trainer = build_trainer(cfg, model, splits, device=device, world=world, teacher=teacher)
+    model, initial = _initial_model(cfg, splits, start)
+    origin, loaded = initial.origin, initial.loaded
+    trainer = build_trainer(
+        cfg, model, splits, device=device, world=world, teacher=teacher, loaded=loaded
+    )
     if start.checkpoint is not None:
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
         dataset, path = cfg.DATA.DATASET, start.path
@@ -200,13 +214,29 @@ def _prepare(
     return _Training(cfg, splits, data, start.folder, teacher, trainer, origin)
 
 
-def _log_start(training: _Training, start: Start) -> None:
+def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidModel, InitialWeights]:
+    """The model with the weights that ``MODEL.PRETRAINED`` names, unless a checkpoint follows."""
+    classes, checkpoint = len(splits.train_pids), start.checkpoint
+    if checkpoint is None:
+        weights = weights_file(cfg.MODEL.PRETRAINED)
+        require_kept(weights, start.folder)
+        return build_model(cfg, classes, weights=weights)
+    model, random = build_model(cfg, classes, load_weights=False)
+    loaded = loaded_before(checkpoint, start.path, cfg.SOLVER.FREEZE_EPOCHS)
+    return model, replace(random, loaded=loaded)
+
+
+def _log_start(training: _Training, start: Start, seen: _Seen) -> None:
     cfg = training.cfg
+    for line in seen.suspicious:
+        log.warning("data set: %s", line)
     log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
         log_entry("teacher", training.teacher.origin)
-    for line in start.changes:
+    for line in (*seen.found, *start.changes):
         log_entry("", line)
+    if training.trainer.freeze.lasts(training.trainer.progress.epoch):
+        log_entry("frozen", training.trainer.freeze.describe(training.trainer.model))
     warn_of_untrained(cfg)
     warn_of_few_identities(cfg.SOLVER.SELECT, training.splits.val)
 
@@ -232,7 +262,12 @@ def _train(training: _Training, start: Start, trackers: Trackers, *, verbose: bo
     every = training.cfg.SOLVER.VAL_EVERY
     epochs = EpochLog(trainer, validate_every=every, verbose=verbose)
     with StopFlag() as stop:
-        received = fit(trainer, stop, end_of_epoch=lambda: _end_epoch(training, epochs, trackers))
+        received = fit(
+            trainer,
+            stop,
+            all_steps_done=lambda: _before_validation(training),
+            end_of_epoch=lambda: _end_epoch(training, stop, epochs, trackers),
+        )
     if received:
         _save(training, LAST)
         trainer.world.barrier()
@@ -242,7 +277,7 @@ def _train(training: _Training, start: Start, trackers: Trackers, *, verbose: bo
 
 def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     """The error that ends a stopped run: what was kept, and the command that continues."""
-    folder, processes = training.folder, training.trainer.world.size
+    folder, processes = training.folder.absolute(), training.trainer.world.size
     tool = own_command()
     if processes > 1 and tool[0] == "python":
         tool[:1] = ["torchrun", "--standalone", "--nproc-per-node", str(processes)]
@@ -251,24 +286,44 @@ def _stopped(number: int, what: str, training: _Training) -> StoppedError:
     return StoppedError(f"{name}: {what}; continue with:\n  {shlex.join(command)}", number)
 
 
+def _rescue(training: _Training, number: int) -> str:
+    """Saves what a training has done that does not end by itself in time; what came of it."""
+    name, folder, trainer = signal.Signals(number).name, training.folder, training.trainer
+    if not trainer.world.is_main:
+        return f"{name}: process {trainer.world.rank} did not wait for the others"
+    training.saving.acquire(timeout=2)  # a checkpoint that is being written may be finished
+    state = trainer.last_state()
+    if state is not None:
+        save_checkpoint(folder / LAST, _content(training, state))
+    done = "ended within the work at hand" if state is None else "ended after the last whole step"
+    what = f"{done}; {folder / LAST} is the last checkpoint"
+    return str(_stopped(number, what, training))
+
+
 def _score(training: _Training, trackers: Trackers) -> None:
     """Writes results.json of the selected epoch."""
+    try:
+        with StopFlag() as stop, stop.ending_waits():
+            _write_scores(training, trackers)
+    except (Interrupted, KeyboardInterrupt) as error:
+        last = training.folder / LAST
+        what = f"stopped before the scores were there; the trained model is in {last}"
+        raise _stopped(getattr(error, "number", signal.SIGINT), what, training) from None
+
+
+def _write_scores(training: _Training, trackers: Trackers) -> None:
     cfg, splits, folder = training.cfg, training.splits, training.folder
     check_unchanged(splits, training.data)
     epoch = _load_selected(training)
     path = folder / "results.json"
-    try:
-        results = score(
-            cfg,
-            training.trainer.model,
-            splits,
-            chosen_protocols(cfg),
-            device=training.trainer.device,
-            rerank=cfg.TEST.RERANK,
-        )
-    except KeyboardInterrupt:
-        what = f"stopped before the scores were there; the trained model is in {folder / LAST}"
-        raise _stopped(signal.SIGINT, what, training) from None
+    results = score(
+        cfg,
+        training.trainer.model,
+        splits,
+        chosen_protocols(cfg),
+        device=training.trainer.device,
+        rerank=cfg.TEST.RERANK,
+    )
     write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=training.data))
     log.info("\n%s\n", "\n".join(score_lines(results, epoch)))
     log.info("results in %s", path)
@@ -290,32 +345,61 @@ def _draw(training: _Training, trackers: Trackers, draw: Callable[[Path], None] 
     trackers.log_figures(training.trainer.progress.epoch, sorted(figures.glob("*.png")))
 
 
-def _end_epoch(training: _Training, epochs: EpochLog, trackers: Trackers) -> None:
-    """Validates when due, logs, and saves; the other processes wait."""
-    options, folder, trainer = training.cfg.SOLVER, training.folder, training.trainer
-    progress = trainer.progress
-    if trainer.world.is_main:
-        seconds = 0.0
-        if options.VAL_EVERY and progress.epoch % options.VAL_EVERY == 0:
-            started = time.monotonic()
-            _validate(training)
-            seconds = time.monotonic() - started
-        epochs.end_epoch(validation=seconds)
-        if options.CHECKPOINT_EVERY and progress.epoch % options.CHECKPOINT_EVERY == 0:
-            _save(training, f"checkpoints/epoch_{progress.epoch:03d}.pth")
-        # Last: a run that is killed before continues with this epoch and all its files.
+def _validation_due(training: _Training, epoch: int) -> bool:
+    every = training.cfg.SOLVER.VAL_EVERY
+    return bool(every) and epoch % every == 0
+
+
+def _before_validation(training: _Training) -> None:
+    """Saves: validation takes long, and a stop within it must not cost the epoch."""
+    if _validation_due(training, training.trainer.progress.epoch + 1):
         _save(training, LAST)
-        write_metrics(folder / "metrics.csv", progress.history)
-        trackers.log_rows(progress.history)
-    trainer.world.barrier()
 
 
-def _validate(training: _Training) -> None:
+def _end_epoch(training: _Training, stop: StopFlag, epochs: EpochLog, trackers: Trackers) -> None:
+    """Validates when due, logs, and saves; the other processes wait.
+
+    Raises:
+        StoppedError: a signal came meanwhile; the last checkpoint is from before the validation.
+    """
+    folder, trainer = training.folder, training.trainer
+    try:
+        if trainer.world.is_main:
+            _validate_and_save(training, stop, epochs, trackers)
+        with stop.ending_waits() if trainer.world.size > 1 else nullcontext():
+            trainer.world.barrier()
+    except Interrupted as error:
+        what = f"stopped at the end of epoch {trainer.progress.epoch}; saved {folder / LAST}"
+        raise _stopped(error.number, what, training) from None
+
+
+def _validate_and_save(
+    training: _Training, stop: StopFlag, epochs: EpochLog, trackers: Trackers
+) -> None:
+    options, folder, trainer = training.cfg.SOLVER, training.folder, training.trainer
+    progress, seconds = trainer.progress, 0.0
+    if _validation_due(training, progress.epoch):
+        started = time.monotonic()
+        _validate(training, stop)
+        seconds = time.monotonic() - started
+    epochs.end_epoch(validation=seconds)
+    if options.CHECKPOINT_EVERY and progress.epoch % options.CHECKPOINT_EVERY == 0:
+        _save(training, f"checkpoints/epoch_{progress.epoch:03d}.pth")
+    # Last: a run that is killed before continues with this epoch and all its files.
+    _save(training, LAST)
+    write_metrics(folder / "metrics.csv", progress.history)
+    trackers.log_rows(progress.history)
+    if progress.epoch == trainer.freeze.epochs < trainer.schedule.epochs:
+        log.info("everything trains from epoch %d on", progress.epoch + 1)
+
+
+def _validate(training: _Training, stop: StopFlag) -> None:
     """Adds the validation scores to the epoch's row."""
     cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
-    protocols = expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
-    results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
+    protocols = _validation_protocols(cfg)
+    with stop.ending_waits():
+        results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
         for name, entry in results.items()
@@ -328,9 +412,16 @@ def _validate(training: _Training) -> None:
         _save(training, BEST)
 
 
+def _validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
+    """By which epochs are scored; none if no epoch is."""
+    if not 0 < cfg.SOLVER.VAL_EVERY <= cfg.SOLVER.EPOCHS:
+        return []
+    return expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
+
+
 def _save(training: _Training, name: str) -> None:
     """Writes a checkpoint, unless training has broken the model: the last good one stays."""
-    cfg, splits, trainer = training.cfg, training.splits, training.trainer
+    trainer = training.trainer
     if not trainer.world.is_main:
         return
     state = trainer.model.state_dict()
@@ -341,17 +432,23 @@ def _save(training: _Training, name: str) -> None:
             f"{trainer.progress.epoch}, step {trainer.progress.step}, the first is {broken[0]}; "
             "lower SOLVER.BASE_LR or use PRECISION fp32"
         )
-    content: dict[str, Any] = {
-        **trainer.state(),
-        "rng": rng_state(),
+    with training.saving:
+        save_checkpoint(training.folder / name, _content(training, trainer.state()))
+
+
+def _content(training: _Training, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint: the state of the training, and what tells whether it fits another one."""
+    cfg, splits = training.cfg, training.splits
+    return {
+        **state,
         "config": dump_config(cfg),
         "pids": list(splits.train_pids),
         "dataset": cfg.DATA.DATASET,
         "split_trial": splits.split_trial,
         "data": training.data,
         "teacher": training.teacher.digest if training.teacher else "",
+        "loaded": sorted(training.trainer.freeze.names),
     }
-    save_checkpoint(training.folder / name, content)
 
 
 def _load_selected(training: _Training) -> int:

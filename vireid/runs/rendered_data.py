@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
 from vireid.data.datasets import DATASETS
-from vireid.errors import UsageError
+from vireid.errors import DataError, UsageError
 from vireid.synthetic import RENDERER_VERSION
 from vireid.synthetic.writers import LAYOUTS, write_set
+from vireid.utils.commands import tool_command
+
+RENDERED = re.compile(r"synthetic_[a-z]+_[0-9a-f]{10}")  # names that synthetic_root() makes
 
 
 def synthetic_root(cfg: CfgNode, parent: Path = Path("datasets")) -> Path:
@@ -48,6 +53,26 @@ def prepare_data(cfg: CfgNode) -> None:
             raise UsageError(f"cannot write the synthetic set {root}: {error}") from error
 
 
+def require_rendered(cfg: CfgNode) -> None:
+    """Raises :class:`DataError` if a run's rendered images are gone: only training renders."""
+    root = Path(cfg.DATA.ROOT)
+    if not (cfg.DATA.SYNTHETIC.ENABLED and RENDERED.fullmatch(root.name)) or root.exists():
+        return
+    where = f"the images that were rendered for this run are not in {root}"
+    if not _is_rendered(cfg):
+        raise DataError(
+            f"{where}, and this version of the renderer draws others: put the folder back, or "
+            "name it in DATA.ROOT"
+        )
+    options = _parameters(cfg)
+    words = ["--layout", cfg.DATA.DATASET, "--out", str(root.absolute())]
+    for name, value in options.items():
+        values = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    command = shlex.join([*tool_command("make_synthetic"), *words])
+    raise DataError(f"{where}: put the folder back, or render it again with {command}")
+
+
 def expected_identities(cfg: CfgNode) -> int | None:
     """Number of training identities, as rendered or published; None if only the files show it."""
     if cfg.DATA.SPLIT == "train":
@@ -58,7 +83,8 @@ def expected_identities(cfg: CfgNode) -> int | None:
 
 
 def _is_rendered(cfg: CfgNode) -> bool:
-    return cfg.DATA.SYNTHETIC.ENABLED and Path(cfg.DATA.ROOT) == synthetic_root(cfg)
+    """Whether ``DATA.ROOT`` is the synthetic set of these options, in whatever folder."""
+    return cfg.DATA.SYNTHETIC.ENABLED and Path(cfg.DATA.ROOT).name == synthetic_root(cfg).name
 
 
 def _parameters(cfg: CfgNode) -> dict[str, Any]:

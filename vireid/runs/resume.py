@@ -11,7 +11,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.load import flatten, load_config
+from vireid.config.load import absolute_paths, absolute_values, flatten, load_config
 from vireid.config.schema import Effect, options_of, with_found
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng, saved_options
@@ -61,10 +61,12 @@ def find_start(
     if not resume:
         return Start(folder, folder / LAST)
     path = folder / LAST
+    if resume_from is None:
+        resume_from = _own_run(cfg, config_path, folder)
     if resume_from is not None:
         path = resume_from / LAST if resume_from.is_dir() else resume_from
         own_folder = path.resolve().parent.parent
-        if not cfg.OUTPUT_DIR and (own_folder / "config.yaml").is_file():
+        if _is_output(cfg, own_folder):
             folder = own_folder
     if not path.is_file():
         raise CheckpointError(
@@ -78,6 +80,29 @@ def find_start(
         in_place=path.resolve().is_relative_to(folder.resolve()),
         changes=_changes(cfg, checkpoint, path),
     )
+
+
+def _own_run(cfg: CfgNode, config_path: Path, folder: Path) -> Path | None:
+    """The run whose config.yaml was named, if its folder is not where a new one would be.
+
+    The default folder lies in the working folder, which may be another one now.
+    """
+    home = config_path.absolute().parent
+    own = config_path.name == "config.yaml" and (home / LAST).is_file()
+    found = own and not cfg.OUTPUT_DIR and not (folder / LAST).is_file()
+    return home if found and home.name == folder.name else None
+
+
+def _is_output(cfg: CfgNode, folder: Path) -> bool:
+    """Whether a run is continued in its own folder: no other OUTPUT_DIR was named.
+
+    A run that was moved still has the OUTPUT_DIR of its old place in its config.yaml.
+    """
+    config = folder / "config.yaml"
+    if not config.is_file() or not cfg.OUTPUT_DIR:
+        return config.is_file()
+    saved = load_config(config, environment={})
+    return bool(absolute_paths(saved).OUTPUT_DIR == absolute_paths(cfg).OUTPUT_DIR)
 
 
 def check_unchanged(splits: Splits, data: str) -> None:
@@ -153,14 +178,14 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
         UsageError: its config.yaml cannot be read.
     """
     saved = load_config(folder / "config.yaml", environment={})
-    before = flatten(saved)
-    now = with_found(flatten(cfg), before)
+    before, now = (absolute_values(flatten(one)) for one in (saved, cfg))
+    now = with_found(now, before)
     return [key for key in now if now[key] != before[key] and key not in HARMLESS]
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
-    before = saved_options(checkpoint)
-    now = with_found(flatten(cfg), before)
+    before, now = (absolute_values(one) for one in (saved_options(checkpoint), flatten(cfg)))
+    now = with_found(now, before)
     changed = {
         key: f"{key} {before[key]} → {value}"
         for key, value in now.items()

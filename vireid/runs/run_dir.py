@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import random
-import shlex
 import shutil
 import subprocess
 import sys
@@ -20,12 +19,13 @@ import torchvision
 from yacs.config import CfgNode
 
 import vireid
-from vireid.config import dump_config
+from vireid.config import apply_overrides, dump_config
 from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
 from vireid.runs.names import write_names
 from vireid.runs.options import recipe_of
 from vireid.structures import Splits
+from vireid.utils.commands import from_here, own_command
 from vireid.utils.io import locked, write_text
 from vireid.utils.paths import expand
 
@@ -115,9 +115,11 @@ def describe_run(
     Args:
         splits, data: the data set and its fingerprint.
     """
+    if cfg.OUTPUT_DIR:  # a run that was moved is continued where it is now
+        cfg = apply_overrides(cfg, ["OUTPUT_DIR", str(folder.absolute())])
     write_text(folder / "config.yaml", dump_config(cfg))
     with (folder / "command.txt").open("ab") as file:  # one line per start
-        file.write(os.fsencode(shlex.join([*own_command(), *sys.argv[1:]]) + "\n"))
+        file.write(os.fsencode(from_here([*own_command(), *sys.argv[1:]]) + "\n"))
     environment = {
         "vireid": vireid.__version__,
         "python": platform.python_version(),
@@ -132,12 +134,6 @@ def describe_run(
     }
     write_text(folder / "environment.json", json.dumps(environment, indent=1) + "\n")
     write_names(folder, splits)
-
-
-def own_command() -> list[str]:
-    """How this program was called, without its arguments: ``python tools/train.py``."""
-    program = sys.argv[0]
-    return program.split() if program.startswith("vireid ") else ["python", program]
 
 
 def git_state() -> dict[str, str | bool] | None:

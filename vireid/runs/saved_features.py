@@ -26,6 +26,7 @@ from vireid.runs.features import (
     records_in,
     warn_of_few_levels,
 )
+from vireid.runs.names import write_names
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
@@ -54,6 +55,8 @@ def save_features(
 ) -> None:
     """Writes features.npz of one split's images, in the order in which the data set is read.
 
+    Beside it, ``<stem>_identities.csv`` and ``<stem>_cameras.csv`` for a set that names them.
+
     Args:
         cfg: the run's configuration, with what the user changed.
         split: ``test``, ``val`` or ``train``.
@@ -72,8 +75,11 @@ def save_features(
     used = backend_name(backend)
     source = _source(trained, split) | ({} if used == TORCH else {"backend": used})
     write_features(out, features, source=source)
+    named = write_names(out.parent, trained.splits, stem=f"{out.stem}_")
     count, length = features.features.shape
     print(f"wrote {out}: {count} images, {length} numbers each, by {used}")
+    if named:
+        print(f"wrote {' and '.join(map(str, named))}: the names of pids and camids")
 
 
 def run_features(
@@ -95,8 +101,8 @@ def run_features(
     tags = ([] if split == "test" else [split]) + trained.differences(NAMING)
     path = run / ("_".join(["features", *tags]) + ".npz")
     source, found = _source(trained, split), read_source(path)
-    if found == source:
-        return RunFeatures(read_features(path), trained.splits, path)
+    if found == source and (kept := _own_features(path, trained.splits, split)):
+        return RunFeatures(kept, trained.splits, path)
     if found is None:
         _require_no_features(path)
     features = _compute(trained, split)
@@ -107,6 +113,13 @@ def run_features(
         return RunFeatures(features, trained.splits, None)
     print(f"wrote {path}: {len(features)} images")
     return RunFeatures(features, trained.splits, path)
+
+
+def _own_features(path: Path, splits: Splits, split: str) -> FeatureSet | None:
+    """The features in a file, unless another choice of test identities has put others there."""
+    features = read_features(path)
+    paths = [record.path for record in records_in(splits, split)]
+    return features if features.paths.tolist() == paths else None
 
 
 def _source(trained: TrainedRun, split: str) -> dict[str, Any]:

@@ -47,15 +47,21 @@ def score_run(
         cfg: the run's configuration, with what the user changed.
         run: its folder.
         out: file to write; by default ``results.json`` in the run folder for what the run itself
-            scores, and a file beside it, named by the difference, for anything else.
+            scores, and a file beside it, named by the difference, for other options. Other data
+            than the run's need one.
         backend: computes the features instead of torch.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another model.
         DataError: the data cannot answer a protocol, or the model was trained on them.
-        UsageError: ``out`` cannot be written.
+        UsageError: ``out`` cannot be written, or is needed.
     """
     protocols = chosen_protocols(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
+    if out is None and (other := trained.other_data()):
+        raise UsageError(
+            f"{other}: these are not the data of the run {run}, in whose folder are its own scores "
+            "only: name a file for the results with --out"
+        )
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     out = out or run / ("_".join(["results", *trained.differences(SCORING)]) + ".json")
@@ -96,7 +102,14 @@ def source_of(
         "flip": cfg.TEST.FLIP,
         "input_size": list(cfg.INPUT.SIZE),
         "backend": backend,
+        **reader_options(cfg),
     }
+
+
+def reader_options(cfg: CfgNode) -> dict[str, Any]:
+    """What else than the images' fingerprint decides which of them are scored, if anything."""
+    names = DATASETS[cfg.DATA.DATASET].options.values()
+    return {"options": {f"DATA.{name}": cfg.DATA[name] for name in names}} if names else {}
 
 
 def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vireid.models.teacher import FrozenTeacher
 from vireid.runs.options import choices
 from vireid.runs.weights import selected_checkpoint
 from vireid.structures import Splits
-from vireid.utils.paths import expand
+from vireid.utils.paths import expand, is_model_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,11 @@ def _checkpoint_path(cfg: CfgNode) -> Path:
         )
     if not path.is_dir():
         return path
+    if is_model_folder(path):
+        raise CheckpointError(
+            f"{path} is an exported model, without the classifiers that a teacher needs: name its "
+            "run folder or checkpoint"
+        )
     return selected_checkpoint(path)
 
 

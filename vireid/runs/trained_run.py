@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten
+from vireid.config.schema import Effect, options_of
 from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import (
@@ -27,10 +28,19 @@ from vireid.models.build import build_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name
 from vireid.runs.features import records_of
-from vireid.runs.rendered_data import prepare_data
+from vireid.runs.names import read_training_names
+from vireid.runs.rendered_data import require_rendered
 from vireid.structures import Splits
+from vireid.utils.paths import expand
 
 log = logging.getLogger(__name__)
+
+# Options that choose test images among those of one fingerprint; DATA.SPLIT chooses among the rest.
+CHOOSING_TEST = tuple(
+    key
+    for key in options_of(Effect.DATA)
+    if key != "DATA.SPLIT" and not key.startswith("DATA.SYNTHETIC.")
+)
 
 
 def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
@@ -85,16 +95,52 @@ class TrainedRun:
             DataError: the model was trained on identities that it would be scored on.
         """
         path, checkpoint = read_trained(cfg, folder)
-        prepare_data(cfg)
+        require_rendered(cfg)
         tested = any(not protocol.held_out for protocol in protocols)
         splits = build_splits(cfg, parts=("test",) if tested else ())
         run = TrainedRun(cfg, path, checkpoint, splits, fingerprint(splits))
         run._require_unseen(protocols)
+        run._check_names(read_training_names(folder), protocols)
         return run
 
     def model(self) -> ReidModel:
         """The trained model, on the CPU."""
         return trained_model(self.cfg, self.checkpoint, self.path)
+
+    def _check_names(
+        self, trained: Collection[str], protocols: Sequence[RetrievalProtocol]
+    ) -> None:
+        """Of a set with names that changed since: no one who trained may be scored.
+
+        Numbers of identities say nothing here, because new names change them. In another folder
+        the same name may be another person, so that this is only a warning.
+
+        Args:
+            trained: names of the identities that trained.
+        """
+        if self.checkpoint["data"] == self.data or not trained:
+            return
+        records = [record for p in protocols for record in records_of(p, self.splits)]
+        names = {self.splits.identities.get(record.pid, "") for record in records}
+        seen = sorted(names & set(trained))
+        before = saved_options(self.checkpoint)
+        places = [expand(root).resolve() for root in (before["DATA.ROOT"], self.cfg.DATA.ROOT)]
+        if seen and places[0] == places[1] and self.checkpoint["dataset"] == self.cfg.DATA.DATASET:
+            raise DataError(
+                f"{self.splits.root} changed since {self.path} was trained, on {len(seen)} of the "
+                f"{len(names)} identities that would be scored, the first {seen[:3]}: train again, "
+                "or choose test identities that are new to it"
+            )
+        seen = [name for name in seen if not name.isdecimal()]
+        if seen:
+            log.warning(
+                "%d of the %d identities that are scored have names that trained %s, the first %s: "
+                "if they are the same people, the scores are too good",
+                len(seen),
+                len(names),
+                self.path,
+                seen[:3],
+            )
 
     def differences(self, keys: Sequence[str]) -> list[str]:
         """Words for file names: what differs from the run's own data and options.
@@ -117,6 +163,17 @@ class TrainedRun:
                 values = now[key] if isinstance(now[key], list) else [now[key]]
                 tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
         return tags
+
+    def other_data(self) -> str:
+        """Words about data that are not the run's own, empty where they are."""
+        checkpoint, dataset = self.checkpoint, self.cfg.DATA.DATASET
+        if dataset != checkpoint["dataset"]:
+            return f"{dataset} in {self.splits.root}"
+        own, now = saved_options(checkpoint), flatten(self.cfg)
+        changed = [f"{key} {now[key]}" for key in CHOOSING_TEST if now[key] != own[key]]
+        if changed:
+            return ", ".join(changed)
+        return f"other images in {self.splits.root}" if self.data != checkpoint["data"] else ""
 
     def _require_unseen(self, protocols: Sequence[RetrievalProtocol]) -> None:
         """A model scored on the identities that it was trained with would show its memory."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vireid.config.load import load_config
+from vireid.config.schema import WEIGHT_NAMES
 from vireid.engine.checkpoint import BEST, LAST
-from vireid.errors import UsageError
+from vireid.errors import CheckpointError, UsageError
 from vireid.runs.options import require_run
-from vireid.utils.paths import expand, is_model_folder
-
-KEYWORDS = ("imagenet", "none")
+from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
 
 
 def selected_checkpoint(run: Path) -> Path:
@@ -34,17 +35,37 @@ def weights_file(source: str) -> Path | None:
         CheckpointError: it is a folder of something else.
     """
     path = expand(source)
-    if source in KEYWORDS:
+    if source in WEIGHT_NAMES:
         return None
     if not path.is_dir() or is_model_folder(path):
         return path
+    if not (path / "config.yaml").is_file():
+        raise CheckpointError(
+            f"MODEL.PRETRAINED: the folder {path} holds neither a run (config.yaml) nor an "
+            f"exported model ({MODEL_FILE}): name one of these, or a file of weights"
+        )
     return selected_checkpoint(path)
 
 
 def require_kept(weights: Path | None, folder: Path) -> None:
     """Raises :class:`UsageError` if a new run would overwrite the weights that it starts from."""
-    if weights is not None and weights.resolve().is_relative_to(folder.resolve()):
+    if weights is not None and weights.resolve().parent == (folder / LAST).resolve().parent:
         raise UsageError(
             f"OUTPUT_DIR {folder} holds the weights that MODEL.PRETRAINED names ({weights}), which "
             "the new run would replace: name another OUTPUT_DIR"
         )
+
+
+def loaded_before(checkpoint: Mapping[str, Any], path: Path, freeze_epochs: int) -> frozenset[str]:
+    """Entries that were loaded when a run began, from its checkpoint.
+
+    Raises:
+        UsageError: they are to be frozen in the coming epoch, but are unknown.
+    """
+    loaded = frozenset(checkpoint.get("loaded", ()))
+    if not loaded and checkpoint["progress"]["epoch"] < freeze_epochs:
+        raise UsageError(
+            f"SOLVER.FREEZE_EPOCHS {freeze_epochs}: {path} knows of no loaded weights to freeze; "
+            "resume without it, or start a new run with MODEL.PRETRAINED"
+        )
+    return loaded

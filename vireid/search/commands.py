@@ -151,15 +151,16 @@ def query(args: argparse.Namespace) -> None:
         )
         for image, rows, scores in zip(images, found.rows, found.scores, strict=True)
     ]
-    print("\n".join(lines_of(answers)))
-    for path, reason in skipped:
-        print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
+    written = []  # before anything is printed: the reader of a pipe may go away (| head)
     if args.json:
         options = {"modality": args.modality, "top": args.top, "setting": setting}
         write_json(args.json, answers, gallery, **options)
-        print(f"wrote {args.json}")
+        written.append(f"wrote {args.json}")
     if args.figure:
-        print(draw(args.figure, answers, modality=args.modality))
+        written.append(draw(args.figure, answers, modality=args.modality))
+    for path, reason in skipped:
+        print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
+    print("\n".join([*lines_of(answers), *written]))
 
 
 def index(args: argparse.Namespace) -> None:

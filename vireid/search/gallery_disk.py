@@ -5,37 +5,36 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from vireid.errors import UsageError
+from vireid.utils.io import locked as file_locked
 from vireid.utils.io import replace_file
-
-try:
-    import fcntl
-except ImportError:  # Windows: two writers are not kept apart there
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = "lock"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The lock ends with its process, however that ends."""
-    with (folder / LOCK).open("a+", encoding="utf-8") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
+    """The lock ends with its process, however that ends.
+
+    Raises:
+        UsageError: another process writes the gallery.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_locked(folder / LOCK))
+        except BlockingIOError as error:
+            with (folder / LOCK).open(encoding="utf-8", errors="replace") as file:
                 who = file.read(200).strip() or "another process"
-                raise UsageError(
-                    f"the gallery {folder} is being written by {who}: wait until it has finished"
-                ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+            raise UsageError(
+                f"the gallery {folder} is being written by {who}: wait until it has finished"
+            ) from error
+        # not replaced: the lock is that of this very file
+        with (folder / LOCK).open("w", encoding="utf-8") as file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         yield
 
 

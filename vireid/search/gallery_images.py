@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.data.datasets.csv_set import MODALITY_NAMES, names_like
+from vireid.data.datasets.csv_set import names_like
 from vireid.data.datasets.files import is_image
 from vireid.errors import DataError
 from vireid.search.gallery_files import UNKNOWN
 from vireid.search.gallery_writer import Skipped
-from vireid.structures import Modality
+from vireid.structures import Modality, modality_named
 from vireid.utils.paths import BROKEN_LINK, HIDDEN, LINK, exists_as, expand, list_files
 
 LARGEST = 2**63 - 1
@@ -149,14 +149,13 @@ def _row(
     path = values["path"].replace("\\", "/")
     if not path or path.endswith("/") or "\0" in path:
         raise DataError(f"{where}, column path: must name an image, got {values['path']!r:.100}")
-    name = values.get("modality", "").lower()
-    if name and name not in MODALITY_NAMES:
-        raise DataError(
-            f"{where}, column modality: {name!r:.60} is unknown; choose one of "
-            + ", ".join(MODALITY_NAMES)
-        )
+    name = values.get("modality", "")
+    try:
+        own = not name or modality_named(name) is modality
+    except ValueError as error:
+        raise DataError(f"{where}, column modality: {error}") from error
     numbers = [_number(where, values, column) for column in ("pid", "camid")]
-    return Listed(os.path.normpath(path), *numbers), not name or MODALITY_NAMES[name] == modality
+    return Listed(os.path.normpath(path), *numbers), own
 
 
 def _number(where: str, values: dict[str, str], column: str) -> int:

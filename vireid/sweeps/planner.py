@@ -13,7 +13,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from vireid.config.load import load_config
+from vireid.config.load import absolute_paths, load_config
 from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import LAST
@@ -202,8 +202,8 @@ def _require_same_data(run: SweepRun, fingerprints: dict[str, str]) -> None:
     Args:
         fingerprints: of the data by data set and folder; filled here.
     """
-    before = load_config(run.folder / "config.yaml", environment={}).DATA.ROOT
-    root = run.cfg.DATA.ROOT
+    saved = load_config(run.folder / "config.yaml", environment={})
+    before, root = (absolute_paths(one).DATA.ROOT for one in (saved, run.cfg))
     if before == root:
         return
     data = f"{run.cfg.DATA.DATASET} in {root}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vireid.sweeps.planner import RunState, SweepRun
+from vireid.utils.io import say
 
 OUTPUT = "output.txt"  # in a run's folder: all that its processes printed
 
@@ -66,7 +67,7 @@ class SweepProgress:
             self.say(f"{run.name} finished {took}; {self._counts(now - self._start)}")
 
     def say(self, line: str) -> None:
-        print(line, flush=True)
+        say(line)
 
     def _counts(self, elapsed: float) -> str:
         before = sum(state is RunState.FINISHED for state in self.states.values())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import re
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +21,11 @@ except ImportError:  # Windows: two writers are not kept apart there
     fcntl = None  # type: ignore[assignment]
 
 
+log = logging.getLogger(__name__)
+
+FOLDER_LOCK = ".lock"  # in a folder that cannot be locked itself
+# What flock() fails with on file systems without locks, such as some network and FUSE ones.
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF}
 # Identities: int() would also take 1_000 and other scripts' digits, and longer ones fit no array.
 NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -103,11 +111,18 @@ def write_text(path: Path, text: str) -> None:
     replace_file(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
+def say(text: str) -> None:
+    """Prints a line amid work, which goes on when the reader of a pipe has gone (``| head``)."""
+    with suppress(BrokenPipeError):
+        print(text, flush=True)
+
+
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Holds the lock of a file or folder; the system lifts the lock of a process that dies.
 
-    Child processes do not inherit the lock. Where the file system has no locks, nothing is locked.
+    Child processes do not inherit the lock. Where the file system has no locks, a warning says
+    that two writers are not kept apart.
 
     Args:
         path: a folder, or a file that is made when it is missing.
@@ -118,21 +133,43 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
-    held = [os.open(path, flags, 0o666)]
+    held = [_open_for_lock(path)]
     # A loader process that outlives a killed run for some seconds must not keep its lock.
     os.register_at_fork(after_in_child=lambda: _close(held))
     try:
-        fcntl.flock(held[0], fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        _close(held)
-        raise
-    except OSError:
-        pass  # a file system without locks
-    try:
+        _lock(held, path, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         _close(held)
+
+
+def _lock(held: list[int], path: Path, operation: int) -> None:
+    try:
+        fcntl.flock(held[0], operation)
+    except OSError as error:
+        if isinstance(error, BlockingIOError):
+            raise
+        if error.errno == errno.EBADF and path.is_dir():  # NFS locks only what can be written
+            _close(held)
+            held.append(_open_for_lock(path / FOLDER_LOCK))
+            _lock(held, path / FOLDER_LOCK, operation)
+            return
+        if error.errno not in NO_LOCKS:
+            raise
+        _warn_of_no_locks(error.strerror or str(error))
+
+
+def _open_for_lock(path: Path) -> int:
+    return os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+
+
+@cache  # once
+def _warn_of_no_locks(reason: str) -> None:
+    log.warning(
+        "this file system has no locks (%s): see to it that no two processes write to the same "
+        "run, gallery or cache at the same time",
+        reason,
+    )
 
 
 def _close(descriptors: list[int]) -> None:

@@ -136,6 +136,7 @@ VALUE_CLASSES = (
     *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
     *(f"builtins.{name}" for name in ("bool", "int", "float", "str", "bytes", "object")),
     *(f"builtins.{name}" for name in ("list", "dict", "tuple", "frozenset", "range", "slice")),
+    "builtins.Ellipsis",
     *(
         f"{package}.callbacks.{name}"
         for package in ("pytorch_lightning", "lightning.pytorch")

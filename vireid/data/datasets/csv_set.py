@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vireid.data.datasets.files import DEFAULT_CAMERAS, check_apart, hold_out, is_file, require_root
+from vireid.data.datasets.files import check_apart, hold_out, is_file, require_root
 from vireid.data.datasets.info import DatasetInfo
 from vireid.data.datasets.names import (
     alike,
@@ -102,7 +102,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
         val=val,
         test=tuple(parts["test"]),
         identities=names,
-        cameras=names_by_number(cameras) or DEFAULT_CAMERAS,
+        cameras=names_by_number(cameras),
         left_out=tuple(left_out),
         notes=notes,
     )

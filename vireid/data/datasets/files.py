@@ -25,8 +25,6 @@ is_file, is_folder = os.path.isfile, os.path.isdir
 IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .heic .heif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
 )
-# Of sets that do not say which camera took an image: one for each modality.
-DEFAULT_CAMERAS = {int(modality) + 1: modality.name.lower() for modality in Modality}
 
 
 def require_root(root: str | Path, info: DatasetInfo, parts: Sequence[str] = ()) -> Path:

@@ -11,7 +11,6 @@ from math import floor
 from pathlib import Path
 
 from vireid.data.datasets.files import (
-    DEFAULT_CAMERAS,
     check_apart,
     hold_out,
     images_below,
@@ -96,7 +95,7 @@ def load(
         val=val,
         test=tuple(parts["test"]),
         identities=names,
-        cameras=names_by_number(cameras) or DEFAULT_CAMERAS,
+        cameras=names_by_number(cameras),
         left_out=tuple(parts[LEFT_OUT]),
         notes=tuple(notes),
     )
