@@ -126,13 +126,9 @@ def train_and_score(
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
-        splits, start = world.together(
-            partial(
-                _splits_and_start, cfg, given, config_path, resume=resume, resume_from=resume_from
-            )
-        )
-        seen = world.together(lambda: _look_at(cfg, splits, start) if world.is_main else _Seen())
-        cfg = apply_overrides(cfg, world.from_main(seen.ranges))
+        find = partial(_splits_and_start, cfg, given, config_path, resume=resume)
+        splits, start = world.together(partial(find, resume_from=resume_from))
+        cfg, seen = _look_at(cfg, splits, start, world)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.enter_context(last_resort(partial(_rescue, training)))
@@ -177,8 +173,18 @@ class _Seen:
     found: list[str] = field(default_factory=list)
 
 
-def _look_at(cfg: CfgNode, splits: Splits, start: Start) -> _Seen:
-    """Errors: of ``require_readable``."""
+def _look_at(cfg: CfgNode, splits: Splits, start: Start, world: World) -> tuple[CfgNode, _Seen]:
+    """The configuration with the ranges found, and what the main process saw.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    look = partial(_seen_in, cfg, splits, start) if world.is_main else _Seen
+    seen = world.together(look)
+    return apply_overrides(cfg, world.from_main(seen.ranges)), seen
+
+
+def _seen_in(cfg: CfgNode, splits: Splits, start: Start) -> _Seen:
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, [record.path for record in records])
     ranges, found = training_ranges(cfg, splits, headers, start.checkpoint)
