@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,7 +90,7 @@ def test_a_signal_after_the_training_still_stops_and_the_command_finishes(
         assert train.main(tiny_command(folder)) == 130
     assert not (folder / "results.json").exists()
     python, tool, *arguments = shlex.split(capsys.readouterr().err.splitlines()[-1])
-    assert (python, tool) == ("python", "tools/train.py")
+    assert (python, Path(tool)) == ("python", Path("tools/train.py").resolve())
     assert train.main(arguments) == 0
     assert_same_training(folder, finished_run)
     assert (folder / "results.json").read_text().count('"rank1"') == 12

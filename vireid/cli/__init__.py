@@ -72,6 +72,8 @@ def launch(name: str) -> int:
         # Python's own end takes seconds with torch, and nothing can cut it short.
         atexit._run_exitfuncs()
         os._exit(code)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it is done
     return code
 
 

@@ -27,7 +27,7 @@ from vireid.deploy.metadata import FIXED, ExportMetadata
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
 from vireid.runs.exits import embedding_name, require_one_exit
-from vireid.runs.options import run_config
+from vireid.runs.options import checkpoint_config, run_config
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import Modality
 
@@ -71,7 +71,7 @@ class DeployedFeatures(nn.Module):
 
 
 def deployed_model(run: Path, options: Sequence[str] = ()) -> DeployedModel:
-    """The model of a run folder.
+    """The model of a run folder, a model folder or a checkpoint.
 
     Args:
         options: ``KEY``, ``VALUE``, …, such as another ``TEST.EXIT``.
@@ -79,7 +79,7 @@ def deployed_model(run: Path, options: Sequence[str] = ()) -> DeployedModel:
         CheckpointError: no run, or its checkpoint is missing, damaged or of another model.
         UsageError: an option is wrong, or asks for two exits.
     """
-    cfg = run_config(run, options)
+    cfg = (checkpoint_config if run.is_file() else run_config)(run, options)
     require_one_exit(cfg)
     path, checkpoint = read_trained(cfg, run)
     model = build_inference_model(

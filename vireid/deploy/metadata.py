@@ -72,6 +72,16 @@ class ExportMetadata:
         """How images of a modality become RGB."""
         return PixelRule(self.ranges.get(modality), self.background)
 
+    @property
+    def summary(self) -> str:
+        """One line on what the model takes and makes."""
+        height, width = self.size
+        return (
+            f"{' and '.join(self.modalities)} images of {height} × {width} → {self.dim} numbers; "
+            f"exit {self.exit}, {self.embedding}{', mirrored too' if self.flip else ''}; "
+            f"{self.precision}; model {self.fingerprint[:12]}"
+        )
+
     def entries(self) -> dict[str, str]:
         """Names, all with one prefix, and JSON values for a file's metadata."""
         content = {"format": FORMAT, **asdict(self), **FIXED}

@@ -126,8 +126,9 @@ def train_and_score(
         if world.local_rank == 0:
             prepare_data(cfg)
         world.barrier()
-        find = partial(_splits_and_start, cfg, given, config_path, resume=resume)
-        splits, start = world.together(partial(find, resume_from=resume_from))
+        splits, start = world.together(
+            lambda: _splits_and_start(cfg, given, config_path, resume, resume_from)
+        )
         cfg, seen = _look_at(cfg, splits, start, world)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
@@ -150,7 +151,7 @@ def train_and_score(
 
 
 def _splits_and_start(
-    cfg: CfgNode, given: CfgNode, config_path: Path, *, resume: bool, resume_from: Path | None
+    cfg: CfgNode, given: CfgNode, config_path: Path, resume: bool, resume_from: Path | None
 ) -> tuple[Splits, Start]:
     splits = build_splits(cfg)
     check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)

@@ -30,6 +30,7 @@ from vireid.runs.names import write_names
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
+from vireid.utils.paths import is_model_folder
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class RunFeatures:
     """A run's features, and the data set that their paths belong to.
 
     Args:
-        path: the file that holds them; None where the run's folder cannot be written.
+        path: the file that holds them; None for a model folder, or where the run's folder cannot
+            be written.
     """
 
     features: FeatureSet
@@ -98,6 +100,8 @@ def run_features(
     """
     require_one_exit(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
+    if is_model_folder(run):  # what people publish: nothing is kept in it
+        return RunFeatures(_compute(trained, split), trained.splits, None)
     tags = ([] if split == "test" else [split]) + trained.differences(NAMING)
     path = run / ("_".join(["features", *tags]) + ".npz")
     source, found = _source(trained, split), read_source(path)

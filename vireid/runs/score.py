@@ -29,6 +29,7 @@ from vireid.runs.features import (
     records_of,
     warn_of_few_levels,
 )
+from vireid.runs.options import require_no_model_folder
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
 from vireid.utils.io import require_target
@@ -55,6 +56,8 @@ def score_run(
         DataError: the data cannot answer a protocol, or the model was trained on them.
         UsageError: ``out`` cannot be written, or is needed.
     """
+    if out is None:
+        require_no_model_folder(run, "name the file of results with --out")
     protocols = chosen_protocols(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
     if out is None and (other := trained.other_data()):
