@@ -258,7 +258,11 @@ OPTIONS: dict[str, Option] = {
         "Of BatchNorm in layers that both streams share: joint over both modalities [field: AGW], "
         "or each modality's own (dual), with one scale and shift"),
     "MODEL.BN_EVAL": Option(False, ANY, TRAINING,
-        "Keep every BatchNorm at its running statistics while training"),
+        "Use the running statistics of BatchNorm while training, instead of the batch's; they stay "
+        "as they are"),
+    "MODEL.BN_EVAL_SCOPE": Option("all", ("all", "backbone"), TRAINING,
+        "Which BatchNorm layers BN_EVAL means. backbone: those of the heads follow the batch, "
+        "which suits fine-tuning on few identities (docs/finetuning.md)"),
     "MODEL.SYNC_BN": Option(False, ANY, TRAINING,
         "BatchNorm statistics over all processes; CUDA only"),
     "MODEL.DIRECTIONAL.ENABLED": Option(False, ANY, LAYERS, "Use the branches"),

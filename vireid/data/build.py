@@ -45,6 +45,11 @@ def build_splits(cfg: CfgNode, *, parts: Sequence[str] = ("train", "test")) -> S
             f"{splits.root} holds test images only: a trained model can be scored on them "
             "(evaluate --run), but none can be trained"
         )
+    if "test" in parts and splits.train and not splits.test:
+        raise DataError(
+            f"{splits.root} holds training images only: some identities must test "
+            "(docs/datasets.md)"
+        )
     for problem in missing_modalities(splits, info.modalities, parts):
         raise DataError(f"{splits.root}: {problem}")
     return splits

@@ -169,7 +169,9 @@ def one_sided(
     for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
         if only:
             labels = [str(label_of(pid, names or {})) for pid in sorted(only)[:20]]
-            shown = ", ".join(labels) + (" …" if len(only) > 20 else "")
+            shown = ", ".join(" ".join(label.split()) for label in labels) + (
+                " …" if len(only) > 20 else ""
+            )
             who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
             yield f"{who} {name} images only: {shown}"
 
