@@ -24,7 +24,7 @@ from vireid.figures.style import HEAT, TALLEST, drawn
 from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
-from vireid.runs.features import records_in
+from vireid.runs.features import records_in, with_ranges
 from vireid.runs.rendered_data import require_rendered
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import ImageRecord, Modality
@@ -104,6 +104,7 @@ def run_activations(
     known = [_as_number(name, splits.identities) for name in names]
     chosen = choose_records(records, names=known, count=count, seed=seed)
     model = trained_model(cfg, checkpoint, path).to(device)
+    cfg = with_ranges(cfg, splits, chosen)
     loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
     images = torch.cat([batch.images for batch in batches(loader)])
     normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
