@@ -171,7 +171,9 @@ def _samples(trained: DeployedModel, stages: Stages) -> dict[str, Sample]:
     metadata, samples = trained.metadata, {}
     for name, run in open_torch(trained, device=trained.cfg.DEVICE).items():
         chosen = check_images(trained.cfg, metadata, name, SAMPLE)
-        resized = [load_resized(image, metadata.size) for image in chosen.images]
+        resized = [
+            load_resized(image, metadata.size, metadata.rule(name)) for image in chosen.images
+        ]
         features = run(normalized(resized, metadata.mean, metadata.std))
         require_distinct(features, resized, name)
         samples[name] = Sample(chosen.images, features, chosen.origin)
@@ -229,7 +231,14 @@ def _quantised(
         stages(f"quantising by {len(records)} {title}")
         stages.print(f"int8: ranges of {len(records)} {title}")
         shown = tqdm(records, desc="ranges", unit="image", leave=False, disable=None)
-        images = (load_resized(splits.root / record.path, metadata.size) for record in shown)
+        images = (
+            load_resized(
+                splits.root / record.path,
+                metadata.size,
+                metadata.rule(record.modality.name.lower()),
+            )
+            for record in shown
+        )
         inputs = (normalized([one], metadata.mean, metadata.std) for one in images)
         quantize(source, target, metadata, inputs)
         if file_format == "openvino":
