@@ -34,10 +34,11 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An image in one of the :data:`PARTS`."""
+    """An image in one of the :data:`PARTS`, and the data set's name of its identity."""
 
     part: str
     record: ImageRecord
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Survey:
             found: dict[str, list[Place]] = defaultdict(list)
             for part, records in zip(PARTS, (one.train, one.val, one.test), strict=True):
                 for record in records:
-                    found[record.path].append(Place(part, record))
+                    name = one.identities.get(record.pid, str(record.pid))
+                    found[record.path].append(Place(part, record, name))
             yield found
 
 
@@ -185,7 +187,7 @@ def _under_two_identities(seen: Survey) -> Iterator[str]:
         seen,
         "the same picture shows two identities",
         wrong=lambda one, other: one.record.pid != other.record.pid,
-        shown=lambda place: f"{place.record.path} ({place.record.pid})",
+        shown=lambda place: f"{place.record.path} ({place.identity})",
     )
 
 
