@@ -106,6 +106,13 @@ def test_no_name_means_two_things():
     assert {column for _, column in meaning.values()} == COLUMNS.keys()
 
 
+def test_the_documentation_lists_every_name():
+    page = Path(__file__).parents[2] / "docs/scoring_features.md"
+    text = page.read_text(encoding="utf-8")
+    names = {name for words in (*COLUMNS.values(), DISTANCES, SIMILARITIES) for name in words}
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
 def test_two_arrays_that_could_both_be_meant_are_named(tmp_path: Path):
     path = saved(tmp_path / "f.npz", agw(query_feat_pool=np.ones((Q, D))))
     with pytest.raises(DataError, match="query_feat and query_feat_pool could both be the feat"):
