@@ -73,7 +73,7 @@ def _add_images(line: argparse.ArgumentParser) -> None:
 
 def _add_network(line: argparse.ArgumentParser, *, required: bool) -> None:
     source = line.add_mutually_exclusive_group(required=required)
-    source.add_argument("--model", type=Path, metavar="FILE", help="exported network")
+    source.add_argument("--model", type=Path, metavar="PATH", help="exported file, or model folder")
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     if not required:
         source.description = "default: the network that built the gallery"
