@@ -27,7 +27,8 @@ from vireid.structures import Modality
 CPU = torch.device("cpu")
 KEY = "INPUT.INFRARED.RANGE"
 SIZE = (64, 32)
-SMALLEST = ("MODEL.MGIM.ENABLED=false", "MODEL.SDM.ENABLED=false", "MODEL.SHARED_DEPTH=5")
+SMALLEST = ("MODEL.BACKBONE=sdc_cnn_x0_25_s16", "MODEL.SDM.ENABLED=false")
+SMALLEST += ("MODEL.MGIM.ENABLED=false", "MODEL.SHARED_DEPTH=5")
 CSV = ("DATA.DATASET=csv", "TEST.PROTOCOLS=[]", *SMALLEST)
 
 
