@@ -358,3 +358,11 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path):
         "visible/anna/ir/1.jpg",
         "infrared/anna/1.jpg",
     }
+
+
+def test_a_picture_of_two_people_is_named_with_their_names(tmp_path):
+    write(tmp_path, *people(["anna"], folders=["visible"]), *people(["007"], folders=["infrared"]))
+    report = check_dataset("folder", tmp_path)
+    people_line = "the same picture shows two identities: 1 picture, such as"
+    both = "infrared/007/1.jpg (007) = visible/anna/1.jpg (anna)"
+    assert f"{people_line} {both}" in report.findings

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from vireid.data.pixels import PixelRule, checked_range
 from vireid.deploy.backends import HINTS, OpenedModel, Run, open_onnxruntime, open_openvino
 from vireid.deploy.metadata import MODALITIES, ExportMetadata, read_metadata, require_checksum
 from vireid.deploy.preprocessing import ImageLike, load_resized, normalized
@@ -21,6 +24,7 @@ from vireid.structures import Modality, modality_named
 from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
 from vireid.utils.threads import THREADS, threaded_map
 
+log = logging.getLogger(__name__)
 BACKENDS = ("torch", "onnxruntime", "openvino")
 PRECISIONS = tuple(HINTS)
 EXPORTED = (".onnx", ".xml")
@@ -60,6 +64,9 @@ class Extractor:
             files.
         unit_length: bring features to unit length; false, not for exported files: features as the
             run's protocols score them.
+        range: of images with more than eight bits, instead of the model's own: [value that becomes
+            black, value that becomes white] or ``"percentile"`` (of each image its own); a mapping
+            from modalities to these, for two.
     Raises:
         CheckpointError: missing, damaged, or no model of this project.
         UsageError: a backend, precision or option that does not go with the path, or a package
@@ -76,6 +83,7 @@ class Extractor:
         device: str = "auto",
         options: Sequence[str] = (),
         unit_length: bool = True,
+        range: Any = None,
     ) -> None:
         path = expand(path)
         kind = _kind(path)
@@ -102,6 +110,7 @@ class Extractor:
             self._open_files(path, kind)
         else:
             self._open_run(path, device, options)
+        self._rules = _rules(self.metadata, range)
 
     @property
     def dim(self) -> int:
@@ -131,7 +140,9 @@ class Extractor:
         Threads decode and resize images while others are computed; memory holds a few dozen.
 
         Args:
-            images: paths, PIL images, or (h, w, 3) uint8 arrays in RGB, in any mixture and size.
+            images: paths, PIL images of any mode, or arrays: (h, w), (h, w, 1), (h, w, 3) RGB or,
+                of uint8, (h, w, 4) RGBA; in any mixture and size. Values of other types than uint8
+                need a range.
             modality: visible or infrared, or another of their names, such as rgb or thermal
                 (:data:`vireid.structures.MODALITY_NAMES`).
             batch: images per call of the model.
@@ -144,36 +155,41 @@ class Extractor:
             UsageError: the model has no such modality, or ``images`` is no sequence.
         """
         run = self._run_for(modality)
-        lone = isinstance(images, np.ndarray) and images.ndim == 3
+        lone = isinstance(images, np.ndarray) and images.ndim < 4
         if lone or isinstance(images, (str, os.PathLike, Image.Image)):
             raise UsageError("images must be a sequence of images: put a single one into a list")
         if not hasattr(images, "__getitem__") or not hasattr(images, "__len__"):
             raise UsageError(f"images must be a sequence of images, got {type(images).__name__}")
         if batch < 1:
             raise UsageError(f"batch must be at least 1, got {batch}")
-        rows = [np.empty((0, self.dim), np.float32)]
-        for group in _groups(self._resized(images, progress), batch):
+        rows, blank = [np.empty((0, self.dim), np.float32)], 0
+        for group in _groups(self._resized(images, modality, progress), batch):
             features = run(normalized(group, self.metadata.mean, self.metadata.std))
             rows.append(self._checked(features, len(group)))
+            blank += sum(not np.ptp(image) for image in group)
+        if blank and (limits := self._rules[_name(modality)].range) is not None:
+            log.warning(
+                "%d of %d images are of one grey level all over: their range is %s",
+                *(blank, len(images), limits),
+            )
         return np.concatenate(rows)
 
     def _run_for(self, modality: str | Modality) -> Run:
-        try:
-            known = modality if isinstance(modality, Modality) else modality_named(modality)
-        except ValueError as error:
-            raise UsageError(f"modality {error}") from error
-        name = known.name.lower()
+        name = _name(modality)
         if name not in self._runs:
             raise UsageError(f"modality {name}: this model's are {' and '.join(self.modalities)}")
         return self._runs[name]
 
-    def _resized(self, images: Sequence[ImageLike], progress: bool | None) -> Iterable[np.ndarray]:
+    def _resized(
+        self, images: Sequence[ImageLike], modality: str | Modality, progress: bool | None
+    ) -> Iterable[np.ndarray]:
         """(H, W, 3) uint8 each; a single image starts no threads."""
+        rule = self._rules[_name(modality)]
 
         def load(index: int) -> np.ndarray:
             image = images[index]
             try:
-                return load_resized(image, self.metadata.size)
+                return load_resized(image, self.metadata.size, rule)
             except DataError as error:
                 if isinstance(image, (str, os.PathLike)):
                     raise
@@ -242,6 +258,27 @@ class Extractor:
             for metadata, file in export_streams(trained, Path(folder), unit_length=unit_length):
                 opened = _open(file, self.backend, self._threads, self.precision)
                 self._runs |= dict.fromkeys(metadata.modalities, opened.run)
+
+
+def _name(modality: str | Modality) -> str:
+    try:
+        known = modality if isinstance(modality, Modality) else modality_named(modality)
+    except ValueError as error:
+        raise UsageError(f"modality {error}") from error
+    return known.name.lower()
+
+
+def _rules(metadata: ExportMetadata, given: Any) -> dict[str, PixelRule]:
+    """The model's own rule for the pixels of each modality, with other ranges where given."""
+    ranges = given if isinstance(given, Mapping) else dict.fromkeys(MODALITIES, given)
+    rules = {name: metadata.rule(name) for name in MODALITIES}
+    try:
+        for name, limits in ranges.items():
+            if limits is not None:
+                rules[_name(name)] = replace(rules[_name(name)], range=checked_range(limits))
+    except ValueError as error:
+        raise UsageError(f"range: {error}") from error
+    return rules
 
 
 def _kind(path: Path) -> str:

@@ -18,7 +18,14 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features, read_source, write_features
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.exits import require_one_exit, warn_of_untrained
-from vireid.runs.features import TORCH, Backend, backend_name, features_of, records_in
+from vireid.runs.features import (
+    TORCH,
+    Backend,
+    backend_name,
+    features_of,
+    records_in,
+    warn_of_few_levels,
+)
 from vireid.runs.names import write_names
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
@@ -138,6 +145,7 @@ def _compute(trained: TrainedRun, split: str, backend: Backend | None = None) ->
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     warn_of_untrained(cfg)
+    warn_of_few_levels(cfg, splits.root, records)
     model = trained.model().to(device)
     return features_of(cfg, model, splits, records, device=device, backend=backend)
 

@@ -13,6 +13,7 @@ from vireid.data.datasets.names import (
     alike,
     composed,
     label_of,
+    nameless,
     names_by_number,
     number_cameras,
     number_identities,
@@ -94,6 +95,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     notes = (
         *alike(identities, "identity"),
         *alike(cameras, "camera"),
+        *nameless(identities),
         *unidentified_notes([*left_out, *parts["test"]]),
     )
     return Splits(

@@ -24,6 +24,7 @@ from vireid.data.datasets.names import (
     alike,
     composed,
     label_of,
+    nameless,
     names_by_number,
     number_cameras,
     number_identities,
@@ -88,7 +89,7 @@ def load(
     check_apart({PARTS[part]: found for part, found in labels.items()}, folder)
     train, val = _held_out(parts["train"], parts["val"], split)
     notes += [*alike(identities, "identity"), *alike(cameras, "camera")]
-    notes += unidentified_notes([*parts[LEFT_OUT], *parts["test"]])
+    notes += [*nameless(identities), *unidentified_notes([*parts[LEFT_OUT], *parts["test"]])]
     return Splits(
         root=folder,
         train=train,

@@ -9,6 +9,19 @@ from vireid.structures import DISTRACTOR, ImageRecord, is_junk
 
 LARGEST = 2**63 - 1  # number that features.npz can hold
 SHOWN = 5  # names in a message
+NO_NAMES = {
+    "?",
+    "-",
+    "na",
+    "n/a",
+    "nan",
+    "nil",
+    "none",
+    "null",
+    "unknown",
+    "unlabeled",
+    "unlabelled",
+}
 
 
 def composed(text: str) -> str:
@@ -74,6 +87,16 @@ def alike(numbers: Mapping[str, int], what: str) -> Iterator[str]:
             count = len({numbers[name] for name in names})
             many = f"one {what}" if count == 1 else f"{count} different ones"
             yield f"{what} names that are nearly the same: {listed}; they count as {many}"
+
+
+def nameless(names: Iterable[str]) -> Iterator[str]:
+    """One line for each identity whose name says that nobody knows it."""
+    for name in sorted(set(names)):
+        if name.casefold() in NO_NAMES:
+            yield (
+                f"identity {name!r} counts as one person like any other: images of unknown people "
+                "are junk, identity -1"
+            )
 
 
 def unidentified(pids: Iterable[int]) -> set[int]:
