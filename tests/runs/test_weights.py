@@ -10,7 +10,9 @@ from vireid.runs.weights import loaded_before, require_kept, weights_file
 
 @pytest.mark.parametrize(("select", "name"), [("last", "last.pth"), ("best", "best.pth")])
 def test_a_run_folder_means_its_result(tmp_path: Path, select: str, name: str):
-    (tmp_path / "config.yaml").write_text(f"SOLVER: {{SELECT: {select}}}\n")
+    (tmp_path / "config.yaml").write_text(
+        f"DATA: {{SPLIT: train}}\nSOLVER: {{SELECT: {select}, VAL_EVERY: 1}}\n"
+    )
     assert weights_file(str(tmp_path)) == tmp_path / "checkpoints" / name
 
 
