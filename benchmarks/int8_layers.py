@@ -56,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     for modality in metadata.modalities
                     for record in evenly_spaced(splits.train, modality, args.calibration)
                 ]
-                images = (load_resized(splits.root / r.path, metadata.size) for r in records)
+                images = (
+                    load_resized(
+                        splits.root / r.path, metadata.size, metadata.rule(r.modality.name.lower())
+                    )
+                    for r in records
+                )
                 batches = (normalized([one], metadata.mean, metadata.std) for one in images)
                 quantize(file, target, metadata, batches, kept=kept)
                 small |= dict.fromkeys(metadata.modalities, Extractor(target))

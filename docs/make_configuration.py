@@ -32,6 +32,13 @@ Numbers are read in base ten: `010` is 10, `1e-3` is 0.001; `0x10`, `1_000`, `1:
 refused where a number is wanted. An option for text keeps its text: a folder `010`, `1.50` or `no`
 needs no quotes. An option that is true or false also takes `yes`, `no`, `on` and `off`.
 
+Relative paths begin in the working folder. A run's `config.yaml` holds them absolute, and its
+`command.txt` the folder that each command was given in, so that every tool works from any folder,
+and so does the command that continues a stopped run. A run that was moved is continued where it
+is. Only training renders a synthetic data set (`DATA.SYNTHETIC.*`): where it is gone, the other
+tools print the command that renders it again. `evaluate --run` writes the scores of other data than
+the run's only into a file that `--out` names.
+
 [field]: what most published code of the field uses. [ours]: a choice of this project. Other names
 in brackets say whose code or paper a value is from. [method.md](method.md) explains the options.
 The column "changes" says what a change of an option changes, and with it all that follows from it:

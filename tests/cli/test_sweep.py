@@ -261,7 +261,7 @@ def test_real_runs_are_trained_resumed_and_checked_for_their_data(
     assert "MODEL.SHARED_DEPTH=3/seed0 continues" in capsys.readouterr().out
     assert "continuing" in (interrupted / "log.txt").read_text()
     started = (tmp_path / depth(5, 0) / "command.txt").read_text()
-    assert started.startswith("vireid train --cfg ") and "MODEL.SHARED_DEPTH 5" in started
+    assert " && vireid train --cfg " in started and "MODEL.SHARED_DEPTH 5" in started
     assert (tmp_path / depth(5, 0) / "results.json").is_file()
 
     moved = shutil.copytree(tiny_sysu, tmp_path / "moved")

@@ -20,8 +20,9 @@ from vireid.data.build import build_eval_loader, build_splits, build_train_loade
 from vireid.data.cache import ImageCache, cache_key, cached_images
 from vireid.data.images import read_image
 from vireid.data.loading import batches
+from vireid.data.pixels import PixelRule
 from vireid.errors import DataError, UsageError
-from vireid.structures import Batch
+from vireid.structures import Batch, Modality
 
 CPU = torch.device("cpu")
 SIZE = (40, 32)
@@ -97,6 +98,9 @@ def test_files_order_size_time_and_decoder_decide_the_key(root, monkeypatch):
     keys = [cache_key(root, RECORDS, SIZE)]
     keys += [cache_key(root, RECORDS[::-1], SIZE), cache_key(root, RECORDS[1:], SIZE)]
     keys += [cache_key(root, RECORDS, SIZE[::-1])]
+    for rule in (PixelRule((0, 9)), PixelRule("percentile"), PixelRule(background=(0, 0, 0))):
+        keys += [cache_key(root, RECORDS, SIZE, {Modality.INFRARED: rule})]
+    keys += [cache_key(root, RECORDS, SIZE, {Modality.VISIBLE: rule})]
     os.utime(root / RECORDS[0].path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     keys += [cache_key(root, RECORDS, SIZE)]
     os.utime(root / RECORDS[0].path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -107,7 +111,7 @@ def test_files_order_size_time_and_decoder_decide_the_key(root, monkeypatch):
     keys += [cache_key(root, RECORDS, SIZE)]
     monkeypatch.setattr(cache_module, "pillow_version", "0.1")
     keys += [cache_key(root, RECORDS, SIZE)]
-    assert len(set(keys)) == 7
+    assert len(set(keys)) == 11
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", "half"])
@@ -153,9 +157,9 @@ from pathlib import Path
 from tests.data import test_cache
 from vireid.data import cache
 read = cache.read_image
-def slow(path):
+def slow(*arguments):
     time.sleep(0.5)
-    return read(path)
+    return read(*arguments)
 cache.read_image = slow
 cache.cached_images(sys.argv[2], Path(sys.argv[1]), test_cache.RECORDS, size=test_cache.SIZE)
 """
@@ -191,9 +195,9 @@ def test_a_bad_image_is_named_and_nothing_is_left(root, tmp_path, gone):
 
 
 def test_images_that_change_during_the_build_are_noticed(root, tmp_path, monkeypatch):
-    def touch(path: Path) -> Image.Image:
+    def touch(path: Path, *rule: PixelRule) -> Image.Image:
         os.utime(path, (1, 1))
-        return read_image(path)
+        return read_image(path, *rule)
 
     monkeypatch.setattr(cache_module, "read_image", touch)
     with pytest.raises(DataError, match="changed while they were cached"):

@@ -254,6 +254,13 @@ def test_names_that_are_nearly_the_same_are_noted(tmp_path, pids, count):
     )
 
 
+@pytest.mark.parametrize("name", ["nan", "None", "UNKNOWN", "?"])
+def test_an_identity_without_a_name_is_noted(tmp_path, name):
+    write(tmp_path, *rows_of(["anna", name]))
+    (note,) = csv_set.load(tmp_path).notes
+    assert note.startswith(f"identity {name!r} counts as one person") and "-1" in note
+
+
 def test_names_that_differ_are_not_noted(tmp_path):
     write(tmp_path, *rows_of(["1-1", "11", "-1", "1", "a1", "a2", "10"]))
     (junk,) = csv_set.load(tmp_path).notes

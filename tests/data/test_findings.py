@@ -44,7 +44,7 @@ def warnings(root: Path, split: str = "train") -> list[str]:
     splits = DATASETS["csv"].load(root, split=split)
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, [record.path for record in records])
-    return findings.findings(findings.survey([splits], headers, ()))
+    return findings.findings(findings.survey([splits], headers, (), {}))
 
 
 def test_different_pictures_raise_no_suspicion(root):

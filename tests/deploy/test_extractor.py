@@ -192,7 +192,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
         foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no model exported by vireid",
         bare: "bare.onnx is no model exported by vireid",
         tmp_path / "none.onnx": "there is no model .*none.onnx",
-        Path(__file__): "test_extractor.py is neither a run folder nor an exported",
+        Path(__file__): "test_extractor.py is no run folder, model folder",
     }
     for path, phrase in cases.items():
         with pytest.raises(CheckpointError, match=phrase) as error:

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from vireid.data.images import read_image
+from vireid.data.pixels import PixelRule
 from vireid.data.transforms import eval_transform, normalize
 from vireid.deploy.preprocessing import load_resized, normalized
 from vireid.errors import DataError
@@ -26,11 +27,12 @@ def picture(size: tuple[int, int], mode: str) -> Image.Image:
 def test_pixels_are_those_of_the_test_transform(size, mode, tmp_path):
     path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
     picture(size, mode).save(path)
-    wanted = normalize(eval_transform(SIZE)(read_image(path))[None], MEAN, STD)
+    rule = PixelRule((0, 65_535))
+    wanted = normalize(eval_transform(SIZE)(read_image(path, rule))[None], MEAN, STD)
     with Image.open(path) as opened:
-        kinds = [path, str(path), opened, np.asarray(read_image(path))]
+        kinds = [path, str(path), opened, np.asarray(read_image(path, rule))]
         for image in kinds:
-            found = normalized([load_resized(image, SIZE)], MEAN, STD)
+            found = normalized([load_resized(image, SIZE, rule)], MEAN, STD)
             assert found.dtype == np.float32 and found.flags.c_contiguous
             assert torch.equal(torch.from_numpy(found), wanted)
 
@@ -45,9 +47,9 @@ def test_normalisation_has_its_hand_value():
 @pytest.mark.parametrize(
     ("image", "phrase"),
     [
-        (np.zeros((4, 4), np.uint8), r"\(4, 4\) uint8"),
-        (np.zeros((3, 4, 4), np.uint8), r"\(3, 4, 4\)"),
-        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\) uint8"),
+        (np.zeros((3, 24, 12), np.uint8), r"\(3, 24, 12\)"),
+        (np.zeros((4, 4, 3), np.float32), "it has more than eight bits"),
         (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
         (7, "got int"),
         ("nowhere.jpg", "nowhere.jpg does not exist"),

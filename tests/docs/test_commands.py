@@ -171,7 +171,7 @@ def test_a_tool_that_is_only_named_exists(command):
 def test_what_pip_installs_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [extra for c in COMMANDS for extra in re.findall(r"^pip.*\[(\w+)\]", c.text)]
-    assert {"dev", "docs", "deploy", "slurm"} <= set(extras)
+    assert {"dev", "docs", "export", "slurm"} <= set(extras)
     assert set(extras) <= project["optional-dependencies"].keys()
 
 

@@ -115,7 +115,7 @@ def test_two_arrays_that_could_both_be_meant_are_named(tmp_path: Path):
 
 
 def as_mat(folder: Path) -> Path:
-    savemat(folder / "result.mat", agw() | {"query_name": np.array([f"{k}.jpg" for k in range(Q)])})
+    savemat(folder / "result.mat", agw() | {"query_path": np.array([f"{k}.jpg" for k in range(Q)])})
     return folder / "result.mat"
 
 
@@ -163,7 +163,7 @@ WRITERS = [as_mat, as_folder, as_torch, as_nested_torch, as_safetensors]
 def test_files_of_other_kinds_are_read(tmp_path: Path, write: Callable[[Path], Path]):
     path = write(tmp_path)
     if write is as_mat:  # one list has paths
-        with pytest.raises(DataError, match="lacks the paths of gallery images beside query_name"):
+        with pytest.raises(DataError, match="lacks the paths of gallery images beside query_path"):
             read_feature_file(path)
         savemat(path, agw())
     assert_same(scores(read_feature_file(path)), EXPECTED)

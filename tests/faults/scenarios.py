@@ -33,6 +33,7 @@ from tests.search.test_gallery import folder_bytes
 from vireid.cli import search as search_tool
 from vireid.cli import sweep as sweep_tool
 from vireid.data import cache
+from vireid.data.pixels import PixelRule
 from vireid.engine.checkpoint import LAST
 from vireid.search import commands as search_commands
 from vireid.search.gallery import Gallery
@@ -120,9 +121,9 @@ def _slow_reading() -> None:
     """A cache of few images takes long enough to be hit."""
     read = cache.read_image
 
-    def slow(path: Path) -> object:
+    def slow(path: Path, rule: PixelRule) -> object:
         time.sleep(0.05)
-        return read(path)
+        return read(path, rule)
 
     cache.read_image = slow
 

@@ -146,6 +146,13 @@ def test_an_identity_stands_for_its_first_image_of_each_modality():
     assert [r.path for r in choose_records(some, count=1)] == ["cam1/0.jpg", "b.jpg"]
 
 
+def test_junk_and_distractors_are_shown_by_name_only():
+    some = [ImageRecord(f"{p}_{m.name}.jpg", p, 1, m) for p in (-2, 0, 4) for m in (V, I)]
+    assert {record.pid for record in choose_records(some, count=1)} == {4}
+    assert {record.pid for record in choose_records(some[2:], count=2)} == {0, 4}
+    assert [r.pid for r in choose_records(some, names=["-2_VISIBLE.jpg"])] == [-2]
+
+
 def test_images_and_identities_that_are_not_there_are_named():
     some = records(V, I)
     with pytest.raises(DataError, match="'7'"):

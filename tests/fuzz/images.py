@@ -16,6 +16,7 @@ from PIL import Image
 from tests.fuzz.harness import Use
 from tests.fuzz.mutate import mutate_bytes
 from vireid.data.images import read_image, require_readable
+from vireid.data.pixels import SHOWN
 from vireid.data.transforms import resize
 from vireid.data.verify import inspect_images
 from vireid.errors import DataError
@@ -60,7 +61,7 @@ def image(folder: Path, random: Random) -> Use:
         except DataError as first:
             _must_refuse(path, first)
             raise
-        found = read_image(path)
+        found = read_image(path, SHOWN)
         assert found.mode == "RGB" and min(found.size) > 0
         assert resize((64, 32))(found).size == (32, 64)
         assert not inspect_images(folder, [name]).unreadable
@@ -71,7 +72,7 @@ def image(folder: Path, random: Random) -> Use:
 def _must_refuse(path: Path, first: DataError) -> None:
     """What the check before training refuses must not be readable later."""
     try:
-        read_image(path)
+        read_image(path, SHOWN)
     except DataError:
         return
     raise AssertionError(f"refused before training, but readable: {first}")

@@ -161,8 +161,10 @@ def test_joint_statistics_start_from_the_visible_ones_and_streams_from_each_moda
 
 
 def test_another_backbone_is_refused_with_entries_of_both(tmp_path: Path):
-    saved(tmp_path / "last.pth", 3)
-    with pytest.raises(CheckpointError) as caught:
+    state = saved(tmp_path / "last.pth", 3)
+    config = f"MODEL:\n  BACKBONE: {BACKBONE}\n"
+    torch.save({"model": state, "config": config}, tmp_path / "last.pth")
+    with pytest.raises(CheckpointError, match=rf"of MODEL\.BACKBONE {BACKBONE}\.") as caught:
         make(3, BACKBONE="sdc_cnn_x0_5_s16", PRETRAINED=str(tmp_path / "last.pth"))
     file, model = str(caught.value).split("The file has ")[1].split("; the model has ")
     assert file.count("(") == model.count("(") == 5

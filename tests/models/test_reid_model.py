@@ -63,6 +63,18 @@ def test_frozen_norms_keep_their_statistics_while_the_rest_trains():
     assert network.backbone.visible[0].conv1.conv.weight.grad.abs().sum() > 0
 
 
+def test_norms_of_the_heads_follow_the_batch_when_only_those_of_the_backbone_are_frozen():
+    network = model(BN_EVAL=True, BN_EVAL_SCOPE="backbone").train()
+    assert not any(norm.training for norm in norms(network.backbone))
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    network(torch.randn(4, 3, 64, 32), FLAGS)
+    moved = {
+        name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])
+    }
+    assert moved and not any(name.startswith("backbone.") for name in moved)
+    assert {"head.bnneck.running_mean", "head.bnneck.running_var"} <= moved
+
+
 def test_norms_follow_the_batch_unless_frozen():
     network = model().train()
     assert all(norm.training for norm in norms(network))

@@ -1,4 +1,4 @@
-"""Writes a trained run's model as ONNX or OpenVINO files, once they compute what torch does."""
+"""Writes a trained run's model for use elsewhere, once the files compute what the run does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from pathlib import Path
 from vireid.cli.arguments import MODALITY_HELP, add_options, modality, parser, tool
 from vireid.deploy.backends import require_packages
 from vireid.deploy.deployed_model import deployed_model
-from vireid.deploy.export import CHECKED_WITH, SUFFIXES, Int8, export_model, targets_of
+from vireid.deploy.export import (
+    CHECKED_WITH,
+    FOLDER,
+    OLDEST_OPSET,
+    SUFFIXES,
+    Int8,
+    export_folder,
+    export_model,
+    targets_of,
+)
+from vireid.deploy.model_folder import require_folder_target
 from vireid.errors import UsageError
 
 USUAL = Int8()
@@ -20,26 +30,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/export.py --help``."""
     args = _parse(arguments)
     int8 = _int8(args)
+    _check(args)
+    if args.format == FOLDER:
+        require_folder_target(args.out, overwrite=args.overwrite)
+        trained = deployed_model(args.run, args.overrides)
+        export_folder(trained, args.run, args.out, overwrite=args.overwrite)
+        return
     require_packages("onnx", "onnxscript", CHECKED_WITH[args.format])
     if int8:
         require_packages("onnxruntime")  # it quantises for both
     trained = deployed_model(args.run, args.overrides)
     stream = None if args.modality is None else args.modality.name.lower()
     targets = targets_of(trained, args.format, args.out, stream)
-    export_model(trained, targets, args.format, int8)
+    export_model(trained, targets, args.format, int8, opset=args.opset)
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     line = parser(
-        __doc__, "python tools/export.py --run runs/demo/seed0 --format onnx --out model.onnx"
+        __doc__,
+        "python tools/export.py --run runs/demo/seed0 --format onnx --out model.onnx\n"
+        "         python tools/export.py --run runs/demo/seed0 --format safetensors --out my-model",
     )
-    line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder")
-    line.add_argument("--format", choices=tuple(SUFFIXES), required=True)
+    about = "run folder, or a checkpoint of it (.pth), or a model folder"
+    line.add_argument("--run", type=Path, required=True, metavar="DIR", help=about)
+    about = "safetensors: a folder of weights, options and a model card, to publish and fine-tune"
+    line.add_argument("--format", choices=(*SUFFIXES, FOLDER), required=True, help=about)
     about = (
-        ".onnx or .xml (with a .bin beside it); a model whose streams differ becomes two "
-        "files, FILE.visible.onnx and FILE.infrared.onnx"
+        "a new folder for safetensors; else .onnx or .xml (with a .bin beside it); a model whose "
+        "streams differ becomes two files, FILE.visible.onnx and FILE.infrared.onnx"
     )
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=about)
+    line.add_argument("--out", type=Path, required=True, metavar="PATH", help=about)
+    about = "with --format safetensors: replace the model in --out"
+    line.add_argument("--overwrite", action="store_true", help=about)
+    about = f"with --format onnx: version of ONNX's operators, from {OLDEST_OPSET} (torch's usual)"
+    line.add_argument("--opset", type=int, metavar="N", help=about)
     about = f"write this one's stream alone: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", help=about)
     line.add_argument("--int8", action="store_true", help="quantise, and report what that costs")
@@ -52,6 +76,29 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     )
     add_options(line)
     return line.parse(words)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What argparse does not see: options that go with one format only."""
+    of_files = {"--modality": args.modality is not None, "--int8": args.int8}
+    if args.format == FOLDER and any(of_files.values()):
+        given = next(name for name, value in of_files.items() if value)
+        raise UsageError(f"{given} goes with --format {' or '.join(SUFFIXES)}: a folder holds all")
+    if args.overwrite and args.format != FOLDER:
+        raise UsageError(f"--overwrite goes with --format {FOLDER}; files are replaced without it")
+    if args.opset is None:
+        return
+    if args.format != "onnx":
+        raise UsageError(f"--opset goes with --format onnx, not {args.format}")
+    require_packages("onnx")
+    from onnx.defs import onnx_opset_version
+
+    newest = onnx_opset_version()
+    if not OLDEST_OPSET <= args.opset <= newest:
+        raise UsageError(
+            f"--opset must be {OLDEST_OPSET} to {newest}, the newest that the installed onnx "
+            f"knows, got {args.opset}"
+        )
 
 
 def _int8(args: argparse.Namespace) -> Int8 | None:

@@ -73,10 +73,15 @@ def _add_images(line: argparse.ArgumentParser) -> None:
 
 def _add_network(line: argparse.ArgumentParser, *, required: bool) -> None:
     source = line.add_mutually_exclusive_group(required=required)
-    source.add_argument("--model", type=Path, metavar="FILE", help="exported network")
+    source.add_argument("--model", type=Path, metavar="PATH", help="exported file, or model folder")
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     if not required:
         source.description = "default: the network that built the gallery"
+    about = (
+        "values of images with more than eight bits that become black and white, or percentile "
+        "(of each image its own); default: the network's"
+    )
+    line.add_argument("--range", nargs="+", metavar="LOW HIGH", help=about)
     line.add_argument("--backend", help="what runs the network (chosen by its file)")
     line.add_argument("--device", default="auto", help="of a run: auto, cpu, cuda or cuda:N (auto)")
     line.add_argument("--threads", type=int, metavar="N", help="of the processor (all)")

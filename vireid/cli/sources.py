@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vireid.cli.arguments import modality
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_contents import FeatureFile
 from vireid.evaluation.feature_files import holds_features, read_feature_file
 from vireid.runs.options import run_config
 from vireid.runs.run_scores import find_runs
-from vireid.structures import FeatureSet, Modality, modality_named
+from vireid.structures import FeatureSet, Modality
 from vireid.utils.paths import exists_as
 
 
@@ -25,14 +26,7 @@ def is_run(path: Path) -> bool:
 def add_query_modality(line: argparse.ArgumentParser) -> None:
     """``--query-modality`` of figures of features that other code saved."""
     about = "of files with query and gallery arrays that do not say which: visible, infrared, …"
-    line.add_argument("--query-modality", type=_modality, metavar="NAME", help=about)
-
-
-def _modality(name: str) -> Modality:
-    try:
-        return modality_named(name)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    line.add_argument("--query-modality", type=modality, metavar="NAME", help=about)
 
 
 def add_runs(line: argparse.ArgumentParser) -> None:

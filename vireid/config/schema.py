@@ -18,6 +18,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from vireid.config.values import WordOrNumbers
 from vireid.utils.paths import path_problem
 
 
@@ -126,6 +127,18 @@ MEAN = _rule(
 STD = _rule(
     "three positive numbers", lambda v: len(v) == 3 and all(0 < one < math.inf for one in v)
 )
+RANGE = _rule(
+    "auto, percentile, or [value that becomes black, larger value that becomes white]",
+    lambda v: (
+        v in ("auto", "percentile")
+        if isinstance(v, str)
+        else len(v) == 2 and -math.inf < v[0] < v[1] < math.inf
+    ),
+)
+COLOUR = _rule(
+    "a colour [red, green, blue] of whole numbers from 0 to 255",
+    lambda v: len(v) == 3 and all(0 <= one <= 255 for one in v),
+)
 AREA = _rule(
     "[smallest, largest] share of the image", lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1
 )
@@ -140,6 +153,7 @@ STRIPES = _rule(
 # What a group of options is about.
 GROUPS = {
     "DATA.SYNTHETIC": "Used when ENABLED and ROOT is empty: rendered once, under datasets/",
+    "INPUT.VISIBLE": "Of visible images alone",
     "INPUT.INFRARED": "Where infrared images are treated in another way than visible ones",
     "MODEL.DIRECTIONAL": "Branches that average a square map along one direction each, instead of "
     "MODEL.POOL",
@@ -210,6 +224,14 @@ OPTIONS: dict[str, Option] = {
     "INPUT.SECOND_VISIBLE": Option(False, ANY, TRAINING,
         "Every visible image comes a second time with its channels exchanged, so that a batch has "
         "P × 3K images [CAJ]"),
+    "INPUT.BACKGROUND": Option([128, 128, 128], COLOUR, FEATURES,
+        "RGB colour behind transparent pixels; mid-grey, as normalisation makes it nearly zero"),
+    "INPUT.VISIBLE.RANGE": Option(WordOrNumbers("auto"), RANGE, FEATURES,
+        "Values that become black and white in visible images of more than eight bits. auto: found "
+        "from the training images, and recorded in the run; percentile: of each image its own, the "
+        "1st and the 99th percentile; docs/datasets.md"),
+    "INPUT.INFRARED.RANGE": Option(WordOrNumbers("auto"), RANGE, FEATURES,
+        "The same of infrared images"),
     "INPUT.INFRARED.ERASE": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
         "Probability of random erasing; negative: as INPUT.ERASE"),
     "INPUT.INFRARED.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
@@ -236,7 +258,11 @@ OPTIONS: dict[str, Option] = {
         "Of BatchNorm in layers that both streams share: joint over both modalities [field: AGW], "
         "or each modality's own (dual), with one scale and shift"),
     "MODEL.BN_EVAL": Option(False, ANY, TRAINING,
-        "Keep every BatchNorm at its running statistics while training"),
+        "Use the running statistics of BatchNorm while training, instead of the batch's; they stay "
+        "as they are"),
+    "MODEL.BN_EVAL_SCOPE": Option("all", ("all", "backbone"), TRAINING,
+        "Which BatchNorm layers BN_EVAL means. backbone: those of the heads follow the batch, "
+        "which suits fine-tuning on few identities (docs/finetuning.md)"),
     "MODEL.SYNC_BN": Option(False, ANY, TRAINING,
         "BatchNorm statistics over all processes; CUDA only"),
     "MODEL.DIRECTIONAL.ENABLED": Option(False, ANY, LAYERS, "Use the branches"),
@@ -393,7 +419,8 @@ OPTIONS: dict[str, Option] = {
 
 def default_config() -> CfgNode:
     """A fresh node of all options that can be changed."""
-    return nested({key: option.default for key, option in OPTIONS.items()})
+    values = {key: option.default for key, option in OPTIONS.items()}
+    return nested({k: str(v) if isinstance(v, str) else v for k, v in values.items()})
 
 
 def nested(values: Mapping[str, Any]) -> CfgNode:
@@ -422,6 +449,12 @@ def is_path(key: str, value: Any) -> bool:
 def options_in_names(*effects: Effect) -> tuple[str, ...]:
     """Those of :func:`options_of` that names of results and kept features show."""
     return tuple(key for key in options_of(*effects) if OPTIONS[key].in_names)
+
+
+def with_found(now: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by dotted names, where what ``auto`` became in a run counts as what was asked for."""
+    ranges = [key for key in now if key.endswith(".RANGE") and now[key] == "auto"]
+    return {**now, **{key: found[key] for key in ranges if key in found}}
 
 
 def options_of_cost() -> tuple[str, ...]:

@@ -29,6 +29,10 @@ BASE_TEN = " in base ten, without 0x, 0o, 0b, _ or :"
 TAG = "tag:yaml.org,2002:"
 
 
+class WordOrNumbers(str):
+    """The default of an option that is a word or, instead, a list of numbers."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that reads numbers in base ten only, and refuses what is probably a mistake.
 
@@ -156,7 +160,7 @@ def parse_override(text: str, default: Any) -> Any:
     Raises:
         ValueError: the text is not of that type.
     """
-    if isinstance(default, str):
+    if isinstance(default, str) and not isinstance(default, WordOrNumbers):
         return text
     try:
         value = parse_yaml(text)
@@ -187,6 +191,8 @@ def coerce(value: Any, default: Any) -> Any:
     Raises:
         ValueError: says which type is wanted.
     """
+    if isinstance(default, WordOrNumbers):
+        return value if isinstance(value, str) else _to_list(value, [0.0])
     convert = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_str}.get(type(default))
     return convert(value) if convert else _to_list(value, default)
 

@@ -20,6 +20,7 @@ from vireid.data.loading import (
     semaphores_work,
     use_shared_memory,
 )
+from vireid.data.pixels import PERCENTILE, PixelRule
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import eval_transform, train_transform
 from vireid.data.verify import missing_modalities
@@ -44,9 +45,24 @@ def build_splits(cfg: CfgNode, *, parts: Sequence[str] = ("train", "test")) -> S
             f"{splits.root} holds test images only: a trained model can be scored on them "
             "(evaluate --run), but none can be trained"
         )
+    if "test" in parts and splits.train and not splits.test:
+        raise DataError(
+            f"{splits.root} holds training images only: some identities must test "
+            "(docs/datasets.md)"
+        )
     for problem in missing_modalities(splits, info.modalities, parts):
         raise DataError(f"{splits.root}: {problem}")
     return splits
+
+
+def pixel_rules(cfg: CfgNode) -> dict[Modality, PixelRule]:
+    """How the images of each modality become RGB; ``auto`` is a range that is not known yet."""
+    rules = {}
+    for modality in Modality:
+        limits = cfg.INPUT[modality.name].RANGE
+        known = limits if limits == PERCENTILE else None if limits == "auto" else tuple(limits)
+        rules[modality] = PixelRule(known, tuple(cfg.INPUT.BACKGROUND))
+    return rules
 
 
 def build_train_loader(
@@ -70,6 +86,7 @@ def build_train_loader(
         second_view=second_view,
         seed=cfg.SEED,
         cache=_cache(cfg, splits.root, splits.train),
+        rules=pixel_rules(cfg),
     )
     views = len({record.modality for record in splits.train}) + cfg.INPUT.SECOND_VISIBLE
     batch = cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES * views
@@ -151,7 +168,8 @@ def build_eval_loader(
     """Every record once, in order; labels are the data set's own pids."""
     pids = [record.pid for record in records]
     transforms = dict.fromkeys(Modality, eval_transform(tuple(cfg.INPUT.SIZE)))
-    dataset = ImageDataset(root, records, pids, transforms, cache=_cache(cfg, root, records))
+    cache, rules = _cache(cfg, root, records), pixel_rules(cfg)
+    dataset = ImageDataset(root, records, pids, transforms, cache=cache, rules=rules)
     batch = min(cfg.TEST.BATCH, len(records))
     return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device, batch=batch))
 
@@ -159,7 +177,8 @@ def build_eval_loader(
 def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCache | None:
     if not cfg.DATA.CACHE:
         return None
-    return cached_images(cfg.DATA.CACHE, root, records, size=tuple(cfg.INPUT.SIZE))
+    size, rules = tuple(cfg.INPUT.SIZE), pixel_rules(cfg)
+    return cached_images(cfg.DATA.CACHE, root, records, size=size, rules=rules)
 
 
 def _loading(cfg: CfgNode, device: torch.device, *, batch: int) -> dict[str, Any]:

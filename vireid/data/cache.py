@@ -10,8 +10,9 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,16 +21,17 @@ from PIL import Image, features
 from PIL import __version__ as pillow_version
 
 from vireid.data.images import read_image
+from vireid.data.pixels import PLAIN, PixelRule
 from vireid.data.transforms import RESIZE_FILTER, resize
 from vireid.errors import DataError, UsageError
-from vireid.structures import ImageRecord
+from vireid.structures import ImageRecord, Modality
 from vireid.utils.io import locked, replace_file
 from vireid.utils.paths import expand
 from vireid.utils.threads import threaded_map
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # 2: grey values of more than eight bits are read in another way
+FORMAT = 3  # 3: images are upright, on a background, and follow a rule for more than eight bits
 STALE_AFTER = 24 * 3600  # seconds after which the build of an unfinished file was surely killed
 
 
@@ -57,7 +59,12 @@ class ImageCache:
 
 
 def cached_images(
-    folder: str | Path, root: Path, records: Sequence[ImageRecord], *, size: tuple[int, int]
+    folder: str | Path,
+    root: Path,
+    records: Sequence[ImageRecord],
+    *,
+    size: tuple[int, int],
+    rules: Mapping[Modality, PixelRule] | None = None,
 ) -> ImageCache:
     """The records' images at ``size``, from a file in ``folder`` that is built when it is missing.
 
@@ -66,19 +73,20 @@ def cached_images(
 
     Args:
         size: (height, width), pixels.
+        rules: per modality, how pixels become RGB; none: as those of eight bits.
     Raises:
         DataError: an image cannot be read, or changes during the build.
         UsageError: the folder cannot be written, or the disk is full.
     """
-    folder = expand(folder)
-    key, shape = cache_key(root, records, size), (len(records), *size, 3)
+    folder, rules = expand(folder), rules or dict.fromkeys(Modality, PLAIN)
+    key, shape = cache_key(root, records, size, rules), (len(records), *size, 3)
     path = folder / f"{key}.npy"
     if not _usable(path, shape):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / "lock", wait=True):
                 if not _usable(path, shape):  # another process may have built it meanwhile
-                    _build(path, root, records, shape)
+                    _build(path, root, records, shape, rules)
         except OSError as error:
             raise UsageError(
                 f"DATA.CACHE={folder} cannot be written ({error}): name another folder, or none"
@@ -86,15 +94,21 @@ def cached_images(
     return ImageCache(path)
 
 
-def cache_key(root: Path, records: Sequence[ImageRecord], size: tuple[int, int]) -> str:
-    """Digest of the files (path, size, time of change), their order, and the target size.
+def cache_key(
+    root: Path,
+    records: Sequence[ImageRecord],
+    size: tuple[int, int],
+    rules: Mapping[Modality, PixelRule] | None = None,
+) -> str:
+    """Digest of the files (path, size, time of change), their order, target size, and pixel rules.
 
     Raises:
         DataError: a file is missing.
     """
     # Decoders differ in the last bit between versions.
     decoder = [pillow_version, *(features.version(name) for name in ("jpg", "zlib", "libtiff"))]
-    how = [FORMAT, decoder, str(root.resolve()), list(size), RESIZE_FILTER.value]
+    used = [(name, astuple((rules or {}).get(name, PLAIN))) for name in Modality]
+    how = [FORMAT, decoder, str(root.resolve()), list(size), RESIZE_FILTER.value, used]
     digest = hashlib.sha256(json.dumps(how).encode())
     for record in records:
         try:
@@ -114,21 +128,28 @@ def _usable(path: Path, shape: tuple[int, ...]) -> bool:
     return images.shape == shape and images.dtype == np.uint8
 
 
-def _build(path: Path, root: Path, records: Sequence[ImageRecord], shape: tuple[int, ...]) -> None:
+def _build(
+    path: Path,
+    root: Path,
+    records: Sequence[ImageRecord],
+    shape: tuple[int, ...],
+    rules: Mapping[Modality, PixelRule],
+) -> None:
     size = (shape[1], shape[2])
     _remove_stale(path.parent)
     _require_space(path.parent, int(np.prod(shape, dtype=np.int64)))
     resized = resize(size)
 
     def pixels(record: ImageRecord) -> bytes:
-        return np.asarray(resized(read_image(root / record.path))).tobytes()  # (H, W, 3)
+        image = read_image(root / record.path, rules[record.modality])
+        return np.asarray(resized(image)).tobytes()  # (H, W, 3)
 
     def write(file: BinaryIO) -> None:
         layout = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, layout)
         for image in threaded_map(pixels, records, doing=f"caching in {path.parent}"):
             file.write(image)
-        if cache_key(root, records, size) != path.stem:
+        if cache_key(root, records, size, rules) != path.stem:
             raise DataError(f"images under {root} changed while they were cached: start again")
 
     replace_file(path, write, durable=True)

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from vireid.data.cache import ImageCache
 from vireid.data.images import read_image
+from vireid.data.pixels import PLAIN, PixelRule
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
 
@@ -44,6 +45,7 @@ class ImageDataset(Dataset):
         second_view: of a visible image whose key asks for view 1.
         seed: with the key's epoch, position and view it seeds torch's generator for the transform.
         cache: resized images to use instead of the files.
+        rules: per modality, how pixels become RGB; none: as those of eight bits.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class ImageDataset(Dataset):
         second_view: Callable[[Image.Image], Tensor] | None = None,
         seed: int = 0,
         cache: ImageCache | None = None,
+        rules: Mapping[Modality, PixelRule] | None = None,
     ) -> None:
         self.root, self.records, self.labels = root, records, labels
         self.transforms, self.second_view = transforms, second_view
         self.seed, self.cache = seed, cache
+        self.rules = rules or dict.fromkeys(Modality, PLAIN)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -73,7 +77,7 @@ class ImageDataset(Dataset):
         record = self.records[key.index]
         try:
             if self.cache is None:
-                image = read_image(self.root / record.path)
+                image = read_image(self.root / record.path, self.rules[record.modality])
             else:
                 image = self.cache[key.index]
         except DataError as error:

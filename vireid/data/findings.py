@@ -8,31 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import os
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 from vireid.data.datasets.files import IMAGE_SUFFIXES
-from vireid.data.images import ImageHeader
-from vireid.structures import ImageRecord, Role, Splits
+from vireid.data.images import ImageHeader, read_image
+from vireid.data.pixels import BACKGROUND, PixelRule
+from vireid.structures import ImageRecord, Modality, Role, Splits
 from vireid.utils.paths import is_hidden, is_hidden_below
 from vireid.utils.threads import threaded_map
 
 SHOWN = 3  # examples in a line
 BLOCK = 2**20  # bytes that are read at a time
 MOST_COPIES = 100  # of one picture that are compared with one another
+SAMPLE = 32  # images of a modality whose grey levels are counted, about
+SMALLEST = 512  # pixels; smaller images have few levels anyway
+FEW = 64  # grey levels, of 256
 PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An image in one of the :data:`PARTS`."""
+    """An image in one of the :data:`PARTS`, and the data set's name of its identity."""
 
     part: str
     record: ImageRecord
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +50,24 @@ class Survey:
         headers: of every image that can be read, by path.
         same: paths of images with the same content, two or more in each group.
         hidden: images in hidden files and folders, which are skipped.
+        rules: how the images of each modality become RGB.
     """
 
     splits: Sequence[Splits]
     headers: Mapping[str, ImageHeader]
     same: Sequence[Sequence[str]]
     hidden: Sequence[str] = ()
+    rules: Mapping[Modality, PixelRule] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
         return self.splits[0].root
+
+    def headers_of(self, modality: Modality) -> list[ImageHeader]:
+        """Of the images of a modality that can be read, by path."""
+        lists = [records for s in self.splits for records in (s.train, s.val, s.test)]
+        paths = {r.path for records in lists for r in records if r.modality is modality}
+        return [self.headers[path] for path in sorted(paths & self.headers.keys())]
 
     def places(self) -> Iterator[dict[str, list[Place]]]:
         """For each split: path → where it is."""
@@ -61,22 +75,27 @@ class Survey:
             found: dict[str, list[Place]] = defaultdict(list)
             for part, records in zip(PARTS, (one.train, one.val, one.test), strict=True):
                 for record in records:
-                    found[record.path].append(Place(part, record))
+                    name = one.identities.get(record.pid, str(record.pid))
+                    found[record.path].append(Place(part, record, name))
             yield found
 
 
 def survey(
-    splits: Sequence[Splits], headers: Iterable[ImageHeader], folders: Sequence[str]
+    splits: Sequence[Splits],
+    headers: Iterable[ImageHeader],
+    folders: Sequence[str],
+    rules: Mapping[Modality, PixelRule],
 ) -> Survey:
     """Looks for images of the same content, which reads few files twice, and for hidden ones.
 
     Args:
         folders: that the data set's reader lists; see
             :class:`~vireid.data.datasets.info.DatasetInfo`.
+        rules: how the images of each modality become RGB.
     """
     known, root = {header.path: header for header in headers}, splits[0].root
     same = same_content(root, list(known.values()))
-    return Survey(splits, known, same, hidden_images(root, folders))
+    return Survey(splits, known, same, hidden_images(root, folders), rules)
 
 
 def hidden_images(root: Path, folders: Sequence[str]) -> list[str]:
@@ -168,7 +187,7 @@ def _under_two_identities(seen: Survey) -> Iterator[str]:
         seen,
         "the same picture shows two identities",
         wrong=lambda one, other: one.record.pid != other.record.pid,
-        shown=lambda place: f"{place.record.path} ({place.record.pid})",
+        shown=lambda place: f"{place.record.path} ({place.identity})",
     )
 
 
@@ -241,11 +260,89 @@ def _hidden(seen: Survey) -> Iterator[str]:
         yield f"{many} skipped, in hidden or system files and folders: {examples}"
 
 
+def _turned(seen: Survey) -> Iterator[str]:
+    yield from _counted(
+        seen, lambda header: header.turned, "turned upright, as their EXIF orientation says"
+    )
+
+
+def _transparent(seen: Survey) -> Iterator[str]:
+    """All rules have one background."""
+    colour = next((rule.background for rule in seen.rules.values()), BACKGROUND)
+    yield from _counted(
+        seen,
+        lambda header: header.transparent,
+        f"partly transparent: the colour {list(colour)} (INPUT.BACKGROUND) shows through",
+    )
+
+
+def _min_is_white(seen: Survey) -> Iterator[str]:
+    yield from _counted(
+        seen,
+        lambda header: header.white_is_zero,
+        "TIFF files whose lowest value is white (min-is-white): they are inverted",
+    )
+
+
+def _counted(seen: Survey, holds: Callable[[ImageHeader], bool], what: str) -> Iterator[str]:
+    """One line if some headers are so."""
+    found = [path for path, header in sorted(seen.headers.items()) if holds(header)]
+    if found:
+        more = f", such as {', '.join(found[:SHOWN])}"
+        yield f"{len(found):,} of {len(seen.headers):,} images are {what}{more}"
+
+
+def _mixed_depth(seen: Survey) -> Iterator[str]:
+    for modality in Modality:
+        headers = seen.headers_of(modality)
+        deep = [header.path for header in headers if header.deep]
+        if 0 < len(deep) < len(headers):
+            yield (
+                f"{len(deep):,} of {len(headers):,} {modality.name.lower()} images have more than "
+                f"eight bits and follow INPUT.{modality.name}.RANGE, such as {deep[0]}; the others "
+                "have eight and stay as they are, so that their brightness may differ"
+            )
+
+
+def _few_levels(seen: Survey) -> Iterator[str]:
+    """Decodes some images of each modality."""
+    for modality, rule in seen.rules.items():
+        headers = seen.headers_of(modality)
+        line = few_levels(seen.root, [header.path for header in headers], modality, rule)
+        if line:
+            deep = any(header.deep for header in headers)
+            yield line + (f": set INPUT.{modality.name}.RANGE" if deep else "")
+
+
+def few_levels(root: Path, paths: Sequence[str], modality: Modality, rule: PixelRule) -> str:
+    """A line if images use few of 256 grey levels; decodes about :data:`SAMPLE` of them.
+
+    Args:
+        paths: of images of the modality.
+        rule: by which they become RGB.
+    """
+    some = paths[:: max(1, len(paths) // SAMPLE)]
+    greys = threaded_map(
+        lambda path: read_image(root / path, rule).convert("L"), some, doing="counting grey levels"
+    )
+    large = [grey for grey in greys if grey.width * grey.height >= SMALLEST]
+    levels = [sum(map(bool, grey.histogram())) for grey in large]
+    if not levels or statistics.median(levels) >= FEW:
+        return ""
+    name, most = modality.name.lower(), statistics.median(levels)
+    return f"{name} images use few of 256 grey levels, half of them at most {most:.0f}"
+
+
 CHECKS: tuple[Check, ...] = (
     _in_two_parts,
     _under_two_identities,
     _in_both_modalities,
     _query_in_gallery,
     _hidden,
+    _turned,
+    _transparent,
+    _min_is_white,
+    _mixed_depth,
+    _few_levels,
 )
 REMARKS: tuple[Check, ...] = (_twice,)

@@ -1,6 +1,5 @@
 """Compares a data set with what was published about it, and opens every image."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import IMAGE_SUFFIXES
 from vireid.data.datasets.info import ListCheck, count_images
 from vireid.data.datasets.names import label_of
 from vireid.data.findings import findings, remarks, survey
-from vireid.data.images import ImageHeader, opened, read_header, read_image
+from vireid.data.grey_range import FoundRange, auto_range
+from vireid.data.images import ImageHeader, decoded_header
+from vireid.data.pixels import PixelRule
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits, is_junk
 from vireid.utils.paths import is_hidden_below
@@ -106,7 +105,8 @@ def check_dataset(
     absent = [line for s in lists.splits for line in _missing(s, info.modalities)]
     names = lists.splits[0].identities
     images = inspect_images(root, [record.path for record in records])
-    seen = survey(lists.splits, images.headers, info.image_folders)
+    ranges = _found_ranges(lists.splits[0], images.headers)
+    seen = survey(lists.splits, images.headers, info.image_folders, _rules(ranges))
     return DataCheck(
         counts=tuple(
             Count(name, number, published.get(name.partition(",")[0]))
@@ -120,6 +120,7 @@ def check_dataset(
             *_untrained(lists.splits),
             *one_sided(records, names),
             *_ignored_files(root, info.image_folders, [*records, *lists.splits[0].left_out]),
+            *(f"INPUT.{m.name}.RANGE auto: {found}" for m, found in ranges.items()),
             *remarks(seen),
         ),
         findings=tuple(findings(seen)),
@@ -168,7 +169,9 @@ def one_sided(
     for name, only in (("visible", visible - infrared), ("infrared", infrared - visible)):
         if only:
             labels = [str(label_of(pid, names or {})) for pid in sorted(only)[:20]]
-            shown = ", ".join(labels) + (" …" if len(only) > 20 else "")
+            shown = ", ".join(" ".join(label.split()) for label in labels) + (
+                " …" if len(only) > 20 else ""
+            )
             who = "1 identity has" if len(only) == 1 else f"{len(only)} identities have"
             yield f"{who} {name} images only: {shown}"
 
@@ -229,21 +232,29 @@ def inspect_images(root: Path, paths: Sequence[str]) -> ImageCheck:
 def _inspect(root: Path, path: str) -> tuple[str, ImageHeader | str]:
     """(kind of image, empty for a plain one; its header, or why it cannot be read)."""
     try:
-        image = read_image(root / path)
-        content = b"%d,%d," % image.size + image.tobytes()
-        pixels = hashlib.blake2b(content, digest_size=16).digest()
-        header, _ = read_header(root, path, pixels=pixels)
-        with opened(root / path) as image:
-            return _kind(image), header
+        header = decoded_header(root, path, digest=True)
+        return _kind(header), header
     except DataError as error:
         return "", str(error)
 
 
-def _kind(image: Image.Image) -> str:
-    if image.mode.startswith(("I", "F")):
+def _kind(header: ImageHeader) -> str:
+    if header.deep:
         return "16-bit or deeper"
-    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+    if header.alpha:
         return "with an alpha channel"
-    if image.mode in ("1", "L"):
+    if header.mode in ("1", "L"):
         return "one-channel"
-    return {"CMYK": "CMYK", "P": "with a palette"}.get(image.mode, "")
+    return {"CMYK": "CMYK", "P": "with a palette"}.get(header.mode, "")
+
+
+def _rules(ranges: Mapping[Modality, FoundRange]) -> dict[Modality, PixelRule]:
+    return {m: PixelRule(ranges[m].limits if m in ranges else None) for m in Modality}
+
+
+def _found_ranges(splits: Splits, headers: Sequence[ImageHeader]) -> dict[Modality, FoundRange]:
+    """What ``INPUT.*.RANGE auto`` becomes, where there are images of more than eight bits."""
+    seen = {header.path: header for header in headers}
+    groups = [splits.train, splits.val + splits.test]
+    found = {modality: auto_range(modality, groups, seen) for modality in Modality}
+    return {modality: one for modality, one in found.items() if one is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,15 @@ from yacs.config import CfgNode
 import vireid
 from vireid.config.load import flatten
 from vireid.config.schema import Effect, default_config, options_of
+from vireid.data.build import pixel_rules
 from vireid.data.datasets import DATASETS
+from vireid.data.pixels import BACKGROUND, PixelRule
 from vireid.deploy.backends import Run
 from vireid.deploy.metadata import FIXED, ExportMetadata
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.models.inference_model import InferenceModel, TestTimeFlip, build_inference_model
 from vireid.runs.exits import embedding_name, require_one_exit
-from vireid.runs.options import run_config
+from vireid.runs.options import checkpoint_config, run_config
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import Modality
 
@@ -69,7 +71,7 @@ class DeployedFeatures(nn.Module):
 
 
 def deployed_model(run: Path, options: Sequence[str] = ()) -> DeployedModel:
-    """The model of a run folder.
+    """The model of a run folder, a model folder or a checkpoint.
 
     Args:
         options: ``KEY``, ``VALUE``, …, such as another ``TEST.EXIT``.
@@ -77,7 +79,7 @@ def deployed_model(run: Path, options: Sequence[str] = ()) -> DeployedModel:
         CheckpointError: no run, or its checkpoint is missing, damaged or of another model.
         UsageError: an option is wrong, or asks for two exits.
     """
-    cfg = run_config(run, options)
+    cfg = (checkpoint_config if run.is_file() else run_config)(run, options)
     require_one_exit(cfg)
     path, checkpoint = read_trained(cfg, run)
     model = build_inference_model(
@@ -96,8 +98,10 @@ def _metadata(cfg: CfgNode, model: InferenceModel) -> ExportMetadata:
         "std": tuple(map(float, cfg.INPUT.STD)),
         "flip": cfg.TEST.FLIP,
     }
+    rules = {m.name.lower(): rule for m, rule in pixel_rules(cfg).items()}
     features = {"exit": cfg.TEST.EXIT, "embedding": embedding_name(cfg)}
     facts = {**preprocessing, **features, **FIXED, "options": _deployed_options(cfg)}
+    facts |= _facts_of(rules)
     return ExportMetadata(
         fingerprint=fingerprint(model, facts),
         modalities=tuple(m.name.lower() for m in DATASETS[cfg.DATA.DATASET].modalities),
@@ -105,9 +109,19 @@ def _metadata(cfg: CfgNode, model: InferenceModel) -> ExportMetadata:
         backbone=cfg.MODEL.BACKBONE,
         precision="fp32",
         version=vireid.__version__,
+        ranges={name: rule.range for name, rule in rules.items()},
+        background=tuple(cfg.INPUT.BACKGROUND),
         **preprocessing,
         **features,
     )
+
+
+def _facts_of(rules: Mapping[str, PixelRule]) -> dict[str, Any]:
+    """What differs from eight bits without alpha; nothing, so that old fingerprints stay."""
+    ranges = {name: rule.range for name, rule in rules.items() if rule.range is not None}
+    colours = {name: rule.background for name, rule in rules.items()}
+    changed = any(colour != BACKGROUND for colour in colours.values())
+    return ({"ranges": ranges} if ranges else {}) | ({"background": colours} if changed else {})
 
 
 def _deployed_options(cfg: CfgNode) -> dict[str, Any]:

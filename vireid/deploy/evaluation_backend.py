@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from yacs.config import CfgNode
 
+from vireid.data.pixels import PixelRule, Range
 from vireid.deploy.backends import RUNTIMES, require_packages
 from vireid.deploy.extractor import Extractor
 from vireid.deploy.verify_export import LARGEST, features_of_records
@@ -72,16 +73,25 @@ class EvaluationBackend:
         self, run: Path, overrides: Sequence[str], names: Sequence[str], threads: int, batch: int
     ) -> None:
         self.used, self._names = names[0], list(names)
+        self._ranges: dict[str, Range | None] = {}
         self._run, self._overrides = run, list(overrides)
         self._threads, self._batch = threads or None, batch
 
-    def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
+    def __call__(
+        self,
+        root: Path,
+        records: Sequence[ImageRecord],
+        exit_name: str,
+        rules: Mapping[Modality, PixelRule],
+    ) -> FeatureSet:
         """The records' features as the protocols score them, not brought to unit length.
 
         Args:
             root: folder of the records' paths.
             exit_name: whose features.
+            rules: how the images of each modality become RGB.
         """
+        self._ranges = {modality.name.lower(): rule.range for modality, rule in rules.items()}
         groups = {m.name.lower(): [r for r in records if r.modality is m] for m in Modality}
         paths = {name: [root / r.path for r in group] for name, group in groups.items() if group}
         chosen = self._choose(exit_name, paths, len(records))
@@ -90,7 +100,13 @@ class EvaluationBackend:
     def _open(self, name: str, exit_name: str) -> Extractor:
         options = [*self._overrides, "TEST.EXIT", exit_name, "TEST.GALLERY_EXIT", ""]
         return Extractor(
-            self._run, name, self._threads, device="cpu", options=options, unit_length=False
+            self._run,
+            name,
+            self._threads,
+            device="cpu",
+            options=options,
+            unit_length=False,
+            range=self._ranges,
         )
 
     def _choose(self, exit_name: str, paths: Mapping[str, list[Path]], count: int) -> Extractor:

@@ -1,50 +1,72 @@
-"""Images → features of unit length, by a trained run or an exported file."""
+"""Images → features of unit length, by a trained run, an exported model or a checkpoint."""
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from vireid.data.pixels import PixelRule, checked_range
 from vireid.deploy.backends import HINTS, OpenedModel, Run, open_onnxruntime, open_openvino
 from vireid.deploy.metadata import MODALITIES, ExportMetadata, read_metadata, require_checksum
 from vireid.deploy.preprocessing import ImageLike, load_resized, normalized
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.structures import Modality, modality_named
-from vireid.utils.paths import expand
+from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
 from vireid.utils.threads import THREADS, threaded_map
 
+log = logging.getLogger(__name__)
 BACKENDS = ("torch", "onnxruntime", "openvino")
 PRECISIONS = tuple(HINTS)
+EXPORTED = (".onnx", ".xml")
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".tar")  # by whatever name users keep a run's
+SOURCES = (
+    "run folder, model folder (model.safetensors and config.yaml), checkpoint of a run (.pth), or "
+    ".onnx or .xml file of the export tool"
+)
+HINTS_OF_FILES = {
+    ".bin": "name the .xml file that it belongs to",
+    ".npz": "a file of features holds no model",
+    ".safetensors": "name the folder that holds it",
+    ".sha256": "name the file whose checksum it holds",
+    ".yaml": "name the folder that holds it",
+}
 
 
 class Extractor:
-    """A deployed model, from a run folder or from exported files.
+    """A deployed model, from a run, its checkpoint, a model folder or exported files.
 
     >>> extractor = Extractor("runs/demo/seed0")  # doctest: +SKIP
     >>> extractor(["a.jpg", "b.jpg"], "infrared").shape  # doctest: +SKIP
     (2, 704)
 
     Args:
-        path: a run folder, or an .onnx or .xml file of the export tool. ``<stem>.onnx`` also
-            stands for ``<stem>.visible.onnx`` and ``<stem>.infrared.onnx`` together.
-        backend: torch (run folders only), onnxruntime (not for .xml) or openvino. None: torch for
-            a run, an installed one for a file.
+        path: a run folder, a run's checkpoint (.pth), or what the export tool writes: a model
+            folder, or an .onnx or .xml file. ``<stem>.onnx`` also stands for
+            ``<stem>.visible.onnx`` and ``<stem>.infrared.onnx`` together.
+        backend: torch (not for exported files), onnxruntime (not for .xml) or openvino. None: an
+            installed one for an exported file, else torch.
         threads: of the backend and of decoding; None: their own choice. Torch's count for the
             whole process.
         precision: fp32, or bf16 (not in ONNX Runtime; slow on processors without bf16
             instructions). An INT8 file stays INT8.
         device: of torch: auto, cpu, cuda or cuda:N.
-        options: ``KEY``, ``VALUE``, … for a run, such as ``("TEST.EXIT", "shallow2")``.
-        unit_length: bring features to unit length; false, for a run only: features as its
-            protocols score them.
+        options: ``KEY``, ``VALUE``, …, such as ``("TEST.EXIT", "shallow2")``; not for exported
+            files.
+        unit_length: bring features to unit length; false, not for exported files: features as the
+            run's protocols score them.
+        range: of images with more than eight bits, instead of the model's own: [value that becomes
+            black, value that becomes white] or ``"percentile"`` (of each image its own); a mapping
+            from modalities to these, for two.
     Raises:
         CheckpointError: missing, damaged, or no model of this project.
         UsageError: a backend, precision or option that does not go with the path, or a package
@@ -61,6 +83,7 @@ class Extractor:
         device: str = "auto",
         options: Sequence[str] = (),
         unit_length: bool = True,
+        range: Any = None,
     ) -> None:
         path = expand(path)
         kind = _kind(path)
@@ -87,6 +110,7 @@ class Extractor:
             self._open_files(path, kind)
         else:
             self._open_run(path, device, options)
+        self._rules = _rules(self.metadata, range)
 
     @property
     def dim(self) -> int:
@@ -116,7 +140,9 @@ class Extractor:
         Threads decode and resize images while others are computed; memory holds a few dozen.
 
         Args:
-            images: paths, PIL images, or (h, w, 3) uint8 arrays in RGB, in any mixture and size.
+            images: paths, PIL images of any mode, or arrays: (h, w), (h, w, 1), (h, w, 3) RGB or,
+                of uint8, (h, w, 4) RGBA; in any mixture and size. Values of other types than uint8
+                need a range.
             modality: visible or infrared, or another of their names, such as rgb or thermal
                 (:data:`vireid.structures.MODALITY_NAMES`).
             batch: images per call of the model.
@@ -129,36 +155,41 @@ class Extractor:
             UsageError: the model has no such modality, or ``images`` is no sequence.
         """
         run = self._run_for(modality)
-        lone = isinstance(images, np.ndarray) and images.ndim == 3
+        lone = isinstance(images, np.ndarray) and images.ndim < 4
         if lone or isinstance(images, (str, os.PathLike, Image.Image)):
             raise UsageError("images must be a sequence of images: put a single one into a list")
         if not hasattr(images, "__getitem__") or not hasattr(images, "__len__"):
             raise UsageError(f"images must be a sequence of images, got {type(images).__name__}")
         if batch < 1:
             raise UsageError(f"batch must be at least 1, got {batch}")
-        rows = [np.empty((0, self.dim), np.float32)]
-        for group in _groups(self._resized(images, progress), batch):
+        rows, blank = [np.empty((0, self.dim), np.float32)], 0
+        for group in _groups(self._resized(images, modality, progress), batch):
             features = run(normalized(group, self.metadata.mean, self.metadata.std))
             rows.append(self._checked(features, len(group)))
+            blank += sum(not np.ptp(image) for image in group)
+        if blank and (limits := self._rules[_name(modality)].range) is not None:
+            log.warning(
+                "%d of %d images are of one grey level all over: their range is %s",
+                *(blank, len(images), limits),
+            )
         return np.concatenate(rows)
 
     def _run_for(self, modality: str | Modality) -> Run:
-        try:
-            known = modality if isinstance(modality, Modality) else modality_named(modality)
-        except ValueError as error:
-            raise UsageError(f"modality {error}") from error
-        name = known.name.lower()
+        name = _name(modality)
         if name not in self._runs:
             raise UsageError(f"modality {name}: this model's are {' and '.join(self.modalities)}")
         return self._runs[name]
 
-    def _resized(self, images: Sequence[ImageLike], progress: bool | None) -> Iterable[np.ndarray]:
+    def _resized(
+        self, images: Sequence[ImageLike], modality: str | Modality, progress: bool | None
+    ) -> Iterable[np.ndarray]:
         """(H, W, 3) uint8 each; a single image starts no threads."""
+        rule = self._rules[_name(modality)]
 
         def load(index: int) -> np.ndarray:
             image = images[index]
             try:
-                return load_resized(image, self.metadata.size)
+                return load_resized(image, self.metadata.size, rule)
             except DataError as error:
                 if isinstance(image, (str, os.PathLike)):
                     raise
@@ -178,6 +209,11 @@ class Extractor:
         fits = features.shape == (count, self.dim)
         lengths = np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True) if fits else 0
         if not fits or not (np.isfinite(lengths) & (lengths > 0)).all():
+            if fits and not np.any(features):
+                raise CheckpointError(
+                    "the model gives every image the same feature, zeros: its training collapsed, "
+                    "or its weights are damaged"
+                )
             raise CheckpointError(
                 f"the model made features of {features.shape}, of lengths from "
                 f"{np.min(lengths):.3g} to {np.max(lengths):.3g}, of {count} images, not "
@@ -206,7 +242,7 @@ class Extractor:
         )
 
     def _open_run(self, path: Path, device: str, options: Sequence[str]) -> None:
-        """The run's model in torch, or exported for another backend."""
+        """A run's, checkpoint's or model folder's model in torch, or exported for a backend."""
         # these import torch, which exported files do without
         from vireid.deploy.deployed_model import deployed_model, open_torch
         from vireid.deploy.model_files import export_streams
@@ -224,21 +260,61 @@ class Extractor:
                 self._runs |= dict.fromkeys(metadata.modalities, opened.run)
 
 
+def _name(modality: str | Modality) -> str:
+    try:
+        known = modality if isinstance(modality, Modality) else modality_named(modality)
+    except ValueError as error:
+        raise UsageError(f"modality {error}") from error
+    return known.name.lower()
+
+
+def _rules(metadata: ExportMetadata, given: Any) -> dict[str, PixelRule]:
+    """The model's own rule for the pixels of each modality, with other ranges where given."""
+    ranges = given if isinstance(given, Mapping) else dict.fromkeys(MODALITIES, given)
+    rules = {name: metadata.rule(name) for name in MODALITIES}
+    try:
+        for name, limits in ranges.items():
+            if limits is not None:
+                rules[_name(name)] = replace(rules[_name(name)], range=checked_range(limits))
+    except ValueError as error:
+        raise UsageError(f"range: {error}") from error
+    return rules
+
+
 def _kind(path: Path) -> str:
-    """run, .onnx or .xml; raises CheckpointError when it is none of them."""
+    """run (also its checkpoint, or a model folder), .onnx or .xml.
+
+    Raises:
+        CheckpointError: none of them; says what would be.
+    """
     if path.is_dir():
-        return "run"
+        if is_model_folder(path) or (path / "config.yaml").is_file():
+            return "run"
+        raise CheckpointError(f"{path} is no {SOURCES}{_hint_of_folder(path)}")
     if not path.exists() and not streams_beside(path, path.suffix):
-        raise CheckpointError(f"there is no model {path}: name a run folder or an exported file")
-    if path.suffix not in (".onnx", ".xml"):
-        raise CheckpointError(f"{path} is neither a run folder nor an exported .onnx or .xml file")
+        raise CheckpointError(f"there is no model {path}: name a {SOURCES}")
+    if path.suffix in CHECKPOINTS:
+        return "run"
+    if path.suffix not in EXPORTED:
+        hint = HINTS_OF_FILES.get(path.suffix, "export the run with the export tool")
+        raise CheckpointError(f"{path} is no {SOURCES}: {hint}")
     return path.suffix
+
+
+def _hint_of_folder(path: Path) -> str:
+    """What in a folder may be meant; empty if nothing in it can be opened."""
+    folders = (
+        file.parent for name in ("config.yaml", MODEL_FILE) for file in path.glob(f"*/{name}")
+    )
+    files = (file for suffix in EXPORTED for file in path.glob(f"*{suffix}"))
+    found = sorted({str(one) for one in (*folders, *files)})
+    return f"; it holds {', '.join(found[:3])}{' …' if len(found) > 3 else ''}" if found else ""
 
 
 def streams_beside(path: Path, suffix: str) -> list[Path]:
     """Files that the export tool writes under one name for a model with two streams."""
     files = [path.with_suffix(f".{name}{suffix}") for name in MODALITIES]
-    return [file for file in files if suffix in (".onnx", ".xml") and file.is_file()]
+    return [file for file in files if suffix in EXPORTED and file.is_file()]
 
 
 def _require_shapes(path: Path, opened: OpenedModel, metadata: ExportMetadata) -> None:

@@ -8,10 +8,11 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from vireid.data.pixels import BACKGROUND, PixelRule, Range, checked_range
 from vireid.errors import CheckpointError
 from vireid.structures import Modality
 from vireid.utils.io import write_text
@@ -24,6 +25,7 @@ PREFIX = "vireid."
 OLD_CHECKSUM = re.compile(
     rb'(?:r.\n\x0bvireid\.seal\x12.|<!-- vireid\.seal )"?([0-9a-f ]+?)"?(?: -->\n)?\Z', re.DOTALL
 )
+YOUNGER = ("ranges", "background")  # entries that files of version 0.1 lack
 log = logging.getLogger(__name__)
 MODALITIES = tuple(modality.name.lower() for modality in Modality)
 # Preprocessing that no option changes; a file with other values needs other images.
@@ -42,6 +44,9 @@ class ExportMetadata:
         flip: features are the mean over an image and its mirror image.
         dim: length of a feature vector.
         size: (height, width) of the input, pixels.
+        ranges: by modality, what becomes black and white of more than eight bits: two values, or
+            ``percentile``; None where it is not known. Files of version 0.1 have none.
+        background: RGB colour behind transparent pixels.
         mean, std: of the normalisation ``(x / 255 - mean) / std``, by channel.
         backbone: ``MODEL.BACKBONE``.
         precision: fp32, or int8 after quantisation.
@@ -60,6 +65,22 @@ class ExportMetadata:
     backbone: str
     precision: str
     version: str
+    ranges: Mapping[str, Range | None] = field(default_factory=dict)
+    background: tuple[int, int, int] = BACKGROUND
+
+    def rule(self, modality: str) -> PixelRule:
+        """How images of a modality become RGB."""
+        return PixelRule(self.ranges.get(modality), self.background)
+
+    @property
+    def summary(self) -> str:
+        """One line on what the model takes and makes."""
+        height, width = self.size
+        return (
+            f"{' and '.join(self.modalities)} images of {height} × {width} → {self.dim} numbers; "
+            f"exit {self.exit}, {self.embedding}{', mirrored too' if self.flip else ''}; "
+            f"{self.precision}; model {self.fingerprint[:12]}"
+        )
 
     def entries(self) -> dict[str, str]:
         """Names, all with one prefix, and JSON values for a file's metadata."""
@@ -88,7 +109,9 @@ def read_metadata(entries: Mapping[str, str], path: Path) -> ExportMetadata:
                 f"({content['format']!s:.20}: {known!s:.200}); this version reads format {FORMAT}: "
                 "export the run again"
             )
-        return _checked({f.name: content[f.name] for f in fields(ExportMetadata)})
+        younger = {name: content[name] for name in YOUNGER if name in content}
+        older = [f.name for f in fields(ExportMetadata) if f.name not in YOUNGER]
+        return _checked({name: content[name] for name in older} | younger)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: its metadata is damaged ({type(error).__name__}: {error!s:.200}): export it "
@@ -102,7 +125,10 @@ def _checked(values: dict[str, Any]) -> ExportMetadata:
     Raises:
         ValueError, TypeError: a value that no export writes.
     """
-    values |= {name: tuple(values[name]) for name in ("modalities", "size", "mean", "std")}
+    names = ("modalities", "size", "mean", "std", "background")
+    values |= {name: tuple(values[name]) for name in names if name in values}
+    given = dict(values.get("ranges", {})).items()
+    values["ranges"] = {n: None if v is None else checked_range(v) for n, v in given}
     found = ExportMetadata(**values)
     if not re.fullmatch("[0-9a-f]{64}", found.fingerprint):
         raise ValueError(f"fingerprint {found.fingerprint!r}")
@@ -114,6 +140,9 @@ def _checked(values: dict[str, Any]) -> ExportMetadata:
     finite = all(type(n) is float and math.isfinite(n) for n in numbers)
     if not finite or len(found.mean) != 3 or len(found.std) != 3 or not min(found.std) > 0:
         raise ValueError(f"mean {found.mean!r:.60}, std {found.std!r:.60}")
+    colour = found.background
+    if len(colour) != 3 or not all(type(one) is int and 0 <= one <= 255 for one in colour):
+        raise ValueError(f"background {colour!r:.60}")
     if any(type(getattr(found, name)) is not str for name in TEXTS) or type(found.flip) is not bool:
         raise ValueError(f"{', '.join(TEXTS)} must be text, and flip true or false")
     return found

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,18 @@ from torch import Tensor, nn
 from vireid.deploy.backends import INPUT, OUTPUT, import_openvino, openvino_core, require_packages
 from vireid.deploy.deployed_model import DeployedFeatures, DeployedModel
 from vireid.deploy.metadata import ExportMetadata, write_checksum
+from vireid.errors import UsageError
 from vireid.models.inference_model import InferenceModel
 from vireid.models.modality_norm import ModalityNorm
 from vireid.models.two_stream import TwoStream
 from vireid.utils.io import replace_file
+
+TORCH_OPSET = 18  # the oldest that torch writes by itself
+Stage = Callable[[str], object]  # is told what comes next
+
+
+def quietly(stage: str) -> None:
+    """Shows no stages."""
 
 
 def is_shared(model: InferenceModel) -> bool:
@@ -49,18 +58,26 @@ def export_streams(
 
 
 def export_onnx(
-    trained: DeployedModel, path: Path, modalities: tuple[str, ...], *, unit_length: bool = True
+    trained: DeployedModel,
+    path: Path,
+    modalities: tuple[str, ...],
+    *,
+    unit_length: bool = True,
+    opset: int | None = None,
+    stage: Stage = quietly,
 ) -> ExportMetadata:
     """Writes the stream of one modality, or of a model that both modalities share.
 
+    Args:
+        opset, stage: see :func:`write_onnx`.
     Returns:
         the metadata in the file.
     Raises:
-        UsageError: a package is missing.
+        UsageError: a package is missing, or the model cannot be written in this opset.
     """
     stream = OneStream(trained.model, infrared=modalities == ("infrared",))
     model = DeployedFeatures(stream, flip=trained.metadata.flip, unit_length=unit_length)
-    write_onnx(model.eval(), path, size=trained.metadata.size)
+    write_onnx(model.eval(), path, size=trained.metadata.size, opset=opset, stage=stage)
     metadata = trained.metadata_for(modalities)
     write_metadata(path, metadata)
     return metadata
@@ -153,29 +170,103 @@ def _keep_one_norm(module: nn.Module, *, infrared: bool) -> None:
             _keep_one_norm(child, infrared=infrared)
 
 
-def write_onnx(model: nn.Module, path: Path, *, size: Sequence[int]) -> None:
+def write_onnx(
+    model: nn.Module,
+    path: Path,
+    *,
+    size: Sequence[int],
+    opset: int | None = None,
+    stage: Stage = quietly,
+) -> None:
     """Writes ``model`` as ONNX, for any number of images.
 
     Args:
         model: (B, 3, H, W) → (B, D), on the processor and in evaluation mode.
         size: [height, width] of the images.
+        opset: version of ONNX's operators; None: torch's usual one.
+        stage: is called with the name of each stage of the work.
     Raises:
-        UsageError: the packages for it are missing; names the command that installs them.
+        UsageError: the packages for it are missing (names the command that installs them), or
+            torch cannot write the model in this opset.
     """
     require_packages("onnx", "onnxscript")
     example = torch.zeros(2, 3, *size)  # one image would fix the number to one
-    with quiet():
-        program = torch.onnx.export(
-            model,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            verbose=False,
-        )
-    assert program is not None  # what dynamo=True returns
+    stage("tracing")
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=opset and max(opset, TORCH_OPSET),
+                optimize=False,  # a stage of its own
+                verbose=False,
+            )
+            assert program is not None  # what dynamo=True returns
+            stage("optimising")
+            program.optimize()
+    except Exception as error:  # the exporter and its converter raise errors of any type
+        if opset is None:
+            raise
+        raise _not_in(opset, error) from error
     program.save(path)
+    if opset is not None:
+        _use_opset(path, opset)
+
+
+def _not_in(opset: int, reason: object) -> UsageError:
+    why = " ".join(str(reason).split())[:200]
+    return UsageError(f"opset {opset}: this model cannot be written in it ({why}): choose another")
+
+
+def _use_opset(path: Path, opset: int) -> None:
+    """Makes a file say and hold what an opset asks for, with the oldest file format that has it.
+
+    Raises:
+        UsageError: the file holds operators that this opset has not.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    (found,) = (entry for entry in model.opset_import if not entry.domain)
+    if opset < TORCH_OPSET:
+        _lower(model)
+        found.version -= 1
+    if found.version != opset:
+        torch_version = torch.__version__
+        raise _not_in(opset, f"torch {torch_version} writes opset {found.version} instead")
+    model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _not_in(opset, error) from error
+    onnx.save(model, path)
+
+
+def _lower(model: Any) -> None:
+    """Undoes what opset 18 changed: axes became an input of reductions, and Split counts its parts.
+
+    Reductions by other than constant axes, and new operators, are left; the checker finds them.
+    """
+    from onnx import helper, numpy_helper
+
+    constants = {one.name: one for one in model.graph.initializer}
+    for node in model.graph.node:
+        dropped = {"Split": "num_outputs"}.get(node.op_type, "noop_with_empty_axes")
+        reduces = node.op_type.startswith("Reduce") and node.op_type != "ReduceSum"  # as before
+        if reduces and len(node.input) == 2 and node.input[1] in constants:
+            axes = numpy_helper.to_array(constants[node.input.pop()])
+            node.attribute.append(helper.make_attribute("axes", axes.tolist()))
+        if reduces or node.op_type == "Split":
+            kept = [one for one in node.attribute if one.name != dropped]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+    used = {name for node in model.graph.node for name in node.input}
+    for name in set(constants) - used:
+        model.graph.initializer.remove(constants[name])
 
 
 @contextmanager

@@ -12,35 +12,36 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vireid.data.images import as_rgb, read_image
+from vireid.data.images import read_image
+from vireid.data.pixels import PLAIN, PixelRule, UnknownRangeError, array_as_rgb, as_rgb
 from vireid.errors import DataError
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 
 
-def load_resized(image: ImageLike, size: tuple[int, int]) -> np.ndarray:
+def load_resized(image: ImageLike, size: tuple[int, int], rule: PixelRule = PLAIN) -> np.ndarray:
     """One image as (H, W, 3) uint8 RGB of ``size``.
 
     Args:
-        image: a file's path, a PIL image of any mode, or (h, w, 3) uint8 RGB.
+        image: a file's path, a PIL image of any mode, or an array: (h, w), (h, w, 1), (h, w, 3) RGB
+            or, of uint8, (h, w, 4) RGBA.
         size: (height, width), pixels.
+        rule: what becomes of more than eight bits and of transparent pixels.
     Raises:
-        DataError: a file that is missing or no image, or an array of another kind.
+        DataError: a file that is missing or no image, an array of another kind, or more than eight
+            bits without a range for them.
     """
     if isinstance(image, (str, os.PathLike)):
-        picture = read_image(Path(image))
-    elif isinstance(image, Image.Image):
+        picture = read_image(Path(image), rule)
+    elif isinstance(image, (Image.Image, np.ndarray)):
         try:
-            picture = as_rgb(image)
-        except (OSError, ValueError) as error:  # files are decoded late
-            raise DataError(f"an image cannot be decoded ({error})") from error
-    elif isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise DataError(
-                f"an array of an image must be (height, width, 3) uint8 in RGB, got {image.shape} "
-                f"{image.dtype}"
+            picture = (
+                as_rgb(image, rule) if isinstance(image, Image.Image) else array_as_rgb(image, rule)
             )
-        picture = Image.fromarray(image)
+        except UnknownRangeError as error:
+            raise DataError(f"it {error}") from error
+        except Exception as error:  # files are decoded late, and Pillow raises a dozen types
+            raise DataError(f"an image cannot be decoded ({error})") from error
     else:
         raise DataError(
             f"an image must be a path, a PIL image or an array, got {type(image).__name__}"

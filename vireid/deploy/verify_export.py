@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 from vireid.deploy.extractor import Extractor
 from vireid.engine.extract import labels_of
 from vireid.errors import AccuracyError, CheckpointError
+from vireid.evaluation.distance import collapse_problem
 from vireid.evaluation.results import result_entries
 from vireid.runs.features import records_of
 from vireid.runs.score import check_answerable, chosen_protocols
@@ -21,6 +22,25 @@ from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
 LARGEST = 1e-4  # difference of two numbers of unit features that float32 runtimes may have
 AGREEMENT = 0.99  # least share of the nearest that both must have in common
 NEAREST = 10
+ALIKE = 1e-3  # 1 - cosine below which the order of the nearest may hang on rounding
+
+
+def require_distinct(features: np.ndarray, images: Sequence[np.ndarray], modality: str) -> None:
+    """
+    Args:
+        features: (N, D), of the images.
+        images: (H, W, 3) uint8 each.
+        modality: of the images, for the message.
+    Raises:
+        CheckpointError: images that differ all have the same feature.
+    """
+    seen = {image.tobytes(): row for row, image in reversed(list(enumerate(images)))}
+    if problem := collapse_problem(features[sorted(seen.values())]):
+        raise CheckpointError(
+            f"the model gives every {modality} image the same feature ({problem}): its "
+            "training collapsed (see the losses in metrics.csv; a lower "
+            "SOLVER.BASE_LR often helps), and nothing was written"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +52,14 @@ class Parity:
         agreement: share of each image's nearest others that both have, mean over the images.
         nearest: how many others those are.
         images: compared.
+        alike: in which way all features are almost the same; empty where they are not.
     """
 
     difference: float
     agreement: float
     nearest: int
     images: int
+    alike: str = ""
 
     def __str__(self) -> str:
         return (
@@ -52,11 +74,18 @@ class Parity:
         Raises:
             CheckpointError: the difference is beyond what rounding explains.
         """
-        if not (self.difference <= LARGEST and self.agreement >= AGREEMENT):
+        if self.difference <= LARGEST and self.agreement >= AGREEMENT:
+            return
+        if self.difference <= LARGEST and self.alike:
             raise CheckpointError(
-                f"{what} computes other features than torch: {self}; allowed are {LARGEST:g} and "
-                f"{100 * AGREEMENT:g} %; nothing was written"
+                f"the model gives all images almost the same feature ({self.alike}), so that "
+                f"rounding decides which are nearest ({what}: {self}): its training collapsed or "
+                "hardly began; nothing was written"
             )
+        raise CheckpointError(
+            f"{what} computes other features than torch: {self}; allowed are {LARGEST:g} and "
+            f"{100 * AGREEMENT:g} %; nothing was written"
+        )
 
 
 def compare(expected: np.ndarray, found: np.ndarray, nearest: int = NEAREST) -> Parity:
@@ -69,7 +98,8 @@ def compare(expected: np.ndarray, found: np.ndarray, nearest: int = NEAREST) -> 
     both = zip(_nearest(expected, nearest), _nearest(found, nearest), strict=True)
     shares = [len(set(one) & set(other)) / nearest for one, other in both]
     difference = float(np.abs(expected.astype(np.float64) - found).max())
-    return Parity(difference, float(np.mean(shares)), nearest, len(expected))
+    alike = collapse_problem(expected, ALIKE)
+    return Parity(difference, float(np.mean(shares)), nearest, len(expected), alike)
 
 
 def _nearest(features: np.ndarray, count: int) -> list[list[int]]:

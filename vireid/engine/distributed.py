@@ -67,6 +67,14 @@ class World:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor)
 
+    def from_main(self, lines: list[str]) -> list[str]:
+        """The main process's lines, on each of them."""
+        if self.size == 1:
+            return lines
+        content: list[Any] = [lines]
+        dist.broadcast_object_list(content, src=0)
+        return list(content[0])
+
     def any(self, flags: Tensor) -> Tensor:
         """Bool flags that are set on one process at least, on each of them."""
         if self.size == 1:

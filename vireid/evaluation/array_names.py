@@ -30,7 +30,7 @@ COLUMNS = {
     ),
     "modality": ("modality", "modalities", "modal", "modals", "spectrum", "is_infrared"),
     "paths": (
-        *("paths", "path", "img_paths", "img_path", "image_paths", "image_path", "names", "name"),
+        *("paths", "path", "img_paths", "img_path", "image_paths", "image_path"),
         *("files", "filenames", "impaths"),
     ),
 }

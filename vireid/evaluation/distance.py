@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+SAME = 1e-5  # of 1 - cosine: below it, the differences of features are noise to any ranking
 Rows = Callable[[np.ndarray], np.ndarray]  # (n,) query rows → (n, G) distances
 
 
@@ -20,6 +21,24 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
     norms = np.sqrt(np.einsum("nd,nd->n", units, units))  # unlike linalg.norm, makes no copy
     units /= np.where(norms > 0, norms, 1)[:, None]
     return units
+
+
+def collapse_problem(features: np.ndarray, same: float = SAME) -> str:
+    """In which way all of (N, D) features are the same; empty where some differ, or N < 3.
+
+    Args:
+        same: largest 1 − cosine of features that count as the same.
+    """
+    if len(features) < 3:
+        return ""
+    if not np.any(features):
+        return f"{len(features)} features of zeros"
+    units = unit_rows(features)
+    least = float(np.min(units @ units[0]))
+    if not least > 1 - same:
+        return ""
+    found = "all 1" if least > 1 - 1e-7 else f"at least {least:.7f}"
+    return f"the cosines of {len(features)} features with the first are {found}"
 
 
 def distance_rows(metric: str, queries: np.ndarray, gallery: np.ndarray) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError, UsageError
+from vireid.evaluation.distance import collapse_problem
 from vireid.evaluation.evaluate import (
     TrialScores,
     evaluate_all,
@@ -31,6 +33,8 @@ from vireid.evaluation.query_gallery import (
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 LARGEST_SCORE = 1 + 1e-9  # the mean of ones may be rounded up
@@ -185,6 +189,10 @@ def result_entries(
     Raises:
         DataError: see :func:`evaluate_all`.
     """
+    if problem := collapse_problem(features.features):
+        log.warning(
+            "the model gives every image the same feature (%s): these scores are chance", problem
+        )
     entries = {}
     scores = evaluate_all(protocols, features, permutations=permutations, metric=metric)
     for protocol in protocols:

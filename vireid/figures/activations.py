@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from vireid.data.build import build_eval_loader, build_splits
+from vireid.data.datasets.names import unidentified
 from vireid.data.loading import batches
 from vireid.data.transforms import normalize
 from vireid.engine.precision import resolve_device, use_threads
@@ -23,10 +24,10 @@ from vireid.figures.style import HEAT, TALLEST, drawn
 from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
-from vireid.runs.features import records_in
+from vireid.runs.features import records_in, with_ranges
 from vireid.runs.rendered_data import require_rendered
 from vireid.runs.trained_run import read_trained, trained_model
-from vireid.structures import ImageRecord, Modality, is_junk
+from vireid.structures import ImageRecord, Modality
 from vireid.utils.io import replace_file, require_target
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def run_activations(
     known = [_as_number(name, splits.identities) for name in names]
     chosen = choose_records(records, names=known, count=count, seed=seed)
     model = trained_model(cfg, checkpoint, path).to(device)
+    cfg = with_ranges(cfg, splits, chosen)
     loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
     images = torch.cat([batch.images for batch in batches(loader)])
     normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
@@ -119,6 +121,8 @@ def choose_records(
 ) -> list[ImageRecord]:
     """The first image of each modality of some identities, or images by name.
 
+    Junk and distractors show no known identity, so that they are found by name only.
+
     Args:
         names: paths, or identities by their number.
         count: identities, drawn at random, where there are no names.
@@ -129,7 +133,8 @@ def choose_records(
     if names:
         return [record for name in names for record in _named(records, name)]
     first: dict[int, dict[Modality, ImageRecord]] = {}
-    for record in (record for record in records if not is_junk(record.pid)):
+    unknown = unidentified({record.pid for record in records})
+    for record in (record for record in records if record.pid not in unknown):
         first.setdefault(record.pid, {}).setdefault(record.modality, record)
     present = [m for m in Modality if any(m in found for found in first.values())]
     complete = sorted(pid for pid, found in first.items() if len(found) == len(present))

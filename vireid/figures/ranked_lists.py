@@ -12,6 +12,7 @@ from PIL import Image
 
 from vireid.data.datasets.names import label_of
 from vireid.data.images import read_image
+from vireid.data.pixels import SHOWN
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.ranked_lists import GalleryRanking, RankedList
 from vireid.figures.style import COLORS, DOUBLE, GREY, TALLEST, drawn
@@ -202,7 +203,7 @@ def draw_rows(
 
 
 def _picture(path: Path) -> Image.Image:
-    picture = read_image(path)
+    picture = read_image(path, SHOWN)
     if picture.height > PIXELS:
         size = max(1, round(picture.width * PIXELS / picture.height)), PIXELS
         return picture.resize(size, Image.Resampling.BILINEAR)

@@ -81,7 +81,7 @@ def build_model(
         parts=_parts(options.MGIM, backbone, num_classes),
         branches=branches,
         rows=rows,
-        freeze_bn=options.BN_EVAL,
+        freeze_bn=options.BN_EVAL_SCOPE if options.BN_EVAL else "none",
     )
     if rows is not None:
         for shared in (model.backbone.shared, model.head, model.shallow, model.parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ def load_weights(model: ReidModel, path: Path) -> InitialWeights:
     content = read_tensors(path)
     _require_trained(content, path)
     match = _match(model.state_dict(), state_dict_of(content, path))
-    match.require_enough(path)
+    match.require_enough(path, _backbone_of(content, path))
     _copy(match, path)
     return InitialWeights(f"loaded {match.summary(path)}", frozenset(match.fitting))
 
@@ -122,6 +123,18 @@ def _require_trained(content: object, path: Path) -> None:
     progress = content.get("progress") if isinstance(content, Mapping) else None
     if isinstance(progress, Mapping) and progress.get("epoch") == 0:
         raise CheckpointError(f"{path} was saved before the first epoch ended: train it first")
+
+
+def _backbone_of(content: object, path: Path) -> str:
+    """``MODEL.BACKBONE`` of a checkpoint or an exported model's folder; empty if unknown."""
+    text = content.get("config", "") if isinstance(content, Mapping) else ""
+    options = path.with_name("config.yaml")
+    if path.name == MODEL_FILE and options.is_file():
+        text = options.read_text(encoding="utf-8", errors="replace")
+    found = (
+        re.search(r"^ *BACKBONE: *(\w+)$", text, re.MULTILINE) if isinstance(text, str) else None
+    )
+    return found[1] if found else ""
 
 
 @dataclass(slots=True)
@@ -172,7 +185,7 @@ class _Match:
         details = "; ".join(apart + self.differences() + self.notes)
         return words + (f" ({details})" if details else "")
 
-    def require_enough(self, path: Path) -> None:
+    def require_enough(self, path: Path, backbone_of_file: str) -> None:
         """Raises :class:`CheckpointError` if too little of the backbone fits."""
         least = MIN_OWN_MATCH if self.entries.own else MIN_MATCH
         added = set(self.added)
@@ -182,8 +195,9 @@ class _Match:
         ours = [*self.unlike, *self.missing, *self.fitting]
         used = set(self.fitting.values())
         theirs = sorted(self.tensors, key=lambda key: key in used)
+        named = f" It is of MODEL.BACKBONE {backbone_of_file}." if backbone_of_file else ""
         raise CheckpointError(
-            f"only {self.summary(path)} match: weights of another network? The file has "
+            f"only {self.summary(path)} match: weights of another network?{named} The file has "
             f"{_shown((key, self.tensors[key]) for key in theirs)}; the model has "
             f"{_shown((self.name(key), self.targets[key]) for key in ours)}"
         )

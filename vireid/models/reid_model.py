@@ -25,7 +25,8 @@ class ReidModel(nn.Module):
         parts: part features of the deepest map.
         branches: auxiliary classifiers on slices of the deep head's vector.
         rows: shared with the :class:`ModalityNorm` layers, if there are any.
-        freeze_bn: keep every BatchNorm at its running statistics in training mode too.
+        freeze_bn: which BatchNorm layers use and keep their running statistics in training mode,
+            too: ``none``, those of the ``backbone``, or ``all``.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ReidModel(nn.Module):
         parts: PartsHead | None = None,
         branches: BranchHeads | None = None,
         rows: ModalityRows | None = None,
-        freeze_bn: bool = False,
+        freeze_bn: str = "none",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -74,8 +75,9 @@ class ReidModel(nn.Module):
 
     def train(self, mode: bool = True) -> ReidModel:
         super().train(mode)
-        if self._freeze_bn:
-            for module in self.modules():
+        if self._freeze_bn != "none":
+            whole = self if self._freeze_bn == "all" else self.backbone
+            for module in whole.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self

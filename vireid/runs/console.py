@@ -145,9 +145,11 @@ def log_start(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) ->
     )
     if used < asked:
         log.warning(
-            "SAMPLER.IDENTITIES %d is more than the training set has for each batch: %d are used",
+            "SAMPLER.IDENTITIES %d: the training set has %d identities, so that a batch has %d%s",
             asked,
+            len(splits.train_pids),
             used,
+            several and ", which the processes can share",
         )
 
 

@@ -1,18 +1,28 @@
-"""The features of a run's images, computed by its model."""
+"""The features of a run's images, and the range of those with more than eight bits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from vireid.data.build import build_eval_loader
+from vireid.config import apply_overrides
+from vireid.config.load import flatten
+from vireid.config.schema import with_found
+from vireid.config.values import override_text
+from vireid.data.build import build_eval_loader, pixel_rules
+from vireid.data.findings import few_levels
+from vireid.data.grey_range import auto_range
+from vireid.data.images import ImageHeader, require_readable
+from vireid.data.pixels import PixelRule
+from vireid.engine.checkpoint import saved_options
 from vireid.engine.extract import extract_features
 from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
@@ -21,7 +31,10 @@ from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import gallery_exit
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
 
+log = logging.getLogger(__name__)
+
 TORCH = "torch"
+KEYS = {modality: f"INPUT.{modality.name}.RANGE" for modality in Modality}
 
 
 class Backend(Protocol):
@@ -33,8 +46,18 @@ class Backend(Protocol):
 
     used: str
 
-    def __call__(self, root: Path, records: Sequence[ImageRecord], exit_name: str) -> FeatureSet:
-        """Features of the records, whose paths are relative to ``root``, at an exit."""
+    def __call__(
+        self,
+        root: Path,
+        records: Sequence[ImageRecord],
+        exit_name: str,
+        rules: Mapping[Modality, PixelRule],
+    ) -> FeatureSet:
+        """Features of the records, whose paths are relative to ``root``, at an exit.
+
+        Args:
+            rules: how the images of each modality become RGB.
+        """
         ...
 
 
@@ -59,13 +82,15 @@ def features_of(
         exit_name: instead of ``TEST.EXIT``.
         backend: instead of torch.
     Raises:
+        DataError: an image cannot be read.
         UsageError: the model has no such exit or embedding.
     """
     chosen = build_inference_model(
         model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
     )
+    cfg = with_ranges(cfg, splits, records)
     if backend is not None:
-        return backend(splits.root, records, exit_name or cfg.TEST.EXIT)
+        return backend(splits.root, records, exit_name or cfg.TEST.EXIT, pixel_rules(cfg))
     was_training = model.training
     model.eval()
     chosen.eval()
@@ -131,3 +156,71 @@ def mixed(queries: FeatureSet, gallery: FeatureSet, query_modality: Modality) ->
     """One set of the same images: one modality's rows of the first, the other's of the second."""
     is_query = (queries.modality == query_modality)[:, None]
     return replace(queries, features=np.where(is_query, queries.features, gallery.features))
+
+
+def training_ranges(
+    cfg: CfgNode,
+    splits: Splits,
+    headers: Iterable[ImageHeader],
+    checkpoint: Mapping[str, Any] | None = None,
+) -> tuple[list[str], list[str]]:
+    """What every ``auto`` becomes: ``KEY``, ``VALUE``, …, and lines about how that was found.
+
+    Args:
+        headers: of all images; deep ones (more than eight bits) with their values.
+        checkpoint: what training continues from; its ranges stay.
+    """
+    saved = {} if checkpoint is None else saved_options(checkpoint)
+    known = with_found(flatten(cfg), saved)
+    seen = {header.path: header for header in headers}
+    ranges, lines = [], []
+    for modality, key in KEYS.items():
+        if known[key] != "auto":
+            ranges += [key, override_text(known[key])]
+        elif found := auto_range(modality, [splits.train, splits.val + splits.test], seen):
+            ranges += [key, override_text(list(found.limits))]
+            lines.append(f"{key} auto: {found}")
+    return ranges, lines
+
+
+def with_ranges(cfg: CfgNode, splits: Splits, records: Sequence[ImageRecord]) -> CfgNode:
+    """The configuration with a range for each modality of which some records are deep.
+
+    Where the run has none (it was trained on eight bits, or by version 0.1), it is found from the
+    training images of the set that is scored or, if they have eight bits, from ``records``.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    overrides = []
+    for modality, key in KEYS.items():
+        own = [record for record in records if record.modality is modality]
+        if flatten(cfg)[key] != "auto" or not own:
+            continue
+        seen = _headers(splits, own)
+        if any(header.deep for header in seen.values()):
+            train = [record for record in splits.train if record.modality is modality]
+            seen |= _headers(splits, train)
+            found = auto_range(modality, [train, own], seen)
+            assert found is not None
+            overrides += [key, override_text(list(found.limits))]
+            log.warning("%s is auto in this run, and becomes: %s", key, found)
+    return apply_overrides(cfg, overrides) if overrides else cfg
+
+
+def warn_of_few_levels(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> None:
+    """Says so if a run's range does not fit the images, such as degrees to a range of counts.
+
+    Looks at some images of each modality that has a range.
+    """
+    for modality, rule in pixel_rules(cfg).items():
+        paths = [record.path for record in records if record.modality is modality]
+        line = few_levels(root, paths, modality, rule) if rule.range is not None else ""
+        if line:
+            shown = override_text(flatten(cfg)[KEYS[modality]])
+            log.warning("%s, at %s %s", line, KEYS[modality], shown)
+
+
+def _headers(splits: Splits, records: Sequence[ImageRecord]) -> dict[str, ImageHeader]:
+    found = require_readable(splits.root, [record.path for record in records])
+    return {header.path: header for header in found}

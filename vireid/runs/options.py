@@ -9,8 +9,10 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides, load_config
-from vireid.errors import CheckpointError
+from vireid.config.load import parse_config
+from vireid.errors import CheckpointError, UsageError
 from vireid.evaluation.protocols import GROUPS, PROTOCOLS
+from vireid.utils.paths import MODEL_FILE, is_model_folder
 
 
 def choices() -> dict[str, Collection[str]]:
@@ -89,14 +91,54 @@ def recipe_of(run: Path) -> Path:
 
 
 def require_run(run: Path) -> None:
-    """Raises :class:`CheckpointError` unless the folder holds a run."""
+    """Raises :class:`CheckpointError` unless the folder holds a run, or an exported model."""
+    if run.is_file():
+        raise CheckpointError(f"{run} is a file, not a run folder: name the folder of its run")
     if not run.is_dir():
         raise CheckpointError(f"there is no run folder {run}: train one, or name another")
-    if not (run / "config.yaml").is_file():
-        raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
+    if is_model_folder(run):
+        from vireid.engine.model_folder import require_own_config  # imports torch
+
+        require_own_config(run)
+    elif not (run / "config.yaml").is_file():
+        raise CheckpointError(
+            f"{run} is neither a run folder (it has no config.yaml) nor a model folder (it has no "
+            f"{MODEL_FILE})"
+        )
 
 
 def run_config(run: Path, overrides: Sequence[str] = ()) -> CfgNode:
-    """A run's configuration, with what the user changed; errors: also of :func:`require_run`."""
+    """The configuration of a run folder or a model folder, with what the user changed.
+
+    Raises:
+        CheckpointError: see :func:`require_run`.
+        UsageError: one message with all the problems.
+    """
     require_run(run)
     return read_config(run / "config.yaml", overrides)
+
+
+def checkpoint_config(path: Path, overrides: Sequence[str] = ()) -> CfgNode:
+    """The configuration in a checkpoint, with what the user changed.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of another project.
+        UsageError: one message with all the problems.
+    """
+    from vireid.engine.checkpoint import load_trained  # imports torch
+
+    known = choices()
+    try:
+        content = load_trained(path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; weights of other projects go into MODEL.PRETRAINED"
+        ) from error
+    cfg = parse_config(content["config"], source=f"in {path}", choices=known)
+    return apply_overrides(cfg, overrides, choices=known)
+
+
+def require_no_model_folder(run: Path, what: str) -> None:
+    """Raises :class:`UsageError` for a model folder, where only the folder of a run will do."""
+    if is_model_folder(run):
+        raise UsageError(f"{run} is a model folder, not the folder of a run: {what}")

@@ -8,7 +8,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
-from vireid.config import dump_config
+from vireid.config import apply_overrides, dump_config
 from vireid.config.load import absolute_paths, flatten
-from vireid.data.build import build_splits
+from vireid.data.build import build_splits, pixel_rules
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
 from vireid.data.findings import findings, survey
@@ -47,6 +47,7 @@ from vireid.models.pretrained import InitialWeights
 from vireid.models.reid_model import ReidModel
 from vireid.runs.console import EpochLog, log_entry, log_start, score_lines
 from vireid.runs.exits import warn_of_untrained
+from vireid.runs.features import training_ranges
 from vireid.runs.logs import start_log, write_metrics
 from vireid.runs.options import recipe_of
 from vireid.runs.rendered_data import prepare_data
@@ -128,7 +129,7 @@ def train_and_score(
         splits, start = world.together(
             lambda: _splits_and_start(cfg, given, config_path, resume, resume_from)
         )
-        suspicious = _look_at(cfg, splits) if world.is_main else []
+        cfg, seen = _look_at(cfg, splits, start, world)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.enter_context(last_resort(partial(_rescue, training)))
@@ -138,7 +139,7 @@ def train_and_score(
             stack.enter_context(claim)
             start_log(start.folder)
             describe_run(start.folder, cfg, splits=splits, data=training.data, device=device)
-            _log_start(training, start, suspicious)
+            _log_start(training, start, seen)
             settle_best(training.trainer.progress, start)
         trackers = stack.enter_context(_track(training, start))
         _train(training, start, trackers, verbose=verbose)
@@ -158,11 +159,39 @@ def _splits_and_start(
     return splits, start
 
 
-def _look_at(cfg: CfgNode, splits: Splits) -> list[str]:
-    """What is suspicious about the data set, one line each; errors: of ``require_readable``."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What looking at every image showed.
+
+    Args:
+        suspicious: one line each.
+        ranges: what each ``INPUT.*.RANGE auto`` becomes: ``KEY``, ``VALUE``, …
+        found: how these were found, one line each.
+    """
+
+    suspicious: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+
+
+def _look_at(cfg: CfgNode, splits: Splits, start: Start, world: World) -> tuple[CfgNode, _Seen]:
+    """The configuration with the ranges found, and what the main process saw.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    look = partial(_seen_in, cfg, splits, start) if world.is_main else _Seen
+    seen = world.together(look)
+    return apply_overrides(cfg, world.from_main(seen.ranges)), seen
+
+
+def _seen_in(cfg: CfgNode, splits: Splits, start: Start) -> _Seen:
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, [record.path for record in records])
-    return findings(survey([splits], headers, DATASETS[cfg.DATA.DATASET].image_folders))
+    ranges, found = training_ranges(cfg, splits, headers, start.checkpoint)
+    rules = pixel_rules(apply_overrides(cfg, ranges))
+    folders = DATASETS[cfg.DATA.DATASET].image_folders
+    return _Seen(findings(survey([splits], headers, folders, rules)), ranges, found)
 
 
 def _prepare(
@@ -204,14 +233,14 @@ def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidMode
     return model, replace(random, loaded=loaded)
 
 
-def _log_start(training: _Training, start: Start, suspicious: Sequence[str]) -> None:
+def _log_start(training: _Training, start: Start, seen: _Seen) -> None:
     cfg = training.cfg
-    for line in suspicious:
+    for line in seen.suspicious:
         log.warning("data set: %s", line)
     log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
         log_entry("teacher", training.teacher.origin)
-    for line in start.changes:
+    for line in (*seen.found, *start.changes):
         log_entry("", line)
     if training.trainer.freeze.lasts(training.trainer.progress.epoch):
         log_entry("frozen", training.trainer.freeze.describe(training.trainer.model))

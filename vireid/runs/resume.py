@@ -12,7 +12,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config.load import absolute_paths, absolute_values, flatten, load_config
-from vireid.config.schema import Effect, options_of
+from vireid.config.schema import Effect, options_of, with_found
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng, saved_options
 from vireid.engine.trainer import Trainer, TrainingProgress
@@ -179,11 +179,13 @@ def changed_options(folder: Path, cfg: CfgNode) -> list[str]:
     """
     saved = load_config(folder / "config.yaml", environment={})
     before, now = (absolute_values(flatten(one)) for one in (saved, cfg))
+    now = with_found(now, before)
     return [key for key in now if now[key] != before[key] and key not in HARMLESS]
 
 
 def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[str]:
     before, now = (absolute_values(one) for one in (saved_options(checkpoint), flatten(cfg)))
+    now = with_found(now, before)
     changed = {
         key: f"{key} {before[key]} → {value}"
         for key, value in now.items()

@@ -23,7 +23,7 @@ from vireid.config import apply_overrides, dump_config
 from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
 from vireid.runs.names import write_names
-from vireid.runs.options import recipe_of
+from vireid.runs.options import recipe_of, require_no_model_folder
 from vireid.structures import Splits
 from vireid.utils.commands import from_here, own_command
 from vireid.utils.io import locked, write_text
@@ -70,9 +70,10 @@ def claim_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iterator[Non
     """Makes the folder, unless it holds a run that must stay, and keeps other processes out.
 
     Raises:
-        UsageError: it holds a run, another process works in it, it is a file, or it cannot be
-            written.
+        UsageError: it holds a run or an exported model, another process works in it, it is a
+            file, or it cannot be written.
     """
+    require_no_model_folder(folder, "name another OUTPUT_DIR")
     holds_run = any((folder / name).exists() for name in RUN_MARKS)
     if holds_run and not resume and not overwrite:
         raise UsageError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.results import COLUMNS
-from vireid.utils.paths import is_hidden_below
+from vireid.utils.paths import is_hidden_below, is_model_folder
 
 RESULTS, CONFIG = "results.json", "config.yaml"  # a finished run's folder has both
 # Fields of a protocol's entry in results.json that must agree for scores to be averaged.
@@ -29,11 +29,8 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     unfinished: dict[Path, Path] = {}
     for folder in folders:
         configs = [] if (folder / RESULTS).is_file() else sorted(folder.rglob(CONFIG))
-        runs = [
-            config.parent
-            for config in configs
-            if config.parent != folder and not is_hidden_below(config, folder)
-        ]
+        below = [c.parent for c in configs if c.parent != folder and not is_hidden_below(c, folder)]
+        runs = [run for run in below if not is_model_folder(run)]
         scored = [run for run in runs if (run / RESULTS).is_file()]
         for run in scored or [folder]:
             finished.setdefault(run.resolve(), run)

@@ -18,11 +18,19 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features, read_source, write_features
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.runs.exits import require_one_exit, warn_of_untrained
-from vireid.runs.features import TORCH, Backend, backend_name, features_of, records_in
+from vireid.runs.features import (
+    TORCH,
+    Backend,
+    backend_name,
+    features_of,
+    records_in,
+    warn_of_few_levels,
+)
 from vireid.runs.names import write_names
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import FeatureSet, Splits
 from vireid.utils.io import require_target
+from vireid.utils.paths import is_model_folder
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +43,8 @@ class RunFeatures:
     """A run's features, and the data set that their paths belong to.
 
     Args:
-        path: the file that holds them; None where the run's folder cannot be written.
+        path: the file that holds them; None for a model folder, or where the run's folder cannot
+            be written.
     """
 
     features: FeatureSet
@@ -91,6 +100,8 @@ def run_features(
     """
     require_one_exit(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
+    if is_model_folder(run):  # what people publish: nothing is kept in it
+        return RunFeatures(_compute(trained, split), trained.splits, None)
     tags = ([] if split == "test" else [split]) + trained.differences(NAMING)
     path = run / ("_".join(["features", *tags]) + ".npz")
     source, found = _source(trained, split), read_source(path)
@@ -134,6 +145,7 @@ def _compute(trained: TrainedRun, split: str, backend: Backend | None = None) ->
     use_threads(cfg.THREADS)
     device = resolve_device(cfg.DEVICE)
     warn_of_untrained(cfg)
+    warn_of_few_levels(cfg, splits.root, records)
     model = trained.model().to(device)
     return features_of(cfg, model, splits, records, device=device, backend=backend)
 

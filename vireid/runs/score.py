@@ -21,7 +21,15 @@ from vireid.evaluation.query_gallery import Permutations, read_permutations, req
 from vireid.evaluation.results import describe, result_entries, results_table, write_results
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name, exit_names, require_two_modalities, warn_of_untrained
-from vireid.runs.features import TORCH, Backend, backend_name, features_by_query, records_of
+from vireid.runs.features import (
+    TORCH,
+    Backend,
+    backend_name,
+    features_by_query,
+    records_of,
+    warn_of_few_levels,
+)
+from vireid.runs.options import require_no_model_folder
 from vireid.runs.trained_run import TrainedRun
 from vireid.structures import Splits
 from vireid.utils.io import require_target
@@ -48,6 +56,8 @@ def score_run(
         DataError: the data cannot answer a protocol, or the model was trained on them.
         UsageError: ``out`` cannot be written, or is needed.
     """
+    if out is None:
+        require_no_model_folder(run, "name the file of results with --out")
     protocols = chosen_protocols(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
     if out is None and (other := trained.other_data()):
@@ -63,6 +73,7 @@ def score_run(
         raise UsageError(f"{out} exists and is no file of results: name another one with --out")
     warn_of_untrained(cfg)
     model, splits = trained.model().to(device), trained.splits
+    warn_of_few_levels(cfg, splits.root, splits.test)
     results = score(
         cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, backend=backend
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from yacs.config import CfgNode
 
 from vireid.config.load import flatten
@@ -22,16 +23,18 @@ from vireid.engine.checkpoint import (
     saved_options,
     unfinished,
 )
-from vireid.errors import DataError
+from vireid.engine.model_folder import read_model_folder
+from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.build import build_model
+from vireid.models.model_file import is_classifier
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name
 from vireid.runs.features import records_of
 from vireid.runs.names import read_training_names
 from vireid.runs.rendered_data import require_rendered
 from vireid.structures import Splits
-from vireid.utils.paths import expand
+from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +49,21 @@ CHOOSING_TEST = tuple(
 def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
     """The checkpoint that is a run's result, and where it lies.
 
+    Args:
+        run: a run folder; a model folder, whose content has a checkpoint's form, without
+            classifiers and the state of the training; or a checkpoint.
     Raises:
         CheckpointError: missing, damaged, or saved before the first epoch ended.
+        UsageError: ``SOLVER.SELECT`` asks a model folder for another epoch than it holds.
     """
-    path = run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
+    if is_model_folder(run):
+        checkpoint = read_model_folder(run)
+        if cfg.SOLVER.SELECT != (held := saved_options(checkpoint)["SOLVER.SELECT"]):
+            raise UsageError(f"SOLVER.SELECT {cfg.SOLVER.SELECT}: {run} holds the {held} epoch")
+        return run / MODEL_FILE, checkpoint
+    if run.is_dir() and not (run / LAST).parent.is_dir():
+        raise CheckpointError(f"{run} holds neither {LAST}, as runs do, nor {MODEL_FILE}")
+    path = run if run.is_file() else run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
     checkpoint = load_trained(path)
     if problem := unfinished(checkpoint, path):
         log.warning("%s was %s", path, problem)
@@ -64,7 +78,11 @@ def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> Re
     """
     use_parts = embedding_name(cfg) != "global"
     model, _ = build_model(cfg, len(checkpoint["pids"]), load_weights=False, check_parts=use_parts)
-    load_model(model, checkpoint["model"], path)
+    state = checkpoint["model"]
+    if path.name == MODEL_FILE:  # it has no classifiers, which features do not need
+        own = model.state_dict().items()
+        state = {k: torch.zeros_like(v) for k, v in own if is_classifier(k)} | state
+    load_model(model, state, path)
     return model
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from vireid.data.images import read_image
+from vireid.data.pixels import SHOWN
 from vireid.errors import DataError, UsageError
 from vireid.search.gallery_files import CODING, SKIPPED
 from vireid.search.gallery_images import AT_START, IN_GALLERY, Listed, Listing, list_images
@@ -166,7 +167,7 @@ def extract_readable(
 
 def _why_unreadable(path: Path) -> str:
     try:
-        read_image(path)
+        read_image(path, SHOWN)
     except DataError as error:
         return str(error)
     return ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vireid.data.pixels import Range, checked_range
 from vireid.deploy.extractor import Extractor, streams_beside
 from vireid.errors import CheckpointError, UsageError
 from vireid.runs.options import require_run
@@ -42,7 +43,13 @@ def open_model(args: argparse.Namespace) -> tuple[Network, str]:
     if args.run is not None:
         require_run(args.run)
     path = expand(args.run or args.model or _own(args.gallery))
-    extractor = Extractor(path, args.backend, args.threads, device=args.device)
+    extractor = Extractor(
+        path,
+        args.backend,
+        args.threads,
+        device=args.device,
+        range={args.modality: _range(args.range)},
+    )
     network = Network(extractor, args.batch)
     if (args.gallery / META).exists():
         require_network(args.gallery, read_meta(args.gallery), network.fingerprint)
@@ -54,6 +61,16 @@ def open_model(args: argparse.Namespace) -> tuple[Network, str]:
             "--run"
         )
     return network, str(path.resolve())
+
+
+def _range(words: Sequence[str] | None) -> Range | None:
+    """``--range LOW HIGH`` or ``--range percentile``."""
+    if words is None:
+        return None
+    try:
+        return checked_range(words[0] if len(words) == 1 else words)
+    except ValueError as error:
+        raise UsageError(f"--range: {error}") from error
 
 
 def _own(gallery: Path) -> Path:

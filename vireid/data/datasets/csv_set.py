@@ -12,11 +12,12 @@ from vireid.data.datasets.info import DatasetInfo
 from vireid.data.datasets.names import (
     alike,
     composed,
-    is_unidentified,
     label_of,
+    nameless,
     names_by_number,
     number_cameras,
     number_identities,
+    unidentified,
     unidentified_notes,
 )
 from vireid.errors import DataError
@@ -60,7 +61,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
 
     Identities and cameras may have any names. Those of a column that holds whole numbers only are
     these numbers; :mod:`vireid.data.datasets.names` has the rule for others. Junk and distractors
-    (:func:`~vireid.data.datasets.names.is_unidentified`) train nothing.
+    (:func:`~vireid.data.datasets.names.unidentified`) train nothing.
 
     Args:
         root: folder that holds ``dataset.csv``, or the path of a CSV file; the images' paths are
@@ -75,14 +76,14 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     rows = _read(path)
     identities = number_identities([row.identity for row in rows], zeros_differ=False)
     cameras = number_cameras([row.camera for row in rows if row.camera])
-    names = names_by_number(identities)
+    names, apart = names_by_number(identities), unidentified(identities.values())
     parts: dict[str, list[ImageRecord]] = {part: [] for part in PARTS}
     left_out: list[ImageRecord] = []
     for row in rows:
         camid = cameras[row.camera] if row.camera else int(row.modality) + 1
         record = ImageRecord(row.path, identities[row.identity], camid, row.modality)
         part = "train" if row.part == "val" and split == "train+val" else row.part
-        untrained = part != "test" and is_unidentified(record.pid, identities.values())
+        untrained = part != "test" and record.pid in apart
         (left_out if untrained else parts[part]).append(record)
     check_apart(
         {PARTS[part]: {label_of(r.pid, names) for r in records} for part, records in parts.items()},
@@ -94,6 +95,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     notes = (
         *alike(identities, "identity"),
         *alike(cameras, "camera"),
+        *nameless(identities),
         *unidentified_notes([*left_out, *parts["test"]]),
     )
     return Splits(

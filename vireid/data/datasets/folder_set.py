@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import floor
+from math import ceil
 from pathlib import Path
 
 from vireid.data.datasets.files import (
@@ -23,11 +23,12 @@ from vireid.data.datasets.names import (
     SHOWN,
     alike,
     composed,
-    is_unidentified,
     label_of,
+    nameless,
     names_by_number,
     number_cameras,
     number_identities,
+    unidentified,
     unidentified_notes,
 )
 from vireid.errors import DataError
@@ -59,7 +60,7 @@ def load(
     """Reads the folders; opens no image.
 
     Identities are numbered by :func:`~vireid.data.datasets.names.number_identities`. Junk and
-    distractors (:func:`~vireid.data.datasets.names.is_unidentified`) train nothing; in a set
+    distractors (:func:`~vireid.data.datasets.names.unidentified`) train nothing; in a set
     without ``train`` and ``test`` they test.
 
     Args:
@@ -80,7 +81,7 @@ def load(
     identities = number_identities([photo.identity for photo in photos], zeros_differ=True)
     names = names_by_number(identities)
     records, cameras = _records(folder, photos, identities, camera_pattern)
-    parts = _by_part(zip(photos, records, strict=True), set(identities.values()))
+    parts = _by_part(zip(photos, records, strict=True), unidentified(identities.values()))
     chosen = choose_test(parts[WHOLE], names, share=test_share, seed=split_seed)
     for record in parts[WHOLE]:
         parts["test" if record.pid in chosen else "train"].append(record)
@@ -88,7 +89,7 @@ def load(
     check_apart({PARTS[part]: found for part, found in labels.items()}, folder)
     train, val = _held_out(parts["train"], parts["val"], split)
     notes += [*alike(identities, "identity"), *alike(cameras, "camera")]
-    notes += unidentified_notes([*parts[LEFT_OUT], *parts["test"]])
+    notes += [*nameless(identities), *unidentified_notes([*parts[LEFT_OUT], *parts["test"]])]
     return Splits(
         root=folder,
         train=train,
@@ -113,7 +114,7 @@ def choose_test(
 
     Args:
         names: number → name.
-        share: of the identities, rounded to a whole number.
+        share: of the identities, rounded to a whole number; of two equally near, to the smaller.
     """
 
     def place(pid: int) -> bytes:
@@ -121,11 +122,11 @@ def choose_test(
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
     whole, one_sided = _by_modalities(records)
-    count = floor(share * len(whole) + 0.5)
+    count = ceil(share * len(whole) - 0.5)
     if 0 < share < 1 and len(whole) > 1:
         count = min(max(count, 1), len(whole) - 1)
     chosen = sorted(whole, key=place)[:count]
-    return {*chosen, *sorted(one_sided, key=place)[: floor(share * len(one_sided) + 0.5)]}
+    return {*chosen, *sorted(one_sided, key=place)[: ceil(share * len(one_sided) - 0.5)]}
 
 
 def camera_names(paths: Sequence[str], pattern: str, root: Path) -> dict[str, str]:
@@ -181,13 +182,13 @@ def _records(
 
 
 def _by_part(
-    photos: Iterable[tuple[_Photo, ImageRecord]], pids: set[int]
+    photos: Iterable[tuple[_Photo, ImageRecord]], apart: set[int]
 ) -> dict[str, list[ImageRecord]]:
-    """The images by part; junk and distractors test, where they need not be left out."""
+    """The images by part; junk and distractors, ``apart``, test or are left out."""
     parts: dict[str, list[ImageRecord]] = defaultdict(list)
     for photo, record in photos:
         part = photo.part
-        if part != "test" and is_unidentified(record.pid, pids):
+        if part != "test" and record.pid in apart:
             part = "test" if part == WHOLE else LEFT_OUT
         parts[part].append(record)
     return parts

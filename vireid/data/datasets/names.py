@@ -9,6 +9,19 @@ from vireid.structures import DISTRACTOR, ImageRecord, is_junk
 
 LARGEST = 2**63 - 1  # number that features.npz can hold
 SHOWN = 5  # names in a message
+NO_NAMES = {
+    "?",
+    "-",
+    "na",
+    "n/a",
+    "nan",
+    "nil",
+    "none",
+    "null",
+    "unknown",
+    "unlabeled",
+    "unlabelled",
+}
 
 
 def composed(text: str) -> str:
@@ -20,7 +33,7 @@ def number_identities(names: Iterable[str], *, zeros_differ: bool) -> dict[str, 
     """A number for every name: the same for the same names, in whatever order they come.
 
     If all names are whole numbers, they stay these numbers. Else junk and distractors (see
-    :func:`is_unidentified`) keep theirs, and all other names count from 1 in the order of their
+    :func:`unidentified`) keep theirs, and all other names count from 1 in the order of their
     characters.
 
     Args:
@@ -30,8 +43,8 @@ def number_identities(names: Iterable[str], *, zeros_differ: bool) -> dict[str, 
     numbers = _whole_numbers(unique)
     if len(numbers) == len(unique) == len(set(numbers.values() if zeros_differ else unique)):
         return numbers
-    pids = set(numbers.values())
-    kept = {name: pid for name, pid in numbers.items() if is_unidentified(pid, pids)}
+    apart = unidentified(numbers.values())
+    kept = {name: pid for name, pid in numbers.items() if pid in apart}
     return kept | _counted([name for name in unique if name not in kept])
 
 
@@ -76,16 +89,24 @@ def alike(numbers: Mapping[str, int], what: str) -> Iterator[str]:
             yield f"{what} names that are nearly the same: {listed}; they count as {many}"
 
 
-def is_unidentified(pid: int, pids: Iterable[int]) -> bool:
-    """Whether images of this identity show nobody who is known, so that nothing is learnt of them.
+def nameless(names: Iterable[str]) -> Iterator[str]:
+    """One line for each identity whose name says that nobody knows it."""
+    for name in sorted(set(names)):
+        if name.casefold() in NO_NAMES:
+            yield (
+                f"identity {name!r} counts as one person like any other: images of unknown people "
+                "are junk, identity -1"
+            )
 
-    These are junk images (negative identities) and, in a set that numbers junk, distractors
-    (identity 0), as in Market-1501. The test keeps them: they belong to what the protocols say.
 
-    Args:
-        pids: of all images of the set.
+def unidentified(pids: Iterable[int]) -> set[int]:
+    """Those of a set's identities that stand for no known person, so that nothing is learnt.
+
+    These are junk (negative numbers) and, in a set that numbers junk, distractors (0), as in
+    Market-1501. The test keeps their images: protocols say what becomes of them.
     """
-    return is_junk(pid) or (pid == DISTRACTOR and any(map(is_junk, pids)))
+    junk = {pid for pid in pids if is_junk(pid)}
+    return junk | {DISTRACTOR} if junk else junk
 
 
 def unidentified_notes(records: Iterable[ImageRecord]) -> Iterator[str]:
