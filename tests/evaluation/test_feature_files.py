@@ -85,7 +85,7 @@ def test_optional_arrays_are_read_and_written_again(tmp_path: Path, kind: type):
         ({"paths": np.array([b"a", b"b", b"\xff"])}, "paths must be text in UTF-8"),
         ({"paths": np.array([1, 2, 3])}, "paths is .*int64"),
         ({"modality": np.array([1, 2, 1])}, "modality must be 0 .* got 1 and 2: .* modes"),
-        ({"modality": np.array(["rgb", "ir", "x"])}, "'x' is no modality; choose one of visible"),
+        ({"modality": np.array(["rgb", "ir", "x"])}, "'x' is unknown; choose one of visible"),
         ({"features": np.ones((2, 3))}, r"features is \(2, 3\), .* 3 pids: .* its transpose"),
         ({"paths": np.array(["a", "b", "a"])}, "paths holds a 2 times"),
         ({"paths": np.array(["a", "b\\c", "d"])}, "paths must be relative .* row 1"),

@@ -106,6 +106,13 @@ def test_no_name_means_two_things():
     assert {column for _, column in meaning.values()} == COLUMNS.keys()
 
 
+def test_the_documentation_lists_every_name():
+    page = Path(__file__).parents[2] / "docs/scoring_features.md"
+    text = page.read_text(encoding="utf-8")
+    names = {name for words in (*COLUMNS.values(), DISTANCES, SIMILARITIES) for name in words}
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
 def test_two_arrays_that_could_both_be_meant_are_named(tmp_path: Path):
     path = saved(tmp_path / "f.npz", agw(query_feat_pool=np.ones((Q, D))))
     with pytest.raises(DataError, match="query_feat and query_feat_pool could both be the feat"):
@@ -416,6 +423,27 @@ def test_a_matrix_is_scored_by_the_same_rules(
     assert (entry["metric"], entry["gallery_draw"]) == ("given", "all")
     assert entry["mean"] == pytest.approx(EXPECTED.metrics, abs=1e-12)
     assert entry["cmc"] == pytest.approx(EXPECTED.cmc.tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["regdb", "llcm", "csv"])
+def test_a_matrix_of_all_images_is_scored_by_every_protocol(tmp_path: Path, name: str):
+    found = images()
+    whole = _unit(found.features) @ _unit(found.features).T
+    arrays = {k: getattr(found, k) for k in ("pids", "camids", "modality", "paths")}
+    path = saved(tmp_path / "f.npz", arrays | {"similarity": whole})
+    assert tool.main(["--features", str(path), "--protocols", name]) == 0
+    entries = json.loads((tmp_path / "results.json").read_text())["protocols"]
+    expected = evaluate_all(expand([name]), found)
+    assert entries.keys() == expected.keys() and len(entries) == 2
+    for protocol, trials in expected.items():
+        entry = entries[protocol]
+        assert (entry["metric"], len(entry["trials"])) == ("given", len(trials))
+        for one, other in zip(entry["trials"], trials, strict=True):
+            assert one == pytest.approx(other.metrics, abs=1e-12)
+    kept = read_feature_file(path).subset([3, 5])
+    assert kept.distances is not None and kept.distances.shape == (16, 16)
+    features = arrays | {"features": found.features, "dist": np.ones(3)}  # of something else
+    assert read_feature_file(saved(tmp_path / "g.npz", features)).distances is None
 
 
 def test_a_matrix_leaves_junk_and_own_cameras_out(tmp_path: Path):

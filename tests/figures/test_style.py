@@ -1,4 +1,9 @@
+import os
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -37,3 +42,54 @@ def test_a_figure_that_fails_leaves_what_was_there(tmp_path):
 def test_other_targets_are_refused(tmp_path, name):
     with pytest.raises(UsageError, match="a"):
         require_figure(tmp_path / name)
+
+
+def drawing() -> bytes:
+    with TemporaryDirectory() as folder:
+        with drawn(Path(folder) / "a.png", 2, 1) as figure:
+            axes = figure.subplots()
+            axes.plot([1, 2], label="a $b_c$")
+            axes.legend()
+        return (Path(folder) / "a.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"text.usetex": True},
+        {"savefig.bbox": "tight", "savefig.pad_inches": 3, "savefig.dpi": 20, "figure.dpi": 30},
+        {"font.family": ["serif"], "font.size": 30, "lines.linewidth": 9, "axes.grid": True},
+        {"savefig.facecolor": "red", "savefig.transparent": True, "figure.autolayout": True},
+    ],
+)
+def test_a_users_settings_change_no_figure_and_stay(settings):
+    import matplotlib
+
+    usual = drawing()
+    with matplotlib.rc_context(settings):
+        assert drawing() == usual
+        assert all(matplotlib.rcParams[name] == value for name, value in settings.items())
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+def test_a_backend_that_is_not_installed_does_not_matter(backend, tmp_path):
+    """matplotlib alone fails with it while it is imported; nor can its folder be written."""
+    code = """
+import os
+from pathlib import Path
+from vireid.figures.style import drawn
+with drawn(Path("a.png"), 2, 1) as figure:
+    figure.subplots().plot([1, 2])
+print(os.environ["MPLBACKEND"])
+"""
+    environment = os.environ | {
+        "MPLBACKEND": backend,
+        "MPLCONFIGDIR": "/proc/nothing",
+        "HOME": "/proc/nothing",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == backend, done.stderr
+    assert (tmp_path / "a.png").stat().st_size > 1000

@@ -195,7 +195,7 @@ def test_a_csv_file_brings_identities_and_cameras(tmp_path):
     for k in range(4):
         write_image(tmp_path / f"set/{k}.png", (6, 4), (40 * k, 20, 90))
     rows = "0.png,7,,rgb\n1.png,,2,\n\n./2.png,3,4,visible\n2.png,3,4,visible\n3.png,1,1,thermal\n"
-    rows += f"{tmp_path}/set/3.png,5,6,RGB\nnone.png,1,1,visible\n"
+    rows += f"{tmp_path}/set/3.png,5,6,RGB\nnone.png,1,1,visible\n0.png,-2,1,rgb\n"
     path = write_text(tmp_path / "set/list.csv", "\ufeff" + CSV + rows)
     fill(tmp_path / "g", path)
     gallery = Gallery(tmp_path / "g")
@@ -210,7 +210,8 @@ def test_a_csv_file_brings_identities_and_cameras(tmp_path):
         ("2.png", "listed twice"),
         ("3.png", "of another modality"),
     ]
-    assert "none.png does not exist" in skipped(tmp_path / "g")[3][2]
+    assert tuple(skipped(tmp_path / "g")[3][1:]) == ("0.png", "junk (a negative pid)")
+    assert "none.png does not exist" in skipped(tmp_path / "g")[4][2]
     shutil.move(tmp_path / "set", tmp_path / "moved")
     assert gallery.search(gallery.files.vectors[2:3], 1).rows.tolist() == [[2]]
 
@@ -232,7 +233,8 @@ def test_a_csv_file_brings_identities_and_cameras(tmp_path):
         (CSV, "holds no image"),
         (CSV + "a.png,1,1,thermal\n", "holds no image"),
         (CSV + "a.png,1,1\n", "line 2: 3 values for the 4 columns"),
-        (CSV + "a.png,-1,1,\n", "line 2, column pid: must be a whole number"),
+        (CSV + "a.png,anna,1,\n", "line 2, column pid: must be a whole number"),
+        (CSV + "a.png,-1,1,\n", "holds no image"),
         (CSV + "a.png,1,1_0,\n", "line 2, column camid"),
         (CSV + f"a.png,{2**63},1,\n", "line 2, column pid"),
         (CSV + "a.png,1,1,sonar\n", "column modality: 'sonar' is unknown; choose one of visible"),

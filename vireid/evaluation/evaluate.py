@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -110,28 +111,44 @@ def evaluate_reranked(
 
 
 def evaluate_given(
-    protocol: RetrievalProtocol, images: FeatureSet, distances: np.ndarray
+    protocol: RetrievalProtocol,
+    images: FeatureSet,
+    distances: np.ndarray,
+    *,
+    permutations: Permutations | None = None,
 ) -> list[TrialScores]:
     """Scores of distances that another code base computed, by the protocol's rules.
 
     Args:
-        protocol: one that searches every image of its gallery.
-        images: the rows of ``distances``, then its columns; their features are not used.
-        distances: (Q, G) finite numbers, small for alike images.
+        images: the rows of ``distances``, then its columns, or once where both are all images;
+            their features are not used.
+        distances: (Q, G) or (N, N) finite numbers, small for alike images.
+        permutations: for a protocol whose gallery draw is official.
     Raises:
         DataError: as :func:`evaluate_all`.
     """
     queries, candidates = select_query_and_gallery(protocol, images)
-    (gallery,) = _galleries(protocol, images, candidates, None)
-    columns = gallery - len(distances)
-    ranks = rank_matches(
-        protocol,
-        without_features(images, queries),
-        without_features(images, gallery),
-        np.ones((1, len(gallery)), dtype=bool),
-        stable_sorting(lambda rows: distances[np.ix_(queries[rows], columns)]),
-    )
-    return [_trial_scores(protocol, ranks, 0, len(gallery), np.ones(len(queries), dtype=bool))]
+    first = len(images) - distances.shape[1]  # row of the first column's image
+    trials = []
+    for gallery in _galleries(protocol, images, candidates, permutations):
+        between = partial(_between, distances, queries, gallery - first)
+        ranks = rank_matches(
+            protocol,
+            without_features(images, queries),
+            without_features(images, gallery),
+            np.ones((1, len(gallery)), dtype=bool),
+            stable_sorting(between),
+        )
+        mask = query_mask(protocol, queries, gallery)
+        trials.append(_trial_scores(protocol, ranks, 0, len(gallery), mask))
+    return trials
+
+
+def _between(
+    distances: np.ndarray, queries: np.ndarray, columns: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """(n, C) distances of some queries, by their positions, to the images of some columns."""
+    return distances[np.ix_(queries[rows], columns)]
 
 
 def draw_trials(

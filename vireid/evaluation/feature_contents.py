@@ -31,7 +31,8 @@ class FeatureFile:
             these are (N, 0).
         absent: the columns of :data:`OPTIONAL` that the file lacks.
         lists: whether the file has a query list and a gallery list, told apart by ``role``.
-        distances: (Q, G), small for alike images, where the file has a matrix.
+        distances: small for alike images, where the file has a matrix: (Q, G) of its lists, or
+            (N, N) of all images.
         names: of the identities, where they are text other than whole numbers; the n-th has the
             number n, from 1.
         used: the file's names of the arrays; empty for a features.npz of this project.
@@ -68,7 +69,8 @@ class FeatureFile:
         kept = np.isin(self.images.pids, list(pids))
         distances = self.distances
         if distances is not None:
-            distances = distances[kept[: len(distances)]][:, kept[len(distances) :]]
+            rows, columns = distances.shape
+            distances = distances[kept[:rows]][:, kept[len(kept) - columns :]]
         return replace(self, images=self.images.subset(kept), distances=distances)
 
     def describe(self) -> str:
@@ -209,8 +211,9 @@ def to_feature_file(
     found = recognise(arrays, path)
     if found.lists and not {"features", "pids"} <= found.whole.keys():
         return _from_lists(path, arrays, found, held)
+    matrix = _matrix_name(path, found)
     missing = [name for name in ("features", "pids") if name not in found.whole]
-    if missing:
+    if missing and not (matrix and missing == ["features"]):
         raise DataError(
             f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}, and "
             f"needs {', '.join(NAMES)}, or a query list and a gallery list ({DOCS})"
@@ -218,11 +221,16 @@ def to_feature_file(
     columns = read_columns(path, arrays, found.whole)
     (columns["pids"],), names = number_identities([columns["pids"]])
     own = set(NAMES) <= set(found.whole.values())
-    used = tuple(found.whole.values())
+    count, used = len(columns["pids"]), tuple(found.whole.values())
+    distances = None
+    if matrix and (missing or arrays[matrix].shape == (count, count)):  # else of something else
+        distances = _distances(path, arrays, found, (count, count))
+        used += (matrix,)
     return FeatureFile(
         path=path,
         images=_images(columns, "row"),
         absent=frozenset(OPTIONAL) - columns.keys(),
+        distances=distances,
         names=names,
         used=() if own else used,
         unused=tuple(name for name in held if name not in used),
@@ -253,11 +261,7 @@ def _numbered(word: str, count: int) -> np.ndarray:
 def _from_lists(
     path: Path, arrays: Mapping[str, np.ndarray], found: Recognised, held: Collection[str]
 ) -> FeatureFile:
-    matrix = found.distances or found.similarities
-    if found.distances and found.similarities:
-        raise DataError(
-            f"{path} holds {found.distances} and {found.similarities}: save only the one to score"
-        )
+    matrix = _matrix_name(path, found)
     sides = {
         side: {column: name for (own, column), name in found.lists.items() if own == side}
         for side in (QUERY, GALLERY)
@@ -268,11 +272,8 @@ def _from_lists(
     queries, gallery = parts[QUERY], parts[GALLERY]
     pids = queries["pids"], gallery["pids"]
     (queries["pids"], gallery["pids"]), names = number_identities(pids)
-    distances = None
-    if matrix:
-        shape = len(queries["pids"]), len(gallery["pids"])
-        distances = read_matrix(f"{path}: {matrix}", arrays[matrix], shape)
-        distances = -distances if found.similarities else distances
+    shape = len(queries["pids"]), len(gallery["pids"])
+    distances = _distances(path, arrays, found, shape) if matrix else None
     for side, part in parts.items():
         role = Role.QUERY if side == QUERY else Role.GALLERY
         part["role"] = np.full(len(part["pids"]), int(role), dtype=np.uint8)
@@ -287,6 +288,24 @@ def _from_lists(
         used=used,
         unused=tuple(name for name in held if name not in used),
     )
+
+
+def _matrix_name(path: Path, found: Recognised) -> str:
+    """The name of the file's matrix; empty without one."""
+    if found.distances and found.similarities:
+        raise DataError(
+            f"{path} holds {found.distances} and {found.similarities}: save only the one to score"
+        )
+    return found.distances or found.similarities
+
+
+def _distances(
+    path: Path, arrays: Mapping[str, np.ndarray], found: Recognised, shape: tuple[int, int]
+) -> np.ndarray:
+    """The file's matrix, small for alike images."""
+    name = found.distances or found.similarities
+    matrix = read_matrix(f"{path}: {name}", arrays[name], shape)
+    return -matrix if found.similarities else matrix
 
 
 def _require_one_length(

@@ -253,7 +253,7 @@ def score_features(
         rules: dict[str, Any] = {"permutations": known, "metric": metric, "rerank": rerank}
         entries = result_entries(protocols, features, **rules)
     else:
-        entries = given_entries(protocols, features, distances)
+        entries = given_entries(protocols, features, distances, permutations=known)
     of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
     source: dict[str, Any] = dict.fromkeys(of_a_run)
     source |= {"features": str(path.resolve()), "digest": _digest(features, distances)}
@@ -307,19 +307,23 @@ def _given_distances(held: FeatureFile, metric: str, *, rerank: bool) -> np.ndar
         )
     if rerank:
         raise DataError(
-            f"--rerank compares all images, also queries with queries, and {held.path} holds "
-            "query × gallery distances only: save the features"
+            f"--rerank compares all images by their features, also queries with queries, and "
+            f"{held.path} holds distances only: save the features"
         )
     return held.distances
 
 
 def given_entries(
-    protocols: Sequence[RetrievalProtocol], images: FeatureSet, distances: np.ndarray
+    protocols: Sequence[RetrievalProtocol],
+    images: FeatureSet,
+    distances: np.ndarray,
+    *,
+    permutations: Permutations | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Entries of results.json for distances of another code base; see :func:`evaluate_given`."""
     entries = {}
     for protocol in protocols:
-        trials = evaluate_given(protocol, images, distances)
+        trials = evaluate_given(protocol, images, distances, permutations=permutations)
         entry = summarise(protocol, trials, metric="given")
         entries[protocol.name] = entry | left_out_counts(protocol, images)
     _warn_of_similarities(images, distances)
@@ -328,8 +332,8 @@ def given_entries(
 
 def _warn_of_similarities(images: FeatureSet, distances: np.ndarray) -> None:
     """Says so where images of one identity are farther apart than others on the whole."""
-    num_query = len(distances)
-    same = images.pids[:num_query, None] == images.pids[num_query:]
+    rows, columns = distances.shape
+    same = images.pids[:rows, None] == images.pids[len(images) - columns :]
     if same.all() or not same.any():
         return
     within, between = (float(distances[which].mean(dtype=np.float64)) for which in (same, ~same))

@@ -5,8 +5,10 @@ Line styles, markers and numbers repeat what colours show, so that figures can b
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +53,41 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
+def load_matplotlib() -> Any:
+    """matplotlib, whatever the user's settings are; they stay as they are for the user's figures.
+
+    Figures are drawn without pyplot, and so without a backend. But a MPLBACKEND that matplotlib
+    does not know, such as that of a notebook in a process that the notebook starts, already ends
+    the import.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
+    chosen = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    except Exception as error:  # a matplotlibrc that is no text, for example
+        raise UsageError(
+            f"matplotlib cannot be imported ({type(error).__name__}: {error}): mend or remove "
+            "its settings (a file matplotlibrc, MATPLOTLIBRC)"
+        ) from error
+    finally:
+        if chosen is not None:
+            os.environ["MPLBACKEND"] = chosen
+    if chosen is not None:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = chosen
+    return matplotlib
+
+
+def _own_settings(matplotlib: Any) -> dict[str, Any]:
+    """matplotlib's defaults and this style, so that no setting of the user changes a figure."""
+    defaults = dict(matplotlib.rcParamsDefault)
+    for name in ("backend", "backend_fallback"):
+        defaults.pop(name, None)
+    return defaults | _SETTINGS
+
+
 @contextmanager
 def drawn(
     path: Path,
@@ -68,11 +105,11 @@ def drawn(
     Raises:
         UsageError: the file cannot be written.
     """
-    import matplotlib
+    matplotlib = load_matplotlib()
     from matplotlib.figure import Figure
 
     suffix = path.suffix.lower()
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(_own_settings(matplotlib)):
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         saving: dict[str, Any] = {"format": suffix[1:], "metadata": _METADATA[suffix], "dpi": DPI}

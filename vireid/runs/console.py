@@ -88,7 +88,8 @@ def short_time(seconds: float) -> str:
         return f"{whole // 60}m{whole % 60:02d}s"
     if whole < 86_400:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{min(whole // 86_400, 999)}d{whole % 86_400 // 3600:02d}h"
+    days = whole // 86_400
+    return f"{days}d{whole % 86_400 // 3600:02d}h" if days < 100 else f"{days}d"
 
 
 def short_number(value: float) -> str:
@@ -233,6 +234,7 @@ class EpochTable:
         label = f"epoch {row['epoch']:{digits}.0f}/{self._epochs}"
         lines = []
         if self._rows % REPEAT == 0:
+            lines += [""] if self._rows == 0 else []
             lines.append(_line(" " * len(label), {title: title for title in cells}))
         self._rows += 1
         lines.append(_line(label, cells))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from vireid.engine.trainer import TIMING
 from vireid.errors import DataError
-from vireid.runs.console import WIDTH, wrapped
+from vireid.runs.console import INDENT, WIDTH, wrapped
 from vireid.utils.io import write_text
 
 
@@ -39,15 +39,20 @@ def start_log(folder: Path | None) -> None:
 
 
 class _Wrapping(logging.Formatter):
-    """Messages in lines of at most ``columns`` characters, as ``wrapped`` breaks them."""
+    """Messages in lines of at most ``columns`` characters, as ``wrapped`` breaks them.
+
+    Warnings are entries, as the lines of a training's start are, with the title ``warning``.
+    """
 
     def __init__(self, columns: int) -> None:
         super().__init__("%(message)s")
         self._columns = columns
 
     def format(self, record: logging.LogRecord) -> str:
-        indent = getattr(record, "indent", None)
-        return wrapped(super().format(record), self._columns, indent)
+        indent, text = getattr(record, "indent", None), super().format(record)
+        if record.levelno >= logging.WARNING and indent is None:
+            indent, text = INDENT, "warning".ljust(INDENT) + text
+        return wrapped(text, self._columns, indent)
 
 
 def _columns(handler: logging.Handler) -> int:

@@ -266,6 +266,7 @@ def _train(training: _Training, start: Start, trackers: Trackers, *, verbose: bo
         _save(training, LAST)  # a run killed in its first epoch can be resumed
     if trainer.world.is_main:  # a process killed after the checkpoint has left a row less
         write_metrics(folder / "metrics.csv", progress.history)
+    trackers.wait_for_start()
     every = training.cfg.SOLVER.VAL_EVERY
     epochs = EpochLog(trainer, validate_every=every, verbose=verbose)
     with StopFlag() as stop:

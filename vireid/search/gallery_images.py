@@ -21,8 +21,9 @@ LARGEST = 2**63 - 1
 COLUMNS = ("path", "pid", "camid", "modality")
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
 IN_GALLERY, OTHER_MODALITY = "in the gallery already", "of another modality"
+JUNK = "junk (a negative pid)"
 # known before an image is opened
-AT_START = (TWICE, OTHER_FILE, HIDDEN, LINK, BROKEN_LINK, IN_GALLERY, OTHER_MODALITY)
+AT_START = (TWICE, OTHER_FILE, HIDDEN, LINK, BROKEN_LINK, IN_GALLERY, OTHER_MODALITY, JUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,10 @@ def _of_csv(path: Path, modality: Modality) -> Listing:
                 if not any(cell.strip() for cell in cells):
                     continue
                 where = f"{path}, line {rows.line_num}"
-                image, own = _row(where, columns, cells, modality)
+                image, passed_over = _row(where, columns, cells, modality)
                 full = os.path.normpath(path.parent / image.path)
-                if not own:
-                    skipped.append((image.path, OTHER_MODALITY))
+                if passed_over:
+                    skipped.append((image.path, passed_over))
                 elif full in images:
                     skipped.append((image.path, TWICE))
                 else:
@@ -138,8 +139,8 @@ def _columns(path: Path, header: Sequence[str]) -> list[str]:
 
 def _row(
     where: str, columns: Sequence[str], cells: Sequence[str], modality: Modality
-) -> tuple[Listed, bool]:
-    """The image, and whether it is of this modality."""
+) -> tuple[Listed, str]:
+    """The image, and why it is passed over, if it is."""
     if len(cells) != len(columns):
         raise DataError(
             f"{where}: {len(cells)} values for the {len(columns)} columns of line 1: quote a value "
@@ -154,8 +155,11 @@ def _row(
         own = not name or modality_named(name) is modality
     except ValueError as error:
         raise DataError(f"{where}, column modality: {error}") from error
+    if junk := re.fullmatch(r"-0*[1-9][0-9]*", values.get("pid", "")) is not None:
+        values["pid"] = ""
     numbers = [_number(where, values, column) for column in ("pid", "camid")]
-    return Listed(os.path.normpath(path), *numbers), own
+    passed_over = "" if own and not junk else JUNK if junk else OTHER_MODALITY
+    return Listed(os.path.normpath(path), *numbers), passed_over
 
 
 def _number(where: str, values: dict[str, str], column: str) -> int:

@@ -42,7 +42,7 @@ def refused_class(error: Exception) -> str:
 
 
 class Placeholder:
-    """Stands for an object that has no tensors, such as a path; its contents are dropped."""
+    """Replaces an object that has no tensors, such as a path; its contents are dropped."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Placeholder:
         return super().__new__(cls)
@@ -62,7 +62,7 @@ class _Options:
 
 
 class _Dtype:
-    """Stands for numpy.dtype.
+    """Replaces numpy.dtype.
 
     Args:
         code: kind and size, such as ``f8``.
@@ -82,7 +82,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for numpy.ndarray while a file is read."""
+    """Replaces numpy.ndarray while a file is read."""
 
     value: np.ndarray | None = None
 
@@ -95,12 +95,12 @@ class _Array:
 
 
 def _array(*args: object) -> _Array:
-    """Stands for numpy's ``_reconstruct``."""
+    """Replaces numpy's ``_reconstruct``."""
     return _Array()
 
 
 def _number(dtype: object, data: object = b"") -> object:
-    """Stands for numpy's ``scalar``: the number as Python's."""
+    """Replaces numpy's ``scalar``: the number as Python's."""
     kind = dtype.numbers() if isinstance(dtype, _Dtype) else None
     if kind is None or not isinstance(data, bytes):
         return Placeholder()

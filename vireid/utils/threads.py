@@ -43,8 +43,8 @@ def threaded_map(
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(min(threads, processors()))
     try:
-        hidden = None if progress is None else not progress
-        with tqdm(total=len(items), desc=doing, unit="image", disable=hidden) as bar:
+        hidden = None if progress is None and items else not progress
+        with tqdm(total=len(items), desc=doing, unit="image", disable=hidden, leave=False) as bar:
             for position, item in enumerate(items, 1):
                 waiting.append(pool.submit(function, item))
                 while len(waiting) >= AHEAD or (waiting and position == len(items)):

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 RECORD = "trackers.json"  # in the run's folder: what identifies the run in each tracker
 OPENING = 10.0  # seconds that the start of a training waits for its trackers, at most
 CLOSING = 60.0  # seconds that the end of a training waits for them, at most
+SILENT = 5.0  # the same for one that has not even opened the run
 INTERRUPTED = 4.0  # the same after a signal or an error
 DEFAULT = "tensorboard"  # used without being asked for, where it is installed
 
@@ -114,7 +115,7 @@ class Feed:
         self._waiting: list[Callable[[], None]] = []
         self._rows: Sequence[Mapping[str, float]] = ()
         self._warned = False
-        self.opened = threading.Event()  # or failed to
+        self._opened = threading.Event()  # or failed to
         self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
         self.ask(self._open)
         self._thread.start()
@@ -136,6 +137,11 @@ class Feed:
         """Sends figures, as files."""
         self.ask(lambda: self._tracker.log_figures(epoch, figures))
 
+    def wait_for_start(self, seconds: float) -> None:
+        """Waits until the run is open there or failed to, and says so if that takes longer."""
+        if not self._opened.wait(max(0.0, seconds)):
+            log.warning("tracker %s does not answer yet; training does not wait", self._name)
+
     def close(self, status: Status) -> None:
         """Ends the run there; :meth:`wait` waits for it."""
         self._status = status
@@ -143,18 +149,22 @@ class Feed:
 
     def wait(self, seconds: float) -> None:
         """Waits for all that was asked for, and warns of what did not arrive."""
-        self._thread.join(max(0.0, seconds))
-        missing = self._thread.is_alive() or bool(self._waiting)
-        if missing:
+        self._thread.join(max(0.0, seconds if self._opened.is_set() else min(seconds, SILENT)))
+        if self._thread.is_alive() or self._waiting:
+            reason = " and does not answer" if self._thread.is_alive() else ""
             log.warning(
-                "tracker %s does not have everything yet: --resume sends the rest", self._name
+                "tracker %s does not have everything%s: metrics.csv has, and a later --resume "
+                "sends what is missing",
+                self._name,
+                reason,
             )
+        self._warned = True  # what comes later would only confuse
 
     def _work(self) -> None:
         while (task := self._asked.get()) is not None:
             self._waiting.append(task)
             self._do_waiting()
-            self.opened.set()
+            self._opened.set()
         self._do_waiting()
         with suppress(Exception):  # of a run that could not be opened
             self._tracker.close(self._status)
@@ -220,9 +230,12 @@ class Trackers:
             Feed(name, TRACKERS[name](run), record, epochs=len(history)) for name in names
         ]
         self.log_rows(history)
+
+    def wait_for_start(self) -> None:
+        """Waits a little, so that what trackers say of a run's start precedes its first epoch."""
         end = time.monotonic() + OPENING
         for feed in self._feeds:
-            feed.opened.wait(max(0.0, end - time.monotonic()))
+            feed.wait_for_start(end - time.monotonic())
 
     def log_rows(self, history: Sequence[Mapping[str, float]]) -> None:
         """Sends what is new in the rows of metrics.csv."""
