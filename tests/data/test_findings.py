@@ -1,6 +1,7 @@
 """What is suspicious in a data set but no error: copies of a picture where none may be."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,21 @@ def test_hidden_images_are_skipped_and_named(tmp_path, path):
     assert report.findings[-1] == (
         f"1 image is skipped, in hidden or system files and folders: {path}"
     )
+
+
+def test_a_folder_that_may_not_be_listed_ends_nothing(tmp_path, monkeypatch):
+    """As ``lost+found`` for users, and folders that may only be entered."""
+    root = write_sysu(tmp_path / "set")
+    write_image(root / "cam1/.hidden/a.jpg")
+    usual = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path == root:
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert findings.hidden_images(root, ["cam1/*"]) == ["cam1/.hidden/a.jpg"]
 
 
 def test_a_csv_set_may_name_hidden_files(tmp_path):

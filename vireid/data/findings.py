@@ -7,7 +7,6 @@ lines) in :data:`CHECKS`, and in :data:`REMARKS` if only ``check_data`` shall me
 from __future__ import annotations
 
 import hashlib
-import os
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -114,8 +113,10 @@ def hidden_images(root: Path, folders: Sequence[str]) -> list[str]:
     }
     found = []
     for place in places:
-        with os.scandir(place) as entries:
-            hidden = [Path(entry.path) for entry in entries if is_hidden(entry.name)]
+        try:
+            hidden = [path for path in place.iterdir() if is_hidden(path.name)]
+        except OSError:  # a folder whose files may be read, but not listed
+            continue
         for path in hidden:
             inside = path.rglob("*") if path.is_dir() else [path]
             images = (one for one in inside if one.suffix.lower() in IMAGE_SUFFIXES)

@@ -32,4 +32,7 @@ def from_here(command: Sequence[str]) -> str:
     >>> from_here(["python", "a b.py"]).endswith(" && python 'a b.py'")
     True
     """
-    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(command)}"
+    try:
+        return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(command)}"
+    except OSError:  # the folder was removed meanwhile
+        return shlex.join(command)

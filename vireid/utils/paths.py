@@ -168,7 +168,7 @@ def exists_as(path: Path) -> str:
     """
     if exists(path):
         return ""
-    absolute = Path.cwd() / path
+    absolute = path.absolute()
     found = next(_alike(Path(absolute.anchor), absolute.parts[1:]), None)
     if found is None:
         return ""
