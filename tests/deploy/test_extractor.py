@@ -232,7 +232,7 @@ def test_what_does_not_go_with_a_file_is_refused(exported, given, phrase):
 
 
 def test_what_is_no_run_is_refused(tmp_path, finished_run):
-    with pytest.raises(CheckpointError, match="is not a run folder: it has no config"):
+    with pytest.raises(CheckpointError, match="is no run folder, model folder"):
         Extractor(tmp_path)
     with pytest.raises(UsageError, match="TEST.GALLERY_EXIT"):
         Extractor(finished_run, options=["TEST.GALLERY_EXIT", "shallow1", "TEST.EMBED", "global"])

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from vireid.cli import cost, evaluate, export, extract, train, tsne
 from vireid.config.load import flatten
 from vireid.deploy import Extractor
 from vireid.deploy import export as exporting
-from vireid.deploy.model_card import DataScores
+from vireid.deploy.model_card import DataScores, inputs_of
 from vireid.engine.model_folder import require_own_config, without_paths
 from vireid.errors import CheckpointError, UsageError
 from vireid.evaluation.distance import collapse_problem
@@ -132,6 +133,23 @@ def test_scores_of_other_features_are_not_on_the_card(finished_run, run, tmp_pat
     assert export.main([*words, "TEST.EXIT", "shallow1"]) == 0
     assert "was not scored" in (tmp_path / "m/README.md").read_text()
     assert run_config(tmp_path / "m").TEST.EXIT == "shallow1"
+
+
+@pytest.mark.parametrize(
+    ("limits", "phrase"),
+    [
+        (
+            (2731.5, 3231.5),
+            "Infrared images of more than eight bits: 2731.5 becomes black and 3231.5",
+        ),
+        ("percentile", "Infrared images of more than eight bits: range `percentile`"),
+        (None, "Infrared images of more than eight bits were not in the training"),
+    ],
+)
+def test_the_card_says_what_becomes_of_more_than_eight_bits(made, limits, phrase):
+    metadata = replace(Extractor(made).metadata, ranges={"infrared": limits}, background=(0, 9, 0))
+    text = " ".join(inputs_of(metadata))
+    assert phrase in text and "[0, 9, 0]" in text and "Visible images" in text
 
 
 def test_rules_of_protocols_that_this_version_does_not_know_are_generic():

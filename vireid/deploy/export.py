@@ -13,6 +13,7 @@ from tqdm import tqdm
 from vireid.data.build import build_splits
 from vireid.deploy.deployed_model import DeployedModel, open_torch
 from vireid.deploy.extractor import Extractor
+from vireid.deploy.metadata import write_checksum
 from vireid.deploy.model_files import convert_to_openvino, export_onnx, publish, streams
 from vireid.deploy.model_folder import (
     describe_folder,
@@ -208,7 +209,9 @@ def _exported(
     if file_format == "openvino":
         stages("converting to OpenVINO" + title)
         convert_to_openvino(path, path.with_suffix(".xml"), metadata)
-    return path.with_suffix(SUFFIXES[file_format])
+    written = path.with_suffix(SUFFIXES[file_format])
+    write_checksum(written)
+    return written
 
 
 def _quantised(
@@ -245,6 +248,7 @@ def _quantised(
             stages(f"converting to OpenVINO (int8, {' and '.join(group)})")
             convert_to_openvino(target, target.with_suffix(".xml"), metadata)
         files[group] = target.with_suffix(SUFFIXES[file_format])
+        write_checksum(files[group])
     runner = CHECKED_WITH[file_format]
     before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
     after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}

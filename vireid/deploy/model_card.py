@@ -13,6 +13,7 @@ import yaml
 from yacs.config import CfgNode
 
 from vireid.data.datasets import DATASETS
+from vireid.data.pixels import Range
 from vireid.deploy.metadata import ExportMetadata
 from vireid.errors import DataError
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
@@ -131,21 +132,39 @@ def model_card(
         cfg=cfg,
         epoch=checkpoint["progress"]["epoch"],
         parameters=parameters,
-        inputs=_inputs(metadata),
+        inputs=inputs_of(metadata),
         data=_training_data(cfg, checkpoint),
         rendered=_is_rendered(cfg),
         scores=scores,
     )
 
 
-def _inputs(metadata: ExportMetadata) -> list[str]:
+def inputs_of(metadata: ExportMetadata) -> list[str]:
+    """What becomes of an image before the model sees it, one sentence each."""
     height, width = metadata.size
     mean, std = ([round(value, 4) for value in one] for one in (metadata.mean, metadata.std))
     return [
         f"`Extractor` makes them RGB, resizes them to {height} × {width} pixels (height × width, "
         f"bilinear with antialiasing) and normalises `(x / 255 - mean) / std` with mean {mean} and "
-        f"std {std}."
+        f"std {std}.",
+        f"Transparent pixels get the colour {list(metadata.background)} (RGB).",
+        *(_range_of(name, metadata.ranges.get(name)) for name in metadata.modalities),
     ]
+
+
+def _range_of(modality: str, limits: Range | None) -> str:
+    if limits is None:
+        return (
+            f"{modality.capitalize()} images of more than eight bits were not in the training: "
+            "`Extractor(..., range=[black, white])` says which values become black and white."
+        )
+    if isinstance(limits, str):
+        return f"{modality.capitalize()} images of more than eight bits: range `{limits}`."
+    black, white = limits
+    return (
+        f"{modality.capitalize()} images of more than eight bits: {black:g} becomes black and "
+        f"{white:g} white."
+    )
 
 
 def _is_rendered(cfg: CfgNode) -> bool:
