@@ -26,6 +26,7 @@ from vireid.deploy.quantisation import check_images, evenly_spaced, quantize
 from vireid.deploy.verify_export import Comparison, compare, require_distinct, scores_of
 from vireid.errors import UsageError
 from vireid.runs.rendered_data import require_rendered
+from vireid.structures import Splits
 from vireid.utils.io import require_target, say
 from vireid.utils.progress import Stages
 
@@ -246,13 +247,24 @@ def _quantised(
             convert_to_openvino(target, target.with_suffix(".xml"), metadata)
         files[group] = target.with_suffix(SUFFIXES[file_format])
         write_checksum(files[group])
-    runner = CHECKED_WITH[file_format]
-    before = {name: Extractor(file, runner) for g, file in exported.items() for name in g}
-    after = before | {name: Extractor(file, runner) for g, file in files.items() for name in g}
+    _require_accuracy(trained, splits, exported, files, int8, stages)
+    return files
+
+
+def _require_accuracy(
+    trained: DeployedModel,
+    splits: Splits,
+    exported: Mapping[tuple[str, ...], Path],
+    files: Mapping[tuple[str, ...], Path],
+    int8: Int8,
+    stages: Stages,
+) -> None:
+    """Scores float32 and INT8 files; raises AccuracyError when INT8 loses too much."""
+    before = {name: Extractor(file) for group, file in exported.items() for name in group}
+    after = before | {name: Extractor(file) for group, file in files.items() for name in group}
     stages("scoring float32 and int8")
     scores = [scores_of(trained.cfg, splits, extractors) for extractors in (before, after)]
     _report(Comparison(*scores), int8, stages)
-    return files
 
 
 def _report(comparison: Comparison, int8: Int8, stages: Stages) -> None:
