@@ -246,3 +246,17 @@ def test_approximate_search_makes_its_index_and_says_what_it_finds(place, capsys
     assert search.main([*index, "--image", f"{place}/images/many", "--modality", "visible"]) == 0
     assert "256 queries" in capsys.readouterr().out
     assert search.main([*index, "--recall", "7"]) == 2
+
+
+def test_files_are_written_before_anything_is_printed(place, monkeypatch):
+    """``search query … | head`` ends the tool at a line without a reader."""
+    assert build(place) == 0
+
+    def gone(*_, **__):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("builtins.print", gone)
+    files = [place / "found.json", place / "found.png"]
+    with pytest.raises(BrokenPipeError):
+        query(place, "--json", str(files[0]), "--figure", str(files[1]))
+    assert all(file.stat().st_size for file in files)

@@ -21,6 +21,7 @@ from tests.run_files import (
 )
 from vireid.cli import train
 from vireid.engine.trainer import Trainer
+from vireid.runs.score import score
 
 STEPS = 6  # of an epoch
 
@@ -94,6 +95,35 @@ def test_a_signal_after_the_training_still_stops_and_the_command_finishes(
     assert train.main(arguments) == 0
     assert_same_training(folder, finished_run)
     assert (folder / "results.json").read_text().count('"rank1"') == 12
+
+
+@pytest.mark.parametrize("where", ["validation", "wait"])
+def test_a_signal_ends_validation_and_the_wait_for_a_batch(
+    tiny_command, tmp_path, monkeypatch, capsys, where
+):
+    """Both at the second epoch; what was trained before is not lost."""
+    extra = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
+    assert train.main(tiny_command(tmp_path / "whole", *extra)) == 0
+    name = "vireid.runs.pipeline.score" if where == "validation" else "vireid.data.loading.iter"
+    real, calls = score if where == "validation" else iter, []
+
+    def stopped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == (2 if where == "validation" else 3):  # validations have a loader, too
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        return real(*args, **kwargs)
+
+    folder, started = tmp_path / "run", time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(name, stopped, raising=False)
+        assert train.main(tiny_command(folder, *extra)) == 143
+    assert time.monotonic() - started < 25
+    assert f"{folder}/checkpoints/last.pth" in capsys.readouterr().err
+    steps = len(metrics(tmp_path / "whole")) and int(metrics(tmp_path / "whole")[0]["steps"])
+    assert last(folder)["progress"]["step"] == (steps if where == "validation" else 0)
+    assert train.main([*tiny_command(folder, *extra), "--resume"]) == 0
+    assert_same_training(folder, tmp_path / "whole")
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ USUAL = (
     *("DATA.SPLIT", "train+val", "TEST.GALLERY_DRAW", "seeded"),
 )
 SLOW = (  # a step takes longer than a signal may wait
-    *("INPUT.SIZE", "[384, 192]", "SAMPLER.IDENTITIES", "8", "SAMPLER.IMAGES", "4"),
+    *("INPUT.SIZE", "[256, 128]", "SAMPLER.IDENTITIES", "8", "SAMPLER.IMAGES", "4"),
     *("MODEL.BACKBONE", "osnet_x0_5", "SOLVER.EPOCHS", "2"),
 )
 VALIDATED = ("DATA.SPLIT", "train", "SAMPLER.IDENTITIES", "4", "SOLVER.VAL_EVERY", "1")

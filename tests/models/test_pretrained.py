@@ -220,3 +220,17 @@ def test_step_counters_are_neither_needed_nor_reported(tmp_path: Path):
     backbone = OSNetBackbone(VARIANT)
     assert "not used" not in load_line(backbone, path)
     assert backbone.stages[0].conv1.bn.num_batches_tracked == 0
+
+
+def test_without_a_home_folder_the_message_names_torch_home(monkeypatch):
+    """A user without an entry in the system's list, as containers with a chosen id have."""
+
+    def unknown(_):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    with pytest.raises(CheckpointError, match="has no home folder: TORCH_HOME must name one"):
+        imagenet_file("osnet_x1_0", {})
+    with pytest.raises(CheckpointError, match=r"/w/checkpoints/\S+ \(TORCH_HOME names another"):
+        imagenet_file("osnet_x1_0", {"TORCH_HOME": "/w"})

@@ -15,7 +15,7 @@ from types import FrameType
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 # Seconds from a signal until what is at work is given up; saving and ending take some more, and
 # docker allows ten in all.
-GRACE = 6.0
+GRACE = 5.0
 AGAIN = 1.0  # from a second signal
 
 

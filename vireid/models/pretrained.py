@@ -42,6 +42,12 @@ TORCHVISION = {
 TORCHREID = "osnet"  # first part of the names of backbones whose weights torchreid publishes
 
 
+def _about_home(home: Path) -> str:
+    if str(home).startswith("~"):
+        return f"this user has no home folder: TORCH_HOME must name one in place of {home}"
+    return "TORCH_HOME names another folder"
+
+
 def imagenet_file(backbone: str, environment: Mapping[str, str] = os.environ) -> Path:
     """The cached ImageNet weights: torchreid's for an OSNet, else torch.hub's of torchvision.
 
@@ -68,8 +74,8 @@ def imagenet_file(backbone: str, environment: Mapping[str, str] = os.environ) ->
             return path
     raise CheckpointError(
         f"no ImageNet weights for {backbone}: get {paths[0].name} from {source} and save it as "
-        f"{paths[0]}, or name its path in MODEL.PRETRAINED, or train from scratch with "
-        "MODEL.PRETRAINED none"
+        f"{paths[0]} ({_about_home(home)}), or name its path in MODEL.PRETRAINED, or train from "
+        "scratch with MODEL.PRETRAINED none"
     )
 
 
