@@ -81,14 +81,11 @@ def test_a_run_of_relative_paths_is_used_and_continued_from_any_folder(
     run = ["--run", "../home/out"]
     assert evaluate.main([*run, "--protocols", "sysu_all_single"]) == 0
     assert extract.main([*run, "--out", "features.npz"]) == 0
-    again = ["--cfg", "../home/out/config.yaml", "--resume", "SOLVER.EPOCHS", "2"]
-    assert train.main(again) == 0
-    assert last(home / "out")["progress"]["epoch"] == 2
-    assert not (Path.cwd() / "out").exists() and not Path("cache").exists()
+    assert not Path("out").exists() and not Path("cache").exists()
     moved = shutil.move(home / "out", Path("moved").absolute())
-    again = ["--cfg", "moved/config.yaml", "--resume", "moved", "SOLVER.EPOCHS", "3"]
+    again = ["--cfg", "moved/config.yaml", "--resume", "moved", "SOLVER.EPOCHS", "2"]
     assert train.main(again) == 0
-    assert last(Path(moved))["progress"]["epoch"] == 3 and not (home / "out").exists()
+    assert last(Path(moved))["progress"]["epoch"] == 2 and not (home / "out").exists()
     assert yaml.safe_load(Path("moved/config.yaml").read_text())["OUTPUT_DIR"] == str(moved)
 
 

@@ -235,13 +235,10 @@ def _quantised(
         stages(f"quantising by {len(records)} {title}")
         stages.print(f"int8: ranges of {len(records)} {title}")
         shown = tqdm(records, desc="ranges", unit="image", leave=False, disable=None)
+        rules = {name: metadata.rule(name) for name in group}
         images = (
-            load_resized(
-                splits.root / record.path,
-                metadata.size,
-                metadata.rule(record.modality.name.lower()),
-            )
-            for record in shown
+            load_resized(splits.root / r.path, metadata.size, rules[r.modality.name.lower()])
+            for r in shown
         )
         inputs = (normalized([one], metadata.mean, metadata.std) for one in images)
         quantize(source, target, metadata, inputs)
