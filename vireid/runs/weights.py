@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from yacs.config import CfgNode
 
 from vireid.config.load import load_config
 from vireid.config.schema import WEIGHT_NAMES
@@ -12,6 +15,8 @@ from vireid.engine.checkpoint import BEST, LAST
 from vireid.errors import CheckpointError, UsageError
 from vireid.runs.options import require_run
 from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
+
+log = logging.getLogger(__name__)
 
 
 def selected_checkpoint(run: Path) -> Path:
@@ -69,3 +74,14 @@ def loaded_before(checkpoint: Mapping[str, Any], path: Path, freeze_epochs: int)
             "resume without it, or start a new run with MODEL.PRETRAINED"
         )
     return loaded
+
+
+def warn_of_random_weights(cfg: CfgNode) -> None:
+    """Warns of options that expect loaded weights, in a training that has none."""
+    if cfg.SOLVER.FREEZE_EPOCHS:
+        log.warning("SOLVER.FREEZE_EPOCHS freezes nothing: MODEL.PRETRAINED none loads no weights")
+    if cfg.MODEL.BN_EVAL:
+        log.warning(
+            "MODEL.BN_EVAL keeps the BatchNorm statistics of random weights, mean 0 and variance "
+            "1: MODEL.PRETRAINED none loads no others; set MODEL.BN_EVAL false"
+        )
