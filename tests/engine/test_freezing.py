@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tests.conftest import SMALL
 from tests.engine.test_distributed import ONE_STEP, train_on_two
+from tests.helpers import log_of
 from tests.run_files import assert_same_training, column, last, stop_at_step
 from vireid.cli import train
 from vireid.config.schema import default_config
@@ -132,9 +133,12 @@ def test_two_processes_freeze_and_unfreeze_as_one_does(tiny_command, small_run, 
 
 
 def test_a_run_that_loaded_nothing_cannot_freeze(tiny_command, run, small_run, tmp_path, capsys):
-    arguments = tiny_command(tmp_path / "new", "SOLVER.FREEZE_EPOCHS=1")
-    assert train.main(arguments) == 2
-    assert "SOLVER.FREEZE_EPOCHS 1 freezes what MODEL.PRETRAINED loads" in capsys.readouterr().err
+    options = ("SOLVER.FREEZE_EPOCHS=1", "MODEL.BN_EVAL=true")
+    assert train.main(tiny_command(tmp_path / "new", *options)) == 0
+    log = log_of(tmp_path / "new")
+    assert (
+        "FREEZE_EPOCHS freezes nothing: MODEL.PRETRAINED none" in log and "set MODEL.BN_EVAL" in log
+    )
     more = ("SOLVER.EPOCHS=4", "SOLVER.FREEZE_EPOCHS=3", f"MODEL.PRETRAINED={small_run}")
     assert train.main([*tiny_command(run, *more), "--resume"]) == 2
     assert "knows of no loaded weights" in capsys.readouterr().err

@@ -68,6 +68,7 @@ from vireid.runs.trackers.tracker import TrackedRun
 from vireid.runs.weights import (
     loaded_before,
     require_kept,
+    warn_of_random_weights,
     warn_of_seen_identities,
     weights_file,
 )
@@ -234,7 +235,8 @@ def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidMode
         require_kept(weights, start.folder)
         return build_model(cfg, classes, weights=weights)
     model, random = build_model(cfg, classes, load_weights=False)
-    loaded = loaded_before(checkpoint, start.path, cfg.SOLVER.FREEZE_EPOCHS)
+    frozen_epochs = cfg.SOLVER.FREEZE_EPOCHS if cfg.MODEL.PRETRAINED != "none" else 0
+    loaded = loaded_before(checkpoint, start.path, frozen_epochs)
     return model, replace(random, loaded=loaded)
 
 
@@ -252,6 +254,8 @@ def _log_start(training: _Training, start: Start, seen: _Seen) -> None:
     if start.checkpoint is None:
         weights = weights_file(cfg.MODEL.PRETRAINED)
         warn_of_seen_identities(weights, training.splits, cfg.DATA.DATASET, training.data)
+    if cfg.MODEL.PRETRAINED == "none":
+        warn_of_random_weights(cfg)
     warn_of_untrained(cfg)
     warn_of_few_identities(cfg.SOLVER.SELECT, training.splits.val)
 

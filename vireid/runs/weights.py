@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yacs.config import CfgNode
+
 from vireid.config.load import load_config
 from vireid.config.schema import WEIGHT_NAMES
+from vireid.data.datasets.names import label_of
 from vireid.engine.checkpoint import BEST, LAST, load_checkpoint
 from vireid.engine.model_folder import read_model_folder
 from vireid.errors import CheckpointError, UsageError
@@ -77,7 +80,7 @@ def warn_of_seen_identities(weights: Path | None, splits: Splits, dataset: str, 
         return
     if (trained["dataset"], trained["data"]) == (dataset, data):
         seen = sorted(held & set(trained["pids"]))
-        shown = [splits.identities.get(pid, str(pid)) for pid in seen[:3]]
+        shown = [str(label_of(pid, splits.identities)) for pid in seen[:3]]
         sure = "they are no new people to it, and the scores are too good"
     else:
         names = read_training_names(weights.parent.parent)
@@ -114,3 +117,14 @@ def loaded_before(checkpoint: Mapping[str, Any], path: Path, freeze_epochs: int)
             "resume without it, or start a new run with MODEL.PRETRAINED"
         )
     return loaded
+
+
+def warn_of_random_weights(cfg: CfgNode) -> None:
+    """Warns of options that expect loaded weights, in a training that has none."""
+    if cfg.SOLVER.FREEZE_EPOCHS:
+        log.warning("SOLVER.FREEZE_EPOCHS freezes nothing: MODEL.PRETRAINED none loads no weights")
+    if cfg.MODEL.BN_EVAL:
+        log.warning(
+            "MODEL.BN_EVAL keeps the BatchNorm statistics of random weights, mean 0 and variance "
+            "1: MODEL.PRETRAINED none loads no others; set MODEL.BN_EVAL false"
+        )

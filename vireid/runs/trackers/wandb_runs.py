@@ -29,7 +29,7 @@ class WandbTracker(Tracker):
 
         settings = wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True)
         self._id = known.get("id") or secrets.token_hex(4)
-        self._mode: Any = _mode()
+        self._mode = _mode()
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=self.run.name,
@@ -73,8 +73,8 @@ class WandbTracker(Tracker):
         self._run.finish(exit_code=0 if status is Status.FINISHED else 1)
 
 
-def _mode() -> str:
-    """``online`` only with a key, as the library would ask for one."""
+def _mode() -> Any:
+    """``online`` only with a key, as the library would ask for one; a value of its own type."""
     import wandb
     from requests.utils import get_netrc_auth
 
