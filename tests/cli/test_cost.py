@@ -276,7 +276,7 @@ RUN = ("--run", "<run>")
         ((*CFG, "--json", "no/such/cost.json"), 2, "cannot write"),
         ((*CFG, "MODEL.SHARE_DEPTH", "3"), 2, "MODEL.SHARED_DEPTH"),
         (("--cfg", "configs/none.yaml"), 2, "configs/none.yaml"),
-        (("--run", "configs"), 4, "configs is not a run folder"),
+        (("--run", "configs"), 4, "configs is neither a run folder"),
         ((*RUN, "--backbones", "resnet50"), 2, "a run has its own"),
         ((*RUN, "--scatter", "cost.png", "--over", "latency"), 2, "--over latency needs --rounds"),
         ((*RUN, "--scatter", "cost.png", "--protocol", "regdb_v2t"), 3, "no scores by regdb_v2t"),

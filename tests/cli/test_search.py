@@ -165,7 +165,7 @@ def pressed(press):
         (("--image", "none"), 3, "must be a folder, an image or a .csv file; there is nothing"),
         (("--image", "PLACE/images/a/06.png"), 3, "06.png cannot be decoded"),
         (("--model", "none.onnx"), 4, "there is no network none.onnx"),
-        (("--run", "configs"), 4, "configs is not a run folder"),
+        (("--run", "configs"), 4, "configs is neither a run folder"),
         (("--model", "PLACE/other.onnx"), 4, "made by another network"),
         (("--approximate",), 2, "needs 1,000"),
     ],

@@ -46,7 +46,7 @@ def test_a_run_and_a_file_side_by_side_show_the_same_images(
         (["--perplexity", "1000"], 2, "--perplexity 1000"),
         (["--titles", "a", "b"], 2, "1 different ones are needed"),
         (["--compare", "nowhere.npz"], 3, "nowhere.npz do not exist"),
-        (["--compare", "tests"], 4, "tests is not a run folder"),
+        (["--compare", "tests"], 4, "tests is neither a run folder"),
         (["TEST.FLIP", "true"], 2, "TEST.FLIP true goes with run folders"),
         (["--split", "train"], 2, "--split train goes with run folders"),
         (["--out", "tsne.jpg"], 2, ".png, .pdf, .svg"),

@@ -307,6 +307,12 @@ def test_a_set_with_test_images_only_is_checked_and_not_trained(tmp_path, layout
     assert report.notes[0].startswith("no training images: a trained model can be scored")
 
 
+def test_a_set_that_is_too_small_to_train_is_noted(tmp_path):
+    for names, noted in (("ab", True), ("abcd", False)):
+        report = check_dataset("folder", write(tmp_path / names, *people(names)))
+        assert any("one identity trains" in note for note in report.notes) is noted
+
+
 @pytest.mark.parametrize(
     ("paths", "problem"),
     [

@@ -66,6 +66,22 @@ def test_every_orientation_is_turned_upright(tmp_path, suffix, orientation):
     assert header.turned == (orientation != 1)
 
 
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+def test_tiffs_that_pillow_maps_into_memory_are_turned(tmp_path, mode, orientation):
+    stored = quadrants()
+    grey = Image.fromarray(stored).convert("L")
+    image = Image.fromarray(np.asarray(grey, np.uint16) * 257) if mode == "I;16" else grey
+    image = image if mode == "I;16" else image.convert(mode)
+    image.save(tmp_path / "a.tif", exif=exif_of(orientation))
+    rule = PixelRule((0, 65535))
+    wanted = UPRIGHT[orientation](np.asarray(grey).astype(int))
+    with Image.open(tmp_path / "a.tif") as opened:
+        found = np.asarray(as_rgb(opened, rule).convert("L"))
+        assert Path(opened.filename).name == "a.tif"
+    assert found.shape == wanted.shape and np.abs(found - wanted).max() <= 1
+
+
 @pytest.mark.parametrize("orientation", [2, 5, 6, 8])
 def test_deep_images_are_turned_too(tmp_path, orientation):
     values = np.arange(16 * 8, dtype=np.uint16).reshape(16, 8) * 100

@@ -97,13 +97,22 @@ def test_a_signal_after_the_training_still_stops_and_the_command_finishes(
     assert (folder / "results.json").read_text().count('"rank1"') == 12
 
 
+VALIDATED = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
+
+
+@pytest.fixture(scope="module")
+def validated_run(tiny_command, tmp_path_factory):
+    """Two epochs with validation. Never write into it."""
+    folder = tmp_path_factory.mktemp("validated") / "run"
+    assert train.main(tiny_command(folder, *VALIDATED)) == 0
+    return folder
+
+
 @pytest.mark.parametrize("where", ["validation", "wait"])
 def test_a_signal_ends_validation_and_the_wait_for_a_batch(
-    tiny_command, tmp_path, monkeypatch, capsys, where
+    tiny_command, validated_run, tmp_path, monkeypatch, capsys, where
 ):
     """Both at the second epoch; what was trained before is not lost."""
-    extra = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
-    assert train.main(tiny_command(tmp_path / "whole", *extra)) == 0
     name = "vireid.runs.pipeline.score" if where == "validation" else "vireid.data.loading.iter"
     real, calls = score if where == "validation" else iter, []
 
@@ -117,13 +126,13 @@ def test_a_signal_ends_validation_and_the_wait_for_a_batch(
     folder, started = tmp_path / "run", time.monotonic()
     with monkeypatch.context() as patch:
         patch.setattr(name, stopped, raising=False)
-        assert train.main(tiny_command(folder, *extra)) == 143
+        assert train.main(tiny_command(folder, *VALIDATED)) == 143
     assert time.monotonic() - started < 25
     assert f"{folder}/checkpoints/last.pth" in capsys.readouterr().err
-    steps = len(metrics(tmp_path / "whole")) and int(metrics(tmp_path / "whole")[0]["steps"])
+    steps = int(metrics(validated_run)[0]["steps"])
     assert last(folder)["progress"]["step"] == (steps if where == "validation" else 0)
-    assert train.main([*tiny_command(folder, *extra), "--resume"]) == 0
-    assert_same_training(folder, tmp_path / "whole")
+    assert train.main([*tiny_command(folder, *VALIDATED), "--resume"]) == 0
+    assert_same_training(folder, validated_run)
 
 
 @pytest.mark.slow
@@ -193,10 +202,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     assert all(torch.isfinite(value).all() for value in last(folder)["model"].values())
 
 
-def test_best_epoch_is_chosen_on_validation_identities(tiny_command, tmp_path):
-    folder = tmp_path / "run"
-    extra = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
-    assert train.main(tiny_command(folder, *extra)) == 0
+def test_best_epoch_is_chosen_on_validation_identities(validated_run):
+    folder = validated_run
     rows = metrics(folder)
     means = [(float(r["val_v2i_mAP"]) + float(r["val_i2v_mAP"])) / 2 for r in rows]
     best = torch.load(folder / "checkpoints/best.pth", weights_only=True)["progress"]

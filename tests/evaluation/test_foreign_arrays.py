@@ -576,3 +576,15 @@ def test_figures_need_the_modality_of_queries(tmp_path: Path):
     path = saved(tmp_path / "m.npz", agw(query_feat=None, gall_feat=None) | {"dist": MATRIX})
     with pytest.raises(DataError, match="a figure needs features"):
         read_features(path, query_modality=Modality.INFRARED)
+
+
+def test_a_name_is_one_identity_in_both_lists_if_only_one_has_other_texts(tmp_path: Path):
+    """0004 beside numbers alone, and 0004 beside ``unknown``."""
+    labels = {side: [f"{pid:04d}" for pid in agw()[f"{side}_label"]] for side in ("query", "gall")}
+    labels["gall"][2] = "unknown"
+    texts = {f"{side}_label": np.array(values) for side, values in labels.items()}
+    numbers = agw()["gall_label"].copy()
+    numbers[2] = 99
+    expected = scores(read_feature_file(saved(tmp_path / "a.npz", agw(gall_label=numbers))))
+    assert expected.metrics["rank1"] > 0
+    assert_same(scores(read_feature_file(saved(tmp_path / "b.npz", agw(**texts)))), expected)

@@ -225,7 +225,7 @@ class Code:
         (Settings, (), r"Settings"),
         (np.load, ("{}",), r"numpy\.(lib\S*\.)?load"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_pickle_with_code_is_refused_by_name(tmp_path: Path, function, arguments, name):
     mark, path = tmp_path / "mark", tmp_path / "weights.pth"

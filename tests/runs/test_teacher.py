@@ -191,7 +191,7 @@ def test_a_run_does_not_take_its_teachers_place(tiny_command, finished_run, run,
     [
         ("gone", "", 4, "gone does not exist"),
         ("gone.pth", "", 4, "gone.pth does not exist"),
-        ("", "", 4, "is not a run folder: it has no config.yaml"),
+        ("", "", 4, r"is neither a run folder \(it has no config.yaml\)"),
         ("cut.pth", "", 4, "cut.pth is damaged"),
         ("foreign.pth", "", 4, "foreign.pth is not a checkpoint of vireid: it lacks"),
         ("untrained.pth", "", 4, "untrained.pth was saved before the first epoch"),

@@ -1,11 +1,19 @@
 """Which file MODEL.PRETRAINED means."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from vireid.errors import CheckpointError, UsageError
-from vireid.runs.weights import loaded_before, require_kept, weights_file
+from vireid.runs import weights as module
+from vireid.runs.weights import (
+    loaded_before,
+    require_kept,
+    warn_of_seen_identities,
+    weights_file,
+)
+from vireid.structures import ImageRecord, Modality, Splits
 
 
 @pytest.mark.parametrize(("select", "name"), [("last", "last.pth"), ("best", "best.pth")])
@@ -44,3 +52,33 @@ def test_loaded_names_come_from_the_checkpoint():
     assert loaded_before(checkpoint, Path("x"), 1) == frozenset()
     with pytest.raises(UsageError, match="knows of no loaded weights"):
         loaded_before(checkpoint, Path("x"), 2)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "data", "names", "expected"),
+    [
+        ("regdb", "same", "", "trained with 2 of the 3 identities .*, the first 5, 6: they are no"),
+        ("regdb", "other", "", ""),  # numbers of other data say nothing
+        ("csv", "other", "anna,5,train\nben,6,val\n7,7,train\neva,9,test\n", "1 of the 3 .*anna"),
+    ],
+)
+def test_held_out_identities_that_trained_the_weights_are_named(
+    tmp_path, caplog, monkeypatch, dataset, data, names, expected
+):
+    (tmp_path / "identities.csv").write_text(f"identity,pid,split\n{names}")
+    known = {"dataset": "regdb", "data": "same", "pids": [1, 2, 5, 6]}
+    monkeypatch.setattr(module, "load_checkpoint", lambda path: known)
+    test = [ImageRecord(f"{pid}.png", pid, 1, Modality.VISIBLE) for pid in (5, 6, 7)]
+    called = {5: "anna", 6: "eva", 7: "7"} if names else {}
+    splits = Splits(tmp_path, (), (), tuple(test), identities=called)
+    warn_of_seen_identities(tmp_path / "checkpoints/last.pth", splits, dataset, data)
+    assert bool(caplog.text) == bool(expected)
+    assert re.search(expected, caplog.text)
+
+
+def test_weights_of_other_code_warn_of_nobody(tmp_path, caplog):
+    splits = Splits(tmp_path, (), (), (ImageRecord("a.png", 1, 1, Modality.VISIBLE),))
+    (tmp_path / "a.pth").write_bytes(b"other")
+    for weights in (None, tmp_path / "a.pth"):
+        warn_of_seen_identities(weights, splits, "csv", "x")
+    assert not caplog.text

@@ -26,7 +26,7 @@ class ColourExtractor:
     """
 
     def __init__(self, path=None, backend=None, threads=None, *, device="auto",
-                 watch: Callable | None = None):  # fmt: skip
+                 range=None, watch: Callable | None = None):  # fmt: skip
         if path and not Path(path).is_file():
             raise CheckpointError(f"there is no network {path}: name another")
         self.fingerprint = Path(path).read_text() if path else "colours"

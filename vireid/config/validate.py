@@ -133,11 +133,6 @@ def _training_problems(cfg: CfgNode) -> Iterator[str]:
     solver = cfg.SOLVER
     if not cfg.MODEL.PRETRAINED:
         yield "MODEL.PRETRAINED must be a file, a folder, imagenet or none, got an empty text"
-    if solver.FREEZE_EPOCHS and cfg.MODEL.PRETRAINED == "none":
-        yield (
-            f"SOLVER.FREEZE_EPOCHS {solver.FREEZE_EPOCHS} freezes what MODEL.PRETRAINED loads, "
-            "which is nothing: name weights there, or set SOLVER.FREEZE_EPOCHS 0"
-        )
     if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS == "dual":
         yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:

@@ -235,7 +235,7 @@ def pixels_of(image: Image.Image) -> Pixels:
     """Decodes an image of any mode; raises what Pillow raises on a damaged file."""
     _in_native_order(image)
     deep, channels = is_deep(image), _sixteen_bit_channels(image)
-    image.load()
+    _load(image)
     if channels is not None:
         found = _of_channels(channels, image.info.get("transparency"))
     elif deep:
@@ -249,6 +249,16 @@ def pixels_of(image: Image.Image) -> Pixels:
     else:
         found = Pixels(image.convert("RGB"))
     return replace(found, orientation=orientation_of(image))
+
+
+def _load(image: Any) -> None:
+    """Decodes it; Pillow 13 scrambles the rows of a turned TIFF that it maps into memory."""
+    name = getattr(image, "filename", "")
+    if name and image.format == "TIFF" and image.tile:
+        image.filename = ""  # only files with names are mapped
+    image.load()
+    if name:
+        image.filename = name
 
 
 def orientation_of(image: Image.Image) -> int:

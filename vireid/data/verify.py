@@ -147,6 +147,8 @@ def _missing(splits: Splits, modalities: Sequence[Modality]) -> Iterator[str]:
 def _untrained(splits: Sequence[Splits]) -> Iterator[str]:
     if not any(one.train for one in splits):
         yield "no training images: a trained model can be scored on this set, none can be trained"
+    elif max(len(one.train_pids) for one in splits) == 1:
+        yield "one identity trains, and training needs two: add images of others"
 
 
 def one_sided(

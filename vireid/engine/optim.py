@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from yacs.config import CfgNode
 
@@ -104,3 +105,17 @@ def build_optimizer(options: CfgNode, model: ReidModel, criterion: Criterion) ->
             groups.append({"params": members, "lr": rate, "base_lr": rate, "name": name})
     make = OPTIMIZERS[options.OPTIMIZER]
     return make(groups, options.MOMENTUM, weight_decay=options.WEIGHT_DECAY, fused=True)
+
+
+def complete_momentum(optimizer: Optimizer) -> None:
+    """Zero momentum for parameters that did not train before, where others have theirs.
+
+    A first step with zero momentum is a first step without; torch's fused SGD refuses a mixture of
+    both.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if any("momentum_buffer" in state for state in optimizer.state.values()):
+        for parameter in parameters:
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)

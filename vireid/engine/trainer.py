@@ -25,7 +25,7 @@ from vireid.engine.checkpoint import rng_state
 from vireid.engine.distributed import World
 from vireid.engine.freezing import Freeze
 from vireid.engine.gradients import gradient_norms, unused_parameters, zero_term
-from vireid.engine.optim import Schedule
+from vireid.engine.optim import Schedule, complete_momentum
 from vireid.engine.precision import AsyncScalars, Precision, peak_mib
 from vireid.engine.signals import Interrupted, StopFlag
 from vireid.errors import DivergedError, UsageError
@@ -120,6 +120,8 @@ class Trainer:
         self.wrapped.train()
         if frozen:
             self.freeze.hold_statistics(self.model)
+        elif self.freeze.epochs:
+            complete_momentum(self.optimizer)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step on this process's share of a batch.

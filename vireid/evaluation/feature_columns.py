@@ -242,10 +242,10 @@ def _values(where: str, column: str, array: np.ndarray, shown: np.ndarray) -> np
     if array.dtype.kind != "U":
         return array
     texts = np.char.strip(array)
-    whole = np.array([WHOLE_NUMBER.fullmatch(text) is not None for text in texts.tolist()])
-    if column == "pids" and not whole.all():
+    if column == "pids":  # text even if these are whole numbers: those of the other list may not be
         _require(where, texts, np.char.str_len(texts) > 0, "no empty texts", shown)
         return texts
+    whole = np.array([WHOLE_NUMBER.fullmatch(text) is not None for text in texts.tolist()])
     _require(where, array, whole, "whole numbers", shown)
     return texts.astype(np.int64)
 

@@ -65,7 +65,13 @@ from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
 from vireid.runs.trackers.tracker import TrackedRun
-from vireid.runs.weights import loaded_before, require_kept, weights_file
+from vireid.runs.weights import (
+    loaded_before,
+    require_kept,
+    warn_of_random_weights,
+    warn_of_seen_identities,
+    weights_file,
+)
 from vireid.structures import Splits
 from vireid.utils.commands import own_command
 
@@ -229,7 +235,8 @@ def _initial_model(cfg: CfgNode, splits: Splits, start: Start) -> tuple[ReidMode
         require_kept(weights, start.folder)
         return build_model(cfg, classes, weights=weights)
     model, random = build_model(cfg, classes, load_weights=False)
-    loaded = loaded_before(checkpoint, start.path, cfg.SOLVER.FREEZE_EPOCHS)
+    frozen_epochs = cfg.SOLVER.FREEZE_EPOCHS if cfg.MODEL.PRETRAINED != "none" else 0
+    loaded = loaded_before(checkpoint, start.path, frozen_epochs)
     return model, replace(random, loaded=loaded)
 
 
@@ -244,6 +251,11 @@ def _log_start(training: _Training, start: Start, seen: _Seen) -> None:
         log_entry("", line)
     if training.trainer.freeze.lasts(training.trainer.progress.epoch):
         log_entry("frozen", training.trainer.freeze.describe(training.trainer.model))
+    if start.checkpoint is None:
+        weights = weights_file(cfg.MODEL.PRETRAINED)
+        warn_of_seen_identities(weights, training.splits, cfg.DATA.DATASET, training.data)
+    if cfg.MODEL.PRETRAINED == "none":
+        warn_of_random_weights(cfg)
     warn_of_untrained(cfg)
     warn_of_few_identities(cfg.SOLVER.SELECT, training.splits.val)
 

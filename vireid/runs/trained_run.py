@@ -15,6 +15,7 @@ from vireid.config.load import flatten
 from vireid.config.schema import Effect, options_of
 from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
+from vireid.data.datasets.names import label_of
 from vireid.engine.checkpoint import (
     BEST,
     LAST,
@@ -207,7 +208,8 @@ class TrainedRun:
             same_data = checkpoint["data"] == self.data
             seen = sorted(pids & set(checkpoint["pids"])) if same_data else []
             if seen:
+                shown = [label_of(pid, self.splits.identities) for pid in seen[:3]]
                 raise DataError(
                     f"{protocol.name}: {path} was trained on {len(seen)} of its {len(pids)} "
-                    f"identities, the first {seen[:3]}; train with the DATA.SPLIT that you score"
+                    f"identities, the first {shown}; train with the DATA.SPLIT that you score"
                 )

@@ -156,11 +156,13 @@ def query(args: argparse.Namespace) -> None:
         options = {"modality": args.modality, "top": args.top, "setting": setting}
         write_json(args.json, answers, gallery, **options)
         written.append(f"wrote {args.json}")
-    if args.figure:
-        written.append(draw(args.figure, answers, modality=args.modality))
-    for path, reason in skipped:
-        print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
-    print("\n".join([*lines_of(answers), *written]))
+    try:
+        if args.figure:
+            written.append(draw(args.figure, answers, modality=args.modality))
+    finally:  # what was found is printed even if it cannot be drawn
+        for path, reason in skipped:
+            print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
+        print("\n".join([*lines_of(answers), *written]))
 
 
 def index(args: argparse.Namespace) -> None:
