@@ -14,8 +14,7 @@ from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from matplotlib import pyplot as plt
-from matplotlib.patches import Rectangle
+from vireid.figures.style import drawn
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,7 +63,6 @@ def draw(folder: Path, out: Path) -> None:
     """Draws the packages in ``folder``, floor by floor."""
     lines, imports = read_package(folder)
     floors = floors_of(imports)
-    figure, axes = plt.subplots(figsize=(11, 1.15 * (max(floors.values()) + 1)))
     boxes = {}
     for level in range(max(floors.values()) + 1):
         names = sorted((n for n in floors if floors[n] == level), key=lambda n: -lines[n])
@@ -73,19 +71,23 @@ def draw(folder: Path, out: Path) -> None:
         for name in names:
             boxes[name] = (x + widths[name] / 2, -level, widths[name])
             x += widths[name] + 0.45
-    for name, (x, y, width) in boxes.items():
-        corner, height = (x - width / 2, y - 0.24), 0.48
-        colors = {"facecolor": "#dbe7f3", "edgecolor": "#33506d"}
-        axes.add_patch(Rectangle(corner, width, height, zorder=2, **colors))
-        axes.text(x, y, f"{name}\n{lines[name]:,}", ha="center", va="center", fontsize=8, zorder=3)
-    for name, other in sorted(direct(imports)):
-        (x, y, _), (to_x, to_y, _) = boxes[name], boxes[other]
-        style = {"arrowstyle": "->", "color": "#7a8ca0", "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", (to_x, to_y + 0.24), (x, y - 0.24), arrowprops=style, zorder=1)
-    axes.set(xlim=(0.5, 11.5), ylim=(-max(floors.values()) - 0.4, 0.4))
-    axes.axis("off")
-    figure.tight_layout()
-    figure.savefig(out, dpi=110)
+    with drawn(out, 11, 1.15 * (max(floors.values()) + 1)) as figure:
+        from matplotlib.patches import Rectangle
+
+        axes = figure.subplots()
+        for name, (x, y, width) in boxes.items():
+            corner, height = (x - width / 2, y - 0.24), 0.48
+            colors = {"facecolor": "#dbe7f3", "edgecolor": "#33506d"}
+            axes.add_patch(Rectangle(corner, width, height, zorder=2, **colors))
+            axes.text(
+                x, y, f"{name}\n{lines[name]:,}", ha="center", va="center", fontsize=8, zorder=3
+            )
+        for name, other in sorted(direct(imports)):
+            (x, y, _), (to_x, to_y, _) = boxes[name], boxes[other]
+            style = {"arrowstyle": "->", "color": "#7a8ca0", "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", (to_x, to_y + 0.24), (x, y - 0.24), arrowprops=style, zorder=1)
+        axes.set(xlim=(0.5, 11.5), ylim=(-max(floors.values()) - 0.4, 0.4))
+        axes.axis("off")
 
 
 def main() -> None:

@@ -143,7 +143,10 @@ def write_csv(root: Path, *rows: str) -> None:
 
 
 def test_a_csv_set_is_compared_with_nothing_and_needs_both_modalities(tmp_path):
-    write_csv(tmp_path, "a.jpg,1,rgb,train", "b.jpg,1,ir,train", "c.jpg,2,ir,test")
+    write_csv(
+        *(tmp_path, "a.jpg,1,rgb,train", "b.jpg,1,ir,train", "c.jpg,2,ir,test"),
+        *("d.jpg,3,rgb,train", "e.jpg,3,ir,train"),
+    )
     report = check_dataset("csv", tmp_path)
     assert all(count.expected is None for count in report.counts)
     assert report.problems == ("no visible image in the test split",)
@@ -269,7 +272,7 @@ def test_files_that_are_no_images_are_counted_and_the_first_is_named(tmp_path, d
 
 def test_a_csv_set_ignores_nothing_that_it_lists(tmp_path):
     rows = ["i/a.tif,1,rgb,train", "i/b.tif,1,ir,train", "c.jpg,2,ir,test", "d.jpg,2,rgb,test"]
-    write_csv(tmp_path, *rows)
+    write_csv(tmp_path, *rows, "e.jpg,3,rgb,train", "f.jpg,3,ir,train")
     assert check_dataset("csv", tmp_path).notes == ()
     write_text(tmp_path / "i/notes.txt", "")
     (note,) = check_dataset("csv", tmp_path).notes

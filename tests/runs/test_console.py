@@ -34,6 +34,14 @@ def test_the_widest_row_fits_into_eighty_columns(epochs, loss, speed, left):
     assert len(cells(line)) == 1 + 9
 
 
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf"), 1e120])
+def test_any_loss_makes_a_row(loss):
+    row = ROW | {"loss": loss, "loss_identity": loss}
+    line = EpochTable(120, ["identity"], validates=False).lines(row, speed=812, left=59)[-1]
+    assert [float(cell) for cell in cells(line)[1:3]] == pytest.approx([loss] * 2, nan_ok=True)
+    assert len(line) <= 80
+
+
 def test_a_row_shows_the_epochs_numbers():
     row = ROW | {"loss_triplet": 0.321, "val_v2i_mAP": 0.4, "val_i2v_mAP": 0.5}
     row |= {"val_v2i_rank1": 0.3, "val_i2v_rank1": 0.6}

@@ -110,8 +110,8 @@ def short_power(value: float) -> str:
     >>> short_power(3.5e-4)
     '3.5e-4'
     """
-    digits, power = f"{value:.1e}".split("e")
-    return f"{digits}e{int(power)}"
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(power)}" if power else digits  # nan and inf have none
 
 
 def percent(share: float) -> str:

@@ -21,6 +21,9 @@ NO_NAMES = {
     "unknown",
     "unlabeled",
     "unlabelled",
+    "junk",
+    "distractor",
+    "distractors",
 }
 
 

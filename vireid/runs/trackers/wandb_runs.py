@@ -7,11 +7,22 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from vireid.runs.trackers.tracker import PROJECT, Status, Tracker
 
 log = logging.getLogger(__name__)
+
+Mode = Literal["online", "offline", "disabled", "shared"]
+# What settings call a mode → what init calls it; run and dryrun are old names.
+MODES: Mapping[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+    "shared": "shared",
+}
 
 
 class WandbTracker(Tracker):
@@ -73,14 +84,15 @@ class WandbTracker(Tracker):
         self._run.finish(exit_code=0 if status is Status.FINISHED else 1)
 
 
-def _mode() -> Any:
-    """``online`` only with a key, as the library would ask for one; a value of its own type."""
+def _mode() -> Mode:
+    """``online`` only with a key, as the library would ask for one."""
     import wandb
     from requests.utils import get_netrc_auth
 
     settings = wandb.setup().settings
-    if settings.mode != "online":  # by WANDB_MODE or the command wandb offline
-        return str(settings.mode)
+    mode = MODES[settings.mode]
+    if mode != "online":  # by WANDB_MODE or the command wandb offline
+        return mode
     has_key = settings.api_key or settings.identity_token_file
     if has_key or get_netrc_auth(settings.base_url):
         return "online"
