@@ -86,9 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             measure(args.run.absolute(), args.out.absolute(), identities, seed, args.overrides)
             for seed in args.seeds
         ]
-        for name in found[0]:
-            table = np.array([one[name] for one in found])  # (seeds, 2)
-            cells = (f"{m:.1f} ± {s:.1f}" for m, s in zip(table.mean(0), table.std(0), strict=True))
+        rows = {name: np.array([one[name] for one in found]) for name in found[0]}  # (seeds, 2)
+        rows["change by fine-tuning"] = rows["fine-tuned"] - rows["not trained"]
+        for name, values in rows.items():
+            sign = "+" if name.startswith("change") else ""
+            pairs = zip(values.mean(0), values.std(0), strict=True)
+            cells = (f"{mean:{sign}.1f} ± {deviation:.1f}" for mean, deviation in pairs)
             print(f"| {identities} | {name} | {' | '.join(cells)} |", flush=True)
 
 

@@ -27,7 +27,7 @@ from vireid.synthetic.vehicles.vehicle import draw_vehicle
 from vireid.utils.threads import processors
 
 JPEG_QUALITY = 92
-BATCH = 32  # pictures handed to a process at once
+BATCH = 8  # pictures handed to a process at once; a signal waits until five such are finished
 PICTURES_PER_PROCESS = 400  # they take about as long as a process takes to start
 
 
