@@ -178,24 +178,31 @@ def test_overwrite_removes_nothing_when_the_new_run_cannot_start(tiny_command, r
     ("given", "found"),
     [({}, cli.SPIN), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
 )
-def test_idle_threads_wait_shortly_unless_the_user_says_how(given, found, monkeypatch):
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.setenv(name, given.get(name, ""))  # so that it is restored
-        if name not in given:
-            monkeypatch.delenv(name)
-    monkeypatch.setattr("sys.argv", ["table.py", "--help"])
-    with pytest.raises(SystemExit):
-        cli.launch("table")
-    assert os.environ.get("GOMP_SPINCOUNT") == found
+def test_idle_threads_wait_shortly_unless_the_user_says_how(given, found, tmp_path):
+    after = "open('found', 'w').write(str(os.environ.get('GOMP_SPINCOUNT')))"
+    assert launched("table", "--help", after=after, given=given, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "found").read_text() == str(found)
 
 
-def test_ctrl_c_while_a_tool_is_being_imported_ends_without_a_traceback(monkeypatch, capsys):
-    def interrupted(name):
-        raise KeyboardInterrupt
+def test_ctrl_c_while_a_tool_is_being_imported_ends_without_a_traceback(tmp_path):
+    before = "cli.importlib.import_module = lambda name: signal.raise_signal(signal.SIGINT)"
+    done = launched("train", before=before, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "\nstopped\n")
 
-    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
-    assert cli.launch("train") == 130
-    assert capsys.readouterr().err == "\nstopped\n"
+
+def launched(name, *words, before="", after="", given=None, cwd) -> subprocess.CompletedProcess:
+    """``cli.launch`` in a process, which it may end, with Python lines before and after it."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    start = f"import os, signal, sys; from vireid import cli; sys.argv = {[name, *words]}"
+    lines = (start, before, f"code = cli.launch({name!r})", after, "sys.exit(code)")
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        env=kept | {"PYTHONPATH": str(Path(__file__).parents[2])} | (given or {}),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ class _Match:
             "missing": [self.name(key) for key in self.missing if key not in added],
             "other shape": [self._unlike(key, found) for key, found in self.unlike.items()],
             "not used": [key for key in self.tensors if key not in used and not _is_extra(key)],
-            "new": [self.name(key) for key in added],
+            "new": [self.name(key) for key in self.added],
         }
         list_names = _by_module if self.entries.own else _first
         groups = {kind: list(dict.fromkeys(names)) for kind, names in groups.items()}
