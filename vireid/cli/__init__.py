@@ -13,7 +13,11 @@ from contextlib import suppress
 
 from vireid.engine.signals import GRACE, end_in_time
 
-GRACE_OF_SWEEPS = GRACE + 3  # their runs have GRACE, and save then
+# Seconds from a signal to the end, of tools that need more than GRACE
+GRACES = {
+    "sweep": GRACE + 3,  # its runs have GRACE, and save then
+    "make_synthetic": 60.0,  # it removes thousands of folders
+}
 SPIN = "10000"  # turns that an idle thread waits for work; see benchmarks/waiting.py
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 PIPE_CLOSED = 128 + 13  # the exit code that a shell gives a program ended by SIGPIPE
@@ -52,7 +56,7 @@ def launch(name: str) -> int:
     """Runs one tool with the command line's arguments; returns the exit code."""
     _open_standard_streams()
     signal.signal(signal.SIGTERM, _exit_at_once)  # nothing has begun yet
-    end_in_time(GRACE_OF_SWEEPS if name == "sweep" else GRACE)
+    end_in_time(GRACES.get(name, GRACE))
     if isinstance(sys.stdout, io.TextIOWrapper):  # for file names that the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is imported
