@@ -453,7 +453,7 @@ def is_path(key: str, value: Any) -> bool:
 
 
 def options_in_names(*effects: Effect) -> tuple[str, ...]:
-    """Those of :func:`options_of` that names of results and kept features show."""
+    """Those of ``options_of`` that names of results and kept features show."""
     return tuple(key for key in options_of(*effects) if OPTIONS[key].in_names)
 
 
