@@ -82,9 +82,9 @@ that changes, too.
 HEAD = ("| option | default | allowed values | changes | meaning |", "|---|---|---|---|---|")
 OTHERS = "Other options"
 WITHOUT_WORDS = {  # rules that say by themselves what is wrong with a value
-    PATH: "a path",
-    PATTERN: "a regular expression with one group",
-    WEIGHTS: f"{', '.join(WEIGHT_NAMES)}, a path",
+    id(PATH): "a path",  # by identity: WEIGHTS is equal to it
+    id(PATTERN): "a regular expression with one group",
+    id(WEIGHTS): f"{', '.join(WEIGHT_NAMES)}, a path",
 }
 
 
@@ -114,7 +114,7 @@ def _row(key: str, option: Option, table: tuple[str, ...]) -> str:
     elif isinstance(option.default, bool):
         allowed = "true, false"
     elif isinstance(option.allowed, Rule):
-        allowed = option.allowed.words or WITHOUT_WORDS.get(option.allowed, "")
+        allowed = option.allowed.words or WITHOUT_WORDS.get(id(option.allowed), "")
     else:
         allowed = ", ".join(f"`{name}`" if name else "empty" for name in table or option.allowed)
     cells = (f"`{key}`", default, _cell(allowed), _label(option.effect), _cell(option.help))
