@@ -178,7 +178,7 @@ def test_what_pip_installs_is_declared():
 def test_blocks_without_a_language_hold_no_commands():
     for page in PAGES:
         for block in blocks_of(page):
-            assert block.language in ("", "bash", "csv", "diff", "python", "yaml")
+            assert block.language in ("", "bash", "bibtex", "csv", "diff", "python", "yaml")
             first = block.text.split(maxsplit=1)[0]
             assert block.language or first not in PROGRAMS, f"{block.page}:{block.line}"
 
