@@ -55,10 +55,11 @@ REASONS = (
         r"runs/(sweeps|a|regdb|demo|roadscene)|a\.npz|tsne\.pdf|sysu/seed0 --worst",
         "other runs, or another figure of the same run",
     ),
+    (r"\bphotos\b|my-model", "the tutorial's set; tests/cli, tests/data/test_folder_set.py"),
     (r"tools/export\.py", "tests/deploy/test_export.py"),
     (r"tools/search\.py", "tests/cli/test_search.py"),
     (r"tools/cost\.py", "models of full size; tests/cli/test_cost.py"),
-    (r"^(pip|conda|apt-get)\b", "installs something"),
+    (r"^(pip|conda|apt-get|git|cd|source)\b|-m venv", "installs something"),
     (r"^(mkdocs|pytest|python -m build)", "what .ci/run and tests/test_release.py do"),
     (r"docs/make_configuration", "writes the page; tests/docs/test_pages.py compares it"),
     (r"docs/make_structure", "writes the picture; tests/docs/test_pages.py draws it"),
@@ -144,9 +145,8 @@ def resolve(args: argparse.Namespace, command: Command) -> list[CfgNode]:
 def test_what_is_not_run_is_parsed_and_has_a_reason(command, monkeypatch):
     reasons = [reason for pattern, reason in REASONS if re.search(pattern, command.text)]
     assert reasons, f"{command.page}: run this in a test, or say in REASONS why not"
-    if command.words[0] in ("pip", "conda", "apt-get", "mkdocs", "pytest") or re.search(
-        r"python -(c|m build)|night|make_configuration", command.text
-    ):
+    known = r"(pip|conda|apt-get|git|cd|source|mkdocs|pytest)\b|python -(c|m build|m venv)"
+    if re.match(known, command.text) or re.search(r"night|make_configuration", command.text):
         return
     args = parse(command, monkeypatch)
     assert resolve(args, command)
