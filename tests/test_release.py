@@ -152,4 +152,4 @@ def test_help_says_where_configs_are_looked_for(tool, capsys):
     with pytest.raises(SystemExit):
         tool.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "where there is no configs/… in this folder, that of the installed project" in text
+    assert "if this folder has no such configs/… file, the installed project's is used" in text

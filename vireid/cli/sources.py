@@ -25,13 +25,13 @@ def is_run(path: Path) -> bool:
 
 def add_query_modality(line: argparse.ArgumentParser) -> None:
     """``--query-modality`` of figures of features that other code saved."""
-    about = "of files with query and gallery arrays that do not say which: visible, infrared, …"
+    about = "modality of the queries, for files of query and gallery arrays that do not name it"
     line.add_argument("--query-modality", type=modality, metavar="NAME", help=about)
 
 
 def add_runs(line: argparse.ArgumentParser) -> None:
     """The argument of tools that read any number of finished runs."""
-    about = "folders of finished runs, or folders that hold some, at any depth"
+    about = "folders of finished runs, or folders that contain such folders at any depth"
     line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help=about)
 
 

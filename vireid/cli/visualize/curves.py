@@ -58,11 +58,13 @@ def _parser() -> ToolParser:
         "runs/a/seed0 runs/b/seed0 --kind cmc --out cmc.pdf",
     )
     line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help="run folders")
-    line.add_argument("--kind", choices=("learning", "cmc"), default="learning", help="(learning)")
-    about = "only columns of metrics.csv whose name contains one of these, e.g. kl grad_"
+    line.add_argument(
+        "--kind", choices=("learning", "cmc"), default="learning", help="curves (learning)"
+    )
+    about = "only columns of metrics.csv whose names contain one of these words, e.g. kl grad_"
     line.add_argument("--terms", nargs="+", default=[], metavar="WORD", help=about)
     line.add_argument(
-        "--protocols", nargs="+", default=[], metavar="NAME", help="only these CMC curves (all)"
+        "--protocols", nargs="+", default=[], metavar="NAME", help="CMC curves to draw (all)"
     )
     add_titles(line, "run")
     return line

@@ -51,11 +51,13 @@ def _parser() -> ToolParser:
         "runs/demo/seed0 --out distances.png",
         "a.npz b.npz --out pair.pdf --titles before after",
     )
-    about = "run folders or features.npz, one panel each; KEY VALUE behind them, for runs"
+    about = "run folders or files of features, one panel each; then KEY VALUE options for runs"
     line.add_argument("paths", nargs="+", metavar="PATH", help=about)
-    line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
+    line.add_argument("--metric", choices=METRICS, default="cosine", help="distance (cosine)")
     add_titles(line, "panel")
-    line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
+    line.add_argument(
+        "--split", choices=SPLITS, default="test", help="with runs: which images (test)"
+    )
     add_query_modality(line)
     add_device(line)
     return line
