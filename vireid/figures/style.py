@@ -240,9 +240,9 @@ def head(
     if not handles:
         axes.set_title(title, loc="left")
         return
-    style: dict[str, Any] = {"frameon": False, "alignment": "left", "borderaxespad": 0.3}
+    style: dict[str, Any] = {"frameon": False, "alignment": "left", "borderaxespad": 0.0}
     style |= {"handlelength": 1.8, "columnspacing": 1.2, "borderpad": 0.0}
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.03), "ncols": columns}
     legend = axes.legend(handles, names, title=title or None, **place, **style)
     legend.get_title().set_fontsize(8)
 
