@@ -118,7 +118,7 @@ def file_activations(
     """
     model, device = open_model(cfg, run)
     records = [ImageRecord(str(file), NO_PID, NO_CAMID, modality) for file in files]
-    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     labels = [str(file) for file in files]
     normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
     return activations_of(model, tensor, records, labels=labels, device=device, **normalisation)

@@ -132,7 +132,7 @@ def run_match_maps(
     model = build_inference_model(whole, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
     model.eval().requires_grad_(False)
     stage = stage or _stage_names(model)[-1]
-    tensor = torch.from_numpy(images.images).permute(0, 3, 1, 2).to(device)
+    tensor = torch.from_numpy(images.images).permute(0, 3, 1, 2).contiguous().to(device)
     similarity, maps = similarity_maps(
         model,
         normalize(tensor, cfg.INPUT.MEAN, cfg.INPUT.STD),
