@@ -173,9 +173,11 @@ def _parser() -> ToolParser:
         "--maps match.npz --out again.pdf",
     )
     source = line.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", type=Path, metavar="DIR", help="run folder or model folder")
-    source.add_argument("--maps", type=Path, metavar="FILE", help="maps kept beside a picture")
-    about = "paths within the data set; without --match also identities; or, with --match, a file"
+    source.add_argument("--run", type=Path, metavar="DIR", help="run or model folder")
+    source.add_argument("--maps", type=Path, metavar="FILE", help="maps that an earlier call saved")
+    about = (
+        "paths below the data set's folder; without --match also identities; with it also a file"
+    )
     line.add_argument("--query", "--queries", metavar="NAME", help=about, **LIST)
     about = "images compared with the query (default: the nearest of the run's protocol)"
     line.add_argument("--match", "--matches", metavar="NAME", help=about, **LIST)
@@ -184,11 +186,17 @@ def _parser() -> ToolParser:
         line.add_argument(f"--{side}-modality", type=modality, metavar="NAME", help=about)
     about = f"nearest images, besides the first match and the first wrong one ({TOP})"
     line.add_argument("--top", type=at_least(0), default=TOP, help=about)
-    line.add_argument("--count", type=int, default=COUNT, help=f"queries without names ({COUNT})")
-    line.add_argument("--seed", type=seed_number, default=0, help="of that choice (0)")
+    line.add_argument(
+        "--count", type=int, default=COUNT, help=f"random queries, without --query ({COUNT})"
+    )
+    line.add_argument("--seed", type=seed_number, default=0, help="seed of that choice (0)")
     add_protocol(line)
-    line.add_argument("--split", choices=SPLITS, default="test", help="with --match: images (test)")
-    line.add_argument("--stage", choices=STAGES, default="", help="(the exit's last)")
+    line.add_argument(
+        "--split", choices=SPLITS, default="test", help="with --match: which images (test)"
+    )
+    line.add_argument(
+        "--stage", choices=STAGES, default="", help="stage of the maps (the exit's last)"
+    )
     line.add_argument("--method", choices=tuple(METHODS), default="hirescam", help="(hirescam)")
     add_cells(line)
     add_options(line)
