@@ -119,8 +119,8 @@ def test_the_structure_is_drawn_from_the_imports(tmp_path):
     assert all(floors[name] < floors[other] for name in imports for other in imports[name])
     edges = make_structure.direct({"a": {"b", "c"}, "b": {"c"}, "c": set()})
     assert edges == {("a", "b"), ("b", "c")}
-    make_structure.draw(ROOT / "vireid", tmp_path / "structure.png")
-    assert lines["losses"] > 100 and (tmp_path / "structure.png").stat().st_size > 10_000
+    make_structure.draw(ROOT / "vireid", tmp_path / "structure.svg")
+    assert lines["losses"] > 100 and (tmp_path / "structure.svg").stat().st_size > 10_000
 
 
 def test_the_options_page_is_what_the_table_says():
