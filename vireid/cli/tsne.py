@@ -20,7 +20,7 @@ from vireid.cli.arguments import (
     seed_number,
     tool,
 )
-from vireid.cli.sources import add_query_modality, read_sets, titles_of
+from vireid.cli.sources import add_query_modality, identity_names, read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.identities import left_out
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UsageError(f"--images {args.images}: 1 or more of each, or 0 for all of them")
     projections = _projections(args, paths, titles)
     write_points(points, projections)
-    draw_projections(projections, args.out)
+    draw_projections(projections, args.out, names=identity_names(paths))
     images = projections[0].images
     shown = len(set(images.pids.tolist()))
     print(f"wrote {args.out} and {points}: {shown} identities, {len(images)} images")

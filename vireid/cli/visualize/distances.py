@@ -36,11 +36,7 @@ def main(arguments: Sequence[str]) -> None:
             print(f"{title}: without {without}")
         if is_single(features):
             print(f"{title}: all images are of one modality, so every two of them are a pair")
-        print(
-            f"{title}: one identity {one.mean['intra']:.4f} ± {one.std['intra']:.4f}, two "
-            f"identities {one.mean['inter']:.4f} ± {one.std['inter']:.4f}, gap {one.gap:.4f} "
-            f"({one.counts['intra'].sum()} and {one.counts['inter'].sum()} pairs)"
-        )
+        print(f"{title}: {one.describe()}")
     draw_distances(found, args.out)
     print(f"wrote {args.out}")
 
