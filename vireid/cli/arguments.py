@@ -162,7 +162,8 @@ def add_options(line: ToolParser) -> None:
 
 def add_figure(line: argparse.ArgumentParser) -> None:
     """``--out`` of tools that draw."""
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    about = ".png, .jpg, .pdf or .svg"
+    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=about)
 
 
 def add_titles(line: argparse.ArgumentParser, each: str) -> None:

@@ -91,7 +91,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line.add_argument("--backbones", metavar="NAME", help="with --cfg: one row for each", **LIST)
     _add_measures(line)
     group = line.add_argument_group("with --run")
-    about = "draw scores over cost: PNG, PDF or SVG"
+    about = "draw scores over cost: PNG, JPEG, PDF or SVG"
     group.add_argument("--scatter", type=Path, metavar="FILE", help=about)
     group.add_argument("--over", choices=tuple(COST_AXES), default="macs", help="cost drawn (macs)")
     group.add_argument("--protocol", help="scores drawn (the first of the first run)")
@@ -111,7 +111,7 @@ def _add_measures(line: argparse.ArgumentParser) -> None:
     line.add_argument("--backends", metavar="NAME", help=about, **backends)
     line.add_argument("--rounds", type=at_least(0), default=100, help="timed (100); 0: no timing")
     line.add_argument("--warmup", type=at_least(0), default=20, help="rounds before those (20)")
-    line.add_argument("--bars", type=Path, metavar="FILE", help="draw the times: PNG, PDF or SVG")
+    line.add_argument("--bars", type=Path, metavar="FILE", help="draw times: PNG, JPEG, PDF, SVG")
     line.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
 
 

@@ -94,7 +94,7 @@ def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument("--modality", type=modality, metavar="NAME", required=True, help=about)
     line.add_argument("--top", type=int, default=10, metavar="K", help="images to find (10)")
     line.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
-    line.add_argument("--figure", type=Path, metavar="FILE", help="draw it: .png, .pdf or .svg")
+    line.add_argument("--figure", type=Path, metavar="FILE", help="draw it: .png, .jpg, .pdf, .svg")
     line.add_argument(
         "--approximate", action="store_true", help="by an index, which is made if need be (faiss)"
     )

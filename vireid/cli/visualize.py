@@ -1,4 +1,4 @@
-"""Draws ranked lists, activation maps, distance histograms and curves from saved files."""
+"""Draws ranked lists, activation maps, distances, curves, and contact sheets of data sets."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vireid.cli.arguments import (
     add_options,
     add_titles,
     as_overrides,
+    at_least,
     is_key,
     parser,
     seed_number,
@@ -24,6 +25,8 @@ from vireid.cli.arguments import (
 )
 from vireid.cli.evaluate import GALLERY_DRAWS, official_permutations
 from vireid.cli.sources import add_query_modality, read_sets, titles_of
+from vireid.config import load_config
+from vireid.data.datasets import DATASETS
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.feature_files import read_feature_file
@@ -32,11 +35,19 @@ from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.evaluation.results import read_results
+from vireid.figures.contact_sheet import contact_sheet, draw_contact_sheet
 from vireid.figures.curves import draw_cmc, draw_learning_curves
 from vireid.figures.distances import distances, draw_distances, is_single
-from vireid.figures.ranked_lists import WORST, choose_queries, describe, draw_lists
+from vireid.figures.ranked_lists import (
+    WORST,
+    choose_queries,
+    describe,
+    draw_lists,
+    explain_ranks,
+)
 from vireid.figures.style import require_figure
 from vireid.runs.logs import read_metrics
+from vireid.runs.names import names_beside
 from vireid.runs.options import run_config
 from vireid.structures import SPLITS, FeatureSet
 
@@ -225,7 +236,8 @@ def ranks(arguments: Sequence[str]) -> None:
     draw = "" if protocol.draw == "all" else f", {protocol.draw} gallery draw {args.trial}"
     title = f"{protocol.name}{draw}, {found.metric}"
     draw_lists(lists, found, root, args.out, top=args.top, title=title)
-    print(title, *(f"  {describe(one, found)}" for one in lists), f"wrote {args.out}", sep="\n")
+    print(title, *(f"  {describe(one, found)}" for one in lists), sep="\n")
+    print(explain_ranks(found), f"wrote {args.out}", sep="\n")
 
 
 def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
@@ -271,8 +283,12 @@ def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
             f"{args.features} lacks {'paths' if held.has_features else 'features'}, and ranked "
             "lists show images by their paths: save paths, or query_paths and gallery_paths"
         )
+    names: tuple[dict[int, str], dict[int, str]] = dict(enumerate(held.names, start=1)), {}
+    if not held.used:  # a file of this project
+        names = names_beside(args.features)
     features, (protocol,) = held.for_protocols([protocol])
-    return _search(args, protocol, features, permutations, args.metric or "auto"), args.root
+    found = _search(args, protocol, features, permutations, args.metric or "auto")
+    return replace(found, identities=names[0], cameras=names[1]), args.root
 
 
 def _search(
@@ -314,9 +330,56 @@ def _ranks_parser() -> ToolParser:
     return line
 
 
+def sheet(arguments: Sequence[str]) -> None:
+    """See ``python tools/visualize.py sheet --help``."""
+    args = _sheet_parser().parse(arguments)
+    if args.run and args.root:
+        raise UsageError("--root goes with --dataset; a run knows its data set")
+    if args.dataset and not args.root:
+        raise UsageError("--dataset needs --root, the folder of the images")
+    require_figure(args.out, inputs=[args.run or args.root])
+    if args.run:
+        from vireid.runs.rendered_data import require_rendered
+
+        cfg = run_config(args.run, args.overrides)
+        require_rendered(cfg)
+    else:
+        chosen = as_overrides({"DATA.DATASET": args.dataset, "DATA.ROOT": str(args.root)})
+        cfg = load_config(None, [*args.overrides, *chosen], environment={})
+    name, data = cfg.DATA.DATASET, cfg.DATA
+    splits = DATASETS[name].read(data.ROOT, data, split=data.SPLIT, split_trial=data.TRIAL)
+    choice = {"ids": args.ids, "seed": args.seed, "images": args.images, "cameras": args.cameras}
+    found = contact_sheet(splits, args.split, name=name, **choice)
+    draw_contact_sheet(found, splits.root, args.out)
+    print(f"wrote {args.out}: {found.title}")
+
+
+def _sheet_parser() -> ToolParser:
+    line = kind_parser(
+        "sheet",
+        "--dataset sysu --root /data/SYSU-MM01 --out sheet.jpg",
+        "--run runs/demo/seed0 --ids 8 --split train --out sheet.jpg",
+    )
+    source = line.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", choices=sorted(DATASETS), help="data set in --root")
+    source.add_argument("--run", type=Path, metavar="DIR", help="the data set of a run folder")
+    line.add_argument("--root", type=Path, metavar="DIR", help="folder of --dataset")
+    line.add_argument("--split", choices=SPLITS, default="test", help="images (test)")
+    line.add_argument("--ids", type=at_least(1), metavar="N", help="rows (6, or all of fewer)")
+    line.add_argument("--seed", type=seed_number, default=0, help="of the draw of identities (0)")
+    about = "of each identity and camera (as many as fill a row of 12)"
+    line.add_argument("--images", type=at_least(1), metavar="N", help=about)
+    about = "only these cameras, by name or number"
+    line.add_argument("--cameras", metavar="NAME", help=about, **LIST)
+    about = "options of the data set, e.g. DATA.TRIAL 2"
+    line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=about)
+    return line
+
+
 KINDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "ranks": (ranks, "queries and their nearest gallery images"),
     "activations": (activations, "activation maps, by stream, exit and part stripe"),
     "distances": (distance_histograms, "distances within and between identities across modalities"),
+    "sheet": (sheet, "contact sheet of a data set: identities by camera"),
     "curves": (curves, "learning curves by loss term, or CMC curves, of one run or several"),
 }
