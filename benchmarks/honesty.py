@@ -135,7 +135,7 @@ def baseline_scores(
 
 
 def viewpoint_records(splits: Splits) -> list[ImageRecord]:
-    """The test images that :func:`by_viewpoint` compares; VeRi's gallery also has the queries."""
+    """The test images that ``by_viewpoint`` compares; VeRi's gallery also has the queries."""
     return [record for record in splits.test if record.role is not Role.QUERY]
 
 
@@ -148,7 +148,7 @@ def by_viewpoint(splits: Splits, features: np.ndarray) -> list[tuple[float, floa
     that see it from a side so many eighths of a turn away.
 
     Args:
-        features: (N, D), a row for each of :func:`viewpoint_records`.
+        features: (N, D), a row for each of ``viewpoint_records``.
     """
     sides = {path: VIEWPOINTS.index(side) for path, side in read_viewpoints(splits.root).items()}
     records = viewpoint_records(splits)

@@ -121,7 +121,7 @@ def compare(ways: Mapping[str, Callable[[], object]], *, batch: int, **options: 
     """Markdown.
 
     Args:
-        options: of :func:`measure_latency`.
+        options: of ``measure_latency``.
     """
     calls = {name: partial(_training, way) for name, way in ways.items()}
     times = measure_latency(calls, batch=batch, **options)

@@ -101,6 +101,7 @@ def test_the_sdist_holds_what_tests_and_documentation_need(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"CHANGELOG.md", "CITATION.cff", "environment.yml", "mkdocs.yml", "tests/conftest.py"}
     wanted |= {"docs/index.md", "tools/train.py", "setup.py", "vireid/reports/template.html.j2"}
+    wanted |= {".github/workflows/ci.yml", ".pre-commit-config.yaml", "docs/api/index.md"}
     assert wanted | set(configs()) <= names
 
 
@@ -152,4 +153,4 @@ def test_help_says_where_configs_are_looked_for(tool, capsys):
     with pytest.raises(SystemExit):
         tool.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "where there is no configs/… in this folder, that of the installed project" in text
+    assert "if this folder has no such configs/… file, the installed project's is used" in text

@@ -1,4 +1,4 @@
-"""Run with --help; the tool itself is vireid/cli/visualize.py."""
+"""Run with --help; the tool itself is vireid/cli/visualize/."""
 
 from vireid.cli import launch
 

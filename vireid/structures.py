@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # scoring features from a file needs no torch, which takes se
 
 
 class Modality(IntEnum):
-    """The spectrum of an image; the values are those of ``modality`` in features.npz."""
+    """The spectrum of an image: ``VISIBLE`` is 0, ``INFRARED`` is 1, as in features.npz."""
 
     VISIBLE = 0
     INFRARED = 1  # near-infrared and thermal alike
@@ -35,7 +35,7 @@ def modality_named(name: str) -> Modality:
     """The modality that people call ``name``.
 
     Raises:
-        ValueError: none of :data:`MODALITY_NAMES`; lists them.
+        ValueError: none of ``MODALITY_NAMES``; lists them.
 
     >>> modality_named("Thermal").name
     'INFRARED'
@@ -47,7 +47,7 @@ def modality_named(name: str) -> Modality:
 
 
 class Role(IntEnum):
-    """What an image may be in a test; the values are those of ``role`` in features.npz."""
+    """What an image may be in a test: ``BOTH`` is 0, ``QUERY`` 1, ``GALLERY`` 2."""
 
     BOTH = 0
     QUERY = 1
@@ -76,7 +76,7 @@ class ImageRecord:
 
     Args:
         path: relative to the data set's root, with ``/`` on every system.
-        pid: the data set's number of the identity; negative for junk (:func:`is_junk`).
+        pid: the data set's number of the identity; negative for junk (``is_junk``).
         camid: the data set's number of the camera, from 1.
         role: whether it may be a query, a gallery image, or both.
         test_list: size of the smallest test list that contains it; 0 without such lists.
@@ -241,11 +241,11 @@ class FeatureSet:
 
     Args:
         features: (N, D) float32 or float64.
-        pids: (N,) int64; a negative one marks junk (:func:`is_junk`).
+        pids: (N,) int64; a negative one marks junk (``is_junk``).
         camids: (N,) int64, from 1.
-        modality: (N,) uint8, values of :class:`Modality`.
+        modality: (N,) uint8, values of ``Modality``.
         paths: (N,) str, relative to the data set's root, ``/``-separated.
-        role: (N,) uint8, values of :class:`Role`; None if every image may be both.
+        role: (N,) uint8, values of ``Role``; None if every image may be both.
         test_list: (N,) int64, size of the smallest test list that contains each image (``subset``
             in features.npz); None without such lists.
     """

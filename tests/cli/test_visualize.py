@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from vireid.cli import visualize
+from vireid.deploy.deployed_model import deployed_model
+from vireid.deploy.model_folder import write_model_folder
 from vireid.evaluation.feature_files import read_features, write_features
 from vireid.figures.distances import distances
 
@@ -69,7 +71,7 @@ def test_printed_means_are_the_features(features, run, tmp_path, capsys):
     assert visualize.main([*arguments, "--out", str(tmp_path / "a.pdf")]) == 0
     found = distances(read_features(features))
     mean = f"{found.mean['intra']:.4f} ± {found.std['intra']:.4f}"
-    printed = [line for line in lines_of(capsys) if "one identity" in line]
+    printed = [line for line in lines_of(capsys) if "same identity" in line]
     assert [line.split(":")[0] for line in printed] == ["file", "run"]
     assert all(mean in line and f"gap {found.gap:.4f}" in line for line in printed)
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
@@ -90,6 +92,48 @@ def test_maps_are_kept_and_drawn_again(run, tmp_path, capsys):
     assert out.read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+def test_maps_of_files_equal_those_of_the_data_set(run, features, tiny_sysu, tmp_path):
+    name = next(path for path in read_features(features).paths if "cam3" in path)
+    out, options = tmp_path / "a.png", ["activations", "--run", str(run), "--out"]
+    assert visualize.main([*options, str(out), "--images", name]) == 0
+    given = ["--files", str(tiny_sysu / name), "--modality", "thermal"]
+    assert visualize.main([*options, str(tmp_path / "b.png"), *given, "--cells"]) == 0
+    one, two = (np.load(tmp_path / f"{stem}.npz") for stem in "ab")
+    for key in ("images", "modality", "map_deep", "map_shallow1"):
+        np.testing.assert_array_equal(one[key], two[key])
+    assert two["labels"].tolist() == [str(tiny_sysu / name)]
+    assert out.read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_maps_of_a_query_and_what_it_finds(run, features, tiny_sysu, tmp_path):
+    """The first match and first wrong image; then the same pairs by a model folder, as files."""
+    known = read_features(features)
+    name = next(path for path in known.paths if "cam3" in path)
+    options = ["match", "--run", str(run), "--query", name, "TEST.GALLERY_DRAW", "seeded"]
+    assert visualize.main([*options, "--top", "0", "--out", str(tmp_path / "a.png")]) == 0
+    found = np.load(tmp_path / "a.npz")
+    same = np.isin(found["paths"][1:], known.paths[known.pids == known.pids[known.paths == name]])
+    assert sorted(same.tolist()) == [False, True]
+    assert [title[0] for title in found["titles"]] == ["✓" if one else "✗" for one in same]
+    for path, similarity in zip(found["paths"][1:], found["similarity"], strict=True):
+        vectors = known.features[[known.paths.tolist().index(one) for one in (name, path)]]
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        assert similarity == pytest.approx(vectors[0] @ vectors[1], abs=1e-5)
+
+    (tmp_path / "model").mkdir()
+    write_model_folder(deployed_model(run), run, tmp_path / "model", name="tiny")
+    files = ["match", "--run", str(tmp_path / "model")]
+    files += ["--query", str(tiny_sysu / name), "--query-modality", "infrared"]
+    files += ["--match", *(str(tiny_sysu / path) for path in found["paths"][1:])]
+    assert (
+        visualize.main([*files, "--match-modality", "rgb", "--out", str(tmp_path / "b.png")]) == 0
+    )
+    np.testing.assert_allclose(np.load(tmp_path / "b.npz")["maps"], found["maps"], atol=1e-6)
+    again = ["match", "--maps", str(tmp_path / "a.npz"), "--out", str(tmp_path / "c.png")]
+    assert visualize.main(again) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+
 def test_maps_replace_maps_and_nothing_else(run, tmp_path, capsys):
     np.savez(tmp_path / "features.npz", features=np.zeros(3))
     before = (tmp_path / "features.npz").read_bytes()
@@ -106,7 +150,7 @@ def test_curves_of_runs(run, tmp_path):
         shutil.copy(run / name, other)
     runs = ["curves", str(run), str(other)]
     assert visualize.main([*runs, "--out", str(tmp_path / "a.svg"), "--terms", "kl"]) == 0
-    assert "<!-- students, kl: shallow3 -->" in (tmp_path / "a.svg").read_text()
+    assert "<!-- student heads: KL divergence," in (tmp_path / "a.svg").read_text()
     assert visualize.main([*runs, "--kind", "cmc", "--out", str(tmp_path / "b.svg")]) == 0
     assert (tmp_path / "b.svg").read_text().count("<!-- sysu_all_single -->") == 1
 
@@ -121,6 +165,23 @@ def test_a_sheet_of_a_run_is_one_of_its_data_set(run, tiny_sysu, tmp_path, capsy
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
 
 
+def test_seeds_of_a_recipe_are_one_mean_curve(run, tmp_path, capsys):
+    results = json.loads((run / "results.json").read_text())
+    (entry,) = results["protocols"].values()
+    for recipe, seed, rank1 in [("a", 0, 0.25), ("a", 1, 0.75), ("b", 0, 0.125)]:
+        entry["mean"]["rank1"] = rank1
+        folder = tmp_path / f"{recipe}/seed{seed}"
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps(results))
+    runs = ["curves", *map(str, tmp_path.glob("*/seed*")), "--out", str(tmp_path / "a.svg")]
+    assert visualize.main([*runs, "--kind", "cmc", "--mean"]) == 0
+    text = (tmp_path / "a.svg").read_text()
+    assert "<!-- a: 50.0 % -->" in text and "<!-- b: 12.5 % -->" in text
+    assert visualize.main([*runs, "--mean"]) == 2
+    assert "--mean goes with --kind cmc" in capsys.readouterr().err
+
+
+FILES = ["--modality", "visible", "--files"]
 MISTAKES = [
     (["ranks", "--run", "RUN", "--count", "99"], 2, "--count 99"),
     (["ranks", "--run", "RUN", "--top", "99"], 2, "--top 99"),
@@ -150,6 +211,17 @@ MISTAKES = [
     (["activations", "--run", "RUN", "MODEL.BACKBONE", "osnet_x0_5"], 4, "another network"),
     (["activations", "--maps", "FILE"], 3, "holds no activations"),
     (["activations", "--maps", "FILE", "--images", "1"], 2, "goes with --run"),
+    (["activations", "--run", "RUN", "--files", "README.md"], 2, "--modality"),
+    (["activations", "--run", "RUN", *FILES, "README.md"], 3, "README.md cannot be decoded"),
+    (["activations", "--run", "RUN", *FILES, "none.png"], 3, "none.png does not exist"),
+    (["activations", "--run", "RUN", *FILES, "tests"], 3, "tests is a folder"),
+    (["match", "--maps", "FILE"], 3, "holds no query–match maps"),
+    (["match", "--run", "RUN", "--query", "1"], 3, "no query '1'"),
+    (["match", "--run", "RUN", "--query", "a", "--match", "b"], 3, "no image 'a'"),
+    (["match", "--run", "RUN", "--query", "README.md", "--match", "b"], 2, "--query-modality"),
+    (["match", "--run", "RUN", "--match", "b"], 2, "--match needs one --query"),
+    (["match", "--run", "RUN", "--query-modality", "ir"], 2, "go with --match"),
+    (["match", "--run", "RUN", "--stage", "conv5", "TEST.EXIT", "shallow1"], 2, "--stage conv5"),
     (["curves", "tests"], 3, "metrics.csv"),
     (["curves", "tests", "--kind", "cmc"], 3, "results.json"),
     (["curves", "RUN", "--kind", "cmc", "--protocols", "llcm_v2n"], 3, "llcm_v2n"),
@@ -177,7 +249,7 @@ def test_mistakes_are_one_line_and_leave_no_file(
 @pytest.mark.parametrize(
     ("words", "code", "phrase"),
     [
-        ([], 2, "{ranks,activations,distances,sheet,curves}"),
+        ([], 2, "{ranks,activations,match,distances,curves,sheet}"),
         (["rank"], 2, "invalid choice: 'rank'"),
         (["--help"], 0, "distances"),
         *(([kind, "--help"], 0, f"visualize.py {kind} ") for kind in visualize.KINDS),

@@ -65,7 +65,7 @@ def deep_set(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def deep_run(tiny_command, deep_set, tmp_path_factory) -> Path:
-    """A run on :func:`deep_set`. Never write into it."""
+    """A run on ``deep_set``. Never write into it."""
     folder = tmp_path_factory.mktemp("runs") / "deep"
     assert train.main(tiny_command(folder, *CSV, "SOLVER.EPOCHS=1", f"DATA.ROOT={deep_set}")) == 0
     return folder

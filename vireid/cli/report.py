@@ -1,4 +1,4 @@
-"""Writes runs as one HTML page: scores, configuration, environment, figures; needs no network."""
+"""Writes one HTML page about runs: scores, options, environment, figures; it works offline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/report.py --help``."""
     line = parser(__doc__, "python tools/report.py runs/sysu/seed* --out report.html")
     add_runs(line)
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html")
+    line.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="page to write: .html"
+    )
     args = line.parse(arguments)
     if args.out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {args.out}: name a .html file")

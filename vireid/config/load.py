@@ -35,7 +35,7 @@ def load_config(
     """Resolves a configuration and freezes it.
 
     Args:
-        path: YAML file, or ``None`` for the defaults alone; see :func:`find_config`.
+        path: YAML file, or ``None`` for the defaults alone; see ``find_config``.
         overrides: ``[KEY, VALUE, KEY, VALUE, ...]`` from the command line.
         choices: names that the tables of other packages allow; without it those options may have
             any name.
@@ -58,7 +58,7 @@ def load_config(
 
 
 def parse_config(text: str, *, source: str, choices: Choices | None = None) -> CfgNode:
-    """The frozen configuration in a text that :func:`dump_config` made, as a checkpoint holds it.
+    """The frozen configuration in a text that ``dump_config`` made, as a checkpoint holds it.
 
     Options that are younger than the text have their defaults.
 

@@ -37,7 +37,7 @@ class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that reads numbers in base ten only, and refuses what is probably a mistake.
 
     A plain number stays text unless it is written as YAML would write it: an option for text keeps
-    ``010`` and ``1.50`` so, and an option for numbers reads them as 10 and 1.5 (:func:`coerce`).
+    ``010`` and ``1.50`` so, and an option for numbers reads them as 10 and 1.5 (``coerce``).
     YAML 1.1 has 8 for ``010``, 90 for ``1:30``, true for ``on``, and a date for ``2024-01-01``;
     these are text here. A key given twice, a key that is no text, and endless numbers are refused.
     """
@@ -170,7 +170,7 @@ def parse_override(text: str, default: Any) -> Any:
 
 
 def override_text(value: Any) -> str:
-    """An option's value as the command line takes it; :func:`parse_override` reads it back.
+    """An option's value as the command line takes it; ``parse_override`` reads it back.
 
     >>> override_text([288, 144])
     '[288, 144]'

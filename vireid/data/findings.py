@@ -1,7 +1,7 @@
 """What is suspicious about a data set but no error.
 
 ``check_data`` lists the findings, and training warns of them. A new one is a function (survey →
-lines) in :data:`CHECKS`, and in :data:`REMARKS` if only ``check_data`` shall mention it.
+lines) in ``CHECKS``, and in ``REMARKS`` if only ``check_data`` shall mention it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An image in one of the :data:`PARTS`, and the data set's name of its identity."""
+    """An image in one of the ``PARTS``, and the data set's name of its identity."""
 
     part: str
     record: ImageRecord
@@ -89,7 +89,7 @@ def survey(
 
     Args:
         folders: that the data set's reader lists; see
-            :class:`~vireid.data.datasets.info.DatasetInfo`.
+            ``vireid.data.datasets.info.DatasetInfo``.
         rules: how the images of each modality become RGB.
     """
     known, root = {header.path: header for header in headers}, splits[0].root
@@ -316,7 +316,7 @@ def _few_levels(seen: Survey) -> Iterator[str]:
 
 
 def few_levels(root: Path, paths: Sequence[str], modality: Modality, rule: PixelRule) -> str:
-    """A line if images use few of 256 grey levels; decodes about :data:`SAMPLE` of them.
+    """A line if images use few of 256 grey levels; decodes about ``SAMPLE`` of them.
 
     Args:
         paths: of images of the modality.

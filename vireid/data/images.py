@@ -1,7 +1,7 @@
 """Images from their files: any mode becomes RGB, and unreadable files are named.
 
 Every image that a model or a figure sees is read here or, when it is no file, in
-:mod:`vireid.data.pixels`.
+``vireid.data.pixels``.
 """
 
 import zlib
@@ -94,7 +94,7 @@ def read_image(path: Path, rule: PixelRule = PLAIN) -> Image.Image:
 
 
 def read_pixels(path: Path) -> Pixels:
-    """A decoded file, before any rule is applied; errors as of :func:`read_image`."""
+    """A decoded file, before any rule is applied; errors as of ``read_image``."""
     with _naming(path), opened(path) as image:
         return pixels_of(image)
 
@@ -186,7 +186,7 @@ def read_header(root: Path, path: str) -> tuple[ImageHeader, bool]:
     """An image's header, and whether the file ends as a complete one of its format does.
 
     Raises:
-        Exception: what Pillow raises on a damaged file; :func:`read_image` says what is wrong.
+        Exception: what Pillow raises on a damaged file; ``read_image`` says what is wrong.
     """
     with (root / path).open("rb") as file:
         with _opened(file) as image:
@@ -216,7 +216,7 @@ def decoded_header(root: Path, path: str, *, digest: bool = False) -> ImageHeade
     Args:
         digest: of the pixels, too.
     Raises:
-        DataError: as :func:`read_image`, but for an unknown range.
+        DataError: as ``read_image``, but for an unknown range.
     """
     pixels = read_pixels(root / path)
     with _naming(root / path):
@@ -235,7 +235,7 @@ def require_readable(root: Path, paths: Sequence[str]) -> list[ImageHeader]:
     Reads the header and the last bytes of each: 0.04 ms for a JPEG of 288 × 144 on two cores, where
     decoding takes 0.3 ms, so two seconds for SYSU-MM01. A JPEG or PNG file without the usual end,
     any file of another format, and images with alpha or of more than eight bits are decoded. Damage
-    in the middle of a file is left to :mod:`vireid.data.verify`.
+    in the middle of a file is left to ``vireid.data.verify``.
 
     Args:
         paths: relative to ``root``.
@@ -260,7 +260,7 @@ def require_readable(root: Path, paths: Sequence[str]) -> list[ImageHeader]:
 
 
 def _look(root: Path, path: str) -> ImageHeader | str:
-    """The header, or the message of :func:`read_image`; decodes the image only if it must."""
+    """The header, or the message of ``read_image``; decodes the image only if it must."""
     try:
         header, complete = read_header(root, path)
         if complete and not (header.deep or header.alpha):

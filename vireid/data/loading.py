@@ -212,7 +212,7 @@ def _expects_room(loader: object) -> bool:
 
 
 def end_processes(iterator: object) -> None:
-    """Ends a loader's processes now, or kills them after :data:`PATIENCE` seconds.
+    """Ends a loader's processes now, or kills them after ``PATIENCE`` seconds.
 
     At the interpreter's exit they would be killed, which torch takes for a failure.
 

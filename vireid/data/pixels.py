@@ -1,7 +1,7 @@
 """An image in any mode → RGB of eight bits, by one stated rule.
 
 Grey values of more than eight bits have no fixed black and white: what a camera stores may be 12
-or 14 bits in sixteen, counts, hundredths of a kelvin or degrees. A :class:`PixelRule` says which
+or 14 bits in sixteen, counts, hundredths of a kelvin or degrees. A ``PixelRule`` says which
 values become black and white, so that all images of a data set and modality are read alike.
 """
 
@@ -169,7 +169,7 @@ class Pixels:
 
 
 def as_rgb(image: Image.Image, rule: PixelRule) -> Image.Image:
-    """An image of any mode as RGB; errors of :meth:`Pixels.rgb`, and what Pillow raises."""
+    """An image of any mode as RGB; errors of ``Pixels.rgb``, and what Pillow raises."""
     return pixels_of(image).rgb(rule)
 
 
@@ -179,7 +179,7 @@ def array_as_rgb(array: np.ndarray, rule: PixelRule) -> Image.Image:
     Args:
         array: uint8; bool, false is black; or other numbers, which follow the rule's range.
     Raises:
-        ValueError: it has another shape or type; also the errors of :meth:`Pixels.rgb`.
+        ValueError: it has another shape or type; also the errors of ``Pixels.rgb``.
     """
     channels = array.shape[2] if array.ndim == 3 else 1
     deep = array.dtype.kind in "iuf" and array.dtype != np.uint8

@@ -24,7 +24,7 @@ def train_transform(
     """Resize, change colours, pad and crop, flip, erase: PIL image → (3, H, W) uint8.
 
     Resizing comes first and draws no random number, so that an image resized before
-    (:mod:`vireid.data.cache`) gives the same result.
+    (``vireid.data.cache``) gives the same result.
 
     Args:
         size: (height, width), pixels.
@@ -33,7 +33,7 @@ def train_transform(
         erase_area: smallest and largest erased share of the image.
         mean: normalisation mean in [0, 1]; erased pixels take it, so that they become zero.
         grayscale: probability of dropping the colours.
-        channel_exchange: probability of :class:`ChannelExchange`.
+        channel_exchange: probability of ``ChannelExchange``.
     """
     fill = [round(255 * value) for value in mean]
     steps = [

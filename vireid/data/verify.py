@@ -85,7 +85,7 @@ def check_dataset(
     """Reads a data set, counts, and opens every image.
 
     Args:
-        name: one of :data:`DATASETS`.
+        name: one of ``DATASETS``.
         reduced: the set is a part of the published one, or another in its layout: nothing is
             compared with published counts.
         options: by the names that ``DatasetInfo.options`` has.

@@ -108,7 +108,7 @@ def open_openvino(path: Path, threads: int = 0, precision: str = "fp32") -> Open
         threads: of one request; 0: the library's choice.
         precision: fp32 or bf16; the library itself would choose bf16 where it can.
     Raises:
-        CheckpointError, UsageError: as :func:`open_onnxruntime`.
+        CheckpointError, UsageError: as ``open_onnxruntime``.
     """
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],

@@ -54,7 +54,7 @@ def backend_of(cfg: CfgNode, run: Path, overrides: Sequence[str]) -> EvaluationB
 
 
 class EvaluationBackend:
-    """Computes a run's features through :class:`Extractor`.
+    """Computes a run's features through ``Extractor``.
 
     The first images decide: a backend that cannot export the model, or whose features differ from
     torch's, is left out with a warning. Of several, the fastest one computes all features; torch,

@@ -134,7 +134,7 @@ def export_model(
     """Writes, checks and publishes the files; prints the comparison.
 
     Args:
-        targets: see :func:`targets_of`.
+        targets: see ``targets_of``.
         file_format: onnx or openvino.
         int8: quantise, and publish the INT8 files.
         opset: version of ONNX's operators; None: torch's usual one.

@@ -144,7 +144,7 @@ class Extractor:
                 of uint8, (h, w, 4) RGBA; in any mixture and size. Values of other types than uint8
                 need a range.
             modality: visible or infrared, or another of their names, such as rgb or thermal
-                (:data:`vireid.structures.MODALITY_NAMES`).
+                (``vireid.structures.MODALITY_NAMES``).
             batch: images per call of the model.
             progress: a bar or none; None: where there is a terminal.
         Returns:

@@ -89,7 +89,7 @@ class ExportMetadata:
 
 
 def read_metadata(entries: Mapping[str, str], path: Path) -> ExportMetadata:
-    """The inverse of :meth:`ExportMetadata.entries`; foreign entries are ignored.
+    """The inverse of ``ExportMetadata.entries``; foreign entries are ignored.
 
     Raises:
         CheckpointError: not written by this project, by a later version of it, or damaged.

@@ -69,7 +69,7 @@ def export_onnx(
     """Writes the stream of one modality, or of a model that both modalities share.
 
     Args:
-        opset, stage: see :func:`write_onnx`.
+        opset, stage: see ``write_onnx``.
     Returns:
         the metadata in the file.
     Raises:
@@ -159,7 +159,7 @@ class OneStream(nn.Module):
 
 
 def _keep_one_norm(module: nn.Module, *, infrared: bool) -> None:
-    """Replaces every :class:`ModalityNorm` by a BatchNorm with one modality's statistics."""
+    """Replaces every ``ModalityNorm`` by a BatchNorm with one modality's statistics."""
     for name, child in module.named_children():
         if isinstance(child, ModalityNorm):
             norm = child.norm

@@ -1,6 +1,6 @@
 """Images of any kind → what a model takes; the numbers are those of training's test images.
 
-:mod:`vireid.data.transforms` does the same with torch, which an exported model needs not.
+``vireid.data.transforms`` does the same with torch, which an exported model needs not.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def quantize(
     Args:
         metadata: of the new file.
         images: for calibration, (B, 3, H, W) float32 each, normalised.
-        kept: of :data:`KEPT`.
+        kept: of ``KEPT``.
     Raises:
         UsageError: a package is missing.
     """

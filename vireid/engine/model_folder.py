@@ -50,7 +50,7 @@ def header_of(checkpoint: Mapping[str, Any], cfg: CfgNode) -> dict[str, Any]:
 
     Args:
         checkpoint: of a run.
-        cfg: see :func:`without_paths`.
+        cfg: see ``without_paths``.
     """
     return {name: checkpoint[name] for name in FACTS} | {
         "format": FORMAT,

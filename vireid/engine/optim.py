@@ -20,7 +20,7 @@ class Schedule:
     """A linear warm-up, then a step or cosine decay.
 
     Args:
-        kind: a key of :data:`DECAYS`.
+        kind: a key of ``DECAYS``.
         epochs: length of the training.
         warmup_epochs: length of the warm-up.
         warmup_factor: where the warm-up starts, as a share of the base rate.

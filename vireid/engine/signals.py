@@ -55,7 +55,7 @@ class StopFlag:
 
     @contextmanager
     def ending_waits(self) -> Iterator[None]:
-        """Within it the signal raises :class:`Interrupted` at once, also one that came before."""
+        """Within it the signal raises ``Interrupted`` at once, also one that came before."""
         self._raises = True
         try:
             if self.received:
@@ -88,7 +88,7 @@ _last_resorts: list[LastResort] = []
 
 @contextmanager
 def last_resort(action: LastResort) -> Iterator[None]:
-    """Has :func:`end_in_time` call an action, in another thread, before it ends the process."""
+    """Has ``end_in_time`` call an action, in another thread, before it ends the process."""
     _last_resorts.append(action)
     try:
         yield

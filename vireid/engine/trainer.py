@@ -302,7 +302,7 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`, except for the model's weights and the generators.
+        """The inverse of ``state``, except for the model's weights and the generators.
 
         The optimiser's running averages continue; its options stay this configuration's.
         """

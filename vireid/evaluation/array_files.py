@@ -99,7 +99,7 @@ def _read_mat(path: Path) -> Read:
 
 
 def require_modest(path: Path) -> None:
-    """Raises :class:`DataError` for an archive that would unpack to many times its size.
+    """Raises ``DataError`` for an archive that would unpack to many times its size.
 
     Features hardly shrink when they are packed, labels by a hundred times and more.
     """

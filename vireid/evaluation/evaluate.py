@@ -55,7 +55,7 @@ def evaluate(
     permutations: Permutations | None = None,
     metric: str = "auto",
 ) -> list[TrialScores]:
-    """Scores of every gallery trial of one protocol; see :func:`evaluate_all`."""
+    """Scores of every gallery trial of one protocol; see ``evaluate_all``."""
     scores = evaluate_all([protocol], features, permutations=permutations, metric=metric)
     return scores[protocol.name]
 
@@ -96,7 +96,7 @@ def evaluate_reranked(
     """Scores of every gallery trial after k-reciprocal re-ranking of its queries and gallery.
 
     Raises:
-        DataError: as :func:`evaluate_all`.
+        DataError: as ``evaluate_all``.
     """
     metric = protocol.metric if metric == "auto" else metric
     trials = []
@@ -125,7 +125,7 @@ def evaluate_given(
         distances: (Q, G) or (N, N) finite numbers, small for alike images.
         permutations: for a protocol whose gallery draw is official.
     Raises:
-        DataError: as :func:`evaluate_all`.
+        DataError: as ``evaluate_all``.
     """
     queries, candidates = select_query_and_gallery(protocol, images)
     first = len(images) - distances.shape[1]  # row of the first column's image
@@ -160,7 +160,7 @@ def draw_trials(
     """Rows of the queries and of the gallery, in its order, of every trial.
 
     Raises:
-        DataError: as :func:`evaluate_all`, but for queries without a match.
+        DataError: as ``evaluate_all``, but for queries without a match.
     """
     queries, candidates = select_query_and_gallery(protocol, features)
     used = {f"{protocol.name}: query and gallery": np.union1d(queries, candidates)}
@@ -178,7 +178,7 @@ def require_answerable(
     """Draws every gallery and looks for a query with a match; the features are not used.
 
     Raises:
-        DataError: as :func:`evaluate`, but for features that cannot be compared.
+        DataError: as ``evaluate``, but for features that cannot be compared.
     """
     queries, candidates = select_query_and_gallery(protocol, images)
     for rows in _galleries(protocol, images, candidates, permutations):

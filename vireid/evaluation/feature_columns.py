@@ -1,4 +1,4 @@
-"""Labels and features of images as people save them, made into those of a :class:`FeatureSet`."""
+"""Labels and features of images as people save them, made into those of a ``FeatureSet``."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read_columns(
     """The columns of some images, each checked.
 
     Features become float32 or float64, identities, cameras, roles and test lists whole numbers
-    (identities may stay text: :func:`number_identities`), modalities 0 and 1, paths text.
+    (identities may stay text: ``number_identities``), modalities 0 and 1, paths text.
 
     Args:
         path: of the file, for messages.
@@ -281,7 +281,7 @@ def _few(array: np.ndarray) -> str:
 
 
 def _require(where: str, array: np.ndarray, good: np.ndarray, rule: str, shown: np.ndarray) -> None:
-    """Raises :class:`DataError` that names the first row of a wrong value."""
+    """Raises ``DataError`` that names the first row of a wrong value."""
     if good.all():
         return
     row = int(np.argmin(good))

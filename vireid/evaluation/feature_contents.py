@@ -29,7 +29,7 @@ class FeatureFile:
         images: all of them; where the file has lists, the queries first. Columns that the file
             lacks are filled in: paths by the images' numbers, the others by 0. Without features
             these are (N, 0).
-        absent: the columns of :data:`OPTIONAL` that the file lacks.
+        absent: the columns of ``OPTIONAL`` that the file lacks.
         lists: whether the file has a query list and a gallery list, told apart by ``role``.
         distances: small for alike images, where the file has a matrix: (Q, G) of its lists, or
             (N, N) of all images.
@@ -143,7 +143,7 @@ class FeatureFile:
         return images
 
     def _require_fit(self, protocol: RetrievalProtocol) -> None:
-        """Raises :class:`DataError` where a column is absent that the protocol uses."""
+        """Raises ``DataError`` where a column is absent that the protocol uses."""
         name, draws = protocol.name, protocol.draw not in ("all", "given")
         if draws and self.lists:
             raise DataError(
@@ -313,7 +313,7 @@ def _require_one_length(
     sides: Mapping[str, Mapping[str, str]],
     parts: Mapping[str, Mapping[str, np.ndarray]],
 ) -> None:
-    """Raises :class:`DataError` where query and gallery features differ in length."""
+    """Raises ``DataError`` where query and gallery features differ in length."""
     widths = [part["features"].shape[1] for part in parts.values() if "features" in part]
     if len(set(widths)) > 1:
         raise DataError(
@@ -329,7 +329,7 @@ def _require_both_sides(
     *,
     needs_features: bool,
 ) -> None:
-    """Raises :class:`DataError` where one list has a column that the other lacks."""
+    """Raises ``DataError`` where one list has a column that the other lacks."""
     needed = ["features", "pids"] if needs_features else ["pids"]
     for side, other in ((QUERY, GALLERY), (GALLERY, QUERY)):
         for column in dict.fromkeys([*needed, *sides[other]]):

@@ -31,7 +31,7 @@ def read_features(
     *,
     query_modality: Modality | None = None,
 ) -> FeatureSet:
-    """The images of a file with their features; see :func:`read_feature_file`.
+    """The images of a file with their features; see ``read_feature_file``.
 
     Args:
         test_ids: identities to keep; all of them by default.
@@ -48,7 +48,7 @@ def read_feature_file(path: Path) -> FeatureFile:
 
     Args:
         path: a ``features.npz``; a file or folder of arrays under the names of
-            :mod:`vireid.evaluation.array_names`; or a folder of official ``*_cam1.mat`` …
+            ``vireid.evaluation.array_names``; or a folder of official ``*_cam1.mat`` …
             ``*_cam6.mat``.
     Raises:
         DataError: what is wrong with the file, and how to save it.
@@ -89,7 +89,7 @@ def write_features(
     """Writes ``features.npz``.
 
     Args:
-        source: what the features were made of, for :func:`read_source`; values of JSON.
+        source: what the features were made of, for ``read_source``; values of JSON.
     Raises:
         DataError: the features could not be read back.
         UsageError: the file cannot be written.

@@ -39,7 +39,7 @@ def identified(images: FeatureSet) -> FeatureSet:
 
 
 def left_out(images: FeatureSet) -> str:
-    """What :func:`identified` leaves out, for a message; empty if nothing."""
+    """What ``identified`` leaves out, for a message; empty if nothing."""
     junk, distractors = int(junk_rows(images).sum()), int(distractor_rows(images).sum())
     parts = [f"{junk} junk images (negative identities)"] if junk else []
     parts += [f"{distractors} distractors (identity {DISTRACTOR})"] if distractors else []

@@ -22,7 +22,7 @@ def select_query_and_gallery(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the images that may be queries, and of those that a gallery may hold.
 
-    Junk is neither, and distractors are no queries (:mod:`vireid.evaluation.identities`).
+    Junk is neither, and distractors are no queries (``vireid.evaluation.identities``).
 
     Raises:
         DataError: there are none, or an array that the protocol selects by is missing.
@@ -63,7 +63,7 @@ def query_mask(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.nda
 
 
 def _require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
-    """Raises :class:`DataError` when an array that the protocol selects images by is missing."""
+    """Raises ``DataError`` when an array that the protocol selects images by is missing."""
     role = "'role' (0 both, 1 query, 2 gallery)"
     test_list = "'subset' (the smallest test list that holds each image: 800, 1600 or 2400)"
     for needed, column, text in (

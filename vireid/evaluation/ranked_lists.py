@@ -69,7 +69,7 @@ class GalleryRanking:
     Args:
         queries, gallery: rows of ``features``; the gallery in its order, which is that of ties.
         distances: (n,) positions of ``queries`` → (n, G).
-        precision, first: (Q,) as in :class:`RankedList`.
+        precision, first: (Q,) as in ``RankedList``.
         identities, cameras: names by number, of a data set that has names.
     """
 
@@ -123,9 +123,9 @@ def rank_gallery(
 
     Args:
         trial: which gallery draw, from 1.
-        features, permutations, metric: as for :func:`evaluate.evaluate_all`.
+        features, permutations, metric: as for ``evaluate.evaluate_all``.
     Raises:
-        DataError: as :func:`evaluate.evaluate_all`, but for queries without a match.
+        DataError: as ``evaluate.evaluate_all``, but for queries without a match.
         UsageError: there is no such trial.
     """
     metric = protocol.metric if metric == "auto" else metric

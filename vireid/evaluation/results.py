@@ -187,7 +187,7 @@ def result_entries(
     """Entries of results.json by protocol; re-ranked ones stand behind their plain ones.
 
     Raises:
-        DataError: see :func:`evaluate_all`.
+        DataError: see ``evaluate_all``.
     """
     if problem := collapse_problem(features.features):
         log.warning(
@@ -220,7 +220,7 @@ def score_features(
 
     Args:
         path: a features.npz, arrays of query and gallery images, or a folder of SYSU-MM01's
-            official .mat files; see :func:`read_feature_file`.
+            official .mat files; see ``read_feature_file``.
         names: protocols or groups.
         metric: ``cosine``, ``euclidean``, ``auto`` for the protocol's own, or ``given`` for the
             file's matrix of distances, which is also used where it holds no features.
@@ -320,7 +320,7 @@ def given_entries(
     *,
     permutations: Permutations | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Entries of results.json for distances of another code base; see :func:`evaluate_given`."""
+    """Entries of results.json for distances of another code base; see ``evaluate_given``."""
     entries = {}
     for protocol in protocols:
         trials = evaluate_given(protocol, images, distances, permutations=permutations)

@@ -44,7 +44,7 @@ def stable_sorting(distances: Rows) -> Sorting:
 def cosine_sorting(
     features: np.ndarray, pids: np.ndarray, queries: np.ndarray, candidates: np.ndarray
 ) -> Sorting:
-    """Sorts candidates by cosine distance; see :class:`CosineOrder`."""
+    """Sorts candidates by cosine distance; see ``CosineOrder``."""
     return lambda columns: CosineOrder(features, pids, queries, candidates[columns])
 
 

@@ -21,8 +21,10 @@ def _advance(letter: str, bold: bool) -> float:
 
     weight = "bold" if bold else "normal"
     font = FT2Font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
-    # 0 is the box that is drawn for a letter which the font lacks
-    glyph = font.load_glyph(font.get_char_index(ord(letter)), flags=LoadFlags.NO_SCALE)
+    number = font.get_char_index(ord(letter))
+    if not number:  # of another font; Chinese characters are as wide as high
+        return 1.0
+    glyph = font.load_glyph(number, flags=LoadFlags.NO_SCALE)
     return glyph.horiAdvance / font.units_per_EM
 
 

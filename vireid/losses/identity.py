@@ -35,7 +35,7 @@ def part_identity_loss(
     Args:
         logits: per granularity (B, K, C) of K classifiers.
         labels: (B,) int64 in [0, C).
-        label_smoothing: as in :func:`identity_loss`.
+        label_smoothing: as in ``identity_loss``.
         reduction: ``mean`` or ``sum`` over all classifiers.
     Returns:
         () nats, mean over the batch.

@@ -80,7 +80,7 @@ def hetero_center_triplet_loss(
         embeddings: (B, D), unnormalised; rows in any order, any number per identity.
         labels: (B,) int64.
         is_infrared: (B,) bool.
-        margin: as in :func:`batch_hard_triplet_loss`.
+        margin: as in ``batch_hard_triplet_loss``.
     Returns:
         () mean over the centres that have a positive and a negative; 0 when none has.
     Source: Liu et al., Parameter Sharing Exploration and Hetero-center Triplet Loss, TMM 2021.

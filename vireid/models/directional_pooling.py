@@ -17,7 +17,7 @@ def line_of_position(direction: str, side: int, *, mode: str = "linear") -> Tens
     """Index of the line that each position of a square map belongs to.
 
     Args:
-        direction: one of :data:`DIRECTIONS`. ``horizontal``: one line per row; ``vertical``: per
+        direction: one of ``DIRECTIONS``. ``horizontal``: one line per row; ``vertical``: per
             column; ``diagonal``: per value of column − row; ``antidiagonal``: per value of
             column + row; ``global``: one line of all positions.
         side: n, number of rows and of columns.
@@ -44,7 +44,7 @@ class DirectionalMean(nn.Module):
     """Mean over each line of a square map.
 
     Args:
-        direction, side, mode: see :func:`line_of_position`.
+        direction, side, mode: see ``line_of_position``.
     Source: Zhu et al., Vehicle Re-Identification Using Quadruple Directional Deep Learning
         Features, IEEE TITS (doi 10.1109/TITS.2019.2901312), whose abstract names the four
         directions; where diagonals end is a choice of this project.
@@ -75,17 +75,17 @@ class DirectionalPool(nn.Module):
     """Directional means of a map, scaled to unit length and concatenated; float32 or float64.
 
     Args:
-        directions: of :data:`DIRECTIONS`, one per branch.
+        directions: of ``DIRECTIONS``, one per branch.
         side: n; the maps must be n × n.
         channels: C of one branch.
         separate: every branch has its own C channels of the map (B, branches · C, n, n);
             otherwise all pool the same map (B, C, n, n).
-        mode: see :func:`line_of_position`.
+        mode: see ``line_of_position``.
         spatial_norm: what is scaled to unit length. ``branch``: a branch's whole vector;
             ``channel``: each channel's part of it; ``none``: nothing.
     Attributes:
         dims: length of each branch's vector.
-    Source: Zhu et al. (see :class:`DirectionalMean`): directional maps are "spatially normalized
+    Source: Zhu et al. (see ``DirectionalMean``): directional maps are "spatially normalized
         and concatenated"; over which axes is a choice of this project.
     """
 

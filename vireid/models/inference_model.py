@@ -21,7 +21,7 @@ class InferenceModel(nn.Module):
         backbone: the stages up to the exit.
         aggregate, bnneck: of the global feature; None to leave it out.
         parts: part features; None to leave them out.
-        rows: shared with the :class:`ModalityNorm` layers, if there are any.
+        rows: shared with the ``ModalityNorm`` layers, if there are any.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class InferenceModel(nn.Module):
         """
         Args:
             images: (B, 3, H, W) normalised.
-            is_infrared: (B,) bool; best on the processor (see :class:`TwoStream`).
+            is_infrared: (B,) bool; best on the processor (see ``TwoStream``).
         Returns:
             (B, D) float32. Of a single block (global, or one granularity), the BNNeck's feature.
             Several blocks are scaled to unit length, concatenated, and scaled to unit length again,

@@ -76,7 +76,7 @@ class ModalityNorm(nn.Module):
 
 
 def use_modality_norms(module: nn.Module, rows: ModalityRows) -> None:
-    """Replaces every BatchNorm inside ``module`` by a :class:`ModalityNorm`."""
+    """Replaces every BatchNorm inside ``module`` by a ``ModalityNorm``."""
     for name, child in module.named_children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
             setattr(module, name, ModalityNorm(child, rows))

@@ -22,7 +22,7 @@ REMEDY = "copy it again, or export the run again"
 
 
 def is_classifier(name: str) -> bool:
-    """Whether a tensor of a :class:`ReidModel` belongs to a classifier of training identities."""
+    """Whether a tensor of a ``ReidModel`` belongs to a classifier of training identities."""
     return not {"classifier", "classifiers"}.isdisjoint(name.split("."))
 
 

@@ -52,14 +52,14 @@ class MultiGranularityParts(nn.Module):
     """Part vectors: stripes are pooled, reduced to ``dim``, and related to one another.
 
     Args:
-        pool: see :class:`StripePool`.
+        pool: see ``StripePool``.
         channels: C of the map.
         granularities: numbers of stripes, e.g. 2, 3 and 6.
         dim: d, length of a part's vector.
-        relation: a key of :data:`RELATIONS`.
+        relation: a key of ``RELATIONS``.
         scope: ``within``: a part is related to those of its own granularity; ``all``: to every
             part.
-        reduce_sharing: a key of :data:`SHARINGS`: which parts share the weights of the reduction.
+        reduce_sharing: a key of ``SHARINGS``: which parts share the weights of the reduction.
         relation_sharing: ``all`` or ``granularity``: which parts share the relation's weights; the
             second only with scope ``within``.
     Raises:

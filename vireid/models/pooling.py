@@ -30,7 +30,7 @@ def gem(maps: Tensor, exponent: Tensor | float, eps: float = 1e-6) -> Tensor:
 
 
 class GeMPool(nn.Module):
-    """:func:`gem` with a learnt exponent.
+    """``gem`` with a learnt exponent.
 
     Args:
         exponent: initial p.

@@ -97,7 +97,7 @@ def load_weights(model: ReidModel, path: Path) -> InitialWeights:
 
     Args:
         path: a published file (of the backbone), a checkpoint of this project, or an exported
-            model's folder; see :func:`read_tensors` and :func:`state_dict_of`.
+            model's folder; see ``read_tensors`` and ``state_dict_of``.
     Raises:
         CheckpointError: missing or damaged; too few of the backbone's entries match (95 % of them
             in a published file, where blocks added to the published model count only if the file
@@ -192,7 +192,7 @@ class _Match:
         return words + (f" ({details})" if details else "")
 
     def require_enough(self, path: Path, backbone_of_file: str) -> None:
-        """Raises :class:`CheckpointError` if too little of the backbone fits."""
+        """Raises ``CheckpointError`` if too little of the backbone fits."""
         least = MIN_OWN_MATCH if self.entries.own else MIN_MATCH
         added = set(self.added)
         backbone = [k for k in self.targets if self.where[k].bare and k not in added]

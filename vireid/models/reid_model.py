@@ -24,7 +24,7 @@ class ReidModel(nn.Module):
         shallow: student heads on earlier maps, by name; both streams share them.
         parts: part features of the deepest map.
         branches: auxiliary classifiers on slices of the deep head's vector.
-        rows: shared with the :class:`ModalityNorm` layers, if there are any.
+        rows: shared with the ``ModalityNorm`` layers, if there are any.
         freeze_bn: which BatchNorm layers use and keep their running statistics in training mode,
             too: ``none``, those of the ``backbone``, or ``all``.
     """
@@ -56,7 +56,7 @@ class ReidModel(nn.Module):
         """
         Args:
             images: (B, 3, H, W) normalised.
-            is_infrared: (B,) bool; best on the processor (see :class:`TwoStream`).
+            is_infrared: (B,) bool; best on the processor (see ``TwoStream``).
         Returns:
             every head's output, rows in the order of ``images``; the same in every mode.
         """

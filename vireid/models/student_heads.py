@@ -22,7 +22,7 @@ class StudentHead(nn.Module):
     Args:
         tap: position of the stage, 0 for the first.
         aggregate: (B, C, H, W) → (B, dim).
-        dim, num_classes: as for :class:`BNNeckHead`.
+        dim, num_classes: as for ``BNNeckHead``.
     """
 
     def __init__(self, tap: int, aggregate: nn.Module, *, dim: int, num_classes: int) -> None:

@@ -51,7 +51,7 @@ class FrozenTeacher(nn.Module):
 
 
 def posterior_logits(output: ModelOutput, posterior: str) -> Tensor:
-    """(B, C) float32 logits whose softmax is the posterior, see :class:`FrozenTeacher`.
+    """(B, C) float32 logits whose softmax is the posterior, see ``FrozenTeacher``.
 
     A temperature softens them like any other logits: ``mean_branch_prob`` is averaged first and
     softened afterwards.

@@ -40,7 +40,7 @@ def read_tensors(path: Path, *, what: str = "weights file", remedy: str = REMEDY
         remedy: for a damaged file, for messages.
     Returns:
         what the file holds; arrays of numpy as such, scalars of numpy as plain numbers, and
-        :class:`vireid.utils.tensor_files.Placeholder` for other objects, such as paths.
+        ``vireid.utils.tensor_files.Placeholder`` for other objects, such as paths.
     Raises:
         CheckpointError: missing, damaged, or holds something that only its code could build.
     """

@@ -32,7 +32,7 @@ def embedding_name(cfg: CfgNode) -> str:
 
 
 def require_one_exit(cfg: CfgNode) -> None:
-    """Raises :class:`UsageError` if the gallery has another exit: a file holds only one."""
+    """Raises ``UsageError`` if the gallery has another exit: a file holds only one."""
     if gallery_exit(cfg) != cfg.TEST.EXIT:
         raise UsageError(
             f"TEST.GALLERY_EXIT={cfg.TEST.GALLERY_EXIT!r}: a file holds one exit's features, here "
@@ -41,7 +41,7 @@ def require_one_exit(cfg: CfgNode) -> None:
 
 
 def require_two_modalities(cfg: CfgNode, protocols: Sequence[RetrievalProtocol]) -> None:
-    """Raises :class:`UsageError` for two exits and a protocol within one modality."""
+    """Raises ``UsageError`` for two exits and a protocol within one modality."""
     within = [p.name for p in protocols if p.query_modality is p.gallery_modality]
     if within and gallery_exit(cfg) != cfg.TEST.EXIT:
         raise UsageError(

@@ -131,7 +131,7 @@ def features_by_query(
 
 
 def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
-    """The images that a protocol scores; :class:`DataError` if none of them were held out."""
+    """The images that a protocol scores; ``DataError`` if none of them were held out."""
     if not protocol.held_out:
         return splits.test
     if not splits.val:
@@ -144,7 +144,7 @@ def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRec
 
 
 def records_in(splits: Splits, split: str) -> Sequence[ImageRecord]:
-    """The images of ``test``, ``val`` or ``train``; :class:`DataError` if there is none."""
+    """The images of ``test``, ``val`` or ``train``; ``DataError`` if there is none."""
     records = {"test": splits.test, "val": splits.val, "train": splits.train}[split]
     if not records:
         remedy = "; DATA.SPLIT train holds some out" if split == "val" else ""

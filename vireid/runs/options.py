@@ -91,7 +91,7 @@ def recipe_of(run: Path) -> Path:
 
 
 def require_run(run: Path) -> None:
-    """Raises :class:`CheckpointError` unless the folder holds a run, or an exported model."""
+    """Raises ``CheckpointError`` unless the folder holds a run, or an exported model."""
     if run.is_file():
         raise CheckpointError(f"{run} is a file, not a run folder: name the folder of its run")
     if not run.is_dir():
@@ -111,7 +111,7 @@ def run_config(run: Path, overrides: Sequence[str] = ()) -> CfgNode:
     """The configuration of a run folder or a model folder, with what the user changed.
 
     Raises:
-        CheckpointError: see :func:`require_run`.
+        CheckpointError: see ``require_run``.
         UsageError: one message with all the problems.
     """
     require_run(run)
@@ -139,6 +139,6 @@ def checkpoint_config(path: Path, overrides: Sequence[str] = ()) -> CfgNode:
 
 
 def require_no_model_folder(run: Path, what: str) -> None:
-    """Raises :class:`UsageError` for a model folder, where only the folder of a run will do."""
+    """Raises ``UsageError`` for a model folder, where only the folder of a run will do."""
     if is_model_folder(run):
         raise UsageError(f"{run} is a model folder, not the folder of a run: {what}")

@@ -54,7 +54,7 @@ def prepare_data(cfg: CfgNode) -> None:
 
 
 def require_rendered(cfg: CfgNode) -> None:
-    """Raises :class:`DataError` if a run's rendered images are gone: only training renders."""
+    """Raises ``DataError`` if a run's rendered images are gone: only training renders."""
     root = Path(cfg.DATA.ROOT)
     if not (cfg.DATA.SYNTHETIC.ENABLED and RENDERED.fullmatch(root.name)) or root.exists():
         return

@@ -106,7 +106,7 @@ def _is_output(cfg: CfgNode, folder: Path) -> bool:
 
 
 def check_unchanged(splits: Splits, data: str) -> None:
-    """Raises :class:`DataError` if the images no longer have the fingerprint ``data``."""
+    """Raises ``DataError`` if the images no longer have the fingerprint ``data``."""
     now = fingerprint(splits)
     if now != data:
         raise DataError(

@@ -96,7 +96,7 @@ def run_features(
     Args:
         protocols: that will score the features; none may be about identities that trained.
     Raises:
-        CheckpointError, DataError, UsageError: see :func:`save_features`.
+        CheckpointError, DataError, UsageError: see ``save_features``.
     """
     require_one_exit(cfg)
     trained = TrainedRun.open(cfg, run, protocols)

@@ -111,7 +111,7 @@ def load_teacher(
 
 
 def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
-    """Raises :class:`UsageError` if a run would overwrite the teacher that it needs to continue."""
+    """Raises ``UsageError`` if a run would overwrite the teacher that it needs to continue."""
     if teacher and teacher.path.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"TEACHER.WEIGHTS: {teacher.path} lies in this run's own folder, where its student "

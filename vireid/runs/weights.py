@@ -57,7 +57,7 @@ def weights_file(source: str) -> Path | None:
 
 
 def require_kept(weights: Path | None, folder: Path) -> None:
-    """Raises :class:`UsageError` if a new run would overwrite the weights that it starts from."""
+    """Raises ``UsageError`` if a new run would overwrite the weights that it starts from."""
     if weights is not None and weights.resolve().parent == (folder / LAST).resolve().parent:
         raise UsageError(
             f"OUTPUT_DIR {folder} holds the weights that MODEL.PRETRAINED names ({weights}), which "

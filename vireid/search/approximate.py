@@ -102,7 +102,7 @@ class Opened:
 
 
 class Index:
-    """An index over a gallery, of :func:`approximate_build.build_index` or :func:`open_index`."""
+    """An index over a gallery, of ``approximate_build.build_index`` or ``open_index``."""
 
     def __init__(self, gallery: IndexedGallery, index: Opened, setting: IndexSettings) -> None:
         self.gallery, self.setting, self._index = gallery, setting, index
@@ -111,7 +111,7 @@ class Index:
     def search(
         self, queries: np.ndarray, top: int = 10, *, threads: int | None = None
     ) -> SearchResults:
-        """As :meth:`gallery.Gallery.search`.
+        """As ``gallery.Gallery.search``.
 
         Raises:
             UsageError: the gallery was changed.

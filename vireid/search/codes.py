@@ -53,7 +53,7 @@ class Queries:
     Attributes:
         single, double: float32 and float64.
         length: (Q,) float64.
-        codes, bounds: as :func:`encode` makes them.
+        codes, bounds: as ``encode`` makes them.
     """
 
     single: np.ndarray

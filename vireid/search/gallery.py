@@ -108,7 +108,7 @@ class Gallery:
         return self.files.meta.rows - self.files.meta.dead
 
     def entry(self, row: int) -> Entry:
-        """The image in a row, as :meth:`search` finds it.
+        """The image in a row, as ``search`` finds it.
 
         Raises:
             IndexError: there is no such row; -1 is what approximate search has in place of one.
@@ -185,7 +185,7 @@ class Gallery:
         Args:
             queries: (Q, D) finite floats of length 1, of the gallery's network.
             threads: of the processor; None for torch's own number.
-            approximate: by the index that :func:`approximate_build.build_index` made.
+            approximate: by the index that ``approximate_build.build_index`` made.
         Raises:
             CheckpointError: the queries are of another length, or not finite.
             UsageError: ``top`` is below 1; there is no index, or one of an earlier gallery.

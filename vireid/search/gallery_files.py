@@ -73,8 +73,8 @@ class GalleryFiles:
 
     Attributes:
         vectors: (N, D) float32 or float16.
-        codes, bounds: (N, D) int8, (N, 3) float32, as :func:`codes.encode` makes them.
-        rows: (N,) of :data:`ROW`.
+        codes, bounds: (N, D) int8, (N, 3) float32, as ``codes.encode`` makes them.
+        rows: (N,) of ``ROW``.
         removed: (N,) bool.
     Raises:
         CheckpointError: missing, damaged, truncated or of another version; says which file.

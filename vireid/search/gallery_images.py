@@ -63,7 +63,7 @@ def list_images(source: str | Path, modality: Modality) -> Listing:
     """The images of a folder, at any depth by their paths, or of a CSV file in its order.
 
     Hidden files and folders below the folder are passed over, see
-    :func:`~vireid.utils.paths.is_hidden`; a CSV file may name such files.
+    ``vireid.utils.paths.is_hidden``; a CSV file may name such files.
     A CSV file has the column ``path``, relative to the file or absolute, and may have ``pid`` and
     ``camid`` (empty where not known) and ``modality``, of which other rows are passed over.
 

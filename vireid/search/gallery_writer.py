@@ -41,7 +41,7 @@ class Block:
     Args:
         vectors: (n, D) floats.
         paths: n, relative to ``root`` or absolute.
-        modality: value of :class:`Modality`.
+        modality: value of ``Modality``.
         pids, camids: (n,) whole numbers; None where they are not known.
     """
 
@@ -90,7 +90,7 @@ def _begin(folder: Path, meta: Meta) -> None:
 
 
 class Writer:
-    """Appends to and removes from a gallery; made by :func:`writing`.
+    """Appends to and removes from a gallery; made by ``writing``.
 
     Attributes:
         files: as they were when the writer began.
@@ -109,7 +109,7 @@ class Writer:
         return self.files
 
     def begin(self, job: Job, skipped: Sequence[Skipped] = ()) -> None:
-        """From here on images are being added, until :meth:`finish`."""
+        """From here on images are being added, until ``finish``."""
         self._append(None, skipped, replace(self.meta, job=job))
 
     def finish(self) -> None:

@@ -40,7 +40,7 @@ class Progress:
 
 
 class Extracts(Protocol):
-    """What makes features of images; :class:`extractor.Extractor` is one."""
+    """What makes features of images; ``extractor.Extractor`` is one."""
 
     dim: int
     fingerprint: str
@@ -63,9 +63,9 @@ def ingest(
     """Builds a gallery of images, or adds some to it; continues where it was stopped.
 
     Args:
-        images: folder or CSV file; see :func:`gallery_images.list_images`.
+        images: folder or CSV file; see ``gallery_images.list_images``.
         new: build, in a folder that holds no gallery yet or one that is not finished.
-        dtype, network: see :meth:`gallery.Gallery.create`.
+        dtype, network: see ``gallery.Gallery.create``.
         block: images per block, after each of which the gallery is whole on the disk.
     Yields:
         how far it came, after each block.
@@ -174,7 +174,7 @@ def _why_unreadable(path: Path) -> str:
 
 
 def _full(root: Path, path: str) -> str:
-    """As :meth:`gallery_files.GalleryFiles.full_paths` has it."""
+    """As ``gallery_files.GalleryFiles.full_paths`` has it."""
     return os.path.normpath(root / path)
 
 

@@ -26,7 +26,7 @@ class Job:
 
     Args:
         images: folder or CSV file.
-        modality: value of :class:`Modality`.
+        modality: value of ``Modality``.
         first_row: rows before the job's own.
         skipped_from: bytes of skipped.csv before the job's own lines.
         total: images to add.

@@ -21,7 +21,7 @@ Product = Callable[[Queries, int, int], tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 class Rows(Protocol):
-    """What is searched: see :class:`gallery_files.GalleryFiles`."""
+    """What is searched: see ``gallery_files.GalleryFiles``."""
 
     vectors: np.ndarray
     codes: np.ndarray

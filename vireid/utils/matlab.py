@@ -63,7 +63,7 @@ def read_cells(path: Path, name: str) -> list[object]:
     """The cells of a cell array with one row or column.
 
     Raises:
-        DataError: as :func:`read_mat`, and when the variable is something else.
+        DataError: as ``read_mat``, and when the variable is something else.
     """
     cells = read_mat(path, name)
     if cells.dtype != object or cells.size != max(cells.shape):
@@ -77,7 +77,7 @@ def read_nested_cells(path: Path, name: str) -> dict[tuple[int, int], np.ndarray
     Empty cells and other contents are left out.
 
     Raises:
-        DataError: as :func:`read_cells`.
+        DataError: as ``read_cells``.
     """
     return {
         (outer, inner): matrix
@@ -108,7 +108,7 @@ TYPES = {*SIZES, MATRIX, COMPRESSED, 16, 17, 18}
 
 
 def _require_whole(path: Path) -> None:
-    """Raises :class:`ValueError` where elements do not lie within one another.
+    """Raises ``ValueError`` where elements do not lie within one another.
 
     scipy ends the process on some files with such elements, without an exception. Those that are
     compressed have a checksum.

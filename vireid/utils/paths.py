@@ -88,7 +88,7 @@ class FolderFiles:
 
 
 def list_files(folder: Path, *, follow_links: bool = False) -> FolderFiles:
-    """The files below a folder; hidden ones (:func:`is_hidden`) are skipped.
+    """The files below a folder; hidden ones (``is_hidden``) are skipped.
 
     Args:
         follow_links: list folders that links lead to as well; a link back to a folder that

@@ -61,7 +61,7 @@ def latex(frame: pd.DataFrame, *, note: str, columns: str) -> str:
     r"""A tabular for ``\usepackage{booktabs}``, with the note as a comment above it.
 
     Args:
-        frame: texts, which :func:`latex_text` escapes. Column names of two levels make a first
+        frame: texts, which ``latex_text`` escapes. Column names of two levels make a first
             line of titles that span their columns.
         columns: alignment of the columns, such as ``llrr``.
     """

@@ -18,10 +18,10 @@ def load_values(path: Path) -> Any:
 
     Returns:
         what the file holds, on the CPU; arrays of numpy as such, scalars of numpy as plain numbers,
-        and :class:`Placeholder` for other objects, such as paths.
+        and ``Placeholder`` for other objects, such as paths.
     Raises:
         Exception: torch raises a dozen types on damaged files, and on objects that only code could
-            build; :func:`refused_class` names these.
+            build; ``refused_class`` names these.
     """
     with warnings.catch_warnings(), torch.serialization.safe_globals(STAND_INS):
         warnings.simplefilter("ignore")  # about pickles that it then refuses
@@ -29,7 +29,7 @@ def load_values(path: Path) -> Any:
 
 
 def refused_class(error: Exception) -> str:
-    """The class in a file for which :func:`load_values` failed; empty for another reason.
+    """The class in a file for which ``load_values`` failed; empty for another reason.
 
     Torch's own message has many lines and suggests executing the file's code.
     """

@@ -60,8 +60,8 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     because a given camera 1 must not be mixed up with the default.
 
     Identities and cameras may have any names. Those of a column that holds whole numbers only are
-    these numbers; :mod:`vireid.data.datasets.names` has the rule for others. Junk and distractors
-    (:func:`~vireid.data.datasets.names.unidentified`) train nothing.
+    these numbers; ``vireid.data.datasets.names`` has the rule for others. Junk and distractors
+    (``vireid.data.datasets.names.unidentified``) train nothing.
 
     Args:
         root: folder that holds ``dataset.csv``, or the path of a CSV file; the images' paths are

@@ -126,7 +126,7 @@ def folder_records(
 
 
 def check_seen(records: Iterable[ImageRecord], pids: Collection[int], where: str) -> None:
-    """Raises :class:`DataError` for listed identities that have no image ``where`` they should."""
+    """Raises ``DataError`` for listed identities that have no image ``where`` they should."""
     unseen = sorted(set(pids) - {record.pid for record in records})
     if unseen:
         raise DataError(
@@ -136,7 +136,7 @@ def check_seen(records: Iterable[ImageRecord], pids: Collection[int], where: str
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file in UTF-8; :class:`DataError` if it cannot be read."""
+    """Lines of a text file in UTF-8; ``DataError`` if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -146,7 +146,7 @@ def read_lines(path: Path) -> list[str]:
 def read_lists(
     root: Path, lists: Mapping[str, Modality], parse: Callable[[str, str], ImageRecord]
 ) -> list[ImageRecord]:
-    """The images of several list files; see :func:`read_list`.
+    """The images of several list files; see ``read_list``.
 
     Args:
         lists: name of the file → modality of every image in it.
@@ -213,7 +213,7 @@ def listed_path(line: str, folders: Collection[str], where: str) -> PurePosixPat
 
 
 def check_apart(pids: Mapping[str, Collection[int | str]], where: str | Path) -> None:
-    """Raises :class:`DataError` if two of the named groups share identities.
+    """Raises ``DataError`` if two of the named groups share identities.
 
     Args:
         pids: group → numbers of its identities, or names.
@@ -250,7 +250,7 @@ def make_splits(
     *,
     split_trial: int | None = None,
 ) -> Splits:
-    """The splits of a set that names no validation identities; see :func:`hold_out`.
+    """The splits of a set that names no validation identities; see ``hold_out``.
 
     Args:
         listed: images of all training identities.

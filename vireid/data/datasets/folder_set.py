@@ -59,8 +59,8 @@ def load(
 ) -> Splits:
     """Reads the folders; opens no image.
 
-    Identities are numbered by :func:`~vireid.data.datasets.names.number_identities`. Junk and
-    distractors (:func:`~vireid.data.datasets.names.unidentified`) train nothing; in a set
+    Identities are numbered by ``vireid.data.datasets.names.number_identities``. Junk and
+    distractors (``vireid.data.datasets.names.unidentified``) train nothing; in a set
     without ``train`` and ``test`` they test.
 
     Args:
@@ -69,9 +69,9 @@ def load(
         split: ``train`` keeps the identities of ``val`` apart or, if there are none, every fifth
             training identity that has images of both modalities.
         test_share: share of the identities that test, in a set without ``train`` and ``test``.
-        split_seed: chooses which; see :func:`choose_test`.
+        split_seed: chooses which; see ``choose_test``.
         camera_pattern: regular expression with one group, the camera's name; see
-            :func:`camera_names`. Empty: one camera for each modality.
+            ``camera_names``. Empty: one camera for each modality.
     Raises:
         DataError: the folders are not as expected, an identity is in two parts, or a name does
             not match the pattern.

@@ -36,7 +36,7 @@ def number_identities(names: Iterable[str], *, zeros_differ: bool) -> dict[str, 
     """A number for every name: the same for the same names, in whatever order they come.
 
     If all names are whole numbers, they stay these numbers. Else junk and distractors (see
-    :func:`unidentified`) keep theirs, and all other names count from 1 in the order of their
+    ``unidentified``) keep theirs, and all other names count from 1 in the order of their
     characters.
 
     Args:

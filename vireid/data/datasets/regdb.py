@@ -14,7 +14,7 @@ TRIALS = range(1, 11)
 
 
 def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) -> Splits:
-    """Reads one of the ten train/test splits; see :class:`~vireid.data.datasets.info.Reader`."""
+    """Reads one of the ten train/test splits; see ``vireid.data.datasets.info.Reader``."""
     lists = {
         part: {f"idx/{part}_{kind}_{split_trial}.txt": modality for kind, modality in KINDS.items()}
         for part in ("train", "test")

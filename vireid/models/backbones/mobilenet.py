@@ -20,7 +20,7 @@ class MobileNetBackbone(Backbone):
     """MobileNetV2; the name with ``_s16`` keeps the resolution in its last stage.
 
     Args:
-        variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
+        variant: one of ``VARIANTS``; weights are torchvision's random initialisation.
     """
 
     def __init__(self, variant: str = "mobilenet_v2") -> None:

@@ -39,7 +39,7 @@ class OSNetBackbone(Backbone):
     """OSNet; conv1 includes the max pooling.
 
     Args:
-        variant: one of :data:`VARIANTS`; weights are torchreid's random initialisation.
+        variant: one of ``VARIANTS``; weights are torchreid's random initialisation.
     """
 
     def __init__(self, variant: str) -> None:
@@ -57,7 +57,7 @@ def torchreid_osnet(variant: str, num_classes: int) -> nn.Module:
     """torchreid's whole model with random weights: (B, 3, H, W) → logits in training mode.
 
     Args:
-        variant: one of :data:`VARIANTS`.
+        variant: one of ``VARIANTS``.
     """
     build = getattr(_torchreid_file(_file_of(variant)), variant)
     return build(num_classes=num_classes, pretrained=False)

@@ -69,7 +69,7 @@ class ResNetBackbone(Backbone):
     The stages are torchvision's stem and layer1 … layer4.
 
     Args:
-        variant: one of :data:`VARIANTS`; weights are torchvision's random initialisation.
+        variant: one of ``VARIANTS``; weights are torchvision's random initialisation.
     """
 
     def __init__(self, variant: str = "resnet50") -> None:

@@ -75,7 +75,7 @@ class SDCBackbone(Backbone):
     """Five stages: a convolution and four dense units, each followed by 2 × 2 max pooling.
 
     Args:
-        variant: one of :data:`VARIANTS`; random weights.
+        variant: one of ``VARIANTS``; random weights.
     """
 
     def __init__(self, variant: str = "sdc_cnn") -> None:

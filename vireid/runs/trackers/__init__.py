@@ -1,6 +1,6 @@
 """Experiment trackers: one file for each library, and the threads that feed them.
 
-Imports no tracker's library; :func:`vireid.runs.trackers.feed.require_trackers` does.
+Imports no tracker's library; ``vireid.runs.trackers.feed.require_trackers`` does.
 """
 
 from __future__ import annotations

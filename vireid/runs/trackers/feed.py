@@ -32,7 +32,7 @@ DEFAULT = "tensorboard"  # used without being asked for, where it is installed
 
 
 def require_trackers(names: Iterable[str]) -> None:
-    """Raises :class:`UsageError` unless each tracker's library can be imported."""
+    """Raises ``UsageError`` unless each tracker's library can be imported."""
     for name in names:
         tracker = TRACKERS[name]
         remedy = (
@@ -143,7 +143,7 @@ class Feed:
             log.warning("tracker %s does not answer yet; training does not wait", self._name)
 
     def close(self, status: Status) -> None:
-        """Ends the run there; :meth:`wait` waits for it."""
+        """Ends the run there; ``wait`` waits for it."""
         self._status = status
         self._asked.put(None)
 
