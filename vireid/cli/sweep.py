@@ -95,7 +95,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line.add_argument("--executor", choices=("local", "slurm"), default="local", help=about)
     about = "runs at the same time (one per GPU; 1 without a GPU)"
     line.add_argument("--jobs", type=at_least(1), metavar="N", help=about)
-    about = "draw the picture there, too: PNG, PDF or SVG"
+    about = "also draw the figure to this file: .png, .pdf or .svg"
     line.add_argument("--figure", type=Path, metavar="FILE", help=about)
     about = "these override the SLURM section of the sweep file"
     group = line.add_argument_group("with --executor slurm", about)

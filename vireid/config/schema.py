@@ -109,7 +109,7 @@ GROUPS = {
     "head (docs/method.md)",
     "MODEL.MGIM": "Multi-granularity information mining: part features at several granularities, "
     "and relations between the parts (docs/method.md)",
-    "TEACHER": "A trained, frozen model that teaches this one (viewpoint-robust knowledge "
+    "TEACHER": "A trained, frozen model that teaches this one (viewpoint robust knowledge "
     "distillation, VRKD)",
     "DISTILL": "The loss between a student and the teacher of `TEACHER`: the divergence of their "
     "class probabilities",

@@ -48,7 +48,7 @@ class DataScores:
     def data(self) -> str:
         if self.rendered:
             return f"{RENDERED_SET} `{self.dataset}`"
-        return f"`{self.dataset}`" if self.own else f"another data set, `{self.dataset}`"
+        return f"`{self.dataset}`" + ("" if self.own else ", which is not its training data set")
 
     @property
     def hub_name(self) -> str:

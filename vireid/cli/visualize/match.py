@@ -197,7 +197,12 @@ def _parser() -> ToolParser:
     line.add_argument(
         "--stage", choices=STAGES, default="", help="stage of the maps (the exit's last)"
     )
-    line.add_argument("--method", choices=tuple(METHODS), default="hirescam", help="(hirescam)")
+    line.add_argument(
+        "--method",
+        choices=tuple(METHODS),
+        default="hirescam",
+        help="how maps are computed (hirescam)",
+    )
     add_cells(line)
     add_options(line)
     return line
