@@ -33,7 +33,10 @@ METHODS = {"hirescam": "HiResCAM", "gradcam": "GradCAM"}
 INSTALL = "pip install 'vireid[maps]'"
 BATCH = 16  # images whose gradients are computed at once
 ACROSS = 3  # pairs in a row of the figure
-BAR = "raises the similarity: from 0 (only the grey image) to the largest value of each panel"
+BAR = (
+    "How much a region raises the similarity, from 0 (only the grey image) to the largest value of "
+    "each panel:"
+)
 NOTE = (
     "Each pair has three panels: regions of the query that raise the similarity to the gallery "
     "image, regions of the gallery image that raise it, and the gallery image. ✓ same identity, "

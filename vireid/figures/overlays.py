@@ -80,13 +80,13 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], words: Words, *, cells: bo
     apart = BETWEEN if wide else GAP
     size = max(map(len, (_places(row, 1.0, apart) for row in rows)))
     gaps = max(_places(row, 0.0, apart)[-1] for row in rows) + 2 * GAP
-    cell = min(WIDEST, max(NARROWEST, (DOUBLE - gaps) / size))
+    cell = max(min(WIDEST, (DOUBLE - gaps) / size), (SINGLE - gaps) / size, NARROWEST)
     width = max(SINGLE, gaps + size * cell)
     slope = max(panel.image.shape[0] / panel.image.shape[1] for panel in _panels(rows))
     rows = [_wrapped(row, cell, width) for row in rows]
     heights = [_above(row) + slope * cell + 1.5 * GAP for row in rows]
-    note = textwrap.wrap(words.note, int(width * LETTERS))
-    below = 2.1 * LINE + BAR[1] + LINE * len(note)
+    bar, note = (_fitted(text, width - 2 * GAP) for text in (words.bar, words.note))
+    below = (_lines(bar) + _lines(note) + 1.5) * LINE + BAR[1]
     height = sum(heights) + below + 2 * GAP
     if max(width, height) > TALLEST:
         raise UsageError(f"{len(rows)} rows of images are too many for one picture")
@@ -95,9 +95,9 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], words: Words, *, cells: bo
         for row, step in zip(rows, heights, strict=True):
             _draw_row(figure, row, (top, cell, slope, apart), cells=cells)
             top += step
-        _draw_bar(figure, top + LINE / 2, words.bar)
-        text = "\n".join(note)
-        _write(figure, GAP, top + below - LINE * len(note), text)
+        _write(figure, GAP, top, bar)
+        _draw_bar(figure, top + _lines(bar) * LINE + GAP / 2)
+        _write(figure, GAP, top + below - _lines(note) * LINE, note)
 
 
 def _panels(rows: Sequence[PanelRow]) -> list[Panel]:
@@ -115,16 +115,17 @@ def _places(row: PanelRow, cell: float, apart: float) -> list[float]:
 
 def _wrapped(row: PanelRow, cell: float, width: float) -> PanelRow:
     """The row with its texts in lines that fit above its panels."""
-
-    def lines(text: str, inches: float) -> str:
-        letters = int(inches * LETTERS)
-        return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, letters))
-
     groups = [
-        PanelGroup(lines(group.title, len(group.panels) * (cell + GAP)), group.panels)
+        PanelGroup(_fitted(group.title, len(group.panels) * (cell + GAP)), group.panels)
         for group in row.groups
     ]
-    return PanelRow(lines(row.heading, width - 2 * GAP), groups)
+    return PanelRow(_fitted(row.heading, width - 2 * GAP), groups)
+
+
+def _fitted(text: str, inches: float) -> str:
+    """The text in lines of at most this length."""
+    letters = int(inches * LETTERS)
+    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, letters))
 
 
 def _above(row: PanelRow) -> float:
@@ -200,8 +201,10 @@ def covered(
     picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC)
     if heat is None:
         return np.asarray(picture) / 255
-    grey = DIMMED + SHARPNESS * np.asarray(picture.convert("L")) / 255
-    return _blend(grey, enlarged(heat, size, cells=cells))
+    grey = np.asarray(picture.convert("L")) / 255
+    if span := np.ptp(grey):  # images at night are dark already
+        grey = (grey - grey.min()) / span
+    return _blend(DIMMED + SHARPNESS * grey, enlarged(heat, size, cells=cells))
 
 
 def enlarged(heat: np.ndarray, size: tuple[int, int], *, cells: bool = False) -> np.ndarray:
@@ -234,7 +237,7 @@ def _label_stripes(axes: Axes, shares: np.ndarray, size: tuple[int, int]) -> Non
         axes.axhline(end, color="white", linewidth=0.8)
 
 
-def _draw_bar(figure: Figure, top: float, label: str) -> None:
+def _draw_bar(figure: Figure, top: float) -> None:
     """The colours of maps over mid-grey, from 0 to the largest value."""
     axes = _axes(figure, GAP, top, *BAR)
     steps = np.linspace(0, 1, round(BAR[0] * DPI))[None]
@@ -243,5 +246,3 @@ def _draw_bar(figure: Figure, top: float, label: str) -> None:
     ends: dict[str, Any] = {"va": "top", "fontsize": TEXT, "transform": axes.transAxes}
     for place, text, side in ((0, "0", "left"), (0.5, "half", "center"), (1, "largest", "right")):
         axes.text(place, -0.35, text, ha=side, **ends)
-    beside: dict[str, Any] = {"va": "center", "fontsize": TEXT, "transform": axes.transAxes}
-    axes.text(1 + 1.5 * GAP / BAR[0], 0.5, label, ha="left", **beside)
