@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 from vireid.data.transforms import normalize
 from vireid.errors import UsageError
 from vireid.figures.map_files import read_maps, write_maps
-from vireid.figures.overlays import Panel, PanelGroup, PanelRow, Words, draw_panels
+from vireid.figures.overlays import Panel, PanelGroup, PanelRow, Words, draw_panels, require_size
 from vireid.figures.style import load_matplotlib
 from vireid.models.build import STAGES
 from vireid.models.inference_model import InferenceModel, build_inference_model
@@ -128,13 +128,17 @@ def run_match_maps(
         method: a key of ``METHODS``.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another model.
-        UsageError: the model has no such exit, embedding or stage.
+        UsageError: the model has no such exit, embedding or stage, or the pairs are too many for
+            one figure.
     """
     require_one_exit(cfg)
     whole, device = open_model(cfg, run)
     model = build_inference_model(whole, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
     model.eval().requires_grad_(False)
     stage = stage or _stage_names(model)[-1]
+    count = len(pairs.query)
+    empty = MatchMaps(images, pairs, np.zeros(count), np.zeros((count, 2, 1, 1)), stage, method)
+    require_size(_rows(empty), _words(stage, method))  # before minutes of work
     tensor = torch.from_numpy(images.images).permute(0, 3, 1, 2).contiguous().to(device)
     similarity, maps = similarity_maps(
         model,
@@ -284,14 +288,21 @@ def draw_match_maps(found: MatchMaps, path: Path, *, cells: bool = False) -> Non
     Raises:
         UsageError: too many images for one figure.
     """
+    draw_panels(path, _rows(found), _words(found.stage, found.method), cells=cells)
+
+
+def _words(stage: str, method: str) -> Words:
+    return Words(BAR, NOTE.format(method=METHODS[method], stage=stage))
+
+
+def _rows(found: MatchMaps) -> list[PanelRow]:
     rows = []
     queries = found.pairs.query
     for query in dict.fromkeys(queries.tolist()):  # in their order
         numbers = np.flatnonzero(queries == query)
         for some in np.split(numbers, range(ACROSS, len(numbers), ACROSS)):
             rows.append(_row(found, query, some.tolist()))
-    note = NOTE.format(method=METHODS[found.method], stage=found.stage)
-    draw_panels(path, rows, Words(BAR, note), cells=cells)
+    return rows
 
 
 def _row(found: MatchMaps, query: int, numbers: Sequence[int]) -> PanelRow:

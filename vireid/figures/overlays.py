@@ -68,6 +68,17 @@ class Words:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Inches: of the figure, of a panel, and between groups; the height of each row."""
+
+    width: float
+    height: float
+    cell: tuple[float, float]
+    apart: float
+    rows: Sequence[float]
+
+
 def draw_panels(path: Path, rows: Sequence[PanelRow], words: Words, *, cells: bool = False) -> None:
     """A figure of at most a page's width, unless its panels would be too narrow.
 
@@ -76,28 +87,39 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], words: Words, *, cells: bo
     Raises:
         UsageError: too many images for one figure, or the file cannot be written.
     """
+    rows, words, sizes = _laid_out(rows, words)
+    with drawn(path, sizes.width, sizes.height, layout=None) as figure:
+        top = GAP
+        for row, step in zip(rows, sizes.rows, strict=True):
+            _draw_row(figure, row, top, sizes, cells=cells)
+            top += step
+        _write(figure, GAP, top, words.bar)
+        _draw_bar(figure, top + _lines(words.bar) * LINE + GAP / 2)
+        _write(figure, GAP, sizes.height - GAP - _lines(words.note) * LINE, words.note)
+
+
+def require_size(rows: Sequence[PanelRow], words: Words) -> None:
+    """Raises :class:`UsageError` for more images than one figure holds."""
+    _laid_out(rows, words)
+
+
+def _laid_out(rows: Sequence[PanelRow], words: Words) -> tuple[list[PanelRow], Words, _Sizes]:
+    """The same with its texts in lines, and all sizes."""
     wide = any(len(group.panels) > 1 for row in rows for group in row.groups)
     apart = BETWEEN if wide else GAP
-    size = max(map(len, (_places(row, 1.0, apart) for row in rows)))
+    size = max(len(_places(row, 1.0, apart)) for row in rows)
     gaps = max(_places(row, 0.0, apart)[-1] for row in rows) + 2 * GAP
     cell = max(min(WIDEST, (DOUBLE - gaps) / size), (SINGLE - gaps) / size, NARROWEST)
     width = max(SINGLE, gaps + size * cell)
-    slope = max(panel.image.shape[0] / panel.image.shape[1] for panel in _panels(rows))
-    rows = [_wrapped(row, cell, width) for row in rows]
-    heights = [_above(row) + slope * cell + 1.5 * GAP for row in rows]
-    bar, note = (_fitted(text, width - 2 * GAP) for text in (words.bar, words.note))
-    below = (_lines(bar) + _lines(note) + 1.5) * LINE + BAR[1]
+    tall = cell * max(panel.image.shape[0] / panel.image.shape[1] for panel in _panels(rows))
+    wrapped = [_wrapped(row, cell, width) for row in rows]
+    heights = [_above(row) + tall + 1.5 * GAP for row in wrapped]
+    words = Words(_fitted(words.bar, width - 2 * GAP), _fitted(words.note, width - 2 * GAP))
+    below = (_lines(words.bar) + _lines(words.note) + 1.5) * LINE + BAR[1]
     height = sum(heights) + below + 2 * GAP
     if max(width, height) > TALLEST:
         raise UsageError(f"{len(rows)} rows of images are too many for one picture")
-    with drawn(path, width, height, layout=None) as figure:
-        top = GAP
-        for row, step in zip(rows, heights, strict=True):
-            _draw_row(figure, row, (top, cell, slope, apart), cells=cells)
-            top += step
-        _write(figure, GAP, top, bar)
-        _draw_bar(figure, top + _lines(bar) * LINE + GAP / 2)
-        _write(figure, GAP, top + below - _lines(note) * LINE, note)
+    return wrapped, words, _Sizes(width, height, (cell, tall), apart, heights)
 
 
 def _panels(rows: Sequence[PanelRow]) -> list[Panel]:
@@ -137,17 +159,15 @@ def _lines(text: str) -> int:
     return text.count("\n") + 1 if text else 0
 
 
-def _draw_row(
-    figure: Figure, row: PanelRow, sizes: tuple[float, float, float, float], *, cells: bool
-) -> None:
-    top, cell, slope, apart = sizes
-    places = _places(row, cell, apart)
+def _draw_row(figure: Figure, row: PanelRow, top: float, sizes: _Sizes, *, cells: bool) -> None:
+    cell, tall = sizes.cell
+    places = _places(row, cell, sizes.apart)
     _write(figure, GAP, top, row.heading)
     upper, number = top + _above(row), 0
     for group in row.groups:
         first, last = places[number], places[number + len(group.panels) - 1] + cell
         for panel in group.panels:
-            axes = _axes(figure, GAP + places[number], upper, cell, slope * cell)
+            axes = _axes(figure, GAP + places[number], upper, cell, tall)
             _draw_panel(axes, panel, cell, cells=cells)
             number += 1
         middle, height = GAP + (first + last) / 2, _lines(group.title) * LINE + GAP / 4
