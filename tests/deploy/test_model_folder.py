@@ -120,8 +120,13 @@ def test_the_card_says_data_rules_scores_input_licence_and_use(made, finished_ru
         "8 identities of `sysu`",
         "SYSU-MM01 is given on request",
         "64 × 32 pixels",
+        "| batch | 4 identities × 2 images of each modality |",
+        "| part features (MGIM) | ",
+        "## Intended use",
+        "## Limits",
         "## Licence",
         "## Responsible use",
+        "## How to cite",
         "does not know who somebody is",
     ):
         assert phrase in " ".join(page.split()) or phrase in page, phrase
@@ -150,6 +155,12 @@ def test_the_card_says_what_becomes_of_more_than_eight_bits(made, limits, phrase
     metadata = replace(Extractor(made).metadata, ranges={"infrared": limits}, background=(0, 9, 0))
     text = " ".join(inputs_of(metadata))
     assert phrase in text and "[0, 9, 0]" in text and "Visible images" in text
+
+
+def test_synthetic_images_are_no_score_of_the_real_data_set():
+    card = DataScores("sysu", True, {}, rendered=True)
+    assert card.hub_name == "vireid-synthetic-sysu" and "synthetic" in card.data
+    assert DataScores("sysu", True, {}).hub_name == "sysu"
 
 
 def test_rules_of_protocols_that_this_version_does_not_know_are_generic():
@@ -248,8 +259,8 @@ def test_a_folder_of_a_later_format_and_files_of_others_are_named(folder):
     assert facts["format"] == 1 and len(facts["sha256"]) == 64
     safetensors = pytest.importorskip("safetensors.torch")
     for texts, phrase in (
-        ({"format": "pt"}, "is no model exported by vireid.*MODEL.PRETRAINED"),
-        (None, "is no model exported by vireid"),
+        ({"format": "pt"}, "is not a model exported by vireid.*MODEL.PRETRAINED"),
+        (None, "is not a model exported by vireid"),
     ):
         safetensors.save_file({"a": torch.ones(2)}, folder / "model.safetensors", texts)
         with pytest.raises(CheckpointError, match=phrase):
@@ -316,12 +327,12 @@ def test_a_stop_before_the_end_leaves_nothing(finished_run, tmp_path, monkeypatc
     ("name", "phrase"),
     [
         ("a.pt", "a.pt is damaged or .*MODEL.PRETRAINED"),
-        ("a.engine", "a.engine is no run folder, model folder"),
+        ("a.engine", "a.engine is not a run folder, model folder"),
         ("a.bin", "name the .xml file"),
         ("a.safetensors", "name the folder that holds it"),
         ("a.onnx.sha256", "whose checksum it holds"),
         ("nothing.pth", "there is no model .*nothing.pth"),
-        ("folder", "folder is no run folder, model folder .*it holds .*folder/seed0"),
+        ("folder", "folder is not a run folder, model folder .*it holds .*folder/seed0"),
     ],
 )
 def test_what_is_no_model_is_named_with_what_would_be(tmp_path, name, phrase):
