@@ -31,6 +31,9 @@ from vireid.structures import Modality
 # where a channel may raise the similarity in one stripe and lower it in another.
 METHODS = {"hirescam": "HiResCAM", "gradcam": "GradCAM"}
 INSTALL = "pip install 'vireid[maps]'"
+# Smaller values are rounding errors of the cosine, such as those of two equal images, whose cosine
+# is 1 and has no slope.
+LEAST = 1e-6
 BATCH = 16  # images whose gradients are computed at once
 ACROSS = 3  # pairs in a row of the figure
 BAR = (
@@ -225,6 +228,7 @@ def _maps(cam: Any, images: Tensor, fixed: Sequence[Tensor]) -> np.ndarray:
     kept = cam.activations_and_grads
     values = [one.numpy() for one in (kept.activations[0], kept.gradients[0])]
     raw = np.maximum(cam.get_cam_image(images, cam.target_layers[0], targets, *values, False), 0)
+    raw[raw < LEAST] = 0
     if len(raw) == len(images):
         return raw
     return (raw[: len(images)] + raw[len(images) :, :, ::-1]) / 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from vireid.errors import UsageError
 from vireid.figures.style import DOUBLE, DPI, HEAT, SINGLE, TALLEST, drawn, load_matplotlib
+from vireid.figures.text import fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ NARROWEST, WIDEST = 0.5, 1.1  # inches: width of a panel
 GAP, LINE = 0.06, 0.125  # inches: between panels, a line of text
 BETWEEN = 3 * GAP  # groups of several panels
 TEXT = 7.0  # points
-LETTERS = 17  # of such a text in an inch, at least
+MOST_LINES = 9  # of a name
 BAR = (2.2, 0.11)  # inches: width and height of the colour bar
 # An image is dimmed, so that in grey print, too, only a map is bright. Where a map is 0, the image
 # is all that one sees; where it is largest, some of the image still shows through.
@@ -146,8 +146,7 @@ def _wrapped(row: PanelRow, cell: float, width: float) -> PanelRow:
 
 def _fitted(text: str, inches: float) -> str:
     """The text in lines of at most this length."""
-    letters = int(inches * LETTERS)
-    return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, letters))
+    return "\n".join(fit_text(line, inches, TEXT, lines=MOST_LINES) for line in text.split("\n"))
 
 
 def _above(row: PanelRow) -> float:
