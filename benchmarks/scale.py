@@ -1,11 +1,11 @@
 """What data sets cost as they grow: reading, looking at images, sampling, scoring.
 
-    python benchmarks/scale.py --identities 100 1000 10000 100000 --out scale.png --json scale.json
+    python benchmarks/scale.py --identities 100 1000 10000 100000 --out scale.svg --json scale.json
 
 Writes a CSV data set of N identities with ten images each (hard links to a few files), reads it as
 a training does, draws an epoch of batches, and scores random features: the visible images of the
 test identities are searched by a thousand infrared ones at most. Prints processor seconds and the
-peak of memory of every step; each size has a process of its own.
+peak memory of every step; each size has a process of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from vireid.utils.io import replace_file
 IMAGES = 10  # of an identity, half of them infrared
 QUERIES = 1_000  # at most
 LINKS = 20_000  # to one file: file systems allow from 32,000 on
-STEPS = ("index", "fingerprint", "look at images", "sample an epoch", "evaluate")
+STEPS = ("index", "fingerprint", "check images", "sample an epoch", "evaluate")
 Figures = dict[str, dict[str, float]]  # step → processor seconds and peak MiB
 
 
@@ -108,7 +108,7 @@ def measure(root: Path, dim: int) -> Figures:
         splits = load(root)
     with measured("fingerprint", figures):
         fingerprint(splits)
-    with measured("look at images", figures):
+    with measured("check images", figures):
         everything = splits.train + splits.test
         require_readable(splits.root, [record.path for record in everything])
     with measured("sample an epoch", figures):
@@ -140,7 +140,7 @@ def draw(found: Mapping[int, Figures], path: Path) -> None:
 
     units: dict[str, tuple[str, Callable[[dict[str, float]], float]]] = {
         "processor seconds": ("seconds", lambda f: f["seconds"]),
-        "peak of memory (GiB)": ("peak_mib", lambda f: f["peak_mib"] / 2**10),
+        "peak memory (GiB)": ("peak_mib", lambda f: f["peak_mib"] / 2**10),
     }
     with drawn(path, DOUBLE, 2.6) as figure:
         handles = []

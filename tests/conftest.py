@@ -105,3 +105,14 @@ def exported(small_run, tmp_path_factory) -> dict[str, Path]:
     words = ["--run", str(small_run), "--format", "onnx", "--out", str(folder / "net.onnx")]
     assert export.main(words) == 0
     return {name: folder / f"net.{name}.onnx" for name in ("visible", "infrared")}
+
+
+@pytest.fixture
+def figures(monkeypatch) -> list:
+    """The figures that are saved."""
+    from matplotlib.figure import Figure
+
+    saved = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: saved.append(f) or save(f, *a, **k))
+    return saved

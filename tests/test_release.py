@@ -100,12 +100,9 @@ def test_the_sdist_holds_what_tests_and_documentation_need(built):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"CHANGELOG.md", "CITATION.cff", "environment.yml", "mkdocs.yml", "tests/conftest.py"}
-    wanted |= {
-        "docs/index.md",
-        "tools/train.py",
-        "setup.py",
-        "vireid/reports/templates/base.html.j2",
-    }
+    wanted |= {"docs/index.md", "tools/train.py", "setup.py"}
+    wanted |= {"vireid/reports/templates/base.html.j2", "docs/api/index.md"}
+    wanted |= {".github/workflows/ci.yml", ".pre-commit-config.yaml"}
     assert wanted | set(configs()) <= names
 
 
@@ -157,4 +154,4 @@ def test_help_says_where_configs_are_looked_for(tool, capsys):
     with pytest.raises(SystemExit):
         tool.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "where there is no configs/… in this folder, that of the installed project" in text
+    assert "if this folder has no such configs/… file, the installed project's is used" in text

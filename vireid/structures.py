@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # scoring features from a file needs no torch, which takes se
 
 
 class Modality(IntEnum):
-    """The spectrum of an image; the values are those of ``modality`` in features.npz."""
+    """The spectrum of an image: ``VISIBLE`` is 0, ``INFRARED`` is 1, as in features.npz."""
 
     VISIBLE = 0
     INFRARED = 1  # near-infrared and thermal alike
@@ -47,7 +47,7 @@ def modality_named(name: str) -> Modality:
 
 
 class Role(IntEnum):
-    """What an image may be in a test; the values are those of ``role`` in features.npz."""
+    """What an image may be in a test: ``BOTH`` is 0, ``QUERY`` 1, ``GALLERY`` 2."""
 
     BOTH = 0
     QUERY = 1

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from vireid.cli import cost
@@ -43,15 +42,6 @@ def refused(words, capsys) -> tuple[int | str | None, str]:
     message = capsys.readouterr().err
     assert "Traceback" not in message
     return code, message
-
-
-@pytest.fixture
-def figures(monkeypatch) -> list:
-    """The figures that are saved."""
-    saved = []
-    save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: saved.append(f) or save(f, *a, **k))
-    return saved
 
 
 def set_options(run: Path, **options: object) -> None:

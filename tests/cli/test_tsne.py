@@ -65,7 +65,9 @@ def test_mistakes_are_one_line_and_leave_no_file(
 
 def test_a_folder_and_a_file_of_one_name_have_two_titles():
     assert titles_of([Path("a/x"), Path("a/x.npz")], []) == ["x", "x.npz"]
-    assert titles_of([Path("a/x.npz"), Path("b/x.npz")], []) == ["a/x", "b/x"]
+    assert titles_of([Path("a/x.npz"), Path("b/x.npz")], []) == ["a", "b"]
+    assert titles_of([Path("a/seed0"), Path("b/seed0")], []) == ["a", "b"]
+    assert titles_of([Path("a_b"), Path("c")], ["x_y", "a/seed0"]) == ["x_y", "a/seed0"]
     with pytest.raises(UsageError, match="one of these is named twice"):
         titles_of([Path("a/x"), Path("a/../a/x")], [])
 

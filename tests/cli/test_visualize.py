@@ -69,7 +69,7 @@ def test_printed_means_are_the_features(features, run, tmp_path, capsys):
     assert visualize.main([*arguments, "--out", str(tmp_path / "a.pdf")]) == 0
     found = distances(read_features(features))
     mean = f"{found.mean['intra']:.4f} ± {found.std['intra']:.4f}"
-    printed = [line for line in lines_of(capsys) if "one identity" in line]
+    printed = [line for line in lines_of(capsys) if "same identity" in line]
     assert [line.split(":")[0] for line in printed] == ["file", "run"]
     assert all(mean in line and f"gap {found.gap:.4f}" in line for line in printed)
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
@@ -106,9 +106,25 @@ def test_curves_of_runs(run, tmp_path):
         shutil.copy(run / name, other)
     runs = ["curves", str(run), str(other)]
     assert visualize.main([*runs, "--out", str(tmp_path / "a.svg"), "--terms", "kl"]) == 0
-    assert "<!-- students, kl: shallow3 -->" in (tmp_path / "a.svg").read_text()
+    assert "<!-- student heads: KL divergence," in (tmp_path / "a.svg").read_text()
     assert visualize.main([*runs, "--kind", "cmc", "--out", str(tmp_path / "b.svg")]) == 0
     assert (tmp_path / "b.svg").read_text().count("<!-- sysu_all_single -->") == 1
+
+
+def test_seeds_of_a_recipe_are_one_mean_curve(run, tmp_path, capsys):
+    results = json.loads((run / "results.json").read_text())
+    (entry,) = results["protocols"].values()
+    for recipe, seed, rank1 in [("a", 0, 0.25), ("a", 1, 0.75), ("b", 0, 0.125)]:
+        entry["mean"]["rank1"] = rank1
+        folder = tmp_path / f"{recipe}/seed{seed}"
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps(results))
+    runs = ["curves", *map(str, tmp_path.glob("*/seed*")), "--out", str(tmp_path / "a.svg")]
+    assert visualize.main([*runs, "--kind", "cmc", "--mean"]) == 0
+    text = (tmp_path / "a.svg").read_text()
+    assert "<!-- a: 50.0 % -->" in text and "<!-- b: 12.5 % -->" in text
+    assert visualize.main([*runs, "--mean"]) == 2
+    assert "--mean goes with --kind cmc" in capsys.readouterr().err
 
 
 MISTAKES = [

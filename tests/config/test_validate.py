@@ -3,7 +3,8 @@ from yacs.config import CfgNode
 
 from tests.helpers import problems_of, value_of
 from vireid.config import apply_overrides, load_config, schema
-from vireid.config.schema import OPTIONS, Rule
+from vireid.config.rules import Rule
+from vireid.config.schema import OPTIONS
 from vireid.config.validate import trained_exits
 from vireid.errors import UsageError
 from vireid.runs.options import choices

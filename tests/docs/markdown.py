@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "datasets/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "datasets/README.md")]
+PAGES += sorted(ROOT.glob("docs/**/*.md"))
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
-PROGRAMS = tuple("apt-get conda git mkdocs mypy pip pytest python ruff torchrun vireid".split())
+PROGRAMS = "apt-get conda git mkdocs mypy pip pre-commit pytest python ruff torchrun vireid".split()
 INLINE = re.compile(rf"`(?P<text>(?:[A-Z_]+=\S+ )?(?:{'|'.join(PROGRAMS)})(?: [^`]+)?)`")
 
 
@@ -76,7 +77,7 @@ class Command:
     @property
     def is_pattern(self) -> bool:
         """Whether it names a tool rather than something to type."""
-        return re.search(r"…|NAME", self.text) is not None or " " not in self.text
+        return bool(re.search(r"…|NAME|^(python )?\S+$", self.text))
 
 
 def commands_of(page: Path) -> Iterator[Command]:

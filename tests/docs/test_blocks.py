@@ -178,5 +178,5 @@ def test_csv_is_a_data_set(tmp_path):
 
 def test_blocks_are_found():
     counts = {language: len(blocks(language)) for language in ("python", "yaml", "csv", "bash")}
-    assert counts["python"] == 9 and counts["yaml"] >= 5 and counts["csv"] == 1
+    assert counts["python"] == 10 and counts["yaml"] >= 5 and counts["csv"] == 1
     assert counts["bash"] > 40

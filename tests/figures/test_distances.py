@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from vireid.errors import DataError
+from vireid.evaluation.error_rates import error_rates
 from vireid.figures import distances as module
 from vireid.figures.distances import distances, draw_distances, shown_bins
 from vireid.structures import FeatureSet
@@ -94,4 +95,21 @@ def test_features_of_zeros_have_no_cosine():
 def test_several_sets_share_a_picture(tmp_path):
     one, two = (distances(feature_set(PIDS, MODALITY, seed)) for seed in (0, 1))
     draw_distances({"before": one, "after": two, "later": one}, tmp_path / "d.svg")
-    assert (tmp_path / "d.svg").read_text().count("<!-- two identities, mean") == 3
+    text = (tmp_path / "d.svg").read_text()
+    assert text.count("<!-- different identities, mean") == text.count("<!-- EER ") == 3
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_the_threshold_is_known_to_the_width_of_a_bin(metric):
+    features = feature_set(PIDS * 6, MODALITY * 6)
+    found, true = distances(features, metric=metric), loop(features, metric)
+    exact = error_rates(-np.array(true["intra"]), -np.array(true["inter"]))
+    width = found.edges[1]
+    eer, equal = found.equal_error()
+    assert eer == pytest.approx(exact.equal_error_rate, abs=0.02)
+    assert equal.false_accept == np.mean(np.array(true["inter"]) < equal.threshold)
+    assert equal.false_reject == pytest.approx(np.mean(np.array(true["intra"]) >= equal.threshold))
+    few = found.few_false_accepts()
+    assert few.false_accept <= 0.01
+    assert np.mean(np.array(true["inter"]) < few.threshold + width) > 0.01
+    assert f"EER {100 * eer:.2f} %" in found.describe()

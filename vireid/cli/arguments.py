@@ -34,9 +34,9 @@ SYSTEM_ERRORS = {
     errno.EMFILE: "this process may open no more files (ulimit -n); raise that, or lower "
     "DATA.WORKERS",
 }
-OVERRIDES_HELP = "options that override the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
+OVERRIDES_HELP = "options that replace those of the config file, e.g. SOLVER.EPOCHS 60 SEED 1"
 MODALITY_HELP = "visible (or rgb, …) or infrared (or ir, nir, thermal, …)"
-SHIPPED_HELP = "where there is no configs/… in this folder, that of the installed project is used"
+SHIPPED_HELP = "if this folder has no such configs/… file, the installed project's is used"
 
 
 def tool(run: Callable[[Sequence[str] | None], None]) -> Callable[..., int]:
@@ -151,7 +151,7 @@ LIST: dict[str, Any] = {"nargs": "+", "action": ListOption, "default": []}
 def add_device(line: ToolParser) -> None:
     """``--device`` of tools that run a model."""
     line.device_is_override = True
-    line.add_argument("--device", help="auto, cpu, cuda or cuda:N; short for DEVICE")
+    line.add_argument("--device", help="auto, cpu, cuda or cuda:N (same as DEVICE)")
 
 
 def add_options(line: ToolParser) -> None:
@@ -162,12 +162,18 @@ def add_options(line: ToolParser) -> None:
 
 def add_figure(line: argparse.ArgumentParser) -> None:
     """``--out`` of tools that draw."""
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    line.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="figure to write: .png, .pdf or .svg",
+    )
 
 
 def add_titles(line: argparse.ArgumentParser, each: str) -> None:
     """``--titles`` of figures that compare runs."""
-    about = f"one for each {each}"
+    about = f"titles in the figure, one for each {each}"
     line.add_argument("--titles", nargs="+", default=[], metavar="TEXT", help=about)
 
 

@@ -1,4 +1,4 @@
-"""Compares a data set with its published counts and opens every image."""
+"""Checks a data set: compares it with its published counts and opens every image."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ SHOWN = 10  # bad paths
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/check_data.py --help``."""
     line = parser(__doc__, "python tools/check_data.py --dataset sysu --root /data/SYSU-MM01")
-    line.add_argument("--dataset", choices=sorted(DATASETS), required=True)
-    line.add_argument("--root", required=True, metavar="PATH", help="its folder")
-    about = "a part of the set, or another in its layout: internal consistency only"
+    about = "data set to check"
+    line.add_argument("--dataset", choices=sorted(DATASETS), required=True, help=about)
+    line.add_argument("--root", required=True, metavar="PATH", help="folder of the data set")
+    about = "do not compare with published counts: for a part of the set, or own data in its layout"
     line.add_argument("--reduced", action="store_true", help=about)
-    about = "options of the data set, e.g. DATA.CAMERA_PATTERN '(cam.)' of a folder set"
+    about = "options of the data set, e.g. DATA.CAMERA_PATTERN '(cam.)' with --dataset folder"
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=about)
     args = line.parse(arguments)
     options = load_config(None, args.overrides, environment={}).DATA

@@ -1,4 +1,4 @@
-"""Prints what networks cost: parameters, multiply-accumulates, embedding size, time per image."""
+"""Prints the cost of models: parameters, MACs, feature size and time per image."""
 
 from __future__ import annotations
 
@@ -82,19 +82,23 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         "         python tools/cost.py --run runs/sysu/seed* --exits all --scatter cost.pdf",
     )
     source = line.add_mutually_exclusive_group(required=True)
-    about = f"config files, random weights; {SHIPPED_HELP}"
+    about = f"config files, with random weights; {SHIPPED_HELP}"
     source.add_argument("--cfg", item=Path, metavar="FILE", help=about, **LIST)
-    about = "run folders, or folders that hold some; seeds of one recipe are one network"
+    about = "run folders, or folders that contain them; seeds of one recipe count as one model"
     source.add_argument("--run", item=Path, metavar="DIR", help=about, **LIST)
-    about = "deep, shallow1, …, or all (default: TEST.EXIT)"
+    about = "exits to measure: deep, shallow1, …, or all (default: TEST.EXIT)"
     line.add_argument("--exits", metavar="NAME", help=about, **LIST)
-    line.add_argument("--backbones", metavar="NAME", help="with --cfg: one row for each", **LIST)
+    line.add_argument(
+        "--backbones", metavar="NAME", help="with --cfg: one row for each backbone", **LIST
+    )
     _add_measures(line)
     group = line.add_argument_group("with --run")
-    about = "draw scores over cost: PNG, PDF or SVG"
+    about = "draw scores over cost: .png, .pdf or .svg"
     group.add_argument("--scatter", type=Path, metavar="FILE", help=about)
-    group.add_argument("--over", choices=tuple(COST_AXES), default="macs", help="cost drawn (macs)")
-    group.add_argument("--protocol", help="scores drawn (the first of the first run)")
+    group.add_argument(
+        "--over", choices=tuple(COST_AXES), default="macs", help="cost in the figure (macs)"
+    )
+    group.add_argument("--protocol", help="protocol of the scores (the first one of the first run)")
     add_options(line)
     args = line.parse(words)
     _check(args)
@@ -102,17 +106,25 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_measures(line: argparse.ArgumentParser) -> None:
-    about = "of the training network"
+    about = "training identities, for the number of parameters in training"
     line.add_argument("--identities", type=at_least(1), metavar="N", help=about)
     batch = LIST | {"item": at_least(1), "default": [1, 32]}
-    line.add_argument("--batch", metavar="N", help="(1 32)", **batch)
-    about = f"of {', '.join(BACKENDS)} (torch); the others need the extra 'export'"
+    line.add_argument("--batch", metavar="N", help="batch sizes to time (1 32)", **batch)
+    about = f"any of {', '.join(BACKENDS)} (torch); the others need the extra 'export'"
     backends = LIST | {"item": _backend, "default": ["torch"]}
     line.add_argument("--backends", metavar="NAME", help=about, **backends)
-    line.add_argument("--rounds", type=at_least(0), default=100, help="timed (100); 0: no timing")
-    line.add_argument("--warmup", type=at_least(0), default=20, help="rounds before those (20)")
-    line.add_argument("--bars", type=Path, metavar="FILE", help="draw the times: PNG, PDF or SVG")
-    line.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
+    line.add_argument(
+        "--rounds", type=at_least(0), default=100, help="timed rounds (100); 0: no timing"
+    )
+    line.add_argument(
+        "--warmup", type=at_least(0), default=20, help="warm-up rounds before them (20)"
+    )
+    line.add_argument(
+        "--bars", type=Path, metavar="FILE", help="draw the times: .png, .pdf or .svg"
+    )
+    line.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write all numbers to this file"
+    )
 
 
 def _backend(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Scores a trained run, or features that any code base saved."""
+"""Scores a trained run, or features saved by any code base."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ def _parser() -> ToolParser:
         "         python tools/evaluate.py --features features.npz --protocols llcm",
     )
     scored = line.add_mutually_exclusive_group(required=True)
-    scored.add_argument("--run", type=Path, metavar="DIR", help="run folder")
+    about = "run folder or model folder"
+    scored.add_argument("--run", type=Path, metavar="DIR", help=about)
     about = (
-        "features.npz; arrays of other code (query_feat, gall_feat, …) or its distances, as .npz, "
-        ".mat, .pt or a folder of .npy; or a folder of official *_cam1.mat … *_cam6.mat; loads no "
-        "network"
+        "features.npz; query and gallery arrays (query_feat, gall_feat, …) or distances as .npz, "
+        ".mat, .pt, .safetensors or a folder of .npy; a folder of SYSU-MM01's *_cam1.mat …; loads "
+        "no model"
     )
     scored.add_argument("--features", type=Path, metavar="PATH", help=about)
-    about = "protocols or groups (default of a run: the data set's)"
+    about = "protocols or groups of protocols (default with --run: those of the data set)"
     line.add_argument("--protocols", metavar="NAME", help=about, **LIST)
-    about = "default: the protocol's own; given: the distances in the file of features"
+    about = "default: the protocol's own; given: the distances in the file"
     line.add_argument("--metric", choices=(*METRICS, "given"), help=about)
-    about = "default: the protocol's own; given: the gallery that the file of features lists"
+    about = "default: the protocol's own; given: exactly the gallery in the file"
     line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help=about)
-    line.add_argument("--rerank", action="store_true", help="score k-reciprocal re-ranking too")
+    line.add_argument("--rerank", action="store_true", help="also score k-reciprocal re-ranking")
     about = (
-        "default: results.json beside the features or in the run folder; for other options than "
-        "the run's a file beside it, named by the difference; other data need it"
+        "default: results.json beside the features or in the run folder; with changed options, a "
+        "file beside it that is named by them; required for other data than the run's"
     )
     line.add_argument("--out", type=Path, metavar="FILE", help=about)
     _add_groups(line)
@@ -59,15 +60,17 @@ def _parser() -> ToolParser:
 
 def _add_groups(line: ToolParser) -> None:
     features = line.add_argument_group("with --features")
-    about = f"rand_perm_cam.mat of the official draw (default: the one in ${SPLITS_FOLDER})"
+    about = f"rand_perm_cam.mat of the official draw (default: from the folder ${SPLITS_FOLDER})"
     features.add_argument("--permutations", type=Path, metavar="FILE", help=about)
-    features.add_argument("--test-ids", type=Path, metavar="FILE", help="identities to score")
+    features.add_argument(
+        "--test-ids", type=Path, metavar="FILE", help="list of the identities to score"
+    )
     run = line.add_argument_group("with --run")
-    run.add_argument("--dataset", help="score on another data set; short for DATA.DATASET")
-    run.add_argument("--root", help="that data set's folder; short for DATA.ROOT")
+    run.add_argument("--dataset", help="score on another data set (same as DATA.DATASET)")
+    run.add_argument("--root", help="folder of that data set (same as DATA.ROOT)")
     run.add_argument(
         "--device",
-        help="auto, cpu, cuda or cuda:N; short for DEVICE (features are scored on the processor)",
+        help="auto, cpu, cuda or cuda:N (same as DEVICE); --features uses the CPU",
     )
     run.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
 

@@ -1,4 +1,4 @@
-"""Writes a trained run's model for use elsewhere, once the files compute what the run does."""
+"""Exports a trained model, and compares its features with the run's before it writes anything."""
 
 from __future__ import annotations
 
@@ -51,29 +51,34 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
         "python tools/export.py --run runs/demo/seed0 --format onnx --out model.onnx\n"
         "         python tools/export.py --run runs/demo/seed0 --format safetensors --out my-model",
     )
-    about = "run folder, or a checkpoint of it (.pth), or a model folder"
+    about = "run folder, checkpoint of a run (.pth), or model folder"
     line.add_argument("--run", type=Path, required=True, metavar="DIR", help=about)
-    about = "safetensors: a folder of weights, options and a model card, to publish and fine-tune"
+    about = (
+        "safetensors writes a model folder (weights, options, model card) to publish or fine-tune"
+    )
     line.add_argument("--format", choices=(*SUFFIXES, FOLDER), required=True, help=about)
     about = (
-        "a new folder for safetensors; else .onnx or .xml (with a .bin beside it); a model whose "
-        "streams differ becomes two files, FILE.visible.onnx and FILE.infrared.onnx"
+        "a new folder (safetensors), an .onnx file, or an .xml file (with a .bin beside it); a "
+        "model whose two streams differ becomes two files, FILE.visible.onnx and FILE.infrared.onnx"
     )
     line.add_argument("--out", type=Path, required=True, metavar="PATH", help=about)
     about = "with --format safetensors: replace the model in --out"
     line.add_argument("--overwrite", action="store_true", help=about)
-    about = f"with --format onnx: version of ONNX's operators, from {OLDEST_OPSET} (torch's usual)"
+    about = f"with --format onnx: ONNX opset, {OLDEST_OPSET} or later (default: torch's)"
     line.add_argument("--opset", type=int, metavar="N", help=about)
-    about = f"write this one's stream alone: {MODALITY_HELP}"
+    about = f"export one modality's stream only: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", help=about)
-    line.add_argument("--int8", action="store_true", help="quantise, and report what that costs")
-    about = f"with --int8: training images of each modality ({USUAL.calibration})"
-    line.add_argument("--calibration", type=int, metavar="N", help=about)
-    about = f"with --int8: of rank-1 that may be lost, mean over the protocols ({USUAL.max_drop})"
-    line.add_argument("--max-drop", type=float, metavar="POINTS", help=about)
     line.add_argument(
-        "--force", action="store_true", help="with --int8: write it whatever it loses"
+        "--int8",
+        action="store_true",
+        help="quantise to INT8, and print the scores before and after",
     )
+    about = f"with --int8: number of calibration images per modality ({USUAL.calibration})"
+    line.add_argument("--calibration", type=int, metavar="N", help=about)
+    about = f"with --int8: largest drop of mean rank-1, in points ({USUAL.max_drop})"
+    line.add_argument("--max-drop", type=float, metavar="POINTS", help=about)
+    about = "with --int8: write the file even if rank-1 drops by more"
+    line.add_argument("--force", action="store_true", help=about)
     add_options(line)
     return line.parse(words)
 

@@ -1,4 +1,4 @@
-"""Saves a trained run's features, for scoring, plotting or searching without the model."""
+"""Saves the features of a trained run, to score or plot them without the model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vireid.structures import SPLITS
 def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/extract.py --help``."""
     line = parser(__doc__, "python tools/extract.py --run runs/demo/seed0 --out features.npz")
-    line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder")
-    line.add_argument("--split", choices=SPLITS, default="test", help="images to extract (test)")
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help="features.npz")
-    line.add_argument("--dataset", metavar="NAME", help="another data set; short for DATA.DATASET")
-    line.add_argument("--root", metavar="PATH", help="that data set's folder; short for DATA.ROOT")
+    line.add_argument("--run", type=Path, required=True, metavar="DIR", help="run or model folder")
+    line.add_argument("--split", choices=SPLITS, default="test", help="which images (test)")
+    line.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write: .npz")
+    line.add_argument("--dataset", metavar="NAME", help="another data set (same as DATA.DATASET)")
+    line.add_argument("--root", metavar="PATH", help="folder of that data set (same as DATA.ROOT)")
     add_options(line)
     args = line.parse(arguments)
     chosen = {"DATA.DATASET": args.dataset, "DATA.ROOT": args.root}

@@ -1,4 +1,4 @@
-"""Writes a synthetic data set in a real data set's layout on disk."""
+"""Renders a synthetic data set in the folder layout of a real one."""
 
 from __future__ import annotations
 
@@ -18,24 +18,32 @@ DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}
 
 def _parser() -> argparse.ArgumentParser:
     line = parser(__doc__, "python tools/make_synthetic.py --layout sysu --out datasets/synthetic")
-    line.add_argument("--layout", choices=sorted(LAYOUTS), required=True)
-    line.add_argument("--out", type=Path, required=True, metavar="DIR", help="must not exist yet")
+    about = "data set whose layout is used"
+    line.add_argument("--layout", choices=sorted(LAYOUTS), required=True, help=about)
+    line.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder to write")
     about = f"training and validation identities together ({DEFAULT_IDS['train_ids']})"
     line.add_argument("--train-ids", type=int, metavar="N", help=about)
-    line.add_argument("--test-ids", type=int, metavar="N", help=f"({DEFAULT_IDS['test_ids']})")
-    about = "images per identity and camera (as many as suit the layout: 2 to 10)"
+    line.add_argument(
+        "--test-ids", type=int, metavar="N", help=f"test identities ({DEFAULT_IDS['test_ids']})"
+    )
+    about = "images per identity and camera (2 to 10, by layout)"
     line.add_argument("--images-per-camera", type=int, metavar="N", help=about)
     about = (
-        "rand_perm_cam.mat: identities and image counts of that file, instead of the three "
-        f"numbers above; layouts: {', '.join(COUNTED)}"
+        "a rand_perm_cam.mat: render as many identities and images as it lists, instead of the "
+        f"three numbers above; for layouts: {', '.join(COUNTED)}"
     )
     line.add_argument("--counts", type=Path, metavar="MAT", help=about)
-    sizes = "pixels (288 144; vehicles: 128 128)"
+    sizes = "height and width in pixels (288 144; vehicles: 128 128)"
     line.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
-    line.add_argument("--seed", type=int, default=0, metavar="N")
-    about = "processes (0: one per processor); the files do not depend on it"
+    line.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the rendering (0)")
+    about = "number of processes, 0: one per CPU core (0); the files do not depend on it"
     line.add_argument("--workers", type=int, default=0, metavar="N", help=about)
-    line.add_argument("--sheet", type=Path, metavar="FILE", help="also save a contact sheet here")
+    line.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="also write a contact sheet of some images to this file",
+    )
     return line
 
 

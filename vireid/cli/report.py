@@ -1,4 +1,4 @@
-"""Writes runs, or a sweep, as one HTML page: scores, figures, ranked lists, configuration."""
+"""Writes one HTML page about runs or a sweep: scores, figures, ranked lists; it works offline."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def _page(args: argparse.Namespace) -> tuple[Page, str]:
 def _parser() -> ToolParser:
     line = parser(__doc__, "python tools/report.py runs/sysu/seed* --out report.html")
     add_runs(line)
-    line.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html")
+    line.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="page to write: .html"
+    )
     about = f"ranked lists: queries of each kind ({COUNT}); features that a run lacks are computed"
     line.add_argument("--lists", type=at_least(0), metavar="N", help=about)
     about = "no images of the data set in the page; the lists name their paths"

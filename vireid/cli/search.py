@@ -1,4 +1,4 @@
-"""Builds a gallery of a user's own images, changes it, and searches it across modalities."""
+"""Builds a gallery from your own images, changes it, and searches it across modalities."""
 
 from __future__ import annotations
 
@@ -39,19 +39,24 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         for name, about in (
-            ("build", "a gallery of a folder or a CSV file; called again, it continues"),
-            ("add", "more images; called again, it continues"),
-            ("remove", "images, or all that a folder or a CSV file names"),
-            ("query", "what the gallery holds that is nearest to an image, or to each of a folder"),
-            ("index", "make the index of approximate search, and measure what it finds"),
+            ("build", "make a gallery from a folder or a CSV file; call it again to continue"),
+            ("add", "add images to a gallery; call it again to continue"),
+            ("remove", "remove images, or all images of a folder or a CSV file"),
+            (
+                "query",
+                "find the gallery images most similar to an image, or to each image of a folder",
+            ),
+            ("index", "make the index for approximate search, and measure its recall"),
         )
     }
     for one in made.values():
-        one.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="its folder")
+        one.add_argument(
+            "--gallery", type=Path, required=True, metavar="DIR", help="folder of the gallery"
+        )
     for name in ("build", "add"):
         _add_images(made[name])
         _add_network(made[name], required=name == "build")
-    about = "float16 takes half of the disk space (float32)"
+    about = "number format on disk (float32); float16 needs half of the space"
     made["build"].add_argument(
         "--store", choices=("float32", "float16"), default="float32", help=about
     )
@@ -65,9 +70,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_images(line: argparse.ArgumentParser) -> None:
     line.add_argument(
-        "--images", required=True, metavar="FOLDER|CSV", help="CSV: path, and if known pid,camid"
+        "--images",
+        required=True,
+        metavar="FOLDER|CSV",
+        help="CSV columns: path, optional pid, camid",
     )
-    about = f"of the images: {MODALITY_HELP}"
+    about = f"modality of the images: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", required=True, help=about)
 
 
@@ -76,37 +84,47 @@ def _add_network(line: argparse.ArgumentParser, *, required: bool) -> None:
     source.add_argument("--model", type=Path, metavar="PATH", help="exported file, or model folder")
     source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
     if not required:
-        source.description = "default: the network that built the gallery"
+        source.description = "default: the model that built the gallery"
     about = (
-        "values of images with more than eight bits that become black and white, or percentile "
-        "(of each image its own); default: the network's"
+        "for images of more than eight bits: the values that become black and white, or percentile "
+        "(computed for each image); default: the model's"
     )
     line.add_argument("--range", nargs="+", metavar="LOW HIGH", help=about)
-    line.add_argument("--backend", help="what runs the network (chosen by its file)")
-    line.add_argument("--device", default="auto", help="of a run: auto, cpu, cuda or cuda:N (auto)")
-    line.add_argument("--threads", type=int, metavar="N", help="of the processor (all)")
-    line.add_argument("--batch", type=int, default=32, metavar="N", help="images at once (32)")
+    line.add_argument("--backend", help="library that runs the model (default: chosen by its file)")
+    line.add_argument(
+        "--device", default="auto", help="with --run: auto, cpu, cuda or cuda:N (auto)"
+    )
+    line.add_argument("--threads", type=int, metavar="N", help="CPU threads (all)")
+    line.add_argument("--batch", type=int, default=32, metavar="N", help="batch size (32)")
 
 
 def _add_query(line: argparse.ArgumentParser) -> None:
-    line.add_argument("--image", required=True, metavar="FILE|FOLDER", help="what to search for")
-    about = f"of the queries: {MODALITY_HELP}"
+    line.add_argument("--image", required=True, metavar="FILE|FOLDER", help="query image or images")
+    about = f"modality of the queries: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", required=True, help=about)
-    line.add_argument("--top", type=int, default=10, metavar="K", help="images to find (10)")
-    line.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
-    line.add_argument("--figure", type=Path, metavar="FILE", help="draw it: .png, .pdf or .svg")
+    line.add_argument("--top", type=int, default=10, metavar="K", help="number of results (10)")
+    line.add_argument("--json", type=Path, metavar="FILE", help="write the results")
     line.add_argument(
-        "--approximate", action="store_true", help="by an index, which is made if need be (faiss)"
+        "--figure", type=Path, metavar="FILE", help="draw the results: .png, .pdf or .svg"
+    )
+    line.add_argument(
+        "--approximate",
+        action="store_true",
+        help="search by an index, made if it is missing (faiss)",
     )
     _add_network(line, required=False)
 
 
 def _add_index(line: argparse.ArgumentParser) -> None:
-    line.add_argument("--recall", type=float, default=0.95, help="of exact search's results (0.95)")
-    line.add_argument("--top", type=int, default=10, metavar="K", help="results that count (10)")
     line.add_argument(
-        "--image", metavar="FOLDER", help="queries to measure with (the gallery's own images)"
+        "--recall", type=float, default=0.95, help="share of exact results to find (0.95)"
     )
-    about = f"of --image: {MODALITY_HELP}"
+    line.add_argument(
+        "--top", type=int, default=10, metavar="K", help="results per query that count (10)"
+    )
+    line.add_argument(
+        "--image", metavar="FOLDER", help="queries to measure with (default: gallery images)"
+    )
+    about = f"modality of --image: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", help=about)
     _add_network(line, required=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from vireid.cli.arguments import modality
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_contents import FeatureFile
 from vireid.evaluation.feature_files import holds_features, read_feature_file
+from vireid.figures.names import short_names
+from vireid.runs.names import IDENTITIES, read_identity_names
 from vireid.runs.options import run_config
 from vireid.runs.run_scores import find_runs
 from vireid.structures import FeatureSet, Modality
@@ -25,13 +26,13 @@ def is_run(path: Path) -> bool:
 
 def add_query_modality(line: argparse.ArgumentParser) -> None:
     """``--query-modality`` of figures of features that other code saved."""
-    about = "of files with query and gallery arrays that do not say which: visible, infrared, …"
+    about = "modality of the queries, for files of query and gallery arrays that do not name it"
     line.add_argument("--query-modality", type=modality, metavar="NAME", help=about)
 
 
 def add_runs(line: argparse.ArgumentParser) -> None:
     """The argument of tools that read any number of finished runs."""
-    about = "folders of finished runs, or folders that hold some, at any depth"
+    about = "folders of finished runs, or folders that contain such folders at any depth"
     line.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR", help=about)
 
 
@@ -100,8 +101,25 @@ def read_sets(
     ]
 
 
+def identity_names(paths: Sequence[Path]) -> dict[int, str]:
+    """Names of identities by number, from the ``identities.csv`` of runs and beside files.
+
+    Empty where one number has two names.
+    """
+    found: dict[int, str] = {}
+    for path in paths:
+        folder = path if is_run(path) else path.parent
+        stem = "" if is_run(path) else f"{path.stem}_"
+        files = [folder / f"{stem}{IDENTITIES}", folder / IDENTITIES]
+        names = read_identity_names(next((file for file in files if file.is_file()), files[0]))
+        if any(found.get(pid, name) != name for pid, name in names.items()):
+            return {}
+        found |= names
+    return found
+
+
 def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:
-    """A title for each path: the given ones, or the shortest ends of the paths that differ.
+    """A title for each path: the given ones, or short names that differ where the paths do.
 
     Raises:
         UsageError: more or fewer titles than paths, or one twice.
@@ -110,18 +128,12 @@ def titles_of(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:
         if len(titles) != len(paths) or len(set(titles)) < len(titles):
             raise UsageError(
                 f"--titles {' '.join(titles)}: {len(paths)} different ones are needed, one each "
-                "(they stand last on the command line)"
+                "(they come last on the command line)"
             )
         return list(titles)
     whole = [path.resolve() for path in paths]
     if len(set(whole)) < len(whole):
         raise UsageError(f"{' '.join(map(str, paths))}: one of these is named twice")
-    parts = [(path.with_suffix("") if path.suffix == ".npz" else path).parts for path in whole]
-    if len(set(parts)) < len(parts):  # a folder and a file beside it
-        parts = [path.parts for path in whole]
-    named = all(re.fullmatch(r"(seed|split)\d+", part[-1]) is None for part in parts)
-    for length in range(1 if named else 2, max(map(len, parts)) + 1):
-        ends = ["/".join(part[-length:]) for part in parts]
-        if len(set(ends)) == len(ends):
-            return ends
-    return [str(path) for path in paths]
+    plain = [path.with_suffix("") if path.suffix == ".npz" else path for path in whole]
+    # a folder may be beside a file of its name
+    return short_names([str(path) for path in (plain if len(set(plain)) == len(plain) else whole)])

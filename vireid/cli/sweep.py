@@ -1,4 +1,4 @@
-"""Trains a grid of configurations with several seeds, and shows what each choice changes."""
+"""Trains a grid of configurations with several seeds, and writes tables and a figure."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from vireid.utils.io import write_text
 
 FIGURE = "sweep.png"
 SBATCH = {
-    "partition": ("NAME", "where the jobs go"),
-    "time": ("TIME", "limit of one job, as sbatch takes it; a run that needs longer continues"),
-    "gpus": ("N", "per job (1; with DEVICE cpu, 0)"),
-    "cpus-per-task": ("N", "processors of a job"),
+    "partition": ("NAME", "partition of the jobs"),
+    "time": ("TIME", "time limit of a job, as in sbatch; a longer run continues in a new job"),
+    "gpus": ("N", "GPUs per job (1; with DEVICE cpu, 0)"),
+    "cpus-per-task": ("N", "CPU cores per job"),
 }
 
 
@@ -87,17 +87,17 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line = parser(__doc__, "python tools/sweep.py --cfg configs/sweeps/shared_depth.yaml --dry-run")
     about = f"sweep file; {SHIPPED_HELP}"
     line.add_argument("--cfg", type=Path, required=True, metavar="FILE", help=about)
-    about = "print the runs and what is finished, no more"
+    about = "only print the runs and their state"
     line.add_argument("--dry-run", action="store_true", help=about)
-    about = "where the runs are trained: by this machine, or as jobs of a Slurm cluster (local)"
+    about = "train on this machine, or as jobs of a Slurm cluster (local)"
     line.add_argument("--executor", choices=("local", "slurm"), default="local", help=about)
-    about = "runs at the same time (one per GPU; without a GPU, 1)"
+    about = "runs at the same time (one per GPU; 1 without a GPU)"
     line.add_argument("--jobs", type=at_least(1), metavar="N", help=about)
-    about = "these go before the file's SLURM section"
+    about = "these override the SLURM section of the sweep file"
     group = line.add_argument_group("with --executor slurm", about)
     for name, (metavar, about) in SBATCH.items():
         group.add_argument(f"--{name}", metavar=metavar, help=about)
-    about = "any other option of sbatch by its long name, e.g. account=lab; may be repeated"
+    about = "any other option of sbatch by its long name, e.g. account=lab; can be repeated"
     item: Mapping[str, Any] = {"action": "append", "default": [], "metavar": "NAME[=VALUE]"}
     group.add_argument("--sbatch", help=about, **item)
     add_options(line)

@@ -14,6 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/table.py --help``."""
     line = parser(__doc__, "python tools/table.py runs/sysu/seed* --format latex")
     add_runs(line)
-    line.add_argument("--format", choices=tuple(FORMATS), default="md", help="(md)")
+    line.add_argument(
+        "--format", choices=tuple(FORMATS), default="md", help="Markdown, CSV or LaTeX (md)"
+    )
     args = line.parse(arguments)
     print(FORMATS[args.format](score_table(finished_runs(args.runs))))

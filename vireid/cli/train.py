@@ -34,20 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument(
         "--cfg", type=Path, required=True, metavar="FILE", help=f"YAML config file; {SHIPPED_HELP}"
     )
-    about = "continue the run in OUTPUT_DIR, or from this checkpoint or run folder"
+    about = "continue the run in OUTPUT_DIR, or the one in PATH (a run folder or checkpoint)"
     line.add_argument("--resume", nargs="?", const=AUTO, metavar="PATH", help=about)
     line.add_argument("--overwrite", action="store_true", help="replace the run in OUTPUT_DIR")
     about = (
-        f"train and score the splits DATA.TRIAL 1 … {TRIALS} one after another, but for those "
-        "that are finished, and print their mean"
+        f"train and score the splits DATA.TRIAL 1 … {TRIALS} one after another, skip finished "
+        "ones, and print the mean"
     )
     line.add_argument("--all-trials", action="store_true", help=about)
     about = (
-        "write each loss term's gradient norm at the backbone into metrics.csv; short for "
-        "SOLVER.GRADIENT_NORMS true"
+        "write the gradient norm of each loss term in the backbone into metrics.csv (same as "
+        "SOLVER.GRADIENT_NORMS true)"
     )
     line.add_argument("--gradient-norms", action="store_true", help=about)
-    about = "print every loss term of every epoch, as metrics.csv has them"
+    about = "print every loss term after every epoch"
     line.add_argument("--verbose", action="store_true", help=about)
     add_options(line)
     args = line.parse(_explicit_resume(sys.argv[1:] if arguments is None else arguments))

@@ -1,7 +1,7 @@
-"""Draws features by t-SNE or PCA: identity = colour and number, modality = marker.
+"""Draws features in two dimensions: colour and number show the identity, markers the modality.
 
 t-SNE keeps neighbours together; sizes of groups and distances between them mean nothing. PCA is
-fast, and its distances are true as far as two directions can show them.
+fast, and keeps distances as far as two directions can show them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vireid.cli.arguments import (
     seed_number,
     tool,
 )
-from vireid.cli.sources import add_query_modality, read_sets, titles_of
+from vireid.cli.sources import add_query_modality, identity_names, read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.identities import left_out
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UsageError(f"--images {args.images}: 1 or more of each, or 0 for all of them")
     projections = _projections(args, paths, titles)
     write_points(points, projections)
-    draw_projections(projections, args.out)
+    draw_projections(projections, args.out, names=identity_names(paths))
     images = projections[0].images
     shown = len(set(images.pids.tolist()))
     print(f"wrote {args.out} and {points}: {shown} identities, {len(images)} images")
@@ -92,20 +92,28 @@ def _parser() -> ToolParser:
     )
     first = line.add_mutually_exclusive_group(required=True)
     first.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    first.add_argument("--features", type=Path, metavar="FILE", help="features; no model")
+    first.add_argument(
+        "--features", type=Path, metavar="FILE", help="file of features; no model is loaded"
+    )
     add_figure(line)
-    about = "further run folders or features, beside the first: the same identities and images"
+    about = "more run folders or files of features, one panel each, with the same images"
     line.add_argument("--compare", metavar="PATH", help=about, **LIST)
     add_titles(line, "panel")
-    line.add_argument("--ids", type=int, help="identities shown (20, or all if there are fewer)")
+    line.add_argument("--ids", type=int, help="number of identities (20, or all of fewer)")
     line.add_argument(
-        "--images", type=int, default=8, help="images of each in each modality; 0: all (8)"
+        "--images", type=int, default=8, help="images per identity and modality; 0: all (8)"
     )
-    line.add_argument("--seed", type=seed_number, default=0, help="of the choice and of t-SNE (0)")
-    line.add_argument("--method", choices=METHODS, default="tsne", help="(tsne)")
-    line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
-    line.add_argument("--perplexity", type=float, help="(30, or a third of the images)")
-    line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
+    line.add_argument(
+        "--seed", type=seed_number, default=0, help="seed of the choice and of t-SNE (0)"
+    )
+    line.add_argument("--method", choices=METHODS, default="tsne", help="projection (tsne)")
+    line.add_argument("--metric", choices=METRICS, default="cosine", help="distance (cosine)")
+    line.add_argument(
+        "--perplexity", type=float, help="perplexity of t-SNE (30, or a third of the images)"
+    )
+    line.add_argument(
+        "--split", choices=SPLITS, default="test", help="with runs: which images (test)"
+    )
     add_query_modality(line)
     add_options(line)
     return line

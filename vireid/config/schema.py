@@ -9,56 +9,58 @@ list or zero, and the help says so.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from yacs.config import CfgNode
 
+from vireid.config.rules import (
+    ANY,
+    AREA,
+    ASCENDING,
+    AT_LEAST_2,
+    COLOUR,
+    DEPTH,
+    MEAN,
+    NOT_NEGATIVE,
+    PATH,
+    PATTERN,
+    POSITIVE,
+    RANGE,
+    SEEDS,
+    SHARE,
+    SHARE_OR_NEGATIVE,
+    SIZE,
+    STD,
+    STRIPES,
+    TRIALS,
+    WEIGHTS,
+    Rule,
+)
 from vireid.config.values import WordOrNumbers
-from vireid.utils.paths import path_problem
 
 
 class Effect(Enum):
     """What a change of an option changes, and with it everything that is computed from that."""
 
-    LAYERS = "the weights, by the layers of the model"
-    POOLING = "the features, by layers without weights"
-    STUDENTS = "the weights, by the layers of the student heads"
-    START = "the weights, by where they start; a resumed run takes the checkpoint's"
-    EPOCH = "the weights, by losses and batches; fixed until the current epoch ends"
-    TRAINING = "the weights, by the rest of the training"
-    DATA = "the weights, by the images"
+    LAYERS = "the layers of the model, and with them its weights"
+    POOLING = "the features of trained weights, through layers that have no weights"
+    STUDENTS = "the layers of the student heads, and with them the weights"
+    START = "the weights that training starts from; no effect on a resumed run"
+    EPOCH = "losses or batches; a resumed run may change it only between two epochs"
+    TRAINING = "the trained weights in any other way"
+    DATA = "the images that train or test"
     FEATURES = "the features of trained weights"
     SCORES = "the scores of given features"
-    ROUNDING = "the last digits of features and scores, or of the weights"
+    ROUNDING = "only the last digits of weights, features or scores"
     NOTHING = "no result"
 
 
 LAYERS, POOLING, STUDENTS, START, EPOCH, TRAINING, DATA, FEATURES, SCORES, ROUNDING, NOTHING = (
     Effect
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What the value of an option must satisfy.
-
-    Args:
-        words: what it must be, for messages and the documentation.
-        problem: value → what is wrong with it; empty when nothing is.
-    """
-
-    words: str
-    problem: Callable[[Any], str]
-
-
-def _rule(words: str, holds: Callable[[Any], bool]) -> Rule:
-    # `math.inf` by comparison: `isfinite` fails for whole numbers of more than 308 digits
-    return Rule(words, lambda v: "" if holds(v) and v != math.inf else f"must be {words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,9 @@ class Option:
         default: of the type that all its values have.
         allowed: a rule, or the names to choose from; of a list, what each item may be.
         effect: what a change of it changes.
-        help: meaning, unit and source. [field] marks what most published code of the field uses
-            (AGW, CAJ, HcTri, MPANet), [ours] a choice of this project; other names in brackets
-            say whose paper or code a value is from.
+        help: meaning, unit and source, in Markdown. [field] marks what most published code of the
+            field uses (AGW, CAJ, HcTri, MPANet), [ours] a choice of this project; another name in
+            brackets names the paper or code that a value is from.
         in_names: False keeps the option out of the names of results and kept features, and out of
             what is recorded beside those: something else distinguishes its values, such as the
             fingerprint of the images, or only the last digits differ.
@@ -87,157 +89,117 @@ class Option:
     costs: bool = False
 
 
-def _pattern_problem(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groups
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"must be a regular expression with one group ({error})"
-    if groups == 1 or not pattern:
-        return ""
-    return (
-        f"must be a regular expression with one group (…), the camera's name, and has {groups}; "
-        "parentheses that are no group are written (?:…)"
-    )
-
-
 TABLE: tuple[str, ...] = ()  # names of the table that implements the option: runs/options.py
 EXITS = ("deep", "shallow1", "shallow2", "shallow3")
-MIN_SIDE = 32  # pixels: OSNet's stride is 16, and a map of one row or column has nothing to pool
-
-ANY = Rule("", lambda value: "")
-PATH = Rule("", path_problem)
-WEIGHTS = Rule("", path_problem)  # a path, or one of the WEIGHT_NAMES
 WEIGHT_NAMES = ("imagenet", "none")
-PATTERN = Rule("", _pattern_problem)
-POSITIVE = _rule("greater than 0", lambda v: v > 0)
-NOT_NEGATIVE = _rule("0 or more", lambda v: v >= 0)
-SHARE = _rule("between 0 and 1", lambda v: 0 <= v <= 1)
-SHARE_OR_NEGATIVE = _rule("at most 1", lambda v: v <= 1)
-SEEDS = _rule("0 to 4294967295, the seeds of numpy", lambda v: 0 <= v < 2**32)
-TRIALS = _rule("one of the splits 1 to 10", lambda v: 1 <= v <= 10)
-DEPTH = _rule("0 (two backbones) to 5 (one stream)", lambda v: 0 <= v <= 5)
-AT_LEAST_2 = _rule("at least 2", lambda v: v >= 2)  # attention halves it
-SIZE = _rule(
-    f"[height, width] of at least {MIN_SIDE} pixels each",
-    lambda v: len(v) == 2 and min(v) >= MIN_SIDE,
-)
-MEAN = _rule(
-    "three numbers between 0 and 1", lambda v: len(v) == 3 and all(0 <= one <= 1 for one in v)
-)
-STD = _rule(
-    "three positive numbers", lambda v: len(v) == 3 and all(0 < one < math.inf for one in v)
-)
-RANGE = _rule(
-    "auto, percentile, or [value that becomes black, larger value that becomes white]",
-    lambda v: (
-        v in ("auto", "percentile")
-        if isinstance(v, str)
-        else len(v) == 2 and -math.inf < v[0] < v[1] < math.inf
-    ),
-)
-COLOUR = _rule(
-    "a colour [red, green, blue] of whole numbers from 0 to 255",
-    lambda v: len(v) == 3 and all(0 <= one <= 255 for one in v),
-)
-AREA = _rule(
-    "[smallest, largest] share of the image", lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1
-)
-ASCENDING = _rule(
-    "ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1
-)
-STRIPES = _rule(
-    "different numbers of stripes, at least one",
-    lambda v: bool(v) and min(v) >= 1 and len(set(v)) == len(v),
-)
 
-# What a group of options is about.
+# What a group of options is for.
 GROUPS = {
-    "DATA.SYNTHETIC": "Used when ENABLED and ROOT is empty: rendered once, under datasets/",
-    "INPUT.VISIBLE": "Of visible images alone",
-    "INPUT.INFRARED": "Where infrared images are treated in another way than visible ones",
-    "MODEL.DIRECTIONAL": "Branches that average a square map along one direction each, instead of "
-    "MODEL.POOL",
-    "MODEL.SDM": "Self-distillation: shallow heads learn from the deepest one. docs/method.md says "
-    "why",
-    "MODEL.MGIM": "Part features at several granularities, and relations between the parts",
-    "TEACHER": "A trained, frozen model that teaches this one (VRKD)",
-    "DISTILL": "Divergence of the student's posterior from the teacher's",
-    "LOSS.PART_IDENTITY": "Of MODEL.MGIM: classification of the parts, with the label smoothing of "
-    "IDENTITY",
-    "LOSS.PART_TRIPLET": "A metric loss on each granularity's parts side by side, mean over "
-    "granularities",
+    "DATA": "Which data set is read, how it is split, and how images are loaded",
+    "DATA.SYNTHETIC": "A data set that vireid renders itself. It is used when `ENABLED` is true "
+    "and `DATA.ROOT` is empty, and is rendered once, under `datasets/`",
+    "INPUT": "Image size, augmentation in training, and normalisation",
+    "INPUT.VISIBLE": "Visible images only",
+    "INPUT.INFRARED": "Infrared images only, where they need other values than visible ones",
+    "SAMPLER": "A batch holds P identities × K images of each modality",
+    "MODEL": "Layers of the network and the weights it starts from",
+    "MODEL.DIRECTIONAL": "Directional pooling, instead of `MODEL.POOL`: each branch averages a "
+    "square feature map along one direction",
+    "MODEL.SDM": "Self-distillation module: student heads on shallow stages learn from the deepest "
+    "head (docs/method.md)",
+    "MODEL.MGIM": "Multi-granularity information mining: part features at several granularities, "
+    "and relations between the parts (docs/method.md)",
+    "TEACHER": "A trained, frozen model that teaches this one (viewpoint-robust knowledge "
+    "distillation, VRKD)",
+    "DISTILL": "The loss between a student and the teacher of `TEACHER`: the divergence of their "
+    "class probabilities",
+    "LOSS": "Weights and margins of the losses",
     "LOSS.TRIPLET": "Batch-hard triplets over both modalities",
+    "LOSS.PART_IDENTITY": "Classification of the part features of `MODEL.MGIM`, with the label "
+    "smoothing of `LOSS.IDENTITY`",
+    "LOSS.PART_TRIPLET": "Metric loss on the part features. The parts of a granularity are "
+    "concatenated; the loss is the mean over the granularities",
+    "SOLVER": "Length of the training, optimiser, learning rate, validation, checkpoints",
+    "TEST": "Which features are scored, and by which rules",
 }
 
 # fmt: off
 OPTIONS: dict[str, Option] = {
-    "DATA.DATASET": Option("sysu", TABLE, DATA, "docs/datasets.md says what each needs"),
+    "DATA.DATASET": Option("sysu", TABLE, DATA,
+        "Data set to train and score on. docs/datasets.md says what each one needs"),
     "DATA.ROOT": Option("", PATH, NOTHING,
-        "Folder of the data set (csv: or a CSV file). VIREID_DATA in the environment overrides "
-        "the config file's"),
-    "DATA.TRIAL": Option(1, TRIALS, DATA, "RegDB: which of its ten train/test splits"),
+        "Folder of the data set (for `csv`: that folder or its CSV file). The environment variable"
+        " `VIREID_DATA` overrides the value of the config file"),
+    "DATA.TRIAL": Option(1, TRIALS, DATA, "RegDB only: number of the train/test split"),
     "DATA.SPLIT": Option("", ("", "train+val", "train"), DATA,
-        "train+val: every training identity trains. train: validation identities are held out "
-        "(SYSU: its val_id.txt; CSV: its val rows; else every fifth identity). Empty: the data "
-        "set's usual"),
+        "`train+val`: train on all training identities. `train`: hold out validation identities "
+        "(SYSU: those of val_id.txt; CSV: the rows of `val`; other data sets: every fifth training"
+        " identity). Empty: the data set's usual choice"),
     # in_names: lists of the images that were scored or extracted distinguish their values
     "DATA.TEST_SHARE": Option(0.5, SHARE, DATA,
-        "folder: share of the identities that test, where the folders do not say which; 1: all",
+        "`folder` only: share of the identities used for testing when there are no `train` and "
+        "`test` folders. 1: all",
         in_names=False),
-    "DATA.SPLIT_SEED": Option(0, SEEDS, DATA, "folder: chooses those identities", in_names=False),
+    "DATA.SPLIT_SEED": Option(0, SEEDS, DATA,
+        "`folder` only: seed of the random choice of test identities", in_names=False),
     "DATA.CAMERA_PATTERN": Option("", PATTERN, DATA,
-        "folder: regular expression whose one group is the camera's name, searched in the names "
-        "of the files or, unless all have it, in their paths below ROOT. Empty: one camera per "
-        "modality", in_names=False),
+        "`folder` only: regular expression with one group, which is the camera's name. It is "
+        "searched in the file names. If one file name does not match, it is searched in the paths "
+        "below `ROOT` instead. Empty: one camera per modality", in_names=False),
     "DATA.WORKERS": Option(4, NOT_NEGATIVE, NOTHING,
-        "Loader processes at most, of each of torchrun's processes; 0 reads in the main process"),
+        "Largest number of processes that load images, for each training process. 0: the training "
+        "process loads them"),
     "DATA.TIMEOUT": Option(600.0, NOT_NEGATIVE, NOTHING,
-        "Seconds to wait for a batch of the loader processes before the tool ends with an error; "
-        "0: for ever"),
+        "Seconds to wait for a batch before the tool ends with an error. 0: no limit"),
     "DATA.CACHE": Option("", PATH, NOTHING,
-        "Folder for decoded and resized images, memory-mapped. SYSU-MM01's training images at "
-        "288 × 144 take 4.3 GB. Empty: none"),
+        "Folder in which decoded and resized images are kept (memory-mapped). SYSU-MM01's training"
+        " images at 288 × 144 take 4.3 GB. Empty: no cache"),
     # in_names: rendered sets have different fingerprints
-    "DATA.SYNTHETIC.ENABLED": Option(False, ANY, DATA, "Render a data set", in_names=False),
+    "DATA.SYNTHETIC.ENABLED": Option(False, ANY, DATA,
+        "Render a synthetic data set", in_names=False),
     "DATA.SYNTHETIC.TRAIN_IDS": Option(60, POSITIVE, DATA,
-        "Training and validation identities together", in_names=False),
-    "DATA.SYNTHETIC.TEST_IDS": Option(20, POSITIVE, DATA, "Test identities", in_names=False),
-    "DATA.SYNTHETIC.IMAGES_PER_CAMERA": Option(6, POSITIVE, DATA, "Of each identity",
+        "Number of training and validation identities together", in_names=False),
+    "DATA.SYNTHETIC.TEST_IDS": Option(20, POSITIVE, DATA,
+        "Number of test identities", in_names=False),
+    "DATA.SYNTHETIC.IMAGES_PER_CAMERA": Option(6, POSITIVE, DATA,
+        "Images of each identity by each camera",
         in_names=False),
-    "DATA.SYNTHETIC.SIZE": Option([128, 64], SIZE, DATA, "Of the rendered images, pixels",
+    "DATA.SYNTHETIC.SIZE": Option([128, 64], SIZE, DATA, "Size of the rendered images in pixels",
         in_names=False),
-    "DATA.SYNTHETIC.SEED": Option(0, NOT_NEGATIVE, DATA, "Of the rendering", in_names=False),
+    "DATA.SYNTHETIC.SEED": Option(0, NOT_NEGATIVE, DATA, "Seed of the rendering", in_names=False),
 
-    "INPUT.SIZE": Option([288, 144], SIZE, FEATURES, "Pixels [field: AGW, CAJ, HcTri]", costs=True),
+    "INPUT.SIZE": Option([288, 144], SIZE, FEATURES,
+        "Size that images are resized to, in pixels [field: AGW, CAJ, HcTri]", costs=True),
     "INPUT.PAD": Option(10, NOT_NEGATIVE, TRAINING,
-        "Pixels of padding before the random crop, on both sides [field]"),
+        "Pixels added on each side before the random crop [field]"),
     "INPUT.FLIP": Option(0.5, SHARE, TRAINING, "Probability of a horizontal flip [field]"),
     "INPUT.ERASE": Option(0.5, SHARE, TRAINING,
         "Probability of random erasing [field: CAJ, DEEN, MPANet]"),
     "INPUT.ERASE_AREA": Option([0.02, 0.4], AREA, TRAINING,
-        "Share of the image that is erased [field]"),
+        "Share of the image that random erasing covers [field]"),
     "INPUT.GRAYSCALE": Option(0.0, SHARE, TRAINING,
-        "Probability of a grey visible image [DEEN: 0.5]"),
+        "Probability that a visible image becomes grey [DEEN: 0.5]"),
     "INPUT.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
-        "Probability that a visible image shows one of its colour channels, drawn at random, in "
-        "all three [CAJ: always, in the second view]"),
+        "Probability that one colour channel of a visible image, chosen at random, replaces all "
+        "three [CAJ: always, in the second view]"),
     "INPUT.SECOND_VISIBLE": Option(False, ANY, TRAINING,
-        "Every visible image comes a second time with its channels exchanged, so that a batch has "
-        "P × 3K images [CAJ]"),
+        "Add a second copy of every visible image, with exchanged channels. A batch then has P × "
+        "3K images [CAJ]"),
     "INPUT.BACKGROUND": Option([128, 128, 128], COLOUR, FEATURES,
-        "RGB colour behind transparent pixels; mid-grey, as normalisation makes it nearly zero"),
+        "RGB colour behind transparent pixels. The default is mid-grey, which normalisation turns "
+        "into values near zero"),
     "INPUT.VISIBLE.RANGE": Option(WordOrNumbers("auto"), RANGE, FEATURES,
-        "Values that become black and white in visible images of more than eight bits. auto: found "
-        "from the training images, and recorded in the run; percentile: of each image its own, the "
-        "1st and the 99th percentile; docs/datasets.md"),
+        "For visible images of more than eight bits: the values that become black and white. "
+        "`auto`: found from the training images and stored in the run. `percentile`: the 1st and "
+        "99th percentile of each image. See docs/datasets.md"),
     "INPUT.INFRARED.RANGE": Option(WordOrNumbers("auto"), RANGE, FEATURES,
-        "The same of infrared images"),
+        "The same for infrared images"),
     "INPUT.INFRARED.ERASE": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
-        "Probability of random erasing; negative: as INPUT.ERASE"),
+        "Probability of random erasing for infrared images. Negative: the value of `INPUT.ERASE`"),
     "INPUT.INFRARED.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
-        "For false-colour files [CAJ: 0.5]"),
+        "`INPUT.CHANNEL_EXCHANGE` for infrared images that are stored in false colours [CAJ: 0.5]"),
     "INPUT.MEAN": Option([0.485, 0.456, 0.406], MEAN, FEATURES,
-        "Of each channel, in the data that OSNet's published weights saw"),
+        "Mean of each channel in the data that OSNet's published weights were trained on"),
     "INPUT.STD": Option([0.229, 0.224, 0.225], STD, FEATURES,
         "Standard deviation of each channel in the same data"),
 
@@ -245,174 +207,218 @@ OPTIONS: dict[str, Option] = {
         "P: identities in a batch, over all processes [field]"),
     "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH, "K: images per identity and modality [field]"),
 
-    "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS, "Stages from image to feature maps"),
+    "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS,
+        "Network that turns an image into feature maps"),
     "MODEL.PRETRAINED": Option("imagenet", WEIGHTS, START,
-        "imagenet, none, or a path: a file of weights, a run folder, a run's checkpoint, or the "
-        "folder of an exported model. docs/finetuning.md says what is loaded"),
+        "Weights to start from: `imagenet`, `none`, or a path. The path names a weight file, a run"
+        " folder, a run's checkpoint, or a model folder made by `export`. docs/finetuning.md says "
+        "what is loaded"),
     "MODEL.SHARED_DEPTH": Option(3, DEPTH, LAYERS,
-        "Stages shared by both streams, counted from the deepest [ours; equals HcTri's "
+        "Number of stages that both streams share, counted from the deepest [ours; equals HcTri's "
         "share_net 2]"),
-    "MODEL.POOL": Option("gem", TABLE, POOLING, "Of the global head and of the students"),
-    "MODEL.GEM_P": Option(3.0, POSITIVE, START, "Initial exponent of gem; learnt [field: AGW]"),
+    "MODEL.POOL": Option("gem", TABLE, POOLING,
+        "Pooling of the global head and of the student heads"),
+    "MODEL.GEM_P": Option(3.0, POSITIVE, START,
+        "Initial exponent of GeM pooling; it is learnt [field: AGW]"),
     "MODEL.NORM_STATISTICS": Option("joint", ("joint", "dual"), LAYERS,
-        "Of BatchNorm in layers that both streams share: joint over both modalities [field: AGW], "
-        "or each modality's own (dual), with one scale and shift"),
+        "BatchNorm statistics in shared layers. `joint`: over both modalities [field: AGW]. "
+        "`dual`: separate for each modality, with one common scale and shift"),
     "MODEL.BN_EVAL": Option(False, ANY, TRAINING,
-        "Use the running statistics of BatchNorm while training, instead of the batch's; they stay "
-        "as they are"),
+        "In training, normalise by BatchNorm's stored statistics instead of the batch's, and leave"
+        " the stored ones unchanged"),
     "MODEL.BN_EVAL_SCOPE": Option("all", ("all", "backbone"), TRAINING,
-        "Which BatchNorm layers BN_EVAL means. backbone: those of the heads follow the batch, "
-        "which suits fine-tuning on few identities (docs/finetuning.md)"),
+        "BatchNorm layers that `MODEL.BN_EVAL` applies to. `backbone`: the heads still use the "
+        "batch's statistics, which suits fine-tuning on few identities (docs/finetuning.md)"),
     "MODEL.SYNC_BN": Option(False, ANY, TRAINING,
-        "BatchNorm statistics over all processes; CUDA only"),
-    "MODEL.DIRECTIONAL.ENABLED": Option(False, ANY, LAYERS, "Use the branches"),
+        "Compute BatchNorm statistics over all processes; needs CUDA"),
+    "MODEL.DIRECTIONAL.ENABLED": Option(False, ANY, LAYERS, "Use directional pooling"),
     "MODEL.DIRECTIONAL.DIRECTIONS": Option(["horizontal", "vertical", "diagonal", "antidiagonal"],
         TABLE, POOLING,
-        "One branch each. global averages everything, as a control of equal size [QD-DLF: the "
-        "first four]"),
+        "One branch for each direction. `global` averages all positions and serves as a control of"
+        " equal size [QD-DLF: the first four]"),
     "MODEL.DIRECTIONAL.MODE": Option("linear", TABLE, LAYERS,
-        "linear: 2n − 1 diagonals; wrap: n, which continue at the opposite edge [ours]"),
+        "Diagonals of an n × n map. `linear`: 2n − 1 diagonals. `wrap`: n diagonals, which "
+        "continue at the opposite edge [ours]"),
     "MODEL.DIRECTIONAL.SPATIAL_NORM": Option("branch", TABLE, POOLING,
-        "What is brought to unit length [ours]"),
+        "What is scaled to unit length: the vector of a whole `branch`, the values of each "
+        "`channel`, or nothing (`none`) [ours]"),
     "MODEL.DIRECTIONAL.BACKBONES": Option("separate", ("separate", "shared"), LAYERS,
-        "One backbone per branch, or one for all [ours]"),
+        "`separate`: one backbone for each branch. `shared`: one for all [ours]"),
     "MODEL.SDM.ENABLED": Option(True, ANY, STUDENTS, "Add the student heads and their losses"),
     "MODEL.SDM.TAPS": Option(["conv2", "conv3", "conv4"], TABLE, STUDENTS,
-        "Stages behind which shallow1, shallow2, … stand; at most three [ours]"),
+        "Stages whose outputs feed the student heads shallow1, shallow2, …; at most three [ours]"),
     "MODEL.SDM.HEAD": Option("light", TABLE, STUDENTS, "Layers of a student head"),
-    "MODEL.SDM.TEMPERATURE": Option(3.0, POSITIVE, EPOCH, "Of both posteriors [BYOT]"),
+    "MODEL.SDM.TEMPERATURE": Option(3.0, POSITIVE, EPOCH,
+        "Temperature of teacher's and student's class probabilities [BYOT]"),
     "MODEL.SDM.ALPHA": Option(0.3, SHARE, EPOCH,
-        "Share of the divergence; 1 − ALPHA is the labels' [BYOT]"),
-    "MODEL.SDM.BETA": Option(0.1, NOT_NEGATIVE, EPOCH, "Weight of the feature hint [ours]"),
+        "Weight of the divergence from the teacher; the loss on the labels has the weight 1 − "
+        "`ALPHA` [BYOT]"),
+    "MODEL.SDM.BETA": Option(0.1, NOT_NEGATIVE, EPOCH,
+        "Weight of the hint: the distance between the embeddings of student and teacher [ours]"),
     "MODEL.SDM.SCALE_T2": Option(True, ANY, EPOCH,
-        "Divergence × TEMPERATURE², so that another temperature is not another weight"),
+        "Multiply the divergence by `TEMPERATURE`², so that gradients keep their size when the "
+        "temperature changes"),
     "MODEL.SDM.TEACHER": Option("global", TABLE, EPOCH,
-        "The deepest classifier, the mean logits of it and the parts', or of all exits (ensemble)"),
+        "Logits that the student heads learn from: those of the deepest classifier (`global`), the"
+        " mean of these and the parts' (`global+parts`), or the mean over all exits (`ensemble`)"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
-        "Students send no gradient into their teacher [BYOT]"),
+        "Stop the gradient from student heads to their teacher [BYOT]"),
     "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
-        "Distance of embeddings: of unit vectors (l2_norm), as they are (mse_raw), or none"),
-    "MODEL.SDM.WEIGHTS": Option([1.0, 1.0, 1.0], ANY, EPOCH, "Of each student's three terms"),
-    "MODEL.MGIM.ENABLED": Option(True, ANY, LAYERS, "Add the parts and their losses"),
+        "Squared distance used by the hint. `l2_norm`: between embeddings of unit length. "
+        "`mse_raw`: between embeddings as they are. `none`: no hint"),
+    "MODEL.SDM.WEIGHTS": Option([1.0, 1.0, 1.0], ANY, EPOCH,
+        "Weight of each student head; it multiplies all three of its terms"),
+    "MODEL.MGIM.ENABLED": Option(True, ANY, LAYERS, "Add the part features and their losses"),
     "MODEL.MGIM.GRANULARITIES": Option([2, 3, 6], STRIPES, LAYERS,
-        "Each must divide the rows of the map, 18 at 288 pixels [ours]"),
+        "Numbers of horizontal stripes. Each must divide the rows of the feature map (18 rows for "
+        "images of 288 pixels) [ours]"),
     "MODEL.MGIM.ALLOW_OVERLAP": Option(False, ANY, LAYERS,
-        "Let stripes share a row where a granularity does not divide"),
+        "Where a number of stripes does not divide the rows, let neighbouring stripes share a row"),
     "MODEL.MGIM.DIM": Option(256, AT_LEAST_2, LAYERS,
         "Length of a part's vector [field: PCB, MGN, RRID]"),
-    "MODEL.MGIM.POOL": Option("gem", TABLE, LAYERS, "Of a stripe"),
+    "MODEL.MGIM.POOL": Option("gem", TABLE, LAYERS, "Pooling of a stripe"),
     # As MODEL.GEM_P a start, but fingerprints of exported models have contained it from the first
-    "MODEL.MGIM.GEM_P": Option(3.0, POSITIVE, LAYERS, "Initial exponent of gem; learnt"),
-    "MODEL.MGIM.RELATION": Option("one_vs_rest", TABLE, LAYERS,
-        "What a part learns of the others"),
+    "MODEL.MGIM.GEM_P": Option(3.0, POSITIVE, LAYERS,
+        "Initial exponent of GeM pooling; it is learnt"),
+    "MODEL.MGIM.RELATION": Option("one_vs_rest", TABLE, LAYERS, "How a part uses the other parts"),
     "MODEL.MGIM.SCOPE": Option("within", ("within", "all"), LAYERS,
-        "Which parts are related: those of one granularity, or all"),
+        "Parts that are related to one another. `within`: those of one granularity. `all`: all of "
+        "them"),
     "MODEL.MGIM.REDUCE_SHARING": Option("granularity", TABLE, LAYERS,
-        "Which parts share the weights that shorten their vectors"),
+        "Parts that share the weights of the layer that reduces their vectors to `DIM`"),
     "MODEL.MGIM.RELATION_SHARING": Option("all", ("all", "granularity"), LAYERS,
-        "Which parts share the weights of their relation"),
+        "Parts that share the weights of their relation"),
     "MODEL.MGIM.BNNECK": Option(True, ANY, LAYERS,
-        "Batch normalisation without parameters between the parts and their classifiers; its "
-        "output is what retrieval compares"),
+        "Apply BatchNorm without learnt parameters to the part vectors before their classifiers. "
+        "Retrieval compares its output"),
     "MODEL.MGIM.CLASSIFIER": Option("part", ("part", "granularity"), LAYERS,
-        "What has a classifier of its own"),
+        "One classifier for each part, or one for each granularity"),
 
     "TEACHER.WEIGHTS": Option("", PATH, TRAINING,
-        "Checkpoint or run folder, in which {SEED} and {TRIAL} stand for this run's. Empty: none"),
+        "Checkpoint or run folder of the teacher. `{SEED}` and `{TRIAL}` in the path become those "
+        "of this run. Empty: no teacher"),
     "TEACHER.CONFIG": Option("", PATH, EPOCH,
-        "Config file that describes it; empty: the one in the checkpoint"),
+        "Config file of the teacher. Empty: the configuration in its checkpoint"),
     "TEACHER.POSTERIOR": Option("joint_fc", TABLE, EPOCH,
-        "Posterior that the student learns: of the deepest classifier (joint_fc), or of the "
-        "branches of MODEL.DIRECTIONAL, mean of logits or of probabilities [ours]"),
-    "DISTILL.TEMPERATURE": Option(4.0, POSITIVE, EPOCH, "Of both posteriors [ours]"),
+        "Class probabilities that the student learns. `joint_fc`: of the deepest classifier. "
+        "`mean_branch_logits`, `mean_branch_prob`: of the branches of `MODEL.DIRECTIONAL`, by the "
+        "mean of their logits or of their probabilities [ours]"),
+    "DISTILL.TEMPERATURE": Option(4.0, POSITIVE, EPOCH,
+        "Temperature of teacher's and student's class probabilities [ours]"),
     "DISTILL.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
-        "λ [the value at which the paper varies the temperature]"),
-    "DISTILL.SCALE_T2": Option(True, ANY, EPOCH, "× TEMPERATURE² [ours]; see MODEL.SDM.SCALE_T2"),
+        "λ, the weight of this loss [the value at which the paper varies the temperature]"),
+    "DISTILL.SCALE_T2": Option(True, ANY, EPOCH,
+        "Multiply by `TEMPERATURE`² [ours]; see `MODEL.SDM.SCALE_T2`"),
 
-    "LOSS.IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Classification [field: BoT]"),
-    "LOSS.IDENTITY.LABEL_SMOOTHING": Option(0.1, SHARE, EPOCH, "[field: BoT]"),
-    "LOSS.TRIPLET.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "[field]"),
-    "LOSS.TRIPLET.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "[field]"),
+    "LOSS.IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the classification loss of the deepest head [field: BoT]"),
+    "LOSS.IDENTITY.LABEL_SMOOTHING": Option(0.1, SHARE, EPOCH,
+        "Share of the label that is spread over all identities [field: BoT]"),
+    "LOSS.TRIPLET.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the batch-hard triplet loss [field]"),
+    "LOSS.TRIPLET.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH,
+        "Margin of the batch-hard triplet loss [field]"),
     "LOSS.WEIGHTED_TRIPLET.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
-        "AGW's weighted regularisation, which has no margin"),
+        "Weight of AGW's weighted regularisation triplet loss, which has no margin"),
     "LOSS.HETERO_CENTER.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
-        "Triplets of the centres of each identity and modality [HcTri]"),
-    "LOSS.HETERO_CENTER.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "[HcTri]"),
-    "LOSS.PART_IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Over all parts"),
+        "Weight of the triplet loss between the centres of each identity and modality [HcTri]"),
+    "LOSS.HETERO_CENTER.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "Margin of that loss [HcTri]"),
+    "LOSS.PART_IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the loss over all parts"),
     "LOSS.PART_IDENTITY.REDUCTION": Option("mean", ("mean", "sum"), EPOCH,
-        "Over the classifiers [HcTri: sum]"),
-    "LOSS.PART_TRIPLET.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Over all granularities"),
-    "LOSS.PART_TRIPLET.KIND": Option("batch_hard", TABLE, EPOCH, "weighted: AGW's, without margin"),
-    "LOSS.PART_TRIPLET.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "Of batch_hard"),
-    "LOSS.SDM.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH, "Of all terms of MODEL.SDM together"),
+        "How the losses of the classifiers are combined [HcTri: sum]"),
+    "LOSS.PART_TRIPLET.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the loss over all granularities"),
+    "LOSS.PART_TRIPLET.KIND": Option("batch_hard", TABLE, EPOCH,
+        "`batch_hard`: batch-hard triplets. `weighted`: AGW's weighted triplets, without a margin"),
+    "LOSS.PART_TRIPLET.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "Margin of `batch_hard`"),
+    "LOSS.SDM.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
+        "Weight of all terms of `MODEL.SDM` together"),
     "LOSS.BRANCH_IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
-        "Of MODEL.DIRECTIONAL: the branches' own classifiers, sum over them; with the label "
-        "smoothing of IDENTITY"),
+        "Weight of the classification losses of the branches of `MODEL.DIRECTIONAL`, summed over "
+        "the branches, with the label smoothing of `LOSS.IDENTITY`"),
 
-    "SOLVER.EPOCHS": Option(120, POSITIVE, TRAINING, "Length of the training"),
+    "SOLVER.EPOCHS": Option(120, POSITIVE, TRAINING, "Number of epochs"),
     "SOLVER.FREEZE_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
-        "First epochs in which only what MODEL.PRETRAINED did not load trains; all other "
-        "parameters and the statistics of their BatchNorms stay. From EPOCHS on: always; 0: none"),
-    "SOLVER.BASE_LR": Option(3.5e-4, POSITIVE, TRAINING, "[field: AGW's and MPANet's Adam]"),
+        "Number of first epochs that train only the parameters that `MODEL.PRETRAINED` did not "
+        "load. All other parameters and their BatchNorm statistics stay unchanged. 0: none. "
+        "`SOLVER.EPOCHS` or more: the whole training"),
+    "SOLVER.BASE_LR": Option(3.5e-4, POSITIVE, TRAINING,
+        "Learning rate after the warm-up [field: AGW's and MPANet's Adam]"),
     "SOLVER.BACKBONE_LR_FACTOR": Option(1.0, NOT_NEGATIVE, TRAINING,
-        "Learning rate of the backbone over BASE_LR"),
+        "Learning rate of the backbone divided by `BASE_LR`"),
     "SOLVER.SPECIFIC_LR_FACTOR": Option(1.0, NOT_NEGATIVE, TRAINING,
-        "Learning rate of the stages that each stream has for itself over the backbone's [ours]: "
-        "from random weights at a high rate, two stems drift apart before anything holds them"),
-    "SOLVER.OPTIMIZER": Option("adam", TABLE, TRAINING, "Its state does not fit another one"),
-    "SOLVER.WEIGHT_DECAY": Option(5e-4, NOT_NEGATIVE, TRAINING, "[field]"),
+        "Learning rate of the stages that the streams do not share, divided by that of the "
+        "backbone [ours]. From random weights and at a high rate, the two stems drift apart early;"
+        " a lower factor prevents it"),
+    "SOLVER.OPTIMIZER": Option("adam", TABLE, TRAINING,
+        "Optimiser. A resumed run keeps the one it began with: the state of one does not fit "
+        "another"),
+    "SOLVER.WEIGHT_DECAY": Option(5e-4, NOT_NEGATIVE, TRAINING, "Weight decay [field]"),
     "SOLVER.CLIP_NORM": Option(0.0, NOT_NEGATIVE, TRAINING,
-        "Longest gradient, over all parameters; longer ones are shortened to it. 0: none"),
-    "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "sgd only, as Nesterov's [field]"),
-    "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING, "Of the learning rate after the warm-up"),
+        "Largest norm of the gradient of all parameters; a longer gradient is scaled down to it. "
+        "0: no limit"),
+    "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "Nesterov momentum of `sgd` [field]"),
+    "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING,
+        "Learning rate after the warm-up: falls in steps, or along a cosine"),
     "SOLVER.STEPS": Option([60, 90], ASCENDING, TRAINING,
-        "Epochs after which a step schedule multiplies by GAMMA"),
+        "Epochs after which `step` multiplies the learning rate by `GAMMA`"),
     "SOLVER.GAMMA": Option(0.1, POSITIVE, TRAINING, "Factor of a step"),
-    "SOLVER.WARMUP_EPOCHS": Option(10, NOT_NEGATIVE, TRAINING, "Linear [field]"),
-    "SOLVER.WARMUP_FACTOR": Option(0.1, SHARE, TRAINING, "Where the warm-up starts, over BASE_LR"),
-    "SOLVER.MIN_LR_FACTOR": Option(0.01, SHARE, TRAINING, "Where cosine ends, over BASE_LR"),
+    "SOLVER.WARMUP_EPOCHS": Option(10, NOT_NEGATIVE, TRAINING,
+        "Epochs in which the learning rate rises linearly to `BASE_LR` [field]"),
+    "SOLVER.WARMUP_FACTOR": Option(0.1, SHARE, TRAINING,
+        "Learning rate at the start of the warm-up divided by `BASE_LR`"),
+    "SOLVER.MIN_LR_FACTOR": Option(0.01, SHARE, TRAINING,
+        "Learning rate at the end of `cosine` divided by `BASE_LR`"),
     "SOLVER.SELECT": Option("last", ("last", "best"), FEATURES,
-        "Epoch that is scored and exported; best: by validation mAP, needs DATA.SPLIT train"),
-    "SOLVER.VAL_EVERY": Option(0, NOT_NEGATIVE, TRAINING, "Epochs between validations; 0: none"),
+        "Epoch that is scored and exported. `best`: the one with the highest validation mAP; needs"
+        " `DATA.SPLIT train`"),
+    "SOLVER.VAL_EVERY": Option(0, NOT_NEGATIVE, TRAINING,
+        "Epochs from one validation to the next. 0: no validation"),
     "SOLVER.GRADIENT_NORMS": Option(False, ANY, NOTHING,
-        "Write the norm of each term's gradient in the backbone, at the first step of every epoch, "
-        "into metrics.csv; of the global batch on several processes"),
+        "Write into metrics.csv the norm of each loss term's gradient in the backbone, at the "
+        "first step of every epoch. With several processes it is the gradient of the global batch"),
     "SOLVER.CHECKPOINT_EVERY": Option(0, NOT_NEGATIVE, NOTHING,
-        "Epochs between checkpoints that are kept beside last.pth; 0: none"),
+        "Epochs between checkpoints that are kept beside last.pth. 0: none"),
 
     # in_names: results.json has an entry for each protocol, and for re-ranking
     "TEST.PROTOCOLS": Option([], TABLE, SCORES,
-        "Names or groups; empty: all of the data set's", in_names=False),
-    "TEST.METRIC": Option("auto", TABLE, SCORES, "Distance of features; auto: the protocol's own"),
+        "Protocols or groups of protocols. Empty: all of the data set's", in_names=False),
+    "TEST.METRIC": Option("auto", TABLE, SCORES,
+        "Distance between features. `auto`: the protocol's own"),
     "TEST.GALLERY_DRAW": Option("auto", ("auto", "official", "seeded"), SCORES,
-        "auto: the protocol's own"),
+        "How gallery images are drawn. `auto`: the protocol's own rule"),
     "TEST.RERANK": Option(False, ANY, SCORES,
-        "Score k-reciprocal re-ranking too, beside the plain scores", in_names=False),
-    "TEST.BATCH": Option(64, POSITIVE, ROUNDING, "Images", in_names=False),
+        "Also score k-reciprocal re-ranking, beside the plain scores", in_names=False),
+    "TEST.BATCH": Option(64, POSITIVE, ROUNDING,
+        "Images in a batch when features are computed", in_names=False),
     "TEST.FLIP": Option(False, ANY, FEATURES,
         "Average the features of an image and of its mirror image", costs=True),
     "TEST.EXIT": Option("deep", EXITS, FEATURES, "Head whose features are scored", costs=True),
     "TEST.GALLERY_EXIT": Option("", ("", *EXITS), SCORES,
-        "Exit of the gallery's images where it is another one than the queries'; empty: the same",
+        "Head for the gallery's images, if it is not that of the queries. Empty: the same head",
         costs=True),
     "TEST.BACKEND": Option("torch", ("torch", "onnxruntime", "openvino", "auto"), ROUNDING,
-        "What computes features in evaluate and extract. auto: the fastest for many images without "
-        "a GPU; the same scores to a thousandth"),
+        "Library that computes features in `evaluate` and `extract`. `auto`: the fastest one for "
+        "many images without a GPU. Scores agree to a thousandth"),
     "TEST.EMBED": Option("global+parts", ("global", "parts", "global+parts"), FEATURES,
-        "Students, and models without MGIM, have the global one", costs=True),
+        "Vectors that make up the feature. Student heads, and models without MGIM, have only the "
+        "global one", costs=True),
 
-    "PRECISION": Option("auto", TABLE, TRAINING, "Number format of the forward pass; fp16: CUDA"),
+    "PRECISION": Option("auto", TABLE, TRAINING,
+        "Number format of the forward pass in training; `fp16` needs CUDA"),
     "COMPILE": Option(False, ANY, ROUNDING,
-        "torch.compile; falls back to eager where no compiler is", in_names=False),
+        "Use torch.compile; without a compiler the model runs uncompiled", in_names=False),
     "THREADS": Option(0, NOT_NEGATIVE, ROUNDING,
-        "Processor threads of torch's operations; 0: torch's choice. A small model trains faster "
-        "on one: more wait for one another", in_names=False),
-    "DEVICE": Option("auto", ANY, NOTHING, "auto, cpu, cuda or cuda:N"),
-    "SEED": Option(0, SEEDS, EPOCH, "Of initial weights, batches and augmentation"),
+        "CPU threads that torch uses. 0: torch decides. A small model trains faster with one "
+        "thread, because more threads wait for one another", in_names=False),
+    "DEVICE": Option("auto", ANY, NOTHING, "`auto`, `cpu`, `cuda` or `cuda:N`"),
+    "SEED": Option(0, SEEDS, EPOCH, "Seed of initial weights, batches and augmentation"),
     "TRACKERS": Option([], TABLE, NOTHING,
-        "Experiment trackers that get the run, beside its folder. TensorBoard always does, where "
-        "it is installed"),
-    "OUTPUT_DIR": Option("", PATH, NOTHING, "Empty: runs/<config stem>[/split<t>]/seed<k>"),
+        "Experiment trackers that record the run. TensorBoard always does where it is installed "
+        "(docs/tracking.md)"),
+    "OUTPUT_DIR": Option("", PATH, NOTHING,
+        "Run folder. Empty: `runs/<config stem>[/split<t>]/seed<k>`"),
 }
 # fmt: on
 

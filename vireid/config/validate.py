@@ -8,7 +8,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.schema import EXITS, OPTIONS, Rule
+from vireid.config.rules import Rule
+from vireid.config.schema import EXITS, OPTIONS
 
 
 def find_problems(

@@ -124,6 +124,7 @@ _OWN = "the user's own images; the gallery holds every image of the other modali
 _VERI = "Liu et al., ECCV 2016; removal as in Market-1501"
 _VAL = "identities held out from training, to choose settings without the test set"
 
+# name, as users write it → protocol
 PROTOCOLS: dict[str, RetrievalProtocol] = {
     protocol.name: protocol
     for protocol in (
@@ -148,6 +149,7 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
         RetrievalProtocol("val_v2v", VISIBLE, VISIBLE, _VAL, drops_own_camera=True, held_out=True),
     )
 }
+# name of a group, such as sysu → its protocols
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in PROTOCOLS if name.startswith(f"{group}_"))
     for group in ("sysu", "regdb", "llcm", "csv", "vehicleid", "folder")

@@ -1,9 +1,9 @@
-"""Histograms of distances between visible and infrared images: same identity and two identities."""
+"""Histograms of distances between visible and infrared images, of one identity and of two."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +11,21 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.distance import distance_rows
+from vireid.evaluation.error_rates import ErrorRates, OperatingPoint, error_rates_of_counts
 from vireid.evaluation.evaluate import require_comparable
 from vireid.evaluation.identities import identified
-from vireid.figures.style import COLORS, drawn_panels, tidy
+from vireid.figures.names import wrapped
+from vireid.figures.style import COLORS, drawn_panels, head, tidy
 from vireid.structures import FeatureSet, Modality, Role
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 CHUNK = 2**22  # distances in memory at once
 FINE, SHOWN = 6_000, 60  # bins that are counted, and about how many of their sums are drawn
-KINDS = {"intra": "same identity", "inter": "two identities"}
+KINDS = {"intra": "same identity", "inter": "different identities"}
+FEW_FALSE_ACCEPTS = 0.01  # the rate of the second operating point that is stated
 LABELS = {"cosine": "1 − cosine similarity", "euclidean": "Euclidean distance"}
 EDGES: dict[str, dict[str, Any]] = {
     "intra": {"edgecolor": COLORS[0], "facecolor": COLORS[0], "alpha": 0.45},
@@ -51,10 +55,53 @@ class Distances:
         """Mean distance between two identities minus that within one."""
         return self.mean["inter"] - self.mean["intra"]
 
+    def error_rates(self) -> ErrorRates:
+        """Error rates of scores that are distances with their sign changed.
+
+        A threshold is known to the width of a bin, a :data:`FINE`-th of all possible distances.
+        """
+        counts = {kind: self.counts[kind][::-1] for kind in KINDS}
+        return error_rates_of_counts(-self.edges[::-1], counts["intra"], counts["inter"])
+
+    def equal_error(self) -> tuple[float, OperatingPoint]:
+        """EER, and the distance where FAR and FRR differ least, with both rates there."""
+        rates = self.error_rates()
+        return rates.equal_error_rate, as_distance(rates.nearest_to_equal())
+
+    def few_false_accepts(self) -> OperatingPoint:
+        """The largest distance with a FAR of at most :data:`FEW_FALSE_ACCEPTS`."""
+        return as_distance(self.error_rates().at_false_accept(FEW_FALSE_ACCEPTS))
+
+    def describe(self) -> str:
+        """Means, error rates and numbers of pairs, in words."""
+        eer, equal = self.equal_error()
+        few = self.few_false_accepts()
+        kinds = [
+            f"{name} {self.mean[kind]:.4f} ± {self.std[kind]:.4f} ({self.counts[kind].sum()} pairs)"
+            for kind, name in KINDS.items()
+        ]
+        return (
+            f"{', '.join(kinds)}, gap {self.gap:.4f}\n"
+            f"  EER {100 * eer:.2f} %: pairs closer than {equal.threshold:.4f} accepted, "
+            f"{_rates_text(equal)}\n"
+            f"  at most {100 * FEW_FALSE_ACCEPTS:g} % false accepts: closer than "
+            f"{few.threshold:.4f}, {_rates_text(few)}"
+        )
+
     def occupied(self) -> tuple[float, float]:
         """Edges between which all distances lie."""
         bins = np.flatnonzero(self.counts["intra"] + self.counts["inter"])
         return float(self.edges[bins[0]]), float(self.edges[bins[-1] + 1])
+
+
+def as_distance(point: OperatingPoint) -> OperatingPoint:
+    """The same point, its threshold a distance: pairs that are closer are accepted."""
+    return replace(point, threshold=abs(point.threshold))
+
+
+def _rates_text(point: OperatingPoint) -> str:
+    accepts, rejects = 100 * point.false_accept, 100 * point.false_reject
+    return f"false accepts {accepts:.2f} %, false rejects {rejects:.2f} %"
 
 
 def is_single(features: FeatureSet) -> bool:
@@ -173,25 +220,38 @@ def draw_distances(runs: Mapping[str, Distances], path: Path) -> None:
     if next(iter(runs.values())).metric == "cosine":
         lowest, highest = zip(*limits.values(), strict=True)
         limits = dict.fromkeys(runs, (min(lowest), max(highest)))
-    with drawn_panels(path, len(runs), height=2.4) as (_, panels):
+    with drawn_panels(path, len(runs), height=2.6, fill=True) as (_, panels):
         for axes, (title, found) in zip(panels, runs.items(), strict=True):
-            _draw_panel(axes, found, limits[title])
-            heading = f"{title}: gap {found.gap:.3f}" if len(runs) > 1 else f"gap {found.gap:.3f}"
-            place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.03, 1)}
-            axes.legend(title=heading, alignment="left", frameon=False, **place)
+            (heading,) = wrapped([title if len(runs) > 1 else ""], 46)
+            _draw_panel(axes, found, limits[title], heading)
 
 
-def _draw_panel(axes: Axes, found: Distances, limits: tuple[float, float]) -> None:
+def _draw_panel(axes: Axes, found: Distances, limits: tuple[float, float], title: str) -> None:
     shown = shown_bins(found, limits)
-    for (kind, name), color in zip(KINDS.items(), COLORS, strict=False):
-        axes.stairs(shown[kind], shown["edges"], fill=True, linewidth=0.8, **EDGES[kind])
-        label = f"{name}, mean {found.mean[kind]:.3f}"
-        axes.axvline(
-            found.mean[kind], color=color, label=label, linestyle=DASHES[kind], linewidth=1.6
-        )
+    width = float(shown["edges"][1] - shown["edges"][0])
+    for kind, color in zip(KINDS, COLORS, strict=False):
+        shares = 100 * width * shown[kind]
+        axes.stairs(shares, shown["edges"], fill=True, linewidth=0.8, **EDGES[kind])
+        axes.axvline(found.mean[kind], color=color, linestyle=DASHES[kind], linewidth=1.0)
+    eer, equal = found.equal_error()
+    axes.axvline(equal.threshold, color="black", linestyle="-.", linewidth=1.6)
     tidy(axes)
     axes.set_xlim(limits)
-    axes.set_ylim(0, 1.05 * max(shown[kind].max() for kind in KINDS))
-    axes.set_yticks([])
+    axes.set_ylim(0, 105 * width * max(shown[kind].max() for kind in KINDS))
     axes.set_xlabel(LABELS[found.metric])
-    axes.set_ylabel("share of pairs")
+    axes.set_ylabel(f"% of pairs per {width:.2g}")
+    names = [f"{name}, mean {found.mean[kind]:.3f}" for kind, name in KINDS.items()]
+    names.append(
+        f"EER {100 * eer:.1f} % at {equal.threshold:.3f} "
+        f"(false accepts {100 * equal.false_accept:.1f} %)"
+    )
+    head(axes, title, _legend_marks(), names, columns=1)
+
+
+def _legend_marks() -> list[Artist]:
+    """Of both histograms with their means, and of the threshold."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    bars: list[Artist] = [Patch(linewidth=0.8, **EDGES[kind]) for kind in KINDS]
+    return [*bars, Line2D([], [], color="black", linestyle="-.", linewidth=1.6)]

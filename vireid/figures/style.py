@@ -6,8 +6,10 @@ Line styles, markers and numbers repeat what colours show, so that figures can b
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Collection, Iterator
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,11 +21,13 @@ from vireid.utils.io import replace_file, require_target
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, without yellow, which is
 # hard to see on white paper.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
+MARKS = "os^DvPX"  # of lines
 MARKERS = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}  # filled and hollow
 GREY = "#767676"
 HEAT = "inferno"  # its lightness rises evenly, also in grey print
@@ -31,6 +35,24 @@ SINGLE, DOUBLE = 3.4, 7.0  # inches: width of a paper's column and of a page
 TALLEST = 200.0  # inches: the renderer cannot hold higher figures
 DPI = 200
 FORMATS = (".png", ".pdf", ".svg")
+LINE = 0.16  # inches: height of a legend's line
+LETTER = 0.062  # inches: width of a legend's letter
+# Fonts with characters that matplotlib's own font lacks; those that are installed are used.
+FALLBACK_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK KR",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Arial Unicode MS",
+)
 _SETTINGS: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -82,10 +104,38 @@ def load_matplotlib() -> Any:
 
 def _own_settings(matplotlib: Any) -> dict[str, Any]:
     """matplotlib's defaults and this style, so that no setting of the user changes a figure."""
+    from matplotlib.font_manager import fontManager
+
     defaults = dict(matplotlib.rcParamsDefault)
     for name in ("backend", "backend_fallback"):
         defaults.pop(name, None)
-    return defaults | _SETTINGS
+    installed = set(fontManager.get_font_names())
+    fonts = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
+    return defaults | _SETTINGS | {"font.family": fonts}
+
+
+@contextmanager
+def _missing_characters(path: Path) -> Iterator[None]:
+    """Says in one line which characters no installed font has; they are drawn as boxes."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        yield
+    missing: dict[str, None] = {}
+    for warning in seen:
+        if found := re.match(r"Glyph (\d+) .* missing from", str(warning.message)):
+            missing[chr(int(found[1]))] = None
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    if missing:
+        shown = "".join(list(missing)[:10])
+        print(
+            f"{path}: no installed font has {shown}{'' if len(missing) <= 10 else ' …'}, so boxes "
+            "are drawn; install a font with these characters (for Chinese, Japanese and Korean: "
+            "Noto Sans CJK)",
+            file=sys.stderr,
+        )
 
 
 @contextmanager
@@ -113,7 +163,8 @@ def drawn(
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         saving: dict[str, Any] = {"format": suffix[1:], "metadata": _METADATA[suffix], "dpi": DPI}
-        replace_file(path, lambda file: figure.savefig(file, **saving))
+        with _missing_characters(path):
+            replace_file(path, lambda file: figure.savefig(file, **saving))
 
 
 @contextmanager
@@ -125,6 +176,7 @@ def drawn_panels(
     width: float = SINGLE,
     columns: int = 2,
     margin: float = 0.3,
+    fill: bool = False,
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure of several panels, saved when the block ends.
 
@@ -135,14 +187,21 @@ def drawn_panels(
         width: of a panel that is alone, inches; several panels share the width of a page.
         columns: at most.
         margin: height above and below all panels together, inches.
+        fill: panels of an incomplete last row share the width of the page.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
     with drawn(path, width if columns == 1 else DOUBLE, margin + height * rows) as figure:
-        panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-        for unused in panels[count:]:
-            unused.remove()
-        yield figure, panels[:count]
+        last = count - columns * (rows - 1) if fill else columns
+        grid = figure.add_gridspec(rows, columns * last)
+        yield figure, [figure.add_subplot(_field(grid, k, columns, last)) for k in range(count)]
+
+
+def _field(grid: GridSpec, number: int, columns: int, last: int) -> Any:
+    """The place of a panel in a grid of ``columns · last`` columns; ``last``: of the last row."""
+    row, column = divmod(number, columns)
+    share = columns if row == grid.nrows - 1 else last
+    return grid[row, column * share : (column + 1) * share]
 
 
 def require_figure(path: Path, *, inputs: Collection[Path] = ()) -> None:
@@ -168,3 +227,41 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def head(
+    axes: Axes, title: str, handles: Sequence[Any] = (), names: Sequence[str] = (), *, columns: int
+) -> None:
+    """A title, and below it a legend, above a panel: neither hides what is drawn.
+
+    Args:
+        columns: of the legend.
+    """
+    if not handles:
+        axes.set_title(title, loc="left")
+        return
+    style: dict[str, Any] = {"frameon": False, "alignment": "left", "borderaxespad": 0.3}
+    style |= {"handlelength": 1.8, "columnspacing": 1.2, "borderpad": 0.0}
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
+    legend = axes.legend(handles, names, title=title or None, **place, **style)
+    legend.get_title().set_fontsize(8)
+
+
+def legend_columns(names: Sequence[str], width: float, *, mark: float = 0.55) -> int:
+    """How many columns of a legend fit in so many inches, at least 1, in rows of equal length.
+
+    Args:
+        mark: inches of a line's mark and the space around it.
+    """
+    letters = max(len(line) for name in names for line in name.split("\n"))
+    fitting = max(1, min(len(names), int(width / (LETTER * letters + mark))))
+    rows = -(-len(names) // fitting)
+    return -(-len(names) // rows)
+
+
+def legend_height(names: Sequence[str], columns: int) -> float:
+    """Inches that a legend needs."""
+    lines = [name.count("\n") + 1 for name in names]
+    rows = -(-len(lines) // columns)
+    by_column = (sum(lines[k * rows : (k + 1) * rows]) for k in range(columns))
+    return LINE * max(by_column) + 0.1

@@ -15,6 +15,7 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
 from vireid.evaluation.evaluate import require_comparable, without_features
 from vireid.evaluation.identities import identified
+from vireid.figures.names import wrapped
 from vireid.figures.style import COLORS, GREY, MARKERS, drawn_panels
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
@@ -28,8 +29,10 @@ METHODS = ("tsne", "pca")
 COMPONENTS = 50  # principal components that t-SNE starts from
 PERPLEXITY = 30.0
 IDENTITIES = 20
-MOST_NUMBERED = 40  # identities that are numbered and coloured; of more, only modalities differ
-NEAR = 0.06  # share of the plot's width within which two medians share one number
+MOST_NUMBERED = 40  # identities that are labelled and coloured; of more, only modalities differ
+NEAR = 0.06  # share of the plot's width within which two medians share one label
+LONGEST_NAME = 14  # characters of an identity's name
+LONG_TITLE = 50  # characters that fit above a panel
 BY_MODALITY = {Modality.VISIBLE: COLORS[0], Modality.INFRARED: COLORS[1]}
 
 
@@ -197,33 +200,46 @@ def write_points(path: Path, projections: Sequence[Projection]) -> None:
     write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def draw_projections(projections: Sequence[Projection], path: Path) -> None:
+def draw_projections(
+    projections: Sequence[Projection], path: Path, *, names: Mapping[int, str] | None = None
+) -> None:
     """A panel for each projection; an identity has the same colour in all of them.
 
-    Readers cannot tell twenty colours apart, so colours repeat. Therefore each identity's number is
+    Nobody distinguishes twenty colours, so colours repeat, and each identity's number or name is
     at the median of its images of each modality, with thin lines to these images. A dashed line
-    joins its two medians; where they are near, they share one number. With more than
+    joins its two medians; where they are near, they share one label. With more than
     :data:`MOST_NUMBERED` identities, colours show only the modality.
+
+    Args:
+        names: of identities, by number; identities without one are shown by their number.
     """
     pids = sorted({int(pid) for one in projections for pid in one.images.pids})
-    colors = {pid: COLORS[k % len(COLORS)] for k, pid in enumerate(pids)}
     numbered = len(pids) <= MOST_NUMBERED
+    labels = {pid: _label(pid, names or {}) for pid in pids}
     with drawn_panels(path, len(projections), height=3.3) as (figure, panels):
         for axes, one in zip(panels, projections, strict=True):
             if numbered:
-                _draw_numbers(axes, one, colors)
-            _draw_points(axes, one, colors if numbered else None)
-            axes.set_title(one.title if len(projections) > 1 else "", loc="left")
+                _draw_labels(axes, one, labels)
+            _draw_points(axes, one, pids if numbered else None)
+            (title,) = wrapped([one.title if len(projections) > 1 else ""], LONG_TITLE)
+            axes.set_title(title, loc="left")
             axes.set(xticks=[], yticks=[], xlabel=one.axes[0], ylabel=one.axes[1])
             axes.set_aspect("equal", adjustable="datalim")
             axes.spines[:].set_color(GREY)
-        modalities = {int(value) for one in projections for value in one.images.modality}
-        if len(modalities) > 1:
-            marks = [_legend_mark(modality, numbered) for modality in Modality]
-            figure.legend(handles=marks, loc="outside upper center", ncols=2, frameon=False)
+        if marks := _legend_marks(projections, numbered):
+            place: dict[str, Any] = {"loc": "outside upper center", "frameon": False}
+            figure.legend(handles=marks, ncols=len(marks), columnspacing=1.2, **place)
 
 
-def _draw_points(axes: Axes, one: Projection, colors: Mapping[int, str] | None) -> None:
+def _label(pid: int, names: Mapping[int, str]) -> str:
+    """An identity's name, or its number; of long names the end, where names differ most often."""
+    name = names.get(pid, str(pid))
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
+
+
+def _draw_points(axes: Axes, one: Projection, pids: Sequence[int] | None) -> None:
+    """The images, coloured by identity, or by modality where ``pids`` is None."""
+    colors = {pid: COLORS[k % len(COLORS)] for k, pid in enumerate(pids or ())}
     size = 14 if colors else max(1.5, min(14, 4000 / len(one.points)))
     for modality in Modality:
         rows = one.images.modality == modality
@@ -244,16 +260,17 @@ def _draw_points(axes: Axes, one: Projection, colors: Mapping[int, str] | None) 
         )
 
 
-def _draw_numbers(axes: Axes, one: Projection, colors: Mapping[int, str]) -> None:
-    """Each identity's number, with lines to its images and between its two medians."""
+def _draw_labels(axes: Axes, one: Projection, labels: Mapping[int, str]) -> None:
+    """Each identity's label, with lines to its images and between its two medians."""
     from matplotlib.collections import LineCollection
     from matplotlib.patheffects import withStroke
 
     near = NEAR * float(np.ptp(one.points, axis=0).max())
-    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5, "zorder": 5}
+    text: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7, "zorder": 5}
+    text |= {"xytext": (0, 3), "textcoords": "offset points"}  # above, so that no point is hidden
     text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
-    for pid, color in colors.items():
-        medians = []
+    for number, (pid, label) in enumerate(labels.items()):
+        color, medians = COLORS[number % len(COLORS)], []
         for modality in np.unique(one.images.modality[one.images.pids == pid]):
             points = one.points[(one.images.pids == pid) & (one.images.modality == modality)]
             median = np.median(points, axis=0)  # single images far away do not move it
@@ -264,13 +281,22 @@ def _draw_numbers(axes: Axes, one: Projection, colors: Mapping[int, str]) -> Non
         if np.linalg.norm(medians[0] - medians[-1]) < near:
             medians = [np.mean(medians, axis=0)]
         for x, y in medians:
-            axes.text(x, y, str(pid), color="black", **text)
+            axes.annotate(label, (x, y), color="black", **text)
 
 
-def _legend_mark(modality: Modality, numbered: bool) -> Line2D:
+def _legend_marks(projections: Sequence[Projection], numbered: bool) -> list[Line2D]:
+    """What markers and dashed lines mean; none where all images are of one modality."""
     from matplotlib.lines import Line2D
 
-    color = GREY if numbered else BY_MODALITY[modality]
-    face = color if modality is Modality.VISIBLE else "none"
-    style: dict[str, Any] = {"linestyle": "none", "marker": MARKERS[modality], "markersize": 4.5}
-    return Line2D([], [], color=color, markerfacecolor=face, label=modality.name.lower(), **style)
+    found = {int(value) for one in projections for value in one.images.modality}
+    marks = []
+    for modality in Modality if len(found) > 1 else ():
+        color = GREY if numbered else BY_MODALITY[modality]
+        face = color if modality is Modality.VISIBLE else "none"
+        style: dict[str, Any] = {"linestyle": "none", "marker": MARKERS[modality], "markersize": 5}
+        style |= {"color": color, "markerfacecolor": face}
+        marks.append(Line2D([], [], label=modality.name.lower(), **style))
+    if numbered and marks:
+        label = "medians of one identity"
+        marks.append(Line2D([], [], color=GREY, ls=(0, (2, 2)), lw=0.8, label=label))
+    return marks

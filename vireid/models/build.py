@@ -33,6 +33,7 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     **{name: partial(mobilenet.MobileNetBackbone, name) for name in mobilenet.VARIANTS},
     **{name: partial(sdc_cnn.SDCBackbone, name) for name in sdc_cnn.VARIANTS},
 }
+# MODEL.POOL → (exponent of GeM) → a module (B, C, H, W) → (B, C)
 POOLS: dict[str, Callable[[float], nn.Module]] = {
     "gem": GeMPool,
     "avg": lambda exponent: AvgPool(),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from vireid.errors import DataError
-from vireid.figures.curves import draw_cmc, draw_learning_curves
+from vireid.figures.curves import draw_cmc, draw_learning_curves, mean_entry
 from vireid.figures.distances import distances, draw_distances
+from vireid.figures.names import short_names
 from vireid.reports.run_files import RunFiles
 from vireid.structures import FeatureSet
 from vireid.utils.paths import is_hidden
@@ -67,17 +67,13 @@ def figures_of(run: RunFiles, label: str, features: FeatureSet | None) -> list[P
 
 def compared_cmc(protocol: str, recipes: Mapping[str, Sequence[Mapping[str, Any]]]) -> PageFigure:
     """Mean CMC curves on a protocol, from each recipe's runs' entries of results.json."""
-    means = {name: {protocol: _mean_entry(entries)} for name, entries in recipes.items()}
+    means = {
+        name: {protocol: mean_entry(entries)}
+        for name, entries in zip(short_names(list(recipes)), recipes.values(), strict=True)
+    }
     return drawn_figure(
         lambda path: draw_cmc(means, path), f"CMC curves on {protocol}, means over runs"
     )
-
-
-def _mean_entry(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    length = min(len(entry["cmc"]) for entry in entries)
-    rank1 = float(np.mean([entry["mean"]["rank1"] for entry in entries]))
-    cmc = np.mean([entry["cmc"][:length] for entry in entries], axis=0)
-    return {"mean": {"rank1": rank1}, "cmc": cmc.tolist()}
 
 
 def saved_figures(run: Path, label: str) -> list[PageFigure]:

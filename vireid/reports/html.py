@@ -104,7 +104,8 @@ def sweep_page(sweep: SweepFolder, runs: Sequence[RunFiles], options: ListOption
     store = ImageStore()
     sections = _sections(by_label, options, store)
     cells = [sweep.cell_of(run.folder) for run in runs]
-    figures = [*sweep.figures(), *_comparisons(runs, cells)]
+    folders = [recipe_of(run.folder).name for run in runs]  # figures shorten these names
+    figures = [*sweep.figures(), *_comparisons(runs, folders)]
     content = _shared(by_label) | {
         "title": f"Sweep {sweep.folder.name}",
         "cards": list(key_numbers(table, rules, baseline=sweep.baseline)),

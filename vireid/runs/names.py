@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from vireid.errors import DataError
 from vireid.structures import SPLITS, Modality, Splits
 from vireid.utils.io import write_text
 
@@ -36,6 +37,24 @@ def write_names(folder: Path, splits: Splits, stem: str = "") -> list[Path]:
     write_text(paths[0], _table(("identity", "pid", "split"), identities))
     write_text(paths[1], _table(("camera", "camid"), cameras))
     return paths
+
+
+def read_identity_names(path: Path) -> dict[int, str]:
+    """Number → name of the identities in a file of :func:`write_names`; empty without the file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {int(row["pid"]): row["identity"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{path} does not list identities (columns identity, pid; {error}): restore it from a "
+            "copy, or delete it"
+        ) from error
 
 
 def read_training_names(run: Path) -> set[str]:

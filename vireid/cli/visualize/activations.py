@@ -49,12 +49,12 @@ def _parser() -> ToolParser:
         "--maps activations.npz --out again.pdf",
     )
     source = line.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    source.add_argument("--maps", type=Path, metavar="FILE", help="maps kept beside a picture")
-    about = "paths within the data set, or identities (their first image of each modality)"
+    source.add_argument("--run", type=Path, metavar="DIR", help="run or model folder")
+    source.add_argument("--maps", type=Path, metavar="FILE", help="maps that an earlier call saved")
+    about = "paths below the data set's folder, or identities (first image of each modality)"
     line.add_argument("--images", metavar="NAME", help=about, **LIST)
-    line.add_argument("--ids", type=int, default=2, help="identities drawn without --images (2)")
-    line.add_argument("--seed", type=seed_number, default=0, help="of that choice (0)")
-    line.add_argument("--split", choices=SPLITS, default="test", help="images (test)")
+    line.add_argument("--ids", type=int, default=2, help="random identities, without --images (2)")
+    line.add_argument("--seed", type=seed_number, default=0, help="seed of that choice (0)")
+    line.add_argument("--split", choices=SPLITS, default="test", help="which images (test)")
     add_options(line)
     return line

@@ -36,11 +36,7 @@ def main(arguments: Sequence[str]) -> None:
             print(f"{title}: without {without}")
         if is_single(features):
             print(f"{title}: all images are of one modality, so every two of them are a pair")
-        print(
-            f"{title}: one identity {one.mean['intra']:.4f} ± {one.std['intra']:.4f}, two "
-            f"identities {one.mean['inter']:.4f} ± {one.std['inter']:.4f}, gap {one.gap:.4f} "
-            f"({one.counts['intra'].sum()} and {one.counts['inter'].sum()} pairs)"
-        )
+        print(f"{title}: {one.describe()}")
     draw_distances(found, args.out)
     print(f"wrote {args.out}")
 
@@ -51,11 +47,13 @@ def _parser() -> ToolParser:
         "runs/demo/seed0 --out distances.png",
         "a.npz b.npz --out pair.pdf --titles before after",
     )
-    about = "run folders or features.npz, one panel each; KEY VALUE behind them, for runs"
+    about = "run folders or files of features, one panel each; then KEY VALUE options for runs"
     line.add_argument("paths", nargs="+", metavar="PATH", help=about)
-    line.add_argument("--metric", choices=METRICS, default="cosine", help="(cosine)")
+    line.add_argument("--metric", choices=METRICS, default="cosine", help="distance (cosine)")
     add_titles(line, "panel")
-    line.add_argument("--split", choices=SPLITS, default="test", help="of runs: images (test)")
+    line.add_argument(
+        "--split", choices=SPLITS, default="test", help="with runs: which images (test)"
+    )
     add_query_modality(line)
     add_device(line)
     return line

@@ -103,19 +103,23 @@ def _parser() -> ToolParser:
         "--features features.npz --root /data/LLCM --protocol llcm_v2n --out ranks.pdf",
     )
     source = line.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", type=Path, metavar="DIR", help="run folder")
-    source.add_argument("--features", type=Path, metavar="FILE", help="features.npz; no model")
-    line.add_argument("--protocol", metavar="NAME", help="default of a run: its first")
-    line.add_argument("--trial", type=int, default=1, help="gallery draw, from 1 (1)")
-    line.add_argument("--top", type=int, help="gallery images shown (10, or all of fewer)")
-    line.add_argument("--count", type=int, help="queries shown (6, or all of fewer)")
-    about = "failures: lowest AP, or last rank of the first match (default: drawn at random)"
+    source.add_argument("--run", type=Path, metavar="DIR", help="run or model folder")
+    source.add_argument("--features", type=Path, metavar="FILE", help="file of features; no model")
+    line.add_argument("--protocol", metavar="NAME", help="protocol (default with --run: the first)")
+    line.add_argument("--trial", type=int, default=1, help="number of the gallery draw (1)")
+    line.add_argument("--top", type=int, help="gallery images per query (10, or all of fewer)")
+    line.add_argument("--count", type=int, help="number of queries (6, or all of fewer)")
+    about = "failures: lowest AP (ap) or latest first true match (first); default: random queries"
     line.add_argument("--worst", nargs="?", choices=WORST, const="ap", default="", help=about)
-    line.add_argument("--queries", metavar="NAME", help="instead: paths, or identities", **LIST)
-    line.add_argument("--seed", type=seed_number, default=0, help="of the draw of queries (0)")
+    line.add_argument(
+        "--queries", metavar="NAME", help="show these queries: paths or identities", **LIST
+    )
+    line.add_argument("--seed", type=seed_number, default=0, help="seed of the random queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
-    line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help="default: its own")
-    line.add_argument("--root", type=Path, metavar="DIR", help="with --features: the images")
+    line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help="default: the protocol's own")
+    line.add_argument(
+        "--root", type=Path, metavar="DIR", help="with --features: folder of the images"
+    )
     about = "with --features: rand_perm_cam.mat of the official draw"
     line.add_argument("--permutations", type=Path, metavar="FILE", help=about)
     add_options(line)

@@ -12,4 +12,5 @@ _INFOS = (
     veri.INFO,
     vehicleid.INFO,
 )
+# DATA.DATASET → how that data set is read and checked
 DATASETS: dict[str, DatasetInfo] = {info.name: info for info in _INFOS}

@@ -11,11 +11,12 @@ from vireid.structures import Modality, Splits, is_junk
 class Reader(Protocol):
     """Reads the lists and folders of a data set; opens no image.
 
+    Further keyword arguments are those of ``DatasetInfo.options``; they have defaults.
+
     Args:
         root: the data set's folder.
         split: ``train+val`` trains on the validation identities, too; ``train`` keeps them apart.
         split_trial: which train/test split, from 1; ignored by data sets with one split.
-        further keywords: those of ``DatasetInfo.options``, with defaults.
     Raises:
         DataError: a folder, a list or an image is missing or malformed.
     """
