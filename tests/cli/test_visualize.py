@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from vireid.cli import visualize
+from vireid.deploy.deployed_model import deployed_model
+from vireid.deploy.model_folder import write_model_folder
 from vireid.evaluation.feature_files import read_features, write_features
 from vireid.figures.distances import distances
 
@@ -90,6 +92,48 @@ def test_maps_are_kept_and_drawn_again(run, tmp_path, capsys):
     assert out.read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+def test_maps_of_files_equal_those_of_the_data_set(run, features, tiny_sysu, tmp_path):
+    name = next(path for path in read_features(features).paths if "cam3" in path)
+    out, options = tmp_path / "a.png", ["activations", "--run", str(run), "--out"]
+    assert visualize.main([*options, str(out), "--images", name]) == 0
+    given = ["--files", str(tiny_sysu / name), "--modality", "thermal"]
+    assert visualize.main([*options, str(tmp_path / "b.png"), *given, "--cells"]) == 0
+    one, two = (np.load(tmp_path / f"{stem}.npz") for stem in "ab")
+    for key in ("images", "modality", "map_deep", "map_shallow1"):
+        np.testing.assert_array_equal(one[key], two[key])
+    assert two["labels"].tolist() == [str(tiny_sysu / name)]
+    assert out.read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_maps_of_a_query_and_what_it_finds(run, features, tiny_sysu, tmp_path):
+    """The first match and first wrong image; then the same pairs by a model folder, as files."""
+    known = read_features(features)
+    name = next(path for path in known.paths if "cam3" in path)
+    options = ["match", "--run", str(run), "--query", name, "TEST.GALLERY_DRAW", "seeded"]
+    assert visualize.main([*options, "--top", "0", "--out", str(tmp_path / "a.png")]) == 0
+    found = np.load(tmp_path / "a.npz")
+    same = np.isin(found["paths"][1:], known.paths[known.pids == known.pids[known.paths == name]])
+    assert sorted(same.tolist()) == [False, True]
+    assert [title[0] for title in found["titles"]] == ["✓" if one else "✗" for one in same]
+    for path, similarity in zip(found["paths"][1:], found["similarity"], strict=True):
+        vectors = known.features[[known.paths.tolist().index(one) for one in (name, path)]]
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        assert similarity == pytest.approx(vectors[0] @ vectors[1], abs=1e-5)
+
+    (tmp_path / "model").mkdir()
+    write_model_folder(deployed_model(run), run, tmp_path / "model", name="tiny")
+    files = ["match", "--run", str(tmp_path / "model")]
+    files += ["--query", str(tiny_sysu / name), "--query-modality", "infrared"]
+    files += ["--match", *(str(tiny_sysu / path) for path in found["paths"][1:])]
+    assert (
+        visualize.main([*files, "--match-modality", "rgb", "--out", str(tmp_path / "b.png")]) == 0
+    )
+    np.testing.assert_allclose(np.load(tmp_path / "b.npz")["maps"], found["maps"], atol=1e-6)
+    again = ["match", "--maps", str(tmp_path / "a.npz"), "--out", str(tmp_path / "c.png")]
+    assert visualize.main(again) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+
 def test_maps_replace_maps_and_nothing_else(run, tmp_path, capsys):
     np.savez(tmp_path / "features.npz", features=np.zeros(3))
     before = (tmp_path / "features.npz").read_bytes()
@@ -127,6 +171,7 @@ def test_seeds_of_a_recipe_are_one_mean_curve(run, tmp_path, capsys):
     assert "--mean goes with --kind cmc" in capsys.readouterr().err
 
 
+FILES = ["--modality", "visible", "--files"]
 MISTAKES = [
     (["ranks", "--run", "RUN", "--count", "99"], 2, "--count 99"),
     (["ranks", "--run", "RUN", "--top", "99"], 2, "--top 99"),
@@ -152,6 +197,17 @@ MISTAKES = [
     (["activations", "--run", "RUN", "MODEL.BACKBONE", "osnet_x0_5"], 4, "another network"),
     (["activations", "--maps", "FILE"], 3, "holds no activations"),
     (["activations", "--maps", "FILE", "--images", "1"], 2, "goes with --run"),
+    (["activations", "--run", "RUN", "--files", "README.md"], 2, "--modality"),
+    (["activations", "--run", "RUN", *FILES, "README.md"], 3, "README.md cannot be decoded"),
+    (["activations", "--run", "RUN", *FILES, "none.png"], 3, "none.png does not exist"),
+    (["activations", "--run", "RUN", *FILES, "tests"], 3, "tests is a folder"),
+    (["match", "--maps", "FILE"], 3, "holds no query–match maps"),
+    (["match", "--run", "RUN", "--query", "1"], 3, "no query '1'"),
+    (["match", "--run", "RUN", "--query", "a", "--match", "b"], 3, "no image 'a'"),
+    (["match", "--run", "RUN", "--query", "README.md", "--match", "b"], 2, "--query-modality"),
+    (["match", "--run", "RUN", "--match", "b"], 2, "--match needs one --query"),
+    (["match", "--run", "RUN", "--query-modality", "ir"], 2, "go with --match"),
+    (["match", "--run", "RUN", "--stage", "conv5", "TEST.EXIT", "shallow1"], 2, "--stage conv5"),
     (["curves", "tests"], 3, "metrics.csv"),
     (["curves", "tests", "--kind", "cmc"], 3, "results.json"),
     (["curves", "RUN", "--kind", "cmc", "--protocols", "llcm_v2n"], 3, "llcm_v2n"),
@@ -179,7 +235,7 @@ def test_mistakes_are_one_line_and_leave_no_file(
 @pytest.mark.parametrize(
     ("words", "code", "phrase"),
     [
-        ([], 2, "{ranks,activations,distances,curves}"),
+        ([], 2, "{ranks,activations,match,distances,curves}"),
         (["rank"], 2, "invalid choice: 'rank'"),
         (["--help"], 0, "distances"),
         *(([kind, "--help"], 0, f"visualize.py {kind} ") for kind in visualize.KINDS),

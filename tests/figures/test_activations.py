@@ -82,11 +82,12 @@ def test_maps_belong_to_their_images_whatever_the_order(dual):
     images = torch.zeros(4, 3, 4, 2, dtype=torch.uint8)
     images[:, 0, 1, 0] = torch.tensor([255, 51, 102, 204], dtype=torch.uint8)
     cpu, model = torch.device("cpu"), hand_made(dual=dual)
-    found = activations_of(model, images, some, mean=[0.0] * 3, std=[1.0] * 3, device=cpu)
+    options = {"labels": [*"abcd"], "mean": [0.0] * 3, "std": [1.0] * 3, "device": cpu}
+    found = activations_of(model, images, some, **options)
     expected = np.array([1.0 * 3, 0.2 * 2, 0.4 * 3, 0.8 * 2]) * 5
     np.testing.assert_allclose(found.maps["deep"][:, 1, 0], expected**2, rtol=1e-5)
     assert found.paths.tolist() == [record.path for record in some]
-    assert found.modality.tolist() == [1, 0, 1, 0]
+    assert found.modality.tolist() == [1, 0, 1, 0] and found.labels.tolist() == [*"abcd"]
     np.testing.assert_array_equal(found.images, images.permute(0, 2, 3, 1).numpy())
     np.testing.assert_allclose(found.shares(2), [[1, 0]] * 4)
     np.testing.assert_allclose(found.shares(4), [[0, 1, 0, 0]] * 4)
@@ -101,6 +102,7 @@ def some_activations(count: int = 3) -> Activations:
         pids=np.arange(count),
         camids=np.arange(count) + 1,
         modality=np.zeros(count, dtype=np.uint8),
+        labels=np.array([f"identity {k}, camera {k + 1}" for k in range(count)]),
         maps={"shallow1": rng.random((count, 4, 2)), "deep": rng.random((count, 6, 3))},
         granularities=(2, 4),
     )
@@ -117,13 +119,22 @@ def test_shares_of_overlapping_stripes_count_common_rows_in_both():
 
 
 def test_the_picture_can_be_drawn_again_from_its_file(tmp_path):
-    found, path = some_activations(), tmp_path / "a.npz"
+    found, path = some_activations(1), tmp_path / "a.npz"
     write_activations(path, found)
     again = read_activations(path)
     np.testing.assert_equal(dataclasses.asdict(again), dataclasses.asdict(found))
     for name, activations in (("one", found), ("two", again)):
         draw_activations(activations, tmp_path / f"{name}.png")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_files_without_labels_name_identity_and_camera(tmp_path):
+    """Version 0.1 wrote such files."""
+    found, path = some_activations(), tmp_path / "a.npz"
+    write_activations(path, found)
+    with np.load(path) as file:
+        np.savez(path, **{name: file[name] for name in file.files if name != "labels"})
+    assert read_activations(path).labels.tolist() == found.labels.tolist()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"not a file of maps", None])

@@ -177,11 +177,17 @@ def test_safetensors_load_under_any_name(tmp_path: Path):
         load_line(backbone, path)
 
 
-def test_streams_of_a_two_stream_model_start_ours(tmp_path: Path):
-    """AGW keeps each modality's first stage, and a whole backbone of which it uses the rest."""
-    visible, infrared, shared = (published(seed) for seed in (1, 2, 3))
+@pytest.mark.parametrize("whole", [False, True])
+def test_streams_of_a_two_stream_model_start_ours(tmp_path: Path, whole: bool):
+    """Each modality's first stage, and a whole backbone of which the rest is used.
+
+    AGW's streams hold a whole backbone, too: what both have alike was never trained.
+    """
+    visible, infrared, shared, unused = (published(seed) for seed in (1, 2, 3, 4))
     first = [key for key in shared if key.startswith("conv1.")]
     net = {f"base_resnet.base.{key}": tensor for key, tensor in shared.items()}
+    for stream in ("visible_module.visible.", "thermal_module.thermal.") if whole else ():
+        net |= {stream + key: tensor for key, tensor in unused.items()}
     net |= {f"visible_module.visible.{key}": visible[key] for key in first}
     net |= {f"thermal_module.thermal.{key}": infrared[key] for key in first}
     path = tmp_path / "agw.t"

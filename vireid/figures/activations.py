@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,32 +13,28 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from vireid.data.build import build_eval_loader, build_splits
-from vireid.data.datasets.names import unidentified
+from vireid.data.datasets.names import label_of, unidentified
 from vireid.data.loading import batches
 from vireid.data.transforms import normalize
-from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
-from vireid.figures.style import HEAT, TALLEST, drawn
+from vireid.figures.map_files import read_maps, write_maps
+from vireid.figures.overlays import Panel, PanelGroup, PanelRow, Words, draw_panels
 from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import records_in, with_ranges
 from vireid.runs.rendered_data import require_rendered
-from vireid.runs.trained_run import read_trained, trained_model
-from vireid.structures import ImageRecord, Modality
-from vireid.utils.io import replace_file, require_target
+from vireid.runs.trained_run import open_model
+from vireid.structures import ImageRecord, Modality, Splits
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-FORMAT = 1
 LABELS = ("images", "paths", "pids", "camids", "modality")  # arrays of the file, besides the maps
-CELL, ALPHA = 0.8, 0.55  # inches across an image; opacity of what covers it
+BAR = "energy, from 0 (only the grey image) to the largest value of each panel"
 NOTE = (
-    "Energy of the map that each exit pools (squares summed over channels): dark 0, bright the "
-    "image's own largest"
+    "Energy: the squared channels, summed at each place of the map that an exit pools into its "
+    "feature."
 )
-STRIPES = "; stripes: share of the deepest map's energy"
+STRIPES = " Stripes: share of the deep map's energy in each horizontal stripe."
+NO_PID, NO_CAMID = -1, 0  # of files outside a data set
 _POOL_TYPES = tuple(type(make(3.0)) for make in POOLS.values())
 
 
@@ -51,6 +45,7 @@ class Activations:
     Args:
         images: (N, H, W, 3) uint8, as the model received them.
         paths, pids, camids, modality: (N,) of each image.
+        labels: (N,) what a reader calls each image.
         maps: by exit, ``shallow1`` … ``deep``: (N, h, w) sum over channels of the squared map that
             the exit's pooling receives.
         granularities: numbers of stripes that the deepest map is cut into; none without parts.
@@ -61,6 +56,7 @@ class Activations:
     pids: np.ndarray
     camids: np.ndarray
     modality: np.ndarray
+    labels: np.ndarray
     maps: dict[str, np.ndarray]
     granularities: tuple[int, ...]
 
@@ -95,20 +91,48 @@ def run_activations(
         CheckpointError: the checkpoint is missing, damaged or of another model.
         DataError: the split holds no image, or not those that are named.
     """
-    path, checkpoint = read_trained(cfg, run)
-    use_threads(cfg.THREADS)
-    device = resolve_device(cfg.DEVICE)
+    model, device = open_model(cfg, run)
     require_rendered(cfg)
     splits = build_splits(cfg, parts=())
     records = records_in(splits, split)
     known = [_as_number(name, splits.identities) for name in names]
     chosen = choose_records(records, names=known, count=count, seed=seed)
-    model = trained_model(cfg, checkpoint, path).to(device)
     cfg = with_ranges(cfg, splits, chosen)
     loader = build_eval_loader(cfg, splits.root, chosen, device=torch.device("cpu"))
     images = torch.cat([batch.images for batch in batches(loader)])
+    labels = [record_label(record, splits) for record in chosen]
     normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
-    return activations_of(model, images, chosen, device=device, **normalisation)
+    return activations_of(model, images, chosen, labels=labels, device=device, **normalisation)
+
+
+def file_activations(
+    cfg: CfgNode, *, run: Path, images: np.ndarray, files: Sequence[Path], modality: Modality
+) -> Activations:
+    """Activation maps of images outside the data set.
+
+    Args:
+        images: (N, H, W, 3) uint8, of the model's input size.
+        files: of each image.
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or of another model.
+    """
+    model, device = open_model(cfg, run)
+    records = [ImageRecord(str(file), NO_PID, NO_CAMID, modality) for file in files]
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    labels = [str(file) for file in files]
+    normalisation = {"mean": cfg.INPUT.MEAN, "std": cfg.INPUT.STD}
+    return activations_of(model, tensor, records, labels=labels, device=device, **normalisation)
+
+
+def record_label(record: ImageRecord, splits: Splits) -> str:
+    """What a reader calls an image of a data set, by the names of the set if it has any."""
+    pid, camid = label_of(record.pid, splits.identities), label_of(record.camid, splits.cameras)
+    return label(pid, camid)
+
+
+def label(pid: int | str, camid: int | str) -> str:
+    """What a reader calls an image of an identity and a camera."""
+    return f"identity {pid}, camera {camid}"
 
 
 def _as_number(name: str, identities: Mapping[int, str]) -> str:
@@ -165,6 +189,7 @@ def activations_of(
     images: Tensor,
     records: Sequence[ImageRecord],
     *,
+    labels: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device,
@@ -173,6 +198,7 @@ def activations_of(
 
     Args:
         images: (N, 3, H, W) uint8.
+        labels: what a reader calls each image.
         mean, std: normalisation that the model was trained with.
     """
     infrared = torch.tensor([record.modality is Modality.INFRARED for record in records])
@@ -187,6 +213,7 @@ def activations_of(
         pids=np.array([record.pid for record in records], dtype=np.int64),
         camids=np.array([record.camid for record in records], dtype=np.int64),
         modality=np.array([int(record.modality) for record in records], dtype=np.uint8),
+        labels=np.array(labels),
         maps={name: found[original] for name, found in maps.items()},
         granularities=() if aggregate is None else aggregate.granularities,
     )
@@ -227,106 +254,51 @@ def _pooling(head: nn.Module) -> nn.Module:
     return pooling
 
 
-def require_maps(path: Path) -> None:
-    """Raises :class:`UsageError` if maps cannot be written, or would replace something else."""
-    require_target(path)
-    if path.exists():
-        try:
-            read_activations(path)
-        except DataError as error:
-            raise UsageError(
-                f"{path} holds something else than maps: name another --out"
-            ) from error
-
-
 def write_activations(path: Path, found: Activations) -> None:
     """Writes an .npz from which the figure can be drawn without the model."""
-    arrays: dict[str, Any] = {
-        "format": np.array(FORMAT),
-        **{name: getattr(found, name) for name in LABELS},
-        "granularities": np.array(found.granularities, dtype=np.int64),
-        **{f"map_{name}": maps for name, maps in found.maps.items()},
-    }
-    replace_file(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    arrays = {name: getattr(found, name) for name in (*LABELS, "labels")}
+    arrays["granularities"] = np.array(found.granularities, dtype=np.int64)
+    write_maps(path, arrays | {f"map_{name}": maps for name, maps in found.maps.items()})
 
 
 def read_activations(path: Path) -> Activations:
     """What :func:`write_activations` wrote; :class:`DataError` for any other file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: Mapping[str, np.ndarray] = {name: file[name] for name in file.files}
-        if int(arrays["format"]) != FORMAT:
-            raise ValueError(f"format {arrays['format']}, not {FORMAT}")
-        maps = {name[4:]: arrays[name] for name in arrays if name.startswith("map_")}
-        granularities = tuple(int(number) for number in arrays["granularities"])
-        labels = {name: arrays[name] for name in LABELS}
-        found = Activations(**labels, maps=maps, granularities=granularities)
-        counts = {len(found.images), len(found.paths), *(len(one) for one in maps.values())}
-        if "deep" not in maps or len(counts) > 1:
-            raise ValueError("it lacks the deepest map, or maps of some images")
-        return found
-    except Exception as error:  # numpy raises a dozen types on damaged files
-        raise DataError(
-            f"{path} holds no activations ({type(error).__name__}: {error}): name the .npz that "
-            "the activations tool wrote beside its picture"
-        ) from error
+    return read_maps(path, _from_arrays, kind="activations", figure="activations")
 
 
-def draw_activations(found: Activations, path: Path) -> None:
+def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Activations:
+    maps = {name[4:]: arrays[name] for name in arrays if name.startswith("map_")}
+    granularities = tuple(int(number) for number in arrays["granularities"])
+    known = {name: arrays[name] for name in LABELS}
+    whose = zip(known["pids"].tolist(), known["camids"].tolist(), strict=True)
+    labels = arrays.get("labels", np.array([label(pid, camid) for pid, camid in whose]))
+    found = Activations(**known, labels=labels, maps=maps, granularities=granularities)
+    counts = {len(found.images), len(found.paths), *(len(one) for one in maps.values())}
+    if "deep" not in maps or len(counts) > 1:
+        raise ValueError("it lacks the deepest map, or maps of some images")
+    return found
+
+
+def draw_activations(found: Activations, path: Path, *, cells: bool = False) -> None:
     """A row per image: the image, its energy at every exit, and every stripe's share of it.
 
+    Args:
+        cells: maps are drawn cell by cell instead of smoothly.
     Raises:
         UsageError: too many images for one figure.
     """
-    columns = ["image", *found.maps, *(f"{g} stripes" for g in found.granularities)]
-    count, rows, across, _ = found.images.shape
-    width = 0.5 + (CELL + 0.06) * len(columns)
-    height = (CELL * rows / across + 0.08) * count
-    if height > TALLEST:
-        raise UsageError(f"{count} images are too many for one picture")
-    with drawn(path, width, height + 0.75) as figure:
-        grid = figure.subplots(count, len(columns), squeeze=False)
-        for row, cells in enumerate(grid):
-            _draw_row(cells, found, row)
-        for axes, title in zip(grid[0], columns, strict=True):
-            axes.set_title(title, fontsize=7.5)
-        for axes in grid.flatten():
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-        note = NOTE + (STRIPES if found.granularities else "")
-        figure.supxlabel("\n".join(textwrap.wrap(note, int(width * 17))), fontsize=6.5)
-        layout: Any = figure.get_layout_engine()
-        layout.set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
+    rows = [_row(found, number) for number in range(len(found.images))]
+    words = Words(BAR, NOTE + (STRIPES if found.granularities else ""))
+    draw_panels(path, rows, words, cells=cells)
 
 
-def _draw_row(cells: np.ndarray, found: Activations, row: int) -> None:
-    image = found.images[row]
-    modality = Modality(int(found.modality[row])).name.lower()
-    label = f"{modality}\nid {found.pids[row]}, camera {found.camids[row]}"
-    cells[0].set_ylabel(label, fontsize=7)
-    cells[0].imshow(image)
-    pale = 0.2 + 0.6 * image.astype(float).mean(axis=2) / 255  # so that the energy can be seen
-    for axes in cells[1:]:
-        axes.imshow(pale, cmap="gray", vmin=0, vmax=1)
-    height, width = pale.shape
-    heat: dict[str, Any] = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "alpha": ALPHA}
-    heat |= {"cmap": HEAT, "vmin": 0, "interpolation": "nearest"}  # no values between the cells
-    for axes, maps in zip(cells[1:], found.maps.values(), strict=False):
-        axes.imshow(maps[row], vmax=maps[row].max() or 1, **heat)
-    for axes, granularity in zip(cells[1 + len(found.maps) :], found.granularities, strict=True):
-        _draw_stripes(axes, found.shares(granularity)[row], height, width)
-
-
-def _draw_stripes(axes: Axes, shares: np.ndarray, height: int, width: int) -> None:
-    import matplotlib
-    from matplotlib.patheffects import withStroke
-
-    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5}
-    text["path_effects"] = [withStroke(linewidth=1.5, foreground="white")]
-    colors = matplotlib.colormaps[HEAT](shares / max(shares.max(), 1e-12))
-    ends = np.linspace(0, height, len(shares) + 1) - 0.5
-    for share, color, top, bottom in zip(shares, colors, ends[:-1], ends[1:], strict=True):
-        axes.axhspan(top, bottom, color=color, alpha=ALPHA, lw=0)
-        axes.text((width - 1) / 2, (top + bottom) / 2, f"{100 * share:.0f} %", **text)
-    for end in ends[1:-1]:
-        axes.axhline(end, color="white", linewidth=0.8)
+def _row(found: Activations, number: int) -> PanelRow:
+    image = found.images[number]
+    panels = {"image": Panel(image)}
+    panels |= {name: Panel(image, maps[number]) for name, maps in found.maps.items()}
+    for granularity in found.granularities:
+        shares = found.shares(granularity)[number]
+        panels[f"{granularity} stripes"] = Panel(image, shares=shares)
+    modality = Modality(int(found.modality[number])).name.lower()
+    groups = [PanelGroup("" if number else title, [panel]) for title, panel in panels.items()]
+    return PanelRow(f"{modality}, {found.labels[number]}", groups)

@@ -259,6 +259,7 @@ def _match(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> _Match
     """Which entries of a file fit which of a model's state dict."""
     where = places(state)
     entries = named_entries(tensors, {place.bare for place in where.values()} - {""})
+    _drop_unused(entries, tensors)
     targets = {
         key: tensor
         for key, tensor in state.items()
@@ -277,6 +278,18 @@ def _match(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> _Match
             match.unlike[key] = found[0]
     match.notes = _notes(match)
     return match
+
+
+def _drop_unused(entries: NamedEntries, tensors: Mapping[str, Tensor]) -> None:
+    """Leaves out what is equal in both streams of a published file that has it shared, too.
+
+    AGW and its kin keep a whole backbone in each stream and train only the first stage of it; the
+    others still hold their ImageNet weights, and the shared ones are those that were trained.
+    """
+    for found in () if entries.own else entries.keys.values():
+        three = {"", "visible", "infrared"} <= found.keys()
+        if three and torch.equal(tensors[found["visible"]], tensors[found["infrared"]]):
+            del found["visible"], found["infrared"]
 
 
 def _same_kind(first: Tensor, second: Tensor) -> bool:

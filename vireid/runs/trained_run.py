@@ -25,6 +25,7 @@ from vireid.engine.checkpoint import (
     unfinished,
 )
 from vireid.engine.model_folder import read_model_folder
+from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.models.build import build_model
@@ -85,6 +86,18 @@ def trained_model(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> Re
         state = {k: torch.zeros_like(v) for k, v in own if is_classifier(k)} | state
     load_model(model, state, path)
     return model
+
+
+def open_model(cfg: CfgNode, run: Path) -> tuple[ReidModel, torch.device]:
+    """The model of a run, a model folder or a checkpoint, on the device of ``DEVICE``.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or of another model.
+    """
+    path, checkpoint = read_trained(cfg, run)
+    use_threads(cfg.THREADS)
+    device = resolve_device(cfg.DEVICE)
+    return trained_model(cfg, checkpoint, path).to(device), device
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from vireid.cli.arguments import ToolParser, add_figure, parser
 KINDS = {
     "ranks": "queries and their nearest gallery images",
     "activations": "activation maps, by stream, exit and part stripe",
+    "match": "regions that make a query and gallery images alike",
     "distances": "distances within and between identities across modalities",
     "curves": "learning curves by loss term, or CMC curves, of one run or several",
 }
@@ -20,3 +21,8 @@ def kind_parser(kind: str, *examples: str) -> ToolParser:
     line.prog += f" {kind}"
     add_figure(line)
     return line
+
+
+def add_cells(line: ToolParser) -> None:
+    """``--cells`` of figures with maps."""
+    line.add_argument("--cells", action="store_true", help="draw a map's cells, not smoothed")

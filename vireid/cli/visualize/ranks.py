@@ -19,7 +19,7 @@ from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.figures.ranked_lists import WORST, choose_queries, describe, draw_lists
 from vireid.figures.style import require_figure
 from vireid.runs.options import run_config
-from vireid.structures import FeatureSet
+from vireid.structures import FeatureSet, Splits
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,8 +41,21 @@ def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
     for option, given in {"--root": args.root, "--permutations": args.permutations}.items():
         if given:
             raise UsageError(f"{option} goes with --features; a run knows its data set")
+    found, splits = search_run(args, metric=args.metric)
+    return found, splits.root
+
+
+def search_run(
+    args: argparse.Namespace, *, metric: str | None = None
+) -> tuple[GalleryRanking, Splits]:
+    """The search results of a run's protocol, and its data set.
+
+    Args:
+        args: has ``run``, ``protocol``, ``gallery_draw``, ``trial`` and ``overrides``.
+        metric: instead of the protocol's own.
+    """
     chosen = {
-        "TEST.METRIC": args.metric,
+        "TEST.METRIC": metric,
         "TEST.GALLERY_DRAW": args.gallery_draw,
         "TEST.PROTOCOLS": args.protocol and f"[{args.protocol}]",
     }
@@ -56,7 +69,7 @@ def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
     permutations = held.splits.gallery_permutations
     found = _search(args, protocol, held.features, permutations, cfg.TEST.METRIC)
     splits = held.splits
-    return replace(found, identities=splits.identities, cameras=splits.cameras), splits.root
+    return replace(found, identities=splits.identities, cameras=splits.cameras), splits
 
 
 def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
@@ -96,6 +109,13 @@ def _search(
     return rank_gallery(protocol, features, trial=args.trial, permutations=known, metric=metric)
 
 
+def add_protocol(line: ToolParser) -> None:
+    """The options that choose a protocol and one of its galleries."""
+    line.add_argument("--protocol", metavar="NAME", help="protocol (default with --run: the first)")
+    line.add_argument("--trial", type=int, default=1, help="number of the gallery draw (1)")
+    line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help="default: the protocol's own")
+
+
 def _parser() -> ToolParser:
     line = kind_parser(
         "ranks",
@@ -105,8 +125,7 @@ def _parser() -> ToolParser:
     source = line.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, metavar="DIR", help="run or model folder")
     source.add_argument("--features", type=Path, metavar="FILE", help="file of features; no model")
-    line.add_argument("--protocol", metavar="NAME", help="protocol (default with --run: the first)")
-    line.add_argument("--trial", type=int, default=1, help="number of the gallery draw (1)")
+    add_protocol(line)
     line.add_argument("--top", type=int, help="gallery images per query (10, or all of fewer)")
     line.add_argument("--count", type=int, help="number of queries (6, or all of fewer)")
     about = "failures: lowest AP (ap) or latest first true match (first); default: random queries"
@@ -116,7 +135,6 @@ def _parser() -> ToolParser:
     )
     line.add_argument("--seed", type=seed_number, default=0, help="seed of the random queries (0)")
     line.add_argument("--metric", choices=METRICS, help="default: the protocol's own")
-    line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help="default: the protocol's own")
     line.add_argument(
         "--root", type=Path, metavar="DIR", help="with --features: folder of the images"
     )
