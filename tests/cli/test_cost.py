@@ -251,7 +251,7 @@ RUN = ("--run", "<run>")
     [
         ((*CFG, "--exits", "shallow9"), 2, "shallow1, shallow2, shallow3"),
         ((*CFG, "--exits", "shallow1", "MODEL.SDM.ENABLED", "false"), 2, "exits are deep"),
-        ((*CFG, "--backends", "tensorrt"), 2, "choose of torch, onnxruntime, openvino"),
+        ((*CFG, "--backends", "tensorrt"), 2, "choose one of torch, onnxruntime, openvino"),
         ((*CFG, "--batch", "0"), 2, "--batch: must be a whole number from 1, got '0'"),
         ((*CFG, "--batch", "SEED", "1"), 2, "--batch: expected at least one argument"),
         (("--run", "SEED", "1"), 2, "--run: expected at least one argument"),

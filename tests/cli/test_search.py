@@ -185,7 +185,7 @@ def test_mistakes_of_building_are_one_line(place, capsys):
     assert build(place, "--images", f"{place}/none") == 3
     assert build(place, "--model", f"{place}/none.onnx") == 4
     assert build(place, "--gallery", f"{place}/images") == 2
-    assert "images is no gallery, but holds a" in capsys.readouterr().err
+    assert "images is not a gallery, but holds a" in capsys.readouterr().err
     with pytest.raises(SystemExit) as error:
         build(place, "--modality", "sonar")
     assert error.value.code == 2

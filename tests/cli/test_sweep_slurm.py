@@ -203,7 +203,7 @@ def test_what_sbatch_refuses_is_one_line(fake, write, slurm, tmp_path, capfd):
     assert sweep.main(on_slurm(write({"MODEL.SHARED_DEPTH": [1, 3]}))) == 2
     error = capfd.readouterr().err.strip()
     assert error == (
-        "error: Slurm takes no job of MODEL.SHARED_DEPTH=1/seed0: Batch job submission failed: "
+        "error: Slurm refuses the job MODEL.SHARED_DEPTH=1/seed0: Batch job submission failed: "
         "QOSMaxSubmitJobPerUserLimit"
     )
     assert not (tmp_path / "out/MODEL.SHARED_DEPTH=1").exists()

@@ -53,7 +53,7 @@ def test_unknown_empty_group_is_not_passed_over(tmp_path):
 
 @pytest.mark.parametrize("overrides", [["SEED"], ["SEED", "1", "COMPILE"]])
 def test_odd_number_of_overrides_names_the_one_without_partner(overrides):
-    with pytest.raises(UsageError, match=f"KEY VALUE pairs, but '{overrides[-1]}' has no partner"):
+    with pytest.raises(UsageError, match=f"KEY VALUE pairs, but '{overrides[-1]}' has no value"):
         load(None, *overrides)
 
 
@@ -242,5 +242,5 @@ def test_one_option_written_in_two_ways_in_one_file_is_refused(tmp_path):
 
 def test_a_file_too_long_for_a_configuration_is_not_read_to_its_end(tmp_path):
     (tmp_path / "a.yaml").write_text("SEED: 1\n" + "#" * 2**20)
-    with pytest.raises(UsageError, match="more than 1,048,576 bytes: it is no config file"):
+    with pytest.raises(UsageError, match="more than 1,048,576 bytes: it is not a config file"):
         load_config(tmp_path / "a.yaml", environment={})

@@ -103,9 +103,9 @@ def test_a_batch_has_no_more_identities_than_the_set(sysu_root, asked, processes
 @pytest.mark.parametrize(
     ("asked", "processes", "kept", "error", "phrase"),
     [
-        (8, 4, {7, 12, 40}, DataError, "3 identities train, which 4 processes cannot share"),
+        (8, 4, {7, 12, 40}, DataError, "3 training identities, too few for 4 processes"),
         (9, 2, {7, 12, 40}, UsageError, "SAMPLER.IDENTITIES=9 must be divisible by the 2"),
-        (8, 1, {7}, DataError, "one identity trains"),
+        (8, 1, {7}, DataError, "one training identity, but"),
     ],
 )
 def test_too_few_identities_are_named(sysu_root, asked, processes, kept, error, phrase):

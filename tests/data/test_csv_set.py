@@ -287,7 +287,7 @@ def test_a_row_of_another_length_is_named(tmp_path):
         ("path,id,camid,modality,split", "no column pid; … is 'id' meant for pid?"),
         ("paths,pid,camid,modality,split", "no column path; … is 'paths' meant for path?"),
         ("path,pid,camid,modalty,split", "no column modality; … is 'modalty' meant for modality?"),
-        ("path,pid,pid,modality,split", "column pid is there twice"),
+        ("path,pid,pid,modality,split", "column pid appears twice"),
         ("", "no column path, pid, modality, split"),
     ],
 )

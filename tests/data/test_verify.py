@@ -104,7 +104,7 @@ def test_permutations_of_other_folders_are_a_problem(tmp_path):
     )
     path.write_bytes(b"x")
     (problem,) = check_dataset("sysu", root, reduced=True).problems
-    assert problem.startswith(f"{path} is no MATLAB file")
+    assert problem.startswith(f"{path} is not a MATLAB")
 
 
 def test_all_ten_splits_of_regdb_are_read_and_shown_once_where_they_agree(tmp_path):

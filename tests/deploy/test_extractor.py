@@ -189,10 +189,10 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(exported, tmp_path, b
         half: "half.onnx is damaged or no exported model",
         empty: "empty.onnx is",
         changed: "changed.onnx is not the file that its checksum describes",
-        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is no model exported by vireid",
-        bare: "bare.onnx is no model exported by vireid",
+        foreign(tmp_path / "foreign.onnx"): "foreign.onnx is not a model exported by vireid",
+        bare: "bare.onnx is not a model exported by vireid",
         tmp_path / "none.onnx": "there is no model .*none.onnx",
-        Path(__file__): "test_extractor.py is no run folder, model folder",
+        Path(__file__): "test_extractor.py is not a run folder, model folder",
     }
     for path, phrase in cases.items():
         with pytest.raises(CheckpointError, match=phrase) as error:
@@ -232,7 +232,7 @@ def test_what_does_not_go_with_a_file_is_refused(exported, given, phrase):
 
 
 def test_what_is_no_run_is_refused(tmp_path, finished_run):
-    with pytest.raises(CheckpointError, match="is no run folder, model folder"):
+    with pytest.raises(CheckpointError, match="is not a run folder, model folder"):
         Extractor(tmp_path)
     with pytest.raises(UsageError, match="TEST.GALLERY_EXIT"):
         Extractor(finished_run, options=["TEST.GALLERY_EXIT", "shallow1", "TEST.EMBED", "global"])

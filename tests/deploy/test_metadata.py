@@ -34,7 +34,7 @@ def test_a_card_comes_back_from_its_entries_among_others():
 
 def test_files_of_others_are_told_so():
     for entries in ({}, {"format": "1", "producer": "other"}):
-        with pytest.raises(CheckpointError, match=r"net\.onnx is no model exported by vireid"):
+        with pytest.raises(CheckpointError, match=r"net\.onnx is not a model exported by vireid"):
             read_metadata(entries, FILE)
 
 

@@ -248,8 +248,8 @@ def test_a_folder_of_a_later_format_and_files_of_others_are_named(folder):
     assert facts["format"] == 1 and len(facts["sha256"]) == 64
     safetensors = pytest.importorskip("safetensors.torch")
     for texts, phrase in (
-        ({"format": "pt"}, "is no model exported by vireid.*MODEL.PRETRAINED"),
-        (None, "is no model exported by vireid"),
+        ({"format": "pt"}, "is not a model exported by vireid.*MODEL.PRETRAINED"),
+        (None, "is not a model exported by vireid"),
     ):
         safetensors.save_file({"a": torch.ones(2)}, folder / "model.safetensors", texts)
         with pytest.raises(CheckpointError, match=phrase):
@@ -316,12 +316,12 @@ def test_a_stop_before_the_end_leaves_nothing(finished_run, tmp_path, monkeypatc
     ("name", "phrase"),
     [
         ("a.pt", "a.pt is damaged or .*MODEL.PRETRAINED"),
-        ("a.engine", "a.engine is no run folder, model folder"),
+        ("a.engine", "a.engine is not a run folder, model folder"),
         ("a.bin", "name the .xml file"),
         ("a.safetensors", "name the folder that holds it"),
         ("a.onnx.sha256", "whose checksum it holds"),
         ("nothing.pth", "there is no model .*nothing.pth"),
-        ("folder", "folder is no run folder, model folder .*it holds .*folder/seed0"),
+        ("folder", "folder is not a run folder, model folder .*it holds .*folder/seed0"),
     ],
 )
 def test_what_is_no_model_is_named_with_what_would_be(tmp_path, name, phrase):

@@ -141,7 +141,7 @@ def test_a_run_that_loaded_nothing_cannot_freeze(tiny_command, run, small_run, t
     )
     more = ("SOLVER.EPOCHS=4", "SOLVER.FREEZE_EPOCHS=3", f"MODEL.PRETRAINED={small_run}")
     assert train.main([*tiny_command(run, *more), "--resume"]) == 2
-    assert "knows of no loaded weights" in capsys.readouterr().err
+    assert "does not name loaded weights" in capsys.readouterr().err
 
 
 def test_a_loss_that_no_free_parameter_changes_is_refused(

@@ -149,7 +149,7 @@ def test_test_identities_are_read(tmp_path: Path, text: str):
         (b" ,\n", "it is empty; leave it out"),
         (b"1,x", "got 'x'"),
         (b"1,-2", "got '-2'"),
-        (b"MATLAB 5.0\x00\x01IM\xff\xfe", "it is no text file"),
+        (b"MATLAB 5.0\x00\x01IM\xff\xfe", "it is not a text file"),
         (b"MATLAB 5.0 MAT-file", "got 'MATLAB'"),
         (None, "No such file"),
     ],
@@ -242,7 +242,7 @@ def test_mat_files_of_another_kind_are_named(tmp_path: Path):
     with pytest.raises(DataError, match="feat_cam1.mat must hold a variable 'feature'"):
         read_features(folder)
     file.write_bytes(b"no MATLAB file")
-    with pytest.raises(DataError, match="feat_cam1.mat is no MATLAB file"):
+    with pytest.raises(DataError, match="feat_cam1.mat is not a MATLAB"):
         read_features(folder)
 
 

@@ -92,5 +92,5 @@ def test_what_is_no_score_is_refused(tmp_path: Path, score: object):
     content = json.loads(path.read_text())
     content["protocols"]["p"]["mean"]["mAP"] = score
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="scores that are no numbers from 0 to 1"):
+    with pytest.raises(DataError, match="scores that are not numbers from 0 to 1"):
         read_results(path)

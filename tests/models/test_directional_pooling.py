@@ -144,5 +144,5 @@ def test_maps_of_another_size_are_refused(shape: tuple[int, int]):
 
 def test_unknown_names_are_refused():
     for options in ({"directions": ("up",)}, {"mode": "round"}, {"spatial_norm": "l1"}):
-        with pytest.raises(ValueError, match="choose of"):
+        with pytest.raises(ValueError, match="choose one of"):
             pool_of(**options)

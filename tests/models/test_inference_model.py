@@ -122,7 +122,7 @@ def test_unknown_exits_and_embeddings_are_named():
 
 def test_granularity_that_does_not_divide_the_map_is_refused_unless_overlap_is_allowed():
     with pytest.raises(
-        UsageError, match=r"6 rows, which 4 does not divide; choose of \[1, 2, 3, 6\]"
+        UsageError, match=r"6 rows, which 4 does not divide; choose one of \[1, 2, 3, 6\]"
     ):
         model(**{"MODEL.MGIM.GRANULARITIES": [2, 4]})
     network = model(**{"MODEL.MGIM.GRANULARITIES": [2, 4], "MODEL.MGIM.ALLOW_OVERLAP": True})

@@ -50,7 +50,7 @@ def test_loaded_names_come_from_the_checkpoint():
     assert loaded_before(checkpoint, Path("x"), 3) == {"a.weight"}
     del checkpoint["loaded"]  # as in version 0.1.0
     assert loaded_before(checkpoint, Path("x"), 1) == frozenset()
-    with pytest.raises(UsageError, match="knows of no loaded weights"):
+    with pytest.raises(UsageError, match="does not name loaded weights"):
         loaded_before(checkpoint, Path("x"), 2)
 
 

@@ -269,7 +269,7 @@ def test_no_label_and_no_path_can_become_another_one(gallery, name):
 def test_a_folder_in_a_files_place_is_one_line(gallery, name):
     (gallery.folder / name).unlink()
     (gallery.folder / name).mkdir()
-    with pytest.raises(CheckpointError, match=f"{name} (is no file|cannot be read)"):
+    with pytest.raises(CheckpointError, match=f"{name} (is not a file|cannot be read)"):
         Gallery(gallery.folder)
 
 

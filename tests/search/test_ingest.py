@@ -229,7 +229,7 @@ def test_a_csv_file_brings_identities_and_cameras(tmp_path):
             r"line 1: is 'cam\[{96} meant for camid\? .{200,300}$",
             id="long names",
         ),
-        ("path,pid,path\n", "line 1: column path is there twice"),
+        ("path,pid,path\n", "line 1: column path appears twice"),
         (CSV, "holds no image"),
         (CSV + "a.png,1,1,thermal\n", "holds no image"),
         (CSV + "a.png,1,1\n", "line 2: 3 values for the 4 columns"),

@@ -339,9 +339,9 @@ def test_tool_explains_what_does_not_go_together(tmp_path, arguments, message, c
     ("name", "content", "phrase"),
     [
         ("rand_perm_cam.mat", None, "rand_perm_cam.mat cannot be read (No such file"),
-        ("rand_perm_cam.mat", b"nothing", "rand_perm_cam.mat is no MATLAB file of level 5"),
+        ("rand_perm_cam.mat", b"nothing", "rand_perm_cam.mat is not a MATLAB level 5 file"),
         ("test_id.txt", b"one,two", "test_id.txt must hold one comma-separated line"),
-        ("test_id.mat", b"nothing", "test_id.mat is no MATLAB file of level 5"),
+        ("test_id.mat", b"nothing", "test_id.mat is not a MATLAB level 5 file"),
     ],
 )
 def test_counts_that_cannot_be_read_are_data_that_are_missing(

@@ -53,11 +53,11 @@ def good(path: Path, **options) -> bytes:
     ("change", "phrase"),
     [
         (lambda b: b[:-20], "is damaged .*: copy it again"),
-        (lambda b: b[:100], "no MATLAB file of level 5: save it with save"),
-        (lambda b: b[:126] + b"XX" + b[128:], "no MATLAB file of level 5"),
+        (lambda b: b[:100], "not a MATLAB level 5 file: save it with save"),
+        (lambda b: b[:126] + b"XX" + b[128:], "not a MATLAB level 5 file"),
         (lambda b: b"MATLAB 7.3" + b[10:], r"7.3 file \(HDF5\): save it again .* '-v7'"),
         (lambda b: b"\x89HDF" + b[4:], "7.3 file"),
-        (lambda b: b"", "no MATLAB file of level 5"),
+        (lambda b: b"", "not a MATLAB level 5 file"),
     ],
 )
 def test_files_of_another_kind_are_named_in_a_line(tmp_path, change, phrase):

@@ -129,7 +129,7 @@ def _add_measures(line: argparse.ArgumentParser) -> None:
 
 def _backend(name: str) -> str:
     if name not in BACKENDS:
-        message = f"{name!r} is unknown; choose of {', '.join(BACKENDS)}"
+        message = f"{name!r} is unknown; choose one of {', '.join(BACKENDS)}"
         raise argparse.ArgumentTypeError(message)
     return name
 

@@ -70,7 +70,7 @@ def parse_config(text: str, *, source: str, choices: Choices | None = None) -> C
     try:
         tree = parse_yaml(text)
     except ValueError as error:
-        raise UsageError(f"the configuration {source} is no YAML: {error}") from error
+        raise UsageError(f"the configuration {source} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
         raise UsageError(f"the configuration {source} must hold KEY: VALUE pairs")
     values = flatten(default_config())
@@ -186,7 +186,7 @@ def _file_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def _merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     if len(overrides) % 2:
-        return [f"overrides must be KEY VALUE pairs, but {overrides[-1]!r} has no partner"]
+        return [f"overrides must be KEY VALUE pairs, but {overrides[-1]!r} has no value"]
     return _merge(values, zip(overrides[::2], overrides[1::2], strict=True), parse_override)
 
 

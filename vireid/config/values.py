@@ -139,7 +139,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise UsageError(f"{path} has more than {MOST_BYTES:,} bytes: it is no config file")
+            raise UsageError(f"{path} has more than {MOST_BYTES:,} bytes: it is not a config file")
         values = parse_yaml(content.decode("utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read config file {path}: {error.strerror}") from error

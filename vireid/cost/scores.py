@@ -36,7 +36,7 @@ def _require_one_model(members: Mapping[Path, CfgNode]) -> None:
             decides = (key.startswith("MODEL.") and key not in starts) or key in options_of_cost()
             if decides and value != expected[key]:
                 raise UsageError(
-                    f"{run} and {first} are no seeds of one network: {key} is {value!r} and "
+                    f"{run} and {first} are not seeds of one model: {key} is {value!r} and "
                     f"{expected[key]!r}; name one of them only, or move it to another folder"
                 )
 

@@ -43,11 +43,11 @@ def build_splits(cfg: CfgNode, *, parts: Sequence[str] = ("train", "test")) -> S
     if "train" in parts and splits.test and not splits.train:
         raise DataError(
             f"{splits.root} holds test images only: a trained model can be scored on them "
-            "(evaluate --run), but none can be trained"
+            "(evaluate --run), but no model can be trained on them"
         )
     if "test" in parts and splits.train and not splits.test:
         raise DataError(
-            f"{splits.root} holds training images only: some identities must test "
+            f"{splits.root} holds training images only: some identities must be test identities "
             "(docs/datasets.md)"
         )
     for problem in missing_modalities(splits, info.modalities, parts):
@@ -125,14 +125,14 @@ def _batch_identities(asked: int, splits: Splits, world_size: int) -> int:
     there = len(splits.train_pids)
     if there < 2:
         raise DataError(
-            f"{splits.root}: one identity trains, and a model learns to tell two or more apart: "
-            "add images of others"
+            f"{splits.root} has one training identity, but training needs two or more: add images "
+            "of others"
         )
     if asked <= there or asked % world_size:  # the sampler refuses what cannot be shared out
         return asked
     if there < world_size:
         raise DataError(
-            f"{splits.root}: {there} identities train, which {world_size} processes cannot share: "
+            f"{splits.root} has {there} training identities, too few for {world_size} processes: "
             f"train with {there} processes at most"
         )
     return there - there % world_size

@@ -129,7 +129,7 @@ def _why_unknown(path: Path) -> str:
         if start.startswith(tuple(TiffImagePlugin.PREFIXES)):
             with suppress(Exception):  # a damaged one
                 return _kind_of_tiff(file)
-    return f"it is no image of the kinds {', '.join(FORMATS)}"
+    return f"it is not an image of the kinds {', '.join(FORMATS)}"
 
 
 def _kind_of_tiff(file: BinaryIO) -> str:

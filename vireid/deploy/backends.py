@@ -200,7 +200,7 @@ def _xml_entries(model: Any) -> dict[str, str]:
 def _require_names(path: Path, names: list[str]) -> None:
     if names != [INPUT]:
         raise CheckpointError(
-            f"{path} is no model exported by vireid: it takes {', '.join(names) or 'nothing'} "
+            f"{path} is not a model exported by vireid: it takes {', '.join(names) or 'nothing'} "
             f"instead of {INPUT}; export a run with the export tool"
         )
 

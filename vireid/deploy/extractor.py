@@ -94,7 +94,7 @@ class Extractor:
             raise UsageError(f"threads must be at least 1, got {threads}")
         if precision not in PRECISIONS or (precision, self.backend) == ("bf16", "onnxruntime"):
             raise UsageError(
-                f"precision {precision!r} is nothing that {self.backend} has here; choose fp32, or "
+                f"precision {precision!r} is not available with {self.backend}; choose fp32, or "
                 "bf16 with torch or openvino"
             )
         if self.backend != "torch" and device not in ("auto", "cpu"):
@@ -169,7 +169,7 @@ class Extractor:
             blank += sum(not np.ptp(image) for image in group)
         if blank and (limits := self._rules[_name(modality)].range) is not None:
             log.warning(
-                "%d of %d images are of one grey level all over: their range is %s",
+                "%d of %d images have a single grey level: their range is %s",
                 *(blank, len(images), limits),
             )
         return np.concatenate(rows)
@@ -290,14 +290,14 @@ def _kind(path: Path) -> str:
     if path.is_dir():
         if is_model_folder(path) or (path / "config.yaml").is_file():
             return "run"
-        raise CheckpointError(f"{path} is no {SOURCES}{_hint_of_folder(path)}")
+        raise CheckpointError(f"{path} is not a {SOURCES}{_hint_of_folder(path)}")
     if not path.exists() and not streams_beside(path, path.suffix):
         raise CheckpointError(f"there is no model {path}: name a {SOURCES}")
     if path.suffix in CHECKPOINTS:
         return "run"
     if path.suffix not in EXPORTED:
         hint = HINTS_OF_FILES.get(path.suffix, "export the run with the export tool")
-        raise CheckpointError(f"{path} is no {SOURCES}: {hint}")
+        raise CheckpointError(f"{path} is not a {SOURCES}: {hint}")
     return path.suffix
 
 

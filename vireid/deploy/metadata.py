@@ -97,7 +97,7 @@ def read_metadata(entries: Mapping[str, str], path: Path) -> ExportMetadata:
     own = {k.removeprefix(PREFIX): v for k, v in entries.items() if k.startswith(PREFIX)}
     if "format" not in own:
         raise CheckpointError(
-            f"{path} is no model exported by vireid: its metadata has no {PREFIX}format; export "
+            f"{path} is not a model exported by vireid: its metadata has no {PREFIX}format; export "
             "a run with the export tool"
         )
     try:

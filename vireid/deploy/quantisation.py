@@ -100,7 +100,7 @@ def check_images(cfg: CfgNode, metadata: ExportMetadata, modality: str, count: i
         splits = build_splits(cfg, parts=())
         chosen = evenly_spaced(splits.test, modality, count)
         if len(chosen) < 2:
-            raise DataError(f"want of {modality} images")
+            raise DataError(f"too few {modality} images")
     except DataError as error:
         reason = str(error).splitlines()[0]
         return CheckImages(patterns(metadata, count), f"synthetic patterns, for {reason}")

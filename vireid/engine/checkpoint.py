@@ -176,7 +176,7 @@ def require_same_data(
     if checkpoint["data"] != data:
         raise CheckpointError(
             f"{path} was trained on other images than those in {splits.root} (fingerprint "
-            f"{checkpoint['data'][:12]}, here {data[:12]}), so that equal numbers may be other "
+            f"{checkpoint['data'][:12]}, here {data[:12]}), so equal numbers may mean other "
             f"identities: {remedy}"
         )
 
@@ -197,7 +197,7 @@ def load_model(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> 
     ]
     if problems:
         raise CheckpointError(
-            f"{path} is of another network (check MODEL.*, the training identities and, for "
+            f"{path} belongs to another model (check MODEL.*, the training identities and, for "
             "directional branches, INPUT.SIZE): it "
             f"{'; it '.join(problems[:3])}" + (f" … ({len(problems)})" if len(problems) > 3 else "")
         )

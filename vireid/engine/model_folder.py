@@ -113,8 +113,8 @@ def _checked(known: dict[str, Any], path: Path) -> dict[str, Any]:
     """The facts in a header, unless they are damaged, of another project or a later version."""
     if "format" not in known:
         raise CheckpointError(
-            f"{path} is no model exported by vireid, as its header does not describe one: export a "
-            "run with the export tool (MODEL.PRETRAINED takes tensors of other projects)"
+            f"{path} is not a model exported by vireid, as its header does not describe one: "
+            "export a run with the export tool (MODEL.PRETRAINED takes tensors of other projects)"
         )
     try:
         if known["format"] != FORMAT:

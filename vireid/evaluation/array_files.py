@@ -77,7 +77,7 @@ def _reader(path: Path) -> Callable[[Path], Read]:
             f"{_cannot(path)}: it is a pickle, which may execute code when it is read, and is not "
             f"opened; {REMEDY}"
         )
-    raise DataError(f"{_cannot(path)}: it is no .npz archive, or not a whole one; {REMEDY}")
+    raise DataError(f"{_cannot(path)}: it is not a complete .npz archive; {REMEDY}")
 
 
 def _is_torch(path: Path) -> bool:
@@ -108,7 +108,7 @@ def require_modest(path: Path) -> None:
     if size > max(ALWAYS_UNPACKED, LARGEST_RATIO * path.stat().st_size):
         raise DataError(
             f"{path} would unpack to {size / 1e9:.1f} GB, {size / path.stat().st_size:.0f} times "
-            "its size: no features shrink so; write it with numpy.savez, which does not pack"
+            "its size, too much for features; write it with numpy.savez, which does not pack"
         )
 
 

@@ -322,7 +322,7 @@ def _unanswerable(protocol: RetrievalProtocol) -> DataError:
     problem = f"{protocol.name}: no query has a true match in the gallery"
     if protocol.drops_own_camera:
         problem += (
-            ": images of the query's identity and camera are left out, so that every identity "
-            "needs two cameras, and every camera a number of its own, visible or infrared"
+            ": images of the query's identity and camera are left out, so every identity "
+            "needs two cameras, each with its own number, visible or infrared"
         )
     return DataError(problem)

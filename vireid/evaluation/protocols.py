@@ -173,7 +173,7 @@ def expand(
         for member in groups.get(name, (name,)):
             if member not in PROTOCOLS:
                 raise ValueError(
-                    f"unknown protocol {member!r}; choose of {sorted([*PROTOCOLS, *GROUPS])}"
+                    f"unknown protocol {member!r}; choose one of {sorted([*PROTOCOLS, *GROUPS])}"
                 )
             expanded[member] = PROTOCOLS[member]
     return list(expanded.values())

@@ -92,7 +92,7 @@ def read_results(path: Path) -> dict[str, Any]:
             raise ValueError(f"format {content['format']}, not {FORMAT}")
         for entry in content["protocols"].values():
             if not all(is_score(entry["mean"][column]) for column in COLUMNS):
-                raise ValueError("scores that are no numbers from 0 to 1")
+                raise ValueError("scores that are not numbers from 0 to 1")
         return {**content, "source": dict(content["source"])}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(

@@ -201,6 +201,6 @@ def _check_granularities(options: CfgNode, backbone: Backbone, size: list[int]) 
     if odd and not options.ALLOW_OVERLAP:
         fitting = [g for g in range(1, rows + 1) if rows % g == 0]
         raise UsageError(
-            f"{found}, which {odd[0]} does not divide; choose of {fitting}, change INPUT.SIZE, or "
-            "let stripes overlap with MODEL.MGIM.ALLOW_OVERLAP true"
+            f"{found}, which {odd[0]} does not divide; choose one of {fitting}, change INPUT.SIZE, "
+            "or let stripes overlap with MODEL.MGIM.ALLOW_OVERLAP true"
         )

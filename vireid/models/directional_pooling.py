@@ -30,7 +30,7 @@ def line_of_position(direction: str, side: int, *, mode: str = "linear") -> Tens
     """
     if direction not in DIRECTIONS or mode not in MODES:
         raise ValueError(
-            f"direction {direction!r}, mode {mode!r}: choose of {DIRECTIONS} and of {MODES}"
+            f"direction {direction!r}, mode {mode!r}: choose one of {DIRECTIONS} and one of {MODES}"
         )
     rows, columns = torch.arange(side).repeat_interleave(side), torch.arange(side).repeat(side)
     if direction == "diagonal":
@@ -101,7 +101,7 @@ class DirectionalPool(nn.Module):
     ) -> None:
         super().__init__()
         if spatial_norm not in NORMS:
-            raise ValueError(f"spatial norm {spatial_norm!r} is unknown; choose of {NORMS}")
+            raise ValueError(f"spatial norm {spatial_norm!r} is unknown; choose one of {NORMS}")
         means = [DirectionalMean(d, side, mode=mode) for d in directions]
         self.means = nn.ModuleList(means)
         self.dims = tuple(channels * mean.length for mean in means)

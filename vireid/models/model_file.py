@@ -79,7 +79,7 @@ def _facts(header: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
     try:
         return {} if text is None else dict(json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: its header is no JSON: {REMEDY}") from error
+        raise CheckpointError(f"{path} is damaged: its header is not JSON: {REMEDY}") from error
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:

@@ -358,7 +358,7 @@ def _draw(training: _Training, trackers: Trackers, draw: Callable[[Path], None] 
             draw(training.folder)
     except Exception as error:
         log.warning(
-            "no figures (%s: %s); mend that, and draw them with the tool visualize",
+            "no figures (%s: %s); fix that, and draw them with the visualize tool",
             type(error).__name__,
             printable(" ".join(str(error).split())[:200]),
         )

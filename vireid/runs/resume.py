@@ -111,7 +111,7 @@ def check_unchanged(splits: Splits, data: str) -> None:
     if now != data:
         raise DataError(
             f"images in {splits.root} changed while this run trained (fingerprint {data[:12]}, now "
-            f"{now[:12]}), so that it is of no data set and is not scored: put the images back "
+            f"{now[:12]}), so the run is not scored: put the images back "
             "and score it with the evaluate tool, or train it again with --overwrite"
         )
 
@@ -146,8 +146,8 @@ def teacher_changes(
     line = f"teacher (weights) {before[:12] or 'none'} → {now[:12] or 'none'}"
     if checkpoint["progress"]["step"]:
         raise UsageError(
-            f"{path} was saved within an epoch, whose teacher must stay as it is ({line}): put the "
-            "one of the checkpoint back into TEACHER.WEIGHTS, and change it after the epoch's end"
+            f"{path} was saved in the middle of an epoch, and the teacher may change only between "
+            f"epochs ({line}): set TEACHER.WEIGHTS to the checkpoint's teacher until the epoch ends"
         )
     return [f"changed since the checkpoint: {line}"]
 
@@ -193,14 +193,14 @@ def _changes(cfg: CfgNode, checkpoint: Mapping[str, Any], path: Path) -> list[st
     }
     if "SOLVER.OPTIMIZER" in changed:
         raise UsageError(
-            f"{changed['SOLVER.OPTIMIZER']}: the state in {path} is of the other optimiser; keep "
-            "it, or start a new run"
+            f"{changed['SOLVER.OPTIMIZER']}: the state in {path} belongs to the other "
+            "optimiser; keep that optimiser, or start a new run"
         )
     refused = [line for key, line in changed.items() if key in FIXED_WITHIN_EPOCH]
     if refused and checkpoint["progress"]["step"]:
         raise UsageError(
-            f"{path} was saved within an epoch, whose losses and batches must stay as they are: "
-            f"resume without {', '.join(refused)}, and change that after the epoch's end"
+            f"{path} was saved in the middle of an epoch, and losses and batches may change only "
+            f"between epochs: resume without {', '.join(refused)}, and change that later"
         )
     return [
         f"changed since the checkpoint: {line}"

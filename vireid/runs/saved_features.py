@@ -71,7 +71,7 @@ def save_features(
     require_one_exit(cfg)
     require_target(out)
     if out.exists() and out.suffix != ".npz":
-        raise UsageError(f"{out} exists and is no file of features: name another one with --out")
+        raise UsageError(f"{out} exists and is not a feature file: name another file with --out")
     trained = TrainedRun.open(cfg, run)
     features = _compute(trained, split, backend)
     used = backend_name(backend)

@@ -70,7 +70,7 @@ def score_run(
     out = out or run / ("_".join(["results", *trained.differences(SCORING)]) + ".json")
     require_target(out, inputs=[trained.path])
     if out.exists() and out.suffix != ".json":
-        raise UsageError(f"{out} exists and is no file of results: name another one with --out")
+        raise UsageError(f"{out} exists and is not a results file: name another file with --out")
     warn_of_untrained(cfg)
     model, splits = trained.model().to(device), trained.splits
     warn_of_few_levels(cfg, splits.root, splits.test)

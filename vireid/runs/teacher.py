@@ -114,8 +114,8 @@ def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
     """Raises ``UsageError`` if a run would overwrite the teacher that it needs to continue."""
     if teacher and teacher.path.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
-            f"TEACHER.WEIGHTS: {teacher.path} lies in this run's own folder, where its student "
-            "would take its place: name another OUTPUT_DIR"
+            f"TEACHER.WEIGHTS: {teacher.path} is in this run's folder, and the student would "
+            "replace it: name another OUTPUT_DIR"
         )
 
 

@@ -166,8 +166,8 @@ class TrainedRun:
         seen = [name for name in seen if not name.isdecimal()]
         if seen:
             log.warning(
-                "%d of the %d identities that are scored have names that trained %s, the first %s: "
-                "if they are the same people, the scores are too good",
+                "%d of the %d scored identities have the names of identities that trained %s, the "
+                "first %s: if they are the same people, the scores will be too high",
                 len(seen),
                 len(names),
                 self.path,

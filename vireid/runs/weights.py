@@ -81,13 +81,13 @@ def warn_of_seen_identities(weights: Path | None, splits: Splits, dataset: str, 
     if (trained["dataset"], trained["data"]) == (dataset, data):
         seen = sorted(held & set(trained["pids"]))
         shown = [str(label_of(pid, splits.identities)) for pid in seen[:3]]
-        sure = "they are no new people to it, and the scores are too good"
+        sure = "the model knows these people, so the scores will be too high"
     else:
         names = read_training_names(weights.parent.parent)
         named = {pid: splits.identities.get(pid, "") for pid in held}
         seen = sorted(p for p, n in named.items() if n in names and not n.isdecimal())
         shown = [named[pid] for pid in seen[:3]]
-        sure = "if they are the same people, the scores are too good"
+        sure = "if they are the same people, the scores will be too high"
     if seen:
         log.warning(
             "%s was trained with %d of the %d identities that this run holds out for validation "
@@ -113,7 +113,7 @@ def loaded_before(checkpoint: Mapping[str, Any], path: Path, freeze_epochs: int)
     loaded = frozenset(checkpoint.get("loaded", ()))
     if not loaded and checkpoint["progress"]["epoch"] < freeze_epochs:
         raise UsageError(
-            f"SOLVER.FREEZE_EPOCHS {freeze_epochs}: {path} knows of no loaded weights to freeze; "
+            f"SOLVER.FREEZE_EPOCHS {freeze_epochs}: {path} does not name loaded weights to freeze; "
             "resume without it, or start a new run with MODEL.PRETRAINED"
         )
     return loaded

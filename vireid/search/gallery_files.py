@@ -98,7 +98,7 @@ class GalleryFiles:
         for path, size in (files | {self.folder / SKIPPED: meta.skipped_bytes}).items():
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise damaged(path, "is no file")
+                raise damaged(path, "is not a file")
             if status.st_size < size:
                 raise damaged(path, f"is truncated: {status.st_size:,} of {size:,} bytes")
         found = {

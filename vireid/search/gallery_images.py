@@ -121,7 +121,7 @@ def _of_csv(path: Path, modality: Modality) -> Listing:
 
 def _columns(path: Path, header: Sequence[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
-    wrong = [f"column {name} is there twice" for name in COLUMNS if names.count(name) > 1]
+    wrong = [f"column {name} appears twice" for name in COLUMNS if names.count(name) > 1]
     wrong += ["no column path"] * ("path" not in names)
     absent = [name for name in COLUMNS if name not in names]
     like = {name: others[0] for name in absent if (others := names_like(name, names))}

@@ -82,7 +82,7 @@ def _begin(folder: Path, meta: Meta) -> None:
         own = entry.name in {LOCK, *left} or entry.name.startswith(META)
         if not own and not is_hidden(entry.name):
             raise UsageError(
-                f"{folder} is no gallery, but holds {entry.name}: name an empty or a new folder"
+                f"{folder} is not a gallery, but holds {entry.name}: name an empty or new folder"
             )
     for name in left:
         (folder / name).write_bytes(b"")

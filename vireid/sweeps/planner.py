@@ -75,7 +75,7 @@ def plan_runs(
         ConfigError: one message with the problems of all configurations.
     """
     if len(overrides) % 2:
-        raise UsageError(f"overrides must be KEY VALUE pairs, {overrides[-1]!r} has no partner")
+        raise UsageError(f"overrides must be KEY VALUE pairs, {overrides[-1]!r} has no value")
     given = dict(zip(overrides[::2], overrides[1::2], strict=True))
     output = output_folder(sweep, overrides)
     fixed = dict(sweep.fixed)

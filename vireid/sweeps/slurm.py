@@ -218,7 +218,7 @@ class _SweepJobs:
             refusal = "; ".join(line.removeprefix("sbatch: error: ") for line in lines)
             if self._gpus and "resource" in refusal:  # a cluster without GPUs
                 refusal += f" (it asks for gpus={self._gpus}; --gpus 0 asks for none)"
-            raise UsageError(f"Slurm takes no job of {run.name}: {refusal}") from error
+            raise UsageError(f"Slurm refuses the job {run.name}: {refusal}") from error
 
     def _move(self, run: SweepRun, before: QueuedJob, now: QueuedJob) -> None:
         self.queued[run] = now

@@ -333,7 +333,7 @@ def sbatch_option(name: str, value: Any) -> tuple[str, str]:
     """
     long = name.lstrip("-").replace("_", "-").lower()
     if not re.fullmatch(r"[a-z][a-z0-9-]+", long):
-        raise ValueError("is no long option of sbatch, such as partition or cpus-per-task")
+        raise ValueError("is not a long option of sbatch, such as partition or cpus-per-task")
     if long in EXECUTOR_OPTIONS:
         raise ValueError("is set by the executor")
     if long == "time" and not isinstance(value, str):  # YAML reads 4:00:00 as a number

@@ -42,7 +42,7 @@ def read_ids(path: Path, *, blanks: bool = False) -> list[int]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{wanted}: it is no text file (.mat files are not read)") from error
+        raise DataError(f"{wanted}: it is not a text file (.mat files are not read)") from error
     except OSError as error:
         raise DataError(f"{wanted} ({error.strerror})") from error
     parts = re.split(r"[\s,]" if blanks else r"[\n,]", text)
@@ -65,7 +65,7 @@ def require_target(path: Path, *, inputs: Collection[Path] = ()) -> None:
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: it must be a file in a folder that exists")
     if path.exists() and not path.is_file():
-        raise UsageError(f"cannot write {path}: it is no ordinary file")
+        raise UsageError(f"cannot write {path}: it is not a regular file")
     if path.resolve() in {one.resolve() for one in inputs}:
         raise UsageError(f"cannot write {path}: it is being read; name another file")
     if not os.access(path.parent.resolve(), os.W_OK):
@@ -166,7 +166,7 @@ def _open_for_lock(path: Path) -> int:
 @cache  # once
 def _warn_of_no_locks(reason: str) -> None:
     log.warning(
-        "this file system has no locks (%s): see to it that no two processes write to the same "
+        "this file system has no locks (%s): make sure that no two processes write to the same "
         "run, gallery or cache at the same time",
         reason,
     )

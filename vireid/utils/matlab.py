@@ -98,7 +98,7 @@ def _require_level_5(path: Path) -> None:
     if header.startswith(b"\x89HDF") or b"MATLAB 7.3" in header:
         raise DataError(f"{path} is a MATLAB 7.3 file (HDF5): save it again with save(..., '-v7')")
     if header[126:] not in (b"IM", b"MI"):  # the order of its bytes
-        raise DataError(f"{path} is no MATLAB file of level 5: save it with save(..., '-v7')")
+        raise DataError(f"{path} is not a MATLAB level 5 file: save it with save(..., '-v7')")
 
 
 COMPRESSED, MATRIX, CELLS = 15, 14, 1  # types of elements, and the class of cell arrays

@@ -79,7 +79,7 @@ def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
     if not args.protocol or args.root is None:
         raise UsageError("--features needs --protocol (by which rules) and --root (the images)")
     if not args.root.is_dir():
-        raise DataError(f"--root {args.root} is no folder: name the one that the paths begin in")
+        raise DataError(f"--root {args.root} is not a folder: name the one where the paths start")
     try:
         (protocol, *_) = expand([args.protocol])
     except ValueError as error:

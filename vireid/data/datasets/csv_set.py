@@ -212,7 +212,7 @@ def _check_columns(path: Path, header: Sequence[str]) -> list[str]:
         )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:
-        raise DataError(f"{path}, line 1: column {twice[0]} is there twice: remove one")
+        raise DataError(f"{path}, line 1: column {twice[0]} appears twice: remove one")
     return names
 
 

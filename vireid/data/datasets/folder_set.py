@@ -300,7 +300,7 @@ def _why_not(place: Path) -> str:
     for folder in folders:
         inside = _named(folder, [*PARTS, *MODALITY_NAMES])
         if inside and (len(folders) == 1 or any(map(subfolders, inside))):
-            return f"holds the set in a folder of its own: set DATA.ROOT {folder}"
+            return f"holds the data set one level deeper: set DATA.ROOT {folder}"
         if inside:
             return (
                 f"holds folders of identities, {_some(folders)}, and in them those of the "

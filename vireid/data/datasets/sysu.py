@@ -117,7 +117,7 @@ def permutation_problems(path: Path, test: Iterable[ImageRecord]) -> Iterator[st
     wrong = [key for key in sorted(keys) if folders[key] != lengths.get(key, 0)]
     odd = [key for key in sorted(folders) if key in known and not _are_permutations(known[key])]
     if odd:
-        yield f"{path}: camera {odd[0][0]}, identity {odd[0][1]}: rows that are no permutations"
+        yield f"{path}: camera {odd[0][0]}, identity {odd[0][1]}: rows that are not permutations"
     if wrong:
         camid, pid = wrong[0]
         yield (
