@@ -239,7 +239,7 @@ def test_seeds_of_other_networks_are_not_one(scored, capsys):
     set_options(scored / "a/seed1", INPUT__SIZE=[96, 48])
     code, message = refused(["--run", str(scored), *NO_TIMING], capsys)
     assert code == 2 and "INPUT.SIZE is [96, 48] and [64, 32]" in message
-    assert "no seeds of one network" in message
+    assert "not seeds of one model" in message
 
 
 CFG = ("--cfg", "configs/sysu.yaml")
@@ -270,7 +270,7 @@ RUN = ("--run", "<run>")
         ((*RUN, "--backbones", "resnet50"), 2, "a run has its own"),
         ((*RUN, "--scatter", "cost.png", "--over", "latency"), 2, "--over latency needs --rounds"),
         ((*RUN, "--scatter", "cost.png", "--protocol", "regdb_v2t"), 3, "no scores by regdb_v2t"),
-        ((*RUN, "MODEL.SHARED_DEPTH", "0"), 4, "another network"),
+        ((*RUN, "MODEL.SHARED_DEPTH", "0"), 4, "another model"),
     ],
 )
 def test_mistakes_are_one_message(finished_run, capsys, words, code, phrase):

@@ -194,7 +194,7 @@ MISTAKES = [
     (["distances", "README.md"], 3, "no .npz archive"),
     (["activations", "--run", "RUN", "--ids", "99"], 2, "--ids 99"),
     (["activations", "--run", "RUN", "--images", "99999"], 3, "'99999'"),
-    (["activations", "--run", "RUN", "MODEL.BACKBONE", "osnet_x0_5"], 4, "another network"),
+    (["activations", "--run", "RUN", "MODEL.BACKBONE", "osnet_x0_5"], 4, "another model"),
     (["activations", "--maps", "FILE"], 3, "holds no activations"),
     (["activations", "--maps", "FILE", "--images", "1"], 2, "goes with --run"),
     (["activations", "--run", "RUN", "--files", "README.md"], 2, "--modality"),

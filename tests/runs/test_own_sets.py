@@ -130,7 +130,7 @@ def test_a_set_with_test_images_only_is_scored_and_not_trained(
         f"{dataset}_v2i": 18,
         f"{dataset}_i2v": 18,
     }
-    assert "5 of the 9 identities that are scored have names that trained" in caplog.text
+    assert "5 of the 9 scored identities have the names of identities that trained" in caplog.text
     assert check_data.main(data) == 0
     capsys.readouterr()
     words = command(tmp_path / "run", f"DATA.DATASET={dataset}", f"DATA.ROOT={tests_only}")
