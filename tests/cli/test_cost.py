@@ -261,7 +261,7 @@ RUN = ("--run", "<run>")
         ((*CFG, "--backbones", "osnet_x9"), 2, "osnet_x9"),
         ((*CFG, "--scatter", "cost.png"), 2, "--scatter needs scores"),
         ((*CFG, "--bars", "cost.png"), 2, "--bars needs --rounds"),
-        ((*CFG, "--bars", "cost.gif"), 2, "ends in .png, .pdf, .svg"),
+        ((*CFG, "--bars", "cost.gif"), 2, "ends in .png, .jpg, .pdf, .svg"),
         ((*CFG, "--json", "cost.txt"), 2, "name a .json file"),
         ((*CFG, "--json", "no/such/cost.json"), 2, "cannot write"),
         ((*CFG, "MODEL.SHARE_DEPTH", "3"), 2, "MODEL.SHARED_DEPTH"),

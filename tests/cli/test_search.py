@@ -89,7 +89,7 @@ def test_a_csv_file_of_queries_is_marked_and_drawn(place, capsys):
         assert query(place, *words, image="asked/list.csv") == 0
     assert f"wrote {figure}" in capsys.readouterr().out
     text = (place / "found.svg").read_text()
-    for words in ("query", "infrared", "1: 1.000", "✓ 1: 1.000", "id 1", "same identity"):
+    for words in ("query", "infrared", "rank 1", "✓ rank 1", "1.000", "id 1", "same identity"):
         assert f"<!-- {words} -->" in text or words in text
     with Image.open(figure) as image:
         assert image.width == 1400
@@ -105,7 +105,7 @@ def test_images_of_one_name_are_shown_with_their_folders(place):
     assert build(place) == 0
     assert query(place, "--top", "2", "--figure", f"{place}/found.svg", image="asked/04.png") == 0
     text = (place / "found.svg").read_text()
-    assert "a/04" in text and "b/04" in text
+    assert "a/04.png" in text and "b/04.png" in text
 
 
 def test_what_was_found_is_told_where_it_cannot_be_drawn(place, capsys):
@@ -158,7 +158,7 @@ def pressed(press):
         (("--top", "0"), 2, "--top must be at least 1, got 0"),
         (("--batch", "0"), 2, "--batch must be at least 1, got 0"),
         (("--threads", "-2"), 2, "--threads must be at least 1"),
-        (("--figure", "found.gif"), 2, "ends in .png, .pdf, .svg"),
+        (("--figure", "found.gif"), 2, "ends in .png, .jpg, .pdf, .svg"),
         (("--json", "no/such/found.json"), 2, "cannot write"),
         (("--json", "PLACE/g/gallery.json"), 2, "it is being read; name another file"),
         (("--gallery", "none"), 4, "there is no gallery in none"),

@@ -172,7 +172,7 @@ def test_all_problems_of_all_configurations_come_at_once(fake, write, tmp_path, 
     [
         (["MODEL.SHARED_DEPTH", "3"], "MODEL.SHARED_DEPTH on the command line"),
         (["SEED", "3"], "SEEDS"),
-        (["SOLVER.EPOCHS"], "no partner"),
+        (["SOLVER.EPOCHS"], "has no value"),
         (["SOLVR.EPOCHS", "3"], "SOLVER.EPOCHS"),
         (["--partition", "gpu"], "partition=gpu is an option of sbatch: add --executor slurm"),
     ],

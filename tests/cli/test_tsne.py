@@ -49,7 +49,7 @@ def test_a_run_and_a_file_side_by_side_show_the_same_images(
         (["--compare", "tests"], 4, "tests is neither a run folder"),
         (["TEST.FLIP", "true"], 2, "TEST.FLIP true goes with run folders"),
         (["--split", "train"], 2, "--split train goes with run folders"),
-        (["--out", "tsne.jpg"], 2, ".png, .pdf, .svg"),
+        (["--out", "tsne.gif"], 2, ".png, .jpg, .pdf, .svg"),
         (["--out", "nowhere/tsne.png"], 2, "nowhere"),
     ],
 )

@@ -33,7 +33,7 @@ def test_lists_of_a_run_tell_its_scores(run, tmp_path, capsys):
     everyone = ["--count", str(results["num_valid_query"])]
     assert visualize.main(["ranks", "--run", str(run), "--trial", "7", *out, *everyone]) == 0
     text = "\n".join(lines_of(capsys))
-    found = re.findall(r"AP (\S+), first match at rank (\d+), counted in identities", text)
+    found = re.findall(r"AP (\S+), first true match: rank \d+, id rank (\d+)", text)
     precision, first = np.array(found, dtype=float).T
     assert precision.mean() == pytest.approx(results["trials"][6]["mAP"], abs=5e-4)
     assert (first == 1).mean() == pytest.approx(results["trials"][6]["rank1"])
@@ -52,7 +52,7 @@ def test_the_worst_of_a_run_and_of_its_features_are_the_same(
     assert visualize.main([*of_file, *rules]) == 0
     two = lines_of(capsys)
     start = next(k for k, line in enumerate(one) if line.startswith("sysu_all_single"))
-    assert one[start:-1] == two[:-1] and len(two) == 4
+    assert one[start:-1] == two[:-1] and len(two) == 5
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -155,6 +155,16 @@ def test_curves_of_runs(run, tmp_path):
     assert (tmp_path / "b.svg").read_text().count("<!-- sysu_all_single -->") == 1
 
 
+def test_a_sheet_of_a_run_is_one_of_its_data_set(run, tiny_sysu, tmp_path, capsys):
+    options = ["--ids", "2", "--split", "train", "--out"]
+    assert visualize.main(["sheet", "--run", str(run), *options, str(tmp_path / "a.jpg")]) == 0
+    of_set = ["sheet", "--dataset", "sysu", "--root", str(tiny_sysu)]
+    assert visualize.main([*of_set, *options, str(tmp_path / "b.jpg")]) == 0
+    one, two = lines_of(capsys)
+    assert one.split(": ", 1)[1] == two.split(": ", 1)[1] and "sysu, train images: 2 of" in one
+    assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
+
+
 def test_seeds_of_a_recipe_are_one_mean_curve(run, tmp_path, capsys):
     results = json.loads((run / "results.json").read_text())
     (entry,) = results["protocols"].values()
@@ -186,12 +196,16 @@ MISTAKES = [
     (["ranks", "--features", "FILE", "--protocol", "sysu", "--root", "tests"], 3, "permutations"),
     (["ranks", "--features", "FILE", "--protocol", "llcm", "--root", "tests"], 3, "not exist"),
     (["ranks", "--features", "none.npz", "--protocol", "llcm", "--root", "tests"], 3, "none.npz"),
+    (["sheet", "--run", "RUN", "--root", "tests"], 2, "--root goes with --dataset"),
+    (["sheet", "--run", "RUN", "--ids", "99"], 2, "--ids 99"),
+    (["sheet", "--run", "RUN", "--cameras", "9"], 3, "camera '9'"),
+    (["sheet", "--dataset", "sysu"], 2, "--dataset needs --root"),
     (["distances", "tests"], 4, "config.yaml"),
     (["distances", "none.npz"], 3, "none.npz"),
     (["distances", "ONE"], 3, "one identity only"),
     (["distances", "FILE", "TEST.FLIP", "true"], 2, "TEST.FLIP true goes with run folders"),
     (["distances", "FILE", "--split", "train"], 2, "--split train goes with run folders"),
-    (["distances", "README.md"], 3, "no .npz archive"),
+    (["distances", "README.md"], 3, ".npz archive"),
     (["activations", "--run", "RUN", "--ids", "99"], 2, "--ids 99"),
     (["activations", "--run", "RUN", "--images", "99999"], 3, "'99999'"),
     (["activations", "--run", "RUN", "MODEL.BACKBONE", "osnet_x0_5"], 4, "another model"),
@@ -235,7 +249,7 @@ def test_mistakes_are_one_line_and_leave_no_file(
 @pytest.mark.parametrize(
     ("words", "code", "phrase"),
     [
-        ([], 2, "{ranks,activations,match,distances,curves}"),
+        ([], 2, "{ranks,activations,match,distances,curves,sheet}"),
         (["rank"], 2, "invalid choice: 'rank'"),
         (["--help"], 0, "distances"),
         *(([kind, "--help"], 0, f"visualize.py {kind} ") for kind in visualize.KINDS),

@@ -120,8 +120,13 @@ def test_the_card_says_data_rules_scores_input_licence_and_use(made, finished_ru
         "8 identities of `sysu`",
         "SYSU-MM01 is given on request",
         "64 × 32 pixels",
+        "| batch | 4 identities × 2 images of each modality |",
+        "| part features (MGIM) | ",
+        "## Intended use",
+        "## Limits",
         "## Licence",
         "## Responsible use",
+        "## How to cite",
         "does not know who somebody is",
     ):
         assert phrase in " ".join(page.split()) or phrase in page, phrase
@@ -150,6 +155,12 @@ def test_the_card_says_what_becomes_of_more_than_eight_bits(made, limits, phrase
     metadata = replace(Extractor(made).metadata, ranges={"infrared": limits}, background=(0, 9, 0))
     text = " ".join(inputs_of(metadata))
     assert phrase in text and "[0, 9, 0]" in text and "Visible images" in text
+
+
+def test_synthetic_images_are_no_score_of_the_real_data_set():
+    card = DataScores("sysu", True, {}, rendered=True)
+    assert card.hub_name == "vireid-synthetic-sysu" and "synthetic" in card.data
+    assert DataScores("sysu", True, {}).hub_name == "sysu"
 
 
 def test_rules_of_protocols_that_this_version_does_not_know_are_generic():

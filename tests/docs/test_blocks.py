@@ -129,7 +129,8 @@ def test_python_extracts_features(block, finished_run, tmp_path, monkeypatch, re
     for image in ("a.jpg", "b.jpg", "c.jpg"):
         write_image(tmp_path / image)
     Path("runs/sysu").mkdir(parents=True)
-    Path("runs/sysu/seed0").symlink_to(finished_run)
+    for model in ("runs/sysu/seed0", "my-model"):
+        Path(model).symlink_to(finished_run)
     run = ["--run", "runs/sysu/seed0"]
     if 'Extractor("network.onnx")' in block.text:
         for file in request.getfixturevalue("exported"):
@@ -178,5 +179,5 @@ def test_csv_is_a_data_set(tmp_path):
 
 def test_blocks_are_found():
     counts = {language: len(blocks(language)) for language in ("python", "yaml", "csv", "bash")}
-    assert counts["python"] == 10 and counts["yaml"] >= 5 and counts["csv"] == 1
+    assert counts["python"] == 11 and counts["yaml"] >= 5 and counts["csv"] == 1
     assert counts["bash"] > 40

@@ -36,7 +36,7 @@ RUN = (
     "python tools/tsne.py --run runs/demo/seed0 --out tsne.png",
     "python tools/visualize.py ranks --run runs/demo/seed0 --worst --out failures.png",
     "python tools/visualize.py activations --run runs/demo/seed0 --out activations.png",
-    "python tools/visualize.py distances runs/demo/seed0 --out distances.png",
+    "python tools/visualize.py distances runs/demo/seed0 --out distances.svg",
     "python tools/visualize.py curves runs/demo/seed0 --out curves.png",
     "python tools/report.py runs/demo/seed0 --out report.html",
     "python tools/table.py runs/sysu --format latex",

@@ -58,12 +58,26 @@ def test_every_list_has_the_scores_of_the_evaluator(name, draw, tied):
             assert (np.diff(one.distances) >= 0).all()
             own = loop_scores(one, images, protocol.cmc_unit)
             assert (one.precision, one.first) == pytest.approx(own)
+            place, by_identity = one.first_match(), protocol.cmc_unit == "identity"
+            ranks = one.identity_ranks() if by_identity else one.ranks()
+            assert one.first == (0 if place is None else ranks[place])
 
 
-def test_places_skip_what_is_left_out():
-    removed = np.array([True, False, True, False])
-    one = RankedList(0, np.arange(4), np.arange(4.0), removed, 1.0, 1)
-    assert one.ranks().tolist() == [0, 1, 0, 2]
+def test_ranks_skip_what_is_left_out():
+    removed = np.array([True, False, True, False, False, False])
+    one = RankedList(
+        query=0,
+        gallery=np.arange(6),
+        pids=np.array([3, 5, 3, 2, 5, 3]),
+        distances=np.arange(6.0),
+        removed=removed,
+        matches=~removed & (np.arange(6) == 5),
+        precision=0.25,
+        first=3,
+    )
+    assert one.ranks().tolist() == [0, 1, 0, 2, 3, 4]
+    assert one.identity_ranks().tolist() == [0, 1, 0, 2, 1, 3]
+    assert one.first_match() == 5
 
 
 @pytest.mark.parametrize("trial", [0, 2])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.figures.fit import assert_texts_fit, saved_figures
 from tests.helpers import write_image
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
@@ -17,6 +18,7 @@ from vireid.figures.ranked_lists import (
     choose_queries,
     describe,
     draw_lists,
+    explain_ranks,
 )
 from vireid.structures import FeatureSet
 
@@ -38,6 +40,11 @@ def hand_made(queries: list[tuple[int, int, float]]) -> GalleryRanking:
     return rank_gallery(protocol, features, metric="euclidean")
 
 
+def texts_of(found: GalleryRanking, top: int) -> list[list[str] | None]:
+    cells = cells_of(found.ranked_list(0), found, Path(), top)
+    return [cell and list(cell.text) for cell in cells]
+
+
 def test_frames_and_words_are_the_evaluators():
     found = hand_made([(3, 7, 0.0)])
     one = found.ranked_list(0)
@@ -45,31 +52,46 @@ def test_frames_and_words_are_the_evaluators():
     expected = [None, WRONG, REMOVED, RIGHT, WRONG, REMOVED, WRONG]
     assert [cell.mark for cell in cells] == expected
     assert cells[1].path == Path("root/cam1/8/1.jpg")
-    assert [cell.text for cell in cells[:4]] == [
-        ("infrared", "camera 3"),
-        ("1 id 8", "camera 1"),
-        ("id 7", "camera 2"),
-        ("2 id 7", "camera 4"),
+    assert texts_of(found, 6) == [
+        ["query", "infrared", "id 7", "camera 3"],
+        ["rank 1", "id rank 1", "id 8", "camera 1"],
+        ["left out", "", "id 7", "camera 2"],
+        ["rank 2", "id rank 2", "id 7", "camera 4"],
+        ["rank 3", "id rank 3", "id 9", "camera 5"],
+        ["left out", "", "id 9", "camera 2"],
+        ["rank 4", "id rank 3", "id 9", "camera 1"],
     ]
     assert (one.precision, one.first) == (0.5, 2)
     assert describe(one, found) == (
-        "cam3/7/0.jpg (identity 7, camera 3): AP 0.500, first match at rank 2, counted in "
-        "identities"
+        "cam3/7/0.jpg (identity 7, camera 3): AP 0.500, first true match: rank 2, id rank 2"
     )
+
+
+def test_image_and_identity_ranks_differ_and_the_first_match_is_always_shown():
+    found = hand_made([(6, 9, 0.0)])  # three images of two other identities are nearer
+    assert "first true match: rank 4, id rank 3" in describe(found.ranked_list(0), found)
+    assert found.ranked_list(0).identity_ranks().tolist() == [1, 2, 2, 3, 3, 3]
+    last = ["rank 4", "id rank 3", "id 9", "camera 5"]
+    assert texts_of(found, 2)[3:] == [None, last]
+    assert texts_of(found, 3)[4:] == [None, last]
+    assert texts_of(found, 4)[4:] == [last]
+
+
+def test_where_the_cmc_counts_images_there_is_one_rank():
+    found = hand_made([(6, 9, 0.0)])
+    found = replace(found, protocol=replace(found.protocol, cmc_unit="image"))
+    assert texts_of(found, 1)[1] == ["rank 1", "id 8", "camera 1"]
+    assert describe(found.ranked_list(0), found).endswith("first true match: rank 4")
+    assert "id rank" not in explain_ranks(found)
 
 
 def test_identities_and_cameras_are_called_by_their_names():
     found = replace(
         hand_made([(3, 7, 0.0)]), identities={7: "anna", 8: "0008"}, cameras={3: "gate"}
     )
-    one = found.ranked_list(0)
-    texts = [cell.text for cell in cells_of(one, found, Path(), 3)]
-    assert texts[:3] == [
-        ("infrared", "camera gate"),
-        ("1 id 8", "camera 1"),
-        ("id anna", "camera 2"),
-    ]
-    assert "(identity anna, camera gate)" in describe(one, found)
+    texts = [text[-2:] for text in texts_of(found, 3)]
+    assert texts[:3] == [["id anna", "camera gate"], ["id 8", "camera 1"], ["id anna", "camera 2"]]
+    assert "(identity anna, camera gate)" in describe(found.ranked_list(0), found)
     assert choose_queries(found, names=["anna"]) == choose_queries(found, names=["7"]) == [0]
 
 
@@ -89,7 +111,7 @@ def test_the_worst_come_first_by_either_measure():
     assert choose_queries(found, worst="ap", count=3) == [2, 1, 0]
     assert choose_queries(found, worst="first", count=2) == [2, 1]
     assert choose_queries(found, names=["9", "cam6/7/0.jpg", "555"]) == [1, 0, 3]
-    assert "no match" in describe(found.ranked_list(3), found)
+    assert "no true match" in describe(found.ranked_list(3), found)
 
 
 def test_random_queries_are_answerable_and_follow_the_seed():
@@ -124,9 +146,9 @@ def test_the_picture_shows_every_name_and_the_same_twice(tmp_path):
         draw_lists(lists, found, root, tmp_path / name, top=6, title="some protocol")
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
-    for words in ("✓ 2 id 7", "✗ 1 id 8", "– id 7", "camera 5", "infrared", "AP 0.500"):
-        assert words in text
-    assert text.count("<!-- camera") == 2 * 7
+    for words in ("✓ rank 2", "✗ rank 1", "– left out", "id rank 2", "camera 5", "AP 0.500"):
+        assert f"<!-- {words}" in text
+    assert text.count("<!-- camera") == text.count("<image") == 2 * 7
 
 
 def test_missing_images_and_short_galleries_are_named(tmp_path):
@@ -138,3 +160,25 @@ def test_missing_images_and_short_galleries_are_named(tmp_path):
     with pytest.raises(DataError, match=r"cam1/8/1\.jpg does not exist"):
         draw_lists([found.ranked_list(0)], found, root, tmp_path / "a.png", top=6, title="")
     assert not (tmp_path / "a.png").exists()
+
+
+LONG = "a_person_with_a_very_long_name_who-is_known_by_it_to_the_end"
+
+
+@pytest.mark.parametrize(("top", "count", "size"), [(1, 2, (8, 24)), (10, 1, (90, 30)), (50, 1, 0)])
+def test_nothing_is_cut_off_and_no_text_covers_another(tmp_path, monkeypatch, top, count, size):
+    images = [(1 + k % 2, 8 + k % 9, 0.1 * k) for k in range(60)]
+    monkeypatch.setattr(f"{__name__}.VISIBLE", [*images, (4, 7, 9.0)])
+    features = hand_made([(6, 7, 0.0)] * count).features
+    paths = features.paths.astype("U300")
+    paths[0] = f"{LONG}/{LONG}/{LONG}.jpg"
+    rules = replace(PROTOCOLS["val_i2v"], cmc_unit="identity")
+    found = rank_gallery(rules, replace(features, paths=paths), metric="euclidean")
+    found = replace(found, identities={8: LONG, 7: "x" * 300}, cameras={2: "north gate 12"})
+    sizes = [size] if size else [(30, 60), (60, 30)]
+    for k, path in enumerate(found.features.paths):
+        write_image(tmp_path / str(path), sizes[k % len(sizes)])
+    lists = [found.ranked_list(position) for position in range(count)]
+    with saved_figures() as figures:
+        draw_lists(lists, found, tmp_path, tmp_path / "a.png", top=top, title=LONG * 4)
+    assert_texts_fit(figures[0])

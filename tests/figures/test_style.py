@@ -17,7 +17,7 @@ def test_twenty_eight_lines_differ_and_neighbours_differ_in_grey():
     assert all(one[1] != two[1] for one, two in pairwise(lines))
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.PDF", "a.svg"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.PDF", "a.svg"])
 def test_equal_figures_are_equal_files(tmp_path, name):
     require_figure(tmp_path / name)
     contents = []
@@ -38,7 +38,7 @@ def test_a_figure_that_fails_leaves_what_was_there(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "nowhere/a.png"])
+@pytest.mark.parametrize("name", ["a.gif", "a", "nowhere/a.png"])
 def test_other_targets_are_refused(tmp_path, name):
     with pytest.raises(UsageError, match="a"):
         require_figure(tmp_path / name)

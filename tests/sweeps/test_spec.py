@@ -220,3 +220,29 @@ def test_more_cells_than_anybody_means_are_refused(tmp_path):
     grid = {"SOLVER.EPOCHS": values, "SAMPLER.IMAGES": values, "TEST.BATCH": values}
     (line,) = problems(tmp_path, yaml.safe_dump({"GRID": grid}))
     assert line == "GRID has 117,649 combinations, 10,000 are allowed"
+
+
+def test_labels_of_pictures_name_what_the_grid_or_a_protocol_has(tmp_path):
+    grid = "GRID: {MODEL.SHARED_DEPTH: [0, 5], MODEL.POOL: {max pool: gem}}\n"
+    labels = "{MODEL.SHARED_DEPTH: stages, '5': all, MODEL.SHARED_DEPTH=0: 0, max pool: m, veri: V}"
+    sweep = sweep_of(tmp_path, f"{grid}LABELS: {labels}\n")
+    assert list(sweep.texts) == [
+        "MODEL.SHARED_DEPTH",
+        "5",
+        "MODEL.SHARED_DEPTH=0",
+        "max pool",
+        "veri",
+    ]
+    assert sweep.texts["MODEL.SHARED_DEPTH=0"] == "0"
+    wrong = "LABELS: {MODEL.SHARED_DEPHT: a, max pol: b, veri: [1], '0': ''}\n"
+    assert problems(tmp_path, grid + wrong) == [
+        "LABELS: MODEL.SHARED_DEPHT is unknown; did you mean MODEL.SHARED_DEPTH? Name an option, "
+        "a label or a value of GRID, or a protocol",
+        "LABELS: max pol is unknown; did you mean max pool? Name an option, a label or a value of "
+        "GRID, or a protocol",
+        "LABELS: veri needs a line of text, got [1]",
+        "LABELS: 0 needs a line of text, got ''",
+    ]
+    assert problems(tmp_path, f"{grid}LABELS: [a]\n") == [
+        "LABELS must hold NAME: TEXT pairs, got ['a']"
+    ]

@@ -5,10 +5,8 @@ import io
 
 import pandas as pd
 import pytest
-from PIL import Image
 
 from tests.helpers import write_text
-from vireid.sweeps.plots import draw_sweep
 from vireid.sweeps.spec import Sweep, read_sweep
 from vireid.sweeps.tables import (
     SCORE_COLUMNS,
@@ -28,11 +26,6 @@ GRID:
     50 % both: [1, 1]
 SEEDS: [0, 1, 2]
 """
-GRIDS = {
-    1: "{MODEL.SHARED_DEPTH: [0, 3]}",
-    2: "{MODEL.SHARED_DEPTH: [0, 3], MODEL.POOL: [gem, avg]}",
-    3: "{MODEL.SHARED_DEPTH: [0, 3], MODEL.POOL: [gem, avg], INPUT.FLIP: [0, 1]}",
-}
 NO_COSTS = pd.DataFrame(columns=["parameters", "macs"], dtype="Int64")
 
 
@@ -50,11 +43,6 @@ def sweep(tmp_path) -> Sweep:
     return read_sweep(write_text(tmp_path / "tried.yaml", FILE))
 
 
-def grid_sweep(tmp_path, axes: int) -> Sweep:
-    text = f"BASE: configs/regdb.yaml\nGRID: {GRIDS[axes]}\n"
-    return read_sweep(write_text(tmp_path / "tried.yaml", text))
-
-
 def scores(cell: str, rank1: dict, protocol: str = "v2t") -> pd.DataFrame:
     """rank-1 as given, mAP half of it, mINP a tenth, by seed or by (trial, seed)."""
     keys = [key if isinstance(key, tuple) else (None, key) for key in rank1]
@@ -64,10 +52,6 @@ def scores(cell: str, rank1: dict, protocol: str = "v2t") -> pd.DataFrame:
         for (trial, seed), value in zip(keys, rank1.values(), strict=True)
     ]
     return pd.DataFrame(rows, columns=SCORE_COLUMNS).astype({"trial": "Int64"})
-
-
-def ramp(names: list[str]) -> pd.DataFrame:
-    return pd.concat(scores(name, {0: 0.1 * i, 1: 0.2 * i}) for i, name in enumerate(names))
 
 
 @pytest.fixture
@@ -212,37 +196,3 @@ def test_markdown_and_csv_have_the_costs(sweep, values):
     assert "MACs" not in relative.as_markdown()
     found = [(row["parameters"], row["macs"]) for row in read_csv(absolute.as_csv())]
     assert found == [("2051999", "1242936832"), ("204001", "12345678"), ("", "")]
-
-
-@pytest.mark.parametrize("axes", [1, 2])
-def test_costs_are_drawn_where_they_differ(tmp_path, axes):
-    sweep = grid_sweep(tmp_path, axes)
-    names = [cell.name for cell in sweep.cells]
-    alike = costs_of(**dict.fromkeys(names, (1_000_000, 2_000_000)))
-    differing = alike.copy()
-    differing.loc[names[0], "parameters"] = 3_000_000
-    heights = []
-    for i, costs in enumerate([NO_COSTS, alike, differing]):
-        path = tmp_path / f"{i}.png"
-        assert draw_sweep(sweep, ramp(names), costs, path)
-        with Image.open(path) as image:
-            heights.append(image.height)
-    assert heights[0] == heights[1] < heights[2]
-
-
-def test_every_protocol_is_in_the_legend(tmp_path):
-    sweep = grid_sweep(tmp_path, 1)
-    names = ["_odd", "v2t"]  # matplotlib leaves out names with _ unless they are passed to it
-    both = [scores(sweep.cells[0].name, {0: 0.1, 1: 0.2}, protocol) for protocol in names]
-    draw_sweep(sweep, pd.concat(both), NO_COSTS, tmp_path / "a.svg")
-    assert [(tmp_path / "a.svg").read_text().count(f"<!-- {name} -->") for name in names] == [1, 1]
-
-
-@pytest.mark.parametrize("axes", [1, 2, 3])
-def test_the_picture_fits_the_number_of_entries(tmp_path, axes):
-    sweep, path = grid_sweep(tmp_path, axes), tmp_path / "sweep.png"
-    finished = ramp([cell.name for cell in sweep.cells[:-1]])  # the last has failed
-    assert draw_sweep(sweep, finished, NO_COSTS, path) == path.exists() == (axes < 3)
-    if axes < 3:
-        with Image.open(path) as image:
-            assert min(image.size) > 200 and len(image.convert("RGB").getcolors(10**6)) > 20

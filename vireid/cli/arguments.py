@@ -167,7 +167,7 @@ def add_figure(line: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="figure to write: .png, .pdf or .svg",
+        help="figure to write: .png, .jpg, .pdf or .svg",
     )
 
 

@@ -93,7 +93,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     _add_measures(line)
     group = line.add_argument_group("with --run")
-    about = "draw scores over cost: .png, .pdf or .svg"
+    about = "draw scores over cost: .png, .jpg, .pdf or .svg"
     group.add_argument("--scatter", type=Path, metavar="FILE", help=about)
     group.add_argument(
         "--over", choices=tuple(COST_AXES), default="macs", help="cost in the figure (macs)"
@@ -120,7 +120,7 @@ def _add_measures(line: argparse.ArgumentParser) -> None:
         "--warmup", type=at_least(0), default=20, help="warm-up rounds before them (20)"
     )
     line.add_argument(
-        "--bars", type=Path, metavar="FILE", help="draw the times: .png, .pdf or .svg"
+        "--bars", type=Path, metavar="FILE", help="draw the times: .png, .jpg, .pdf or .svg"
     )
     line.add_argument(
         "--json", type=Path, metavar="FILE", help="also write all numbers to this file"

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vireid.cli.arguments import parser, tool
+from vireid.config.schema import default_config
+from vireid.data.datasets import DATASETS
 from vireid.errors import UsageError
-from vireid.synthetic.writers import LAYOUTS, write_set, write_sheet
+from vireid.figures.contact_sheet import contact_sheet, draw_contact_sheet
+from vireid.figures.style import require_figure
+from vireid.synthetic.writers import LAYOUTS, write_set
 
 COUNTED = [name for name, layout in LAYOUTS.items() if layout.counted_content]
 DEFAULT_IDS = {"train_ids": 60, "test_ids": 20}
@@ -42,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sheet",
         type=Path,
         metavar="FILE",
-        help="also write a contact sheet of some images to this file",
+        help="also write a contact sheet of test images to this file",
     )
     return line
 
@@ -66,8 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See ``python tools/make_synthetic.py --help``."""
     args = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     amounts = _amounts(args)
+    if args.sheet:
+        args.sheet.parent.mkdir(parents=True, exist_ok=True)
+        require_figure(args.sheet, inputs=[args.out])
     try:
-        shots = write_set(
+        write_set(
             args.layout,
             args.out,
             **amounts,
@@ -76,8 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             progress=True,
             workers=args.workers,
         )
-        if args.sheet:
-            write_sheet(args.out, LAYOUTS[args.layout], shots, args.sheet)
     except (ValueError, OSError) as error:  # bad numbers; a folder in use or not writable
         raise UsageError(str(error)) from error
+    if args.sheet:
+        splits = DATASETS[args.layout].read(args.out, default_config().DATA)
+        draw_contact_sheet(contact_sheet(splits, "test", name=args.layout), args.out, args.sheet)
     print(f"wrote {args.out}" + (f" and {args.sheet}" if args.sheet else ""))

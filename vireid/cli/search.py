@@ -105,7 +105,7 @@ def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument("--top", type=int, default=10, metavar="K", help="number of results (10)")
     line.add_argument("--json", type=Path, metavar="FILE", help="write the results")
     line.add_argument(
-        "--figure", type=Path, metavar="FILE", help="draw the results: .png, .pdf or .svg"
+        "--figure", type=Path, metavar="FILE", help="draw the results: .png, .jpg, .pdf or .svg"
     )
     line.add_argument(
         "--approximate",

@@ -13,6 +13,7 @@ from typing import Any
 
 from vireid.cli.arguments import SHIPPED_HELP, add_options, at_least, parser, tool
 from vireid.errors import CheckpointError, StoppedError, SweepError, UsageError
+from vireid.figures.style import require_figure
 from vireid.runs.options import read_config
 from vireid.sweeps.costs import cell_costs
 from vireid.sweeps.local import slots_for, train_here, visible_gpus
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     args = _parse(words)
     sweep = read_sweep(args.cfg)
+    if args.figure:
+        require_figure(args.figure)
     runs = plan_runs(
         sweep, args.overrides, lambda words: read_config(sweep.base, words), environment=os.environ
     )
@@ -78,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stopped = f"{signal.Signals(received).name}: {done}, {what}:\n  {command}"
         raise StoppedError(stopped, received)
     if progress.finished:
-        write_results(sweep, runs, progress.finished, output)
+        write_results(sweep, runs, progress.finished, output, figure=args.figure)
     _raise_failures(progress)
 
 
@@ -92,6 +95,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     line.add_argument("--executor", choices=("local", "slurm"), default="local", help=about)
     about = "runs at the same time (one per GPU; 1 without a GPU)"
     line.add_argument("--jobs", type=at_least(1), metavar="N", help=about)
+    about = "draw the picture there, too: PNG, PDF or SVG"
+    line.add_argument("--figure", type=Path, metavar="FILE", help=about)
     about = "these override the SLURM section of the sweep file"
     group = line.add_argument_group("with --executor slurm", about)
     for name, (metavar, about) in SBATCH.items():
@@ -168,13 +173,19 @@ def _train_on_slurm(
 
 
 def write_results(
-    sweep: Sweep, runs: Sequence[SweepRun], finished: Sequence[SweepRun], output: Path
+    sweep: Sweep,
+    runs: Sequence[SweepRun],
+    finished: Sequence[SweepRun],
+    output: Path,
+    *,
+    figure: Path | None = None,
 ) -> None:
     """Writes tables and picture into the sweep's folder, and prints the tables.
 
     Args:
         runs: all of them; their configurations say what the models cost.
         finished: those with results.
+        figure: a further file for the picture.
     """
     scores, costs = read_scores(finished), cell_costs(runs)
     absolute, relative = sweep_tables(sweep, scores, costs)
@@ -190,6 +201,9 @@ def write_results(
         write_text(output / name, text)
     print("\n" + texts["table.md"])
     drawn = draw_sweep(sweep, scores, costs, output / FIGURE)
+    if drawn and figure:
+        draw_sweep(sweep, scores, costs, figure)
+        print(f"wrote {figure}")
     print(f"in {output}: {', '.join([*texts, *([FIGURE] if drawn else [])])}")
     if not drawn:
         print(f"no {FIGURE}: the grid has {len(sweep.axes)} entries, and a picture shows two")

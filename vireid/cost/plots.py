@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from vireid.figures.style import COLORS, DOUBLE, drawn, tidy
+from vireid.figures.names import short_names, wrapped
+from vireid.figures.style import COLORS, DOUBLE, LINE, drawn, legend_columns, legend_height, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
 
-HATCHES = ("", "///", "...", "xx")  # backends, told apart without colours, too
+HATCHES = ("", "///", "...", "xx")  # of backends, for print in grey
 LONG_BAR_LABEL = 28  # characters
 MARKERS = "os^DvPX*<>"
 METRICS = {"rank1": "rank-1 (%)", "mAP": "mAP (%)"}
-LONG_LABEL = 46  # characters that half the width holds
+LONG_LABEL = 92  # characters that a page's width holds
 FAR_APART = 20  # from this ratio of the highest cost to the lowest on, the axis is logarithmic
 COST_AXES = {  # → title of the axis
     "macs": "multiply-accumulates per image (M)",
@@ -75,11 +75,17 @@ def _draw_backend(axes: Axes, rows: pd.DataFrame, name: str, place: int, places:
 
 
 def _labels(costs: pd.DataFrame, fields: list[str], *, sep: str, width: int) -> list[str]:
-    """The models' names in lines of so many characters, and the fields where those differ."""
+    """The models' names in lines of so many characters, and the fields where those differ.
+
+    Names of folders of a sweep are shortened: ``MODEL.SHARED_DEPTH=3`` → ``shared depth 3``.
+    """
     names = costs["network"]
+    if names.str.contains("[=+/]").any():
+        unique = list(names.unique())
+        names = names.map(dict(zip(unique, short_names(unique), strict=True)))
     if len(costs[fields].drop_duplicates()) > 1:
         names = names + sep + costs[fields].agg(", ".join, axis=1)
-    return [textwrap.fill(name, width) for name in names]
+    return wrapped(names, width)
 
 
 def draw_scatter(
@@ -98,12 +104,11 @@ def draw_scatter(
         over: a key of :data:`COST_AXES`.
         times: for ``latency``; those of the first backend and batch are shown.
     """
-    labels = _labels(costs, ["exit", "features"], sep=": ", width=2 * LONG_LABEL)
-    columns = 2 if max(map(len, labels)) <= LONG_LABEL else 1
-    lines = sum(text.count("\n") + 1 for text in labels) / columns
+    labels = _labels(costs, ["exit", "features"], sep=": ", width=LONG_LABEL)
+    columns = legend_columns(labels, 6.6)
     several = any(score["runs"] > 1 for score in scores)
-    title = scores[0]["protocol"] + ("; bars: std over runs" if several else "")
-    with drawn(path, DOUBLE, 2.9 + 0.17 * lines) as figure:
+    title = scores[0]["protocol"] + ("; bars: standard deviation over runs" if several else "")
+    with drawn(path, DOUBLE, 2.7 + LINE + legend_height(labels, columns)) as figure:
         at, axis_title = _cost_axis(costs, over, times)
         for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
             handles = _draw_marks(axes, costs["network"], at, scores, metric)

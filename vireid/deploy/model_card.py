@@ -23,7 +23,8 @@ from vireid.runs.rendered_data import synthetic_root
 
 log = logging.getLogger(__name__)
 
-RENDERED = "images that vireid renders, which show no real person or vehicle"
+RENDERED = "The images are synthetic: vireid rendered them, and they show no real person or vehicle"
+RENDERED_SET = "the synthetic data set in the layout of"
 HUB_METRICS = {"rank1": "rank-1", "mAP": "mAP", "mINP": "mINP"}
 
 
@@ -35,15 +36,24 @@ class DataScores:
         dataset: value of ``DATA.DATASET``.
         own: whether the model was trained on the same data set.
         entries: of results.json, by protocol.
+        rendered: whether its images are synthetic ones in that data set's layout.
     """
 
     dataset: str
     own: bool
     entries: Mapping[str, Mapping[str, Any]]
+    rendered: bool = False
 
     @property
     def data(self) -> str:
+        if self.rendered:
+            return f"{RENDERED_SET} `{self.dataset}`"
         return f"`{self.dataset}`" if self.own else f"another data set, `{self.dataset}`"
+
+    @property
+    def hub_name(self) -> str:
+        """For a model hub, which must not list synthetic images under a real data set's name."""
+        return f"vireid-synthetic-{self.dataset}" if self.rendered else self.dataset
 
     @property
     def table(self) -> str:
@@ -89,7 +99,12 @@ def scores_in(folder: Path, cfg: CfgNode, checkpoint: Mapping[str, Any]) -> list
             groups[key] = {**results["protocols"], **groups.get(key, {})}
     own = checkpoint["dataset"], checkpoint["data"]
     ordered = sorted(groups, key=lambda key: key != own)
-    return [DataScores(key[0], key == own, groups[key]) for key in ordered if groups[key]]
+    rendered = _is_rendered(cfg)
+    return [
+        DataScores(key[0], key == own, groups[key], rendered=rendered and key == own)
+        for key in ordered
+        if groups[key]
+    ]
 
 
 def _results_in(folder: Path) -> Iterator[dict[str, Any]]:
@@ -118,6 +133,7 @@ def model_card(
         parameters: numbers in the file of weights.
     """
     scores = list(scores)
+    two = len(metadata.modalities) > 1
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -127,10 +143,12 @@ def model_card(
     )
     return environment.get_template("model_card.md.j2").render(
         name=name,
-        header=_header(name, scores),
+        header=_header(name, scores, two_modalities=two),
+        two=two,
+        subject="person" if two else "vehicle or person",
         metadata=metadata,
         cfg=cfg,
-        epoch=checkpoint["progress"]["epoch"],
+        recipe=recipe_of(cfg, checkpoint["progress"]["epoch"]),
         parameters=parameters,
         inputs=inputs_of(metadata),
         data=_training_data(cfg, checkpoint),
@@ -139,15 +157,52 @@ def model_card(
     )
 
 
+def recipe_of(cfg: CfgNode, epoch: int) -> list[tuple[str, str]]:
+    """How the model was trained: topics and what to say about each.
+
+    Args:
+        epoch: whose weights are exported.
+    """
+    solver, model, sampler = cfg.SOLVER, cfg.MODEL, cfg.SAMPLER
+    start = {"imagenet": "ImageNet weights", "none": "random weights"}
+    sdm = f"student heads on {', '.join(model.SDM.TAPS)}, temperature {model.SDM.TEMPERATURE:g}"
+    mgim = f"{', '.join(map(str, model.MGIM.GRANULARITIES))} stripes, `{model.MGIM.RELATION}`"
+    return [
+        ("start", start.get(model.PRETRAINED, "weights of another model")),
+        ("length", f"epoch {epoch} of {solver.EPOCHS}, seed {cfg.SEED}"),
+        ("batch", f"{sampler.IDENTITIES} identities × {sampler.IMAGES} images of each modality"),
+        ("optimiser", f"`{solver.OPTIMIZER}`, weight decay {solver.WEIGHT_DECAY:g}"),
+        ("learning rate", f"{solver.BASE_LR:g}, schedule `{solver.SCHEDULE}`"),
+        ("losses (weights)", ", ".join(_losses_of(cfg))),
+        ("self-distillation (SDM)", sdm if model.SDM.ENABLED else "off"),
+        ("part features (MGIM)", mgim if model.MGIM.ENABLED else "off"),
+        ("teacher", "a frozen model" if cfg.TEACHER.WEIGHTS else "none"),
+    ]
+
+
+def _losses_of(cfg: CfgNode) -> list[str]:
+    """The losses of a training, each with its weight."""
+    used = {
+        "part_": cfg.MODEL.MGIM.ENABLED,
+        "branch_": cfg.MODEL.DIRECTIONAL.ENABLED,
+        "sdm": cfg.MODEL.SDM.ENABLED,
+    }
+    weights = {name.lower(): cfg.LOSS[name].WEIGHT for name in cfg.LOSS}
+    unused = tuple(start for start, enabled in used.items() if not enabled)
+    found = {n: w for n, w in weights.items() if w and not n.startswith(unused)}
+    found |= {"distillation": cfg.DISTILL.WEIGHT} if cfg.TEACHER.WEIGHTS else {}
+    return [f"{name} {weight:g}" for name, weight in found.items()]
+
+
 def inputs_of(metadata: ExportMetadata) -> list[str]:
-    """What becomes of an image before the model sees it, one sentence each."""
+    """How an image is prepared for the model, one sentence each."""
     height, width = metadata.size
     mean, std = ([round(value, 4) for value in one] for one in (metadata.mean, metadata.std))
     return [
-        f"`Extractor` makes them RGB, resizes them to {height} × {width} pixels (height × width, "
-        f"bilinear with antialiasing) and normalises `(x / 255 - mean) / std` with mean {mean} and "
-        f"std {std}.",
-        f"Transparent pixels get the colour {list(metadata.background)} (RGB).",
+        f"`Extractor` converts them to RGB, resizes them to {height} × {width} pixels (height × "
+        f"width, bilinear with antialiasing) and normalises them: `(x / 255 - mean) / std`, mean "
+        f"{mean}, std {std}.",
+        f"Transparent pixels become the colour {list(metadata.background)} (RGB).",
         *(_range_of(name, metadata.ranges.get(name)) for name in metadata.modalities),
     ]
 
@@ -156,7 +211,7 @@ def _range_of(modality: str, limits: Range | None) -> str:
     if limits is None:
         return (
             f"{modality.capitalize()} images of more than eight bits were not in the training: "
-            "`Extractor(..., range=[black, white])` says which values become black and white."
+            "choose which values become black and white by `Extractor(..., range=[black, white])`."
         )
     if isinstance(limits, str):
         return f"{modality.capitalize()} images of more than eight bits: range `{limits}`."
@@ -175,25 +230,25 @@ def _is_rendered(cfg: CfgNode) -> bool:
 
 def _training_data(cfg: CfgNode, checkpoint: Mapping[str, Any]) -> str:
     info = DATASETS[checkpoint["dataset"]]
-    trial = checkpoint["split_trial"]
+    trial, rendered = checkpoint["split_trial"], _is_rendered(cfg)
+    layout = f"{RENDERED_SET} " if rendered else ""
     facts = [
-        f"{len(checkpoint['pids'])} identities of `{info.name}`"
+        f"{len(checkpoint['pids'])} identities of {layout}`{info.name}`"
         + (f", split {trial}" if trial is not None else "")
         + f" (`DATA.SPLIT {cfg.DATA.SPLIT or info.usual_split}`)",
         f"fingerprint of the file list `{checkpoint['data'][:12]}`",
     ]
-    source = info.where_to_get.splitlines()[0]
-    if _is_rendered(cfg):
-        source = RENDERED[0].upper() + RENDERED[1:]
+    source = RENDERED if rendered else info.where_to_get.splitlines()[0]
     return f"{', '.join(facts)}. {source.rstrip('.')}."
 
 
-def _header(name: str, scores: Iterable[DataScores]) -> str:
+def _header(name: str, scores: Iterable[DataScores], *, two_modalities: bool) -> str:
     """YAML of the fields that model hubs show and search."""
+    kinds = ["person-re-identification", "visible-infrared"] if two_modalities else []
     results = [
         {
-            "task": {"type": "image-feature-extraction", "name": "Person re-identification"},
-            "dataset": {"type": one.dataset, "name": one.dataset, "config": protocol},
+            "task": {"type": "image-feature-extraction", "name": "Re-identification"},
+            "dataset": {"type": one.hub_name, "name": one.hub_name, "config": protocol},
             "metrics": [
                 {"type": key, "name": f"{label} (%)", "value": round(100 * entry["mean"][key], 2)}
                 for key, label in HUB_METRICS.items()
@@ -206,7 +261,7 @@ def _header(name: str, scores: Iterable[DataScores]) -> str:
         "license": "other",
         "library_name": "vireid",
         "pipeline_tag": "image-feature-extraction",
-        "tags": ["person-re-identification", "visible-infrared", "image-retrieval", "safetensors"],
+        "tags": ["re-identification", *kinds, "image-retrieval", "safetensors"],
     }
     if results:
         header["model-index"] = [{"name": name, "results": results}]

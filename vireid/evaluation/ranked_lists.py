@@ -24,22 +24,42 @@ class RankedList:
     Args:
         query: row of the features.
         gallery: (G,) rows, nearest first, with those that the protocol removes.
+        pids: (G,) identities of these images.
         distances: (G,) ascending.
         removed: (G,) bool: the protocol leaves the image out of this query's list.
+        matches: (G,) bool: a true match, which is an image of the query's identity that stays.
         precision: average precision; 0 where the query has no match.
         first: rank of the first match in the protocol's unit; 0 where there is none.
     """
 
     query: int
     gallery: np.ndarray
+    pids: np.ndarray
     distances: np.ndarray
     removed: np.ndarray
+    matches: np.ndarray
     precision: float
     first: int
 
     def ranks(self) -> np.ndarray:
         """(G,) ranks among the images that stay in the list, from 1; 0 for those removed."""
         return np.where(self.removed, 0, np.cumsum(~self.removed))
+
+    def identity_ranks(self) -> np.ndarray:
+        """(G,) ranks of the images' identities, from 1; 0 for images that are removed.
+
+        The rank of an identity is that of its nearest image when each identity counts once, as in
+        the CMC of SYSU-MM01 and LLCM. All images of an identity share it.
+        """
+        stays = np.flatnonzero(~self.removed)
+        _, nearest, identity = np.unique(self.pids[stays], return_index=True, return_inverse=True)
+        ranks = np.zeros(len(self.gallery), dtype=int)
+        ranks[stays] = (np.argsort(np.argsort(nearest)) + 1)[identity]
+        return ranks
+
+    def first_match(self) -> int | None:
+        """Place of the first true match in ``gallery``, from 0; None where there is none."""
+        return int(self.matches.argmax()) if self.matches.any() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +89,14 @@ class GalleryRanking:
         distances = self.distances(np.array([position]))
         order = stable_order(distances)[0]
         query, gallery = int(self.queries[position]), self.gallery[order]
+        pids, removed = self.features.pids[gallery], self._removed(query, gallery)
         return RankedList(
             query=query,
             gallery=gallery,
+            pids=pids,
             distances=distances[0, order],
-            removed=self._removed(query, gallery),
+            removed=removed,
+            matches=(pids == self.features.pids[query]) & ~removed,
             precision=float(self.precision[position]),
             first=int(self.first[position]),
         )

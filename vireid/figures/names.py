@@ -127,4 +127,8 @@ def _folder_text(name: str) -> str:
 
 def wrapped(names: Iterable[str], letters: int) -> list[str]:
     """Names in lines of at most so many letters; words that are longer are broken."""
-    return ["\n".join(textwrap.wrap(name, max(letters, 8))) or name for name in names]
+    return ["\n".join(_lines(name, max(letters, 8))) for name in names]
+
+
+def _lines(name: str, letters: int) -> list[str]:
+    return [part for line in name.split("\n") for part in textwrap.wrap(line, letters) or [line]]

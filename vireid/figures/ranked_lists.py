@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from vireid.data.datasets.names import label_of
-from vireid.data.images import read_image
-from vireid.data.pixels import SHOWN
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.ranked_lists import GalleryRanking, RankedList
-from vireid.figures.style import COLORS, DOUBLE, GREY, TALLEST, drawn
+from vireid.figures.image_rows import (
+    REMOVED,
+    RIGHT,
+    WRONG,
+    ImageCell,
+    ImageRow,
+    draw_rows,
+)
 from vireid.structures import Modality
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 WORST = ("ap", "first")
-Mark = tuple[str, str, str]  # colour, dashes and sign of a frame; all three differ, for grey print
-RIGHT = (COLORS[0], "-", "✓")
-WRONG = (COLORS[1], "--", "✗")
-REMOVED = (GREY, ":", "–")
 MEANINGS = {
     "same identity": RIGHT,
     "another identity": WRONG,
     "left out by the protocol": REMOVED,
 }
-CELL, GAP, LINE = 0.58, 0.06, 0.115  # inches: narrowest cell, between cells, a line of text
-HEADING = 2.2 * LINE  # above all rows
-PIXELS = 192  # height to which images are reduced: print shows no more
-
-
-@dataclass(frozen=True, slots=True)
-class ImageCell:
-    """An image, two lines of text below it, and the frame around it."""
-
-    path: Path
-    text: tuple[str, str]
-    mark: Mark | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """A query, which is the first cell, and its nearest gallery images."""
-
-    heading: str
-    cells: Sequence[ImageCell]
 
 
 def choose_queries(
@@ -107,14 +81,31 @@ def _named(search: GalleryRanking, name: str) -> list[int]:
 
 
 def describe(found: RankedList, search: GalleryRanking) -> str:
-    """One line: the query, its average precision and the rank of its first match."""
-    images, unit = search.features, search.protocol.cmc_unit
-    who = f"{images.paths[found.query]} (identity {_identity(search, found.query)}, camera "
-    who += f"{_camera(search, found.query)})"
-    if not found.first:
-        return f"{who}: no match in the gallery"
-    counted = "" if unit == "image" else ", counted in identities"
-    return f"{who}: AP {found.precision:.3f}, first match at rank {found.first}{counted}"
+    """One line: the query, its average precision and the ranks of its first true match."""
+    return f"{_who(found, search)}: {_scores(found, search)}"
+
+
+def explain_ranks(search: GalleryRanking) -> str:
+    """What the ranks of :func:`describe` and of the figure count."""
+    if search.protocol.cmc_unit == "image":
+        return "rank: counts images, as the CMC of this protocol does"
+    return "rank: counts images; id rank: counts identities, as the CMC of this protocol does"
+
+
+def _who(found: RankedList, search: GalleryRanking) -> str:
+    path = search.features.paths[found.query]
+    identity, camera = _identity(search, found.query), _camera(search, found.query)
+    return f"{path} (identity {identity}, camera {camera})"
+
+
+def _scores(found: RankedList, search: GalleryRanking) -> str:
+    place = found.first_match()
+    if place is None:
+        return "no true match in the gallery"
+    ranks = f"rank {found.ranks()[place]}"
+    if search.protocol.cmc_unit == "identity":
+        ranks += f", id rank {found.identity_ranks()[place]}"
+    return f"AP {found.precision:.3f}, first true match: {ranks}"
 
 
 def _identity(search: GalleryRanking, row: int) -> int | str:
@@ -136,6 +127,9 @@ def draw_lists(
 ) -> None:
     """A row per query with its nearest gallery images, also those that the protocol leaves out.
 
+    The first true match is always shown: where it is not among the nearest images, it follows
+    them behind a gap.
+
     Args:
         root: folder that the features' paths are relative to.
         top: gallery images shown; None for 10, or all where there are fewer.
@@ -147,89 +141,34 @@ def draw_lists(
     if not 1 <= top <= len(search.gallery):
         raise UsageError(f"--top {top}: this gallery holds {len(search.gallery)} images")
     rows = [
-        ImageRow(describe(found, search), cells_of(found, search, root, top)) for found in lists
+        ImageRow((_who(found, search), _scores(found, search)), cells_of(found, search, root, top))
+        for found in lists
     ]
-    draw_rows(rows, path, title=title, meanings=MEANINGS)
+    draw_rows(rows, path, title=title, meanings=MEANINGS, notes=[explain_ranks(search)])
 
 
-def cells_of(found: RankedList, search: GalleryRanking, root: Path, top: int) -> list[ImageCell]:
-    """The query and its nearest images, with their rank, identity and camera."""
-    images = search.features
+def cells_of(
+    found: RankedList, search: GalleryRanking, root: Path, top: int
+) -> list[ImageCell | None]:
+    """The query, its ``top`` nearest images and, behind a gap, a first true match beyond them."""
+    images, match = search.features, found.first_match()
     modality = Modality(int(images.modality[found.query])).name.lower()
-    texts: list[str] = [modality]
-    marks: list[Mark | None] = [None]
-    rows = found.gallery[:top]
-    for row, rank, removed in zip(rows, found.ranks(), found.removed, strict=False):
-        same = images.pids[row] == images.pids[found.query]
-        texts.append(f"{rank or ''} id {_identity(search, row)}".strip())
-        marks.append(REMOVED if removed else RIGHT if same else WRONG)
-    return [
-        ImageCell(root / str(images.paths[row]), (text, f"camera {_camera(search, row)}"), mark)
-        for row, text, mark in zip([found.query, *rows], texts, marks, strict=True)
-    ]
+    text = ["query", modality, *_named_by(search, found.query)]
+    cells: list[ImageCell | None] = [ImageCell(root / str(images.paths[found.query]), text)]
+    ranks, identity_ranks = found.ranks(), found.identity_ranks()
+    beyond = match is not None and match >= top
+    for place in [*range(top), *([match] if beyond else [])]:
+        row = found.gallery[place]
+        if place == match and beyond:
+            cells.append(None)
+        text = ["left out" if found.removed[place] else f"rank {ranks[place]}"]
+        if search.protocol.cmc_unit == "identity":
+            text.append("" if found.removed[place] else f"id rank {identity_ranks[place]}")
+        text += _named_by(search, row)
+        mark = REMOVED if found.removed[place] else RIGHT if found.matches[place] else WRONG
+        cells.append(ImageCell(root / str(images.paths[row]), text, mark))
+    return cells
 
 
-def draw_rows(
-    rows: Sequence[ImageRow], path: Path, *, title: str, meanings: Mapping[str, Mark]
-) -> None:
-    """Rows of images, all in cells of one size.
-
-    Args:
-        meanings: of the frames, for the legend.
-    Raises:
-        DataError: an image is missing or cannot be read.
-        UsageError: the figure would be too large.
-    """
-    pictures = {cell.path: _picture(cell.path) for row in rows for cell in row.cells}
-    slope = min(3.0, max(picture.height / picture.width for picture in pictures.values()))
-    columns = max(len(row.cells) for row in rows)
-    width = max(DOUBLE, (CELL + GAP) * columns + 3 * GAP)
-    cell = (width - 3 * GAP) / columns - GAP  # a wider gap follows the query
-    step = slope * cell + 4 * LINE + 2 * GAP
-    height = HEADING + step * len(rows) + GAP
-    if max(height, width) > TALLEST:
-        raise UsageError(f"{len(rows)} queries of {columns - 1} images are too many for a picture")
-    with drawn(path, width, height, layout=None) as figure:
-        _draw_legend(figure, width, height, title, meanings)
-        for k, row in enumerate(rows):
-            upper = HEADING + k * step  # inches from the top
-            figure.text(GAP / width, 1 - upper / height, row.heading, fontsize=7, va="top")
-            bottom = upper + 1.4 * LINE + slope * cell
-            for column, one in enumerate(row.cells):
-                left = GAP + column * (cell + GAP) + (GAP if column else 0)
-                place = (left / width, 1 - bottom / height, cell / width, slope * cell / height)
-                axes = figure.add_axes(place)
-                _draw_cell(axes, pictures[one.path], one)
-
-
-def _picture(path: Path) -> Image.Image:
-    picture = read_image(path, SHOWN)
-    if picture.height > PIXELS:
-        size = max(1, round(picture.width * PIXELS / picture.height)), PIXELS
-        return picture.resize(size, Image.Resampling.BILINEAR)
-    return picture
-
-
-def _draw_cell(axes: Axes, picture: Image.Image, cell: ImageCell) -> None:
-    """The image in the middle of its cell, undistorted; images that do not count are paler."""
-    color, dashes, sign = cell.mark or ("none", "-", "")
-    axes.imshow(picture, alpha=0.45 if cell.mark is REMOVED else 1)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(color=color, linestyle=dashes, linewidth=1.8, capstyle="butt")
-    axes.set_xlabel(f"{sign} {cell.text[0]}".strip() + f"\n{cell.text[1]}", fontsize=6.5)
-
-
-def _draw_legend(
-    figure: Figure, width: float, height: float, title: str, meanings: Mapping[str, Mark]
-) -> None:
-    from matplotlib.patches import Patch
-
-    upper = 1 - GAP / height
-    figure.text(GAP / width, upper, title, fontsize=7, va="top", weight="bold")
-    frame: dict[str, Any] = {"facecolor": "none", "linewidth": 1.8}
-    frames = [Patch(ec=color, ls=dashes, **frame) for color, dashes, _ in meanings.values()]
-    names = [f"{sign} {meaning}" for meaning, (_, _, sign) in meanings.items()]
-    style: dict[str, Any] = {"frameon": False, "fontsize": 6.5, "borderaxespad": 0, "borderpad": 0}
-    style |= {"loc": "upper right", "bbox_to_anchor": (1 - GAP / width, upper), "ncols": 3}
-    figure.legend(frames, names, handleheight=1.0, handlelength=1.8, **style)
+def _named_by(search: GalleryRanking, row: int) -> list[str]:
+    return [f"id {_identity(search, row)}", f"camera {_camera(search, row)}"]

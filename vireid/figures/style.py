@@ -34,7 +34,7 @@ HEAT = "inferno"  # its lightness rises evenly, also in grey print
 SINGLE, DOUBLE = 3.4, 7.0  # inches: width of a paper's column and of a page
 TALLEST = 200.0  # inches: the renderer cannot hold higher figures
 DPI = 200
-FORMATS = (".png", ".pdf", ".svg")
+FORMATS = (".png", ".jpg", ".pdf", ".svg")
 LINE = 0.16  # inches: height of a legend's line
 LETTER = 0.062  # inches: width of a legend's letter
 # Fonts with characters that matplotlib's own font lacks; those that are installed are used.
@@ -68,8 +68,9 @@ _SETTINGS: dict[Any, Any] = {
     "text.parse_math": False,  # names of folders and labels may hold dollars
 }
 # No date, so that equal figures are equal files.
-_METADATA: dict[str, dict[str, Any]] = {
+_METADATA: dict[str, dict[str, Any] | None] = {
     ".png": {},
+    ".jpg": None,
     ".pdf": {"CreationDate": None},
     ".svg": {"Date": None},
 }
@@ -149,7 +150,7 @@ def drawn(
     """A figure in this style, saved when the block ends.
 
     Args:
-        path: PNG, PDF or SVG.
+        path: PNG, JPEG, PDF or SVG.
         width, height: inches.
         layout: matplotlib's layout engine; None where the caller places everything.
     Raises:
@@ -163,6 +164,8 @@ def drawn(
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         saving: dict[str, Any] = {"format": suffix[1:], "metadata": _METADATA[suffix], "dpi": DPI}
+        if suffix == ".jpg":  # without subsampling, which would blur coloured text
+            saving["pil_kwargs"] = {"quality": 80, "subsampling": 0, "optimize": True}
         with _missing_characters(path):
             replace_file(path, lambda file: figure.savefig(file, **saving))
 
@@ -181,7 +184,7 @@ def drawn_panels(
     """A figure of several panels, saved when the block ends.
 
     Args:
-        path: PNG, PDF or SVG.
+        path: PNG, JPEG, PDF or SVG.
         count: panels, filled row by row.
         height: of a panel, inches.
         width: of a panel that is alone, inches; several panels share the width of a page.
@@ -210,7 +213,7 @@ def require_figure(path: Path, *, inputs: Collection[Path] = ()) -> None:
     Args:
         inputs: files and folders that the work reads.
     Raises:
-        UsageError: the file is no PNG, PDF or SVG, or cannot be written.
+        UsageError: the file is no PNG, JPEG, PDF or SVG, or cannot be written.
     """
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"cannot draw {path}: name a file that ends in {', '.join(FORMATS)}")
@@ -240,9 +243,9 @@ def head(
     if not handles:
         axes.set_title(title, loc="left")
         return
-    style: dict[str, Any] = {"frameon": False, "alignment": "left", "borderaxespad": 0.3}
+    style: dict[str, Any] = {"frameon": False, "alignment": "left", "borderaxespad": 0.0}
     style |= {"handlelength": 1.8, "columnspacing": 1.2, "borderpad": 0.0}
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.03), "ncols": columns}
     legend = axes.legend(handles, names, title=title or None, **place, **style)
     legend.get_title().set_fontsize(8)
 

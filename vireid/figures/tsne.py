@@ -262,26 +262,27 @@ def _draw_points(axes: Axes, one: Projection, pids: Sequence[int] | None) -> Non
 
 def _draw_labels(axes: Axes, one: Projection, labels: Mapping[int, str]) -> None:
     """Each identity's label, with lines to its images and between its two medians."""
-    from matplotlib.collections import LineCollection
-    from matplotlib.patheffects import withStroke
-
     near = NEAR * float(np.ptp(one.points, axis=0).max())
     text: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7, "zorder": 5}
-    text |= {"xytext": (0, 3), "textcoords": "offset points"}  # above, so that no point is hidden
-    text["path_effects"] = [withStroke(linewidth=2, foreground="white")]
+    text |= {"xytext": (0, 2), "textcoords": "offset points"}  # above the points near the median
+    text["bbox"] = {"facecolor": "white", "alpha": 0.5, "edgecolor": "none", "pad": 0.2}
     for number, (pid, label) in enumerate(labels.items()):
-        color, medians = COLORS[number % len(COLORS)], []
+        color, groups = COLORS[number % len(COLORS)], []
         for modality in np.unique(one.images.modality[one.images.pids == pid]):
             points = one.points[(one.images.pids == pid) & (one.images.modality == modality)]
             median = np.median(points, axis=0)  # single images far away do not move it
-            lines = [(median, point) for point in points]
-            axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, alpha=0.5))
-            medians.append(median)
+            there_and_back = np.repeat(points, 2, axis=0)
+            there_and_back[::2] = median
+            axes.plot(*there_and_back.T, color=color, lw=0.5, alpha=0.5)
+            groups.append((median, points))
+        medians = [median for median, _ in groups]
         axes.plot(*np.transpose(medians), color=color, ls=(0, (2, 2)), lw=0.6, alpha=0.6)
         if np.linalg.norm(medians[0] - medians[-1]) < near:
-            medians = [np.mean(medians, axis=0)]
-        for x, y in medians:
-            axes.annotate(label, (x, y), color="black", **text)
+            groups = [(np.mean(medians, axis=0), np.concatenate([p for _, p in groups]))]
+        for median, points in groups:
+            close = points[np.linalg.norm(points - median, axis=1) < near]
+            top = max([median[1], *close[:, 1]])
+            axes.annotate(label, (median[0], top), color="black", **text)
 
 
 def _legend_marks(projections: Sequence[Projection], numbered: bool) -> list[Line2D]:

@@ -67,6 +67,27 @@ def read_training_names(run: Path) -> set[str]:
         return set()
 
 
+def names_beside(features: Path) -> tuple[dict[int, str], dict[int, str]]:
+    """Names of identities and cameras by number, from what lies beside a file of features.
+
+    These are ``<stem>_identities.csv`` of ``extract``, or ``identities.csv`` of a run's folder.
+    """
+    own = features.with_name(f"{features.stem}_{IDENTITIES}")
+    stem = f"{features.stem}_" if own.is_file() else ""
+    return (
+        _by_number(features.with_name(stem + IDENTITIES), "pid", "identity"),
+        _by_number(features.with_name(stem + CAMERAS), "camid", "camera"),
+    )
+
+
+def _by_number(path: Path, number: str, name: str) -> dict[int, str]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {int(row[number]): row[name] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return {}
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])

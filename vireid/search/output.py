@@ -18,8 +18,6 @@ from vireid.utils.io import replace_file
 
 FORMAT = 1
 SHOWN = 10  # queries in the table
-DRAWN, NEAREST = 8, 10  # and in the picture, of each its nearest images
-LONGEST = 12  # letters below a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +112,35 @@ def _as_json(answer: Answer) -> dict[str, Any]:
 
 
 def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
-    """Draws the first queries and the nearest that they found; says what was drawn.
-
-    Frames tell right from wrong where the identities of a query and of an image are known.
+    """Draws the first queries and the nearest images that they found; says what was drawn.
 
     Raises:
         DataError: an image is not where it was any more.
-        UsageError: the picture would be too large.
     """
-    from vireid.figures.ranked_lists import RIGHT, WRONG, ImageCell, ImageRow, draw_rows
+    from vireid.figures.search_results import (
+        NEAREST,
+        QUERIES,
+        SearchQuery,
+        SearchResult,
+        draw_search_results,
+    )
 
-    rows, judged = [], False
-    for answer in answers[:DRAWN]:
-        cells = [ImageCell(answer.path, ("query", modality.name.lower()))]
-        nearest = answer.found[:NEAREST]
-        trios = zip(nearest, answer.scores, _captions(nearest), strict=False)
-        for rank, (one, score, caption) in enumerate(trios, start=1):
-            known = one.pid is not None and answer.query.pid != UNKNOWN
-            mark = (RIGHT if one.pid == answer.query.pid else WRONG) if known else None
-            judged |= known
-            cells.append(ImageCell(one.path, (f"{rank}: {score:.3f}", caption), mark))
-        rows.append(ImageRow(_shown(answer.query.path), cells))
-    meanings = {"same identity": RIGHT, "another identity": WRONG} if judged else {}
-    draw_rows(rows, path, title="nearest images by cosine", meanings=meanings)
-    more = f", the first {DRAWN} of {len(answers):,} queries" if len(answers) > DRAWN else ""
+    queries = []
+    for answer in answers[:QUERIES]:
+        asked = answer.query
+        found = [
+            SearchResult(
+                path=one.path,
+                name=one.name,
+                score=score,
+                identity=None if one.pid is None else str(one.pid),
+                same=None if one.pid is None or asked.pid == UNKNOWN else one.pid == asked.pid,
+            )
+            for one, score in zip(answer.found, answer.scores, strict=True)
+        ]
+        queries.append(SearchQuery(answer.path, asked.path, found))
+    draw_search_results(queries, path, modality=modality)
+    more = f", the first {QUERIES} of {len(answers):,} queries" if len(answers) > QUERIES else ""
     longest = max(len(answer.found) for answer in answers)
     more += f", the nearest {NEAREST} of {longest:,} images" if longest > NEAREST else ""
     return f"wrote {path}{more}"
-
-
-def _captions(found: Sequence[Entry]) -> list[str]:
-    """Identities, or names; with their folder where several pictures have one name."""
-    stems = [one.path.stem for one in found]
-    whole = len(set(stems)) < len(stems)
-    names = [f"{one.path.parent.name}/{one.path.stem}" if whole else one.path.stem for one in found]
-    texts = [n if one.pid is None else f"id {one.pid}" for n, one in zip(names, found, strict=True)]
-    return [_shown(text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}") for text in texts]

@@ -19,9 +19,10 @@ from vireid.config.load import find_config, leaves, unknown_key
 from vireid.config.schema import OPTIONS
 from vireid.config.values import coerce, override_text, read_yaml
 from vireid.errors import ConfigError
+from vireid.evaluation.protocols import PROTOCOLS
 from vireid.utils.paths import expand, path_problem
 
-SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "OUTPUT", "SLURM")
+SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "LABELS", "OUTPUT", "SLURM")
 SECTION_OF = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # by option
 LONGEST_NAME = 150  # bytes of a folder's name; file systems allow 255
 MOST_CELLS = 10_000
@@ -80,6 +81,7 @@ class Sweep:
         trials: values of DATA.TRIAL; empty: the configuration's own.
         baseline: the cell that the others are compared with.
         slurm: long options of sbatch and their values; empty: it takes none.
+        texts: what the picture shows instead of an option, a label, a value or a protocol.
     """
 
     path: Path
@@ -92,6 +94,7 @@ class Sweep:
     baseline: GridCell
     output: Path
     slurm: Mapping[str, str]
+    texts: Mapping[str, str]
 
     def describe(self, cell: GridCell) -> str:
         """``MODEL.SHARED_DEPTH 3``, or its labels where the file gives them."""
@@ -122,6 +125,7 @@ def read_sweep(path: Path) -> Sweep:
     output = values.get("OUTPUT", f"runs/sweeps/{path.stem}")
     output = problems.catch("OUTPUT", _path, output, "must be a folder's name")
     slurm = _sbatch_options(values.get("SLURM", {}), problems)
+    texts = _picture_texts(values.get("LABELS", {}), axes, problems)
     cells = problems.catch("GRID", _combinations, axes) or ()
     problems += [f"GRID: {problem}" for problem in _name_problems(cells)]
     baseline = cells[0] if cells else None
@@ -130,7 +134,7 @@ def read_sweep(path: Path) -> Sweep:
     if problems:
         raise ConfigError(f"sweep file {path} has problems", problems)
     assert baseline is not None
-    return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output, slurm)
+    return Sweep(path, base, fixed, axes, cells, seeds, trials, baseline, output, slurm, texts)
 
 
 class _Problems(list[str]):
@@ -305,6 +309,29 @@ def _step_label(axis: GridAxis, value: Any) -> str:
             if value == step.labels[0] or _step_options(axis.keys, value) == step.options:
                 return step.labels[0]
     raise ValueError(f"{axis.title} {value!r} is unknown; choose one of {' | '.join(axis.labels)}")
+
+
+def _picture_texts(values: Any, axes: Sequence[GridAxis], problems: _Problems) -> dict[str, str]:
+    """The section LABELS: options, labels or values of the grid, and protocols, with their texts.
+
+    ``OPTION=VALUE`` names a value that several options have.
+    """
+    if not isinstance(values, dict):
+        problems.append(f"LABELS must hold NAME: TEXT pairs, got {values!r:.60}")
+        return {}
+    steps = [(axis.title, label) for axis in axes for label in axis.labels]
+    known = [axis.title for axis in axes] + [label for _, label in steps]
+    known += ["=".join(step) for step in steps] + list(PROTOCOLS)
+    for name, text in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            problems.append(
+                f"LABELS: {name} is unknown; did you mean {near}? Name an option, a label or a "
+                "value of GRID, or a protocol"
+            )
+        elif isinstance(text, (dict, list)) or not str(text).isprintable() or text in (None, ""):
+            problems.append(f"LABELS: {name} needs a line of text, got {text!r:.60}")
+    return {name: str(text) for name, text in values.items()}
 
 
 def _sbatch_options(values: Any, problems: _Problems) -> dict[str, str]:

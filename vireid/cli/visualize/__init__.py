@@ -1,4 +1,4 @@
-"""Draws ranked lists, activation maps, distance histograms and curves from saved files."""
+"""Draws ranked lists, maps, distances, curves, and contact sheets of data sets."""
 
 from __future__ import annotations
 

@@ -16,8 +16,15 @@ from vireid.evaluation.feature_files import read_feature_file
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
-from vireid.figures.ranked_lists import WORST, choose_queries, describe, draw_lists
+from vireid.figures.ranked_lists import (
+    WORST,
+    choose_queries,
+    describe,
+    draw_lists,
+    explain_ranks,
+)
 from vireid.figures.style import require_figure
+from vireid.runs.names import names_beside
 from vireid.runs.options import run_config
 from vireid.structures import FeatureSet, Splits
 
@@ -33,7 +40,8 @@ def main(arguments: Sequence[str]) -> None:
     draw = "" if protocol.draw == "all" else f", {protocol.draw} gallery draw {args.trial}"
     title = f"{protocol.name}{draw}, {found.metric}"
     draw_lists(lists, found, root, args.out, top=args.top, title=title)
-    print(title, *(f"  {describe(one, found)}" for one in lists), f"wrote {args.out}", sep="\n")
+    print(title, *(f"  {describe(one, found)}" for one in lists), sep="\n")
+    print(explain_ranks(found), f"wrote {args.out}", sep="\n")
 
 
 def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
@@ -92,8 +100,12 @@ def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
             f"{args.features} lacks {'paths' if held.has_features else 'features'}, and ranked "
             "lists show images by their paths: save paths, or query_paths and gallery_paths"
         )
+    names: tuple[dict[int, str], dict[int, str]] = dict(enumerate(held.names, start=1)), {}
+    if not held.used:  # a file of this project
+        names = names_beside(args.features)
     features, (protocol,) = held.for_protocols([protocol])
-    return _search(args, protocol, features, permutations, args.metric or "auto"), args.root
+    found = _search(args, protocol, features, permutations, args.metric or "auto")
+    return replace(found, identities=names[0], cameras=names[1]), args.root
 
 
 def _search(

@@ -3,8 +3,7 @@
 A layout describes names and lists (``Layout``); ``write_set`` renders and writes any of them.
 """
 
-from vireid.synthetic.writers.contact_sheet import write_sheet
 from vireid.synthetic.writers.pictures import Shot, Studio, person_of
 from vireid.synthetic.writers.write import LAYOUTS, write_set
 
-__all__ = ["LAYOUTS", "Shot", "Studio", "person_of", "write_set", "write_sheet"]
+__all__ = ["LAYOUTS", "Shot", "Studio", "person_of", "write_set"]

@@ -35,8 +35,4 @@ FOLDER = Layout(
     draw_cameras=sysu_cameras,
     content=_content,
     images=4,
-    columns=(
-        tuple((f"cam{c} visible", c, k) for c in (1, 4) for k in range(3)),
-        tuple((f"cam{c} infrared", c, k) for c in (3, 6) for k in range(3)),
-    ),
 )

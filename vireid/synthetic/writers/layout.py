@@ -12,7 +12,6 @@ from vireid.synthetic.writers.pictures import Shot, Studio
 
 # Identity, camera and picture numbers start at 1; the zeros keep these random streams apart.
 STREAMS = {"cameras": (0,), "presence": (0, 0, 1), "split": (0, 0, 2), "names": (0, 0, 3)}
-SheetColumn = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,6 @@ class Layout:
         draw_cameras: generator → cameras by number.
         content: what a set of given numbers consists of.
         images: per identity and camera by default.
-        columns: of a contact sheet, one group per modality. A column is a title, the camera (for
-            vehicles the viewpoint) that it shows, and which of an identity's pictures from there.
         counted_content: a set with the identities and image counts of a file; raises DataError for
             a file that is missing, or not what it should be.
         vehicles: instead of pedestrians.
@@ -68,7 +65,6 @@ class Layout:
     draw_cameras: Callable[[Generator], dict[int, Camera]]
     content: Callable[[SetNumbers], SetContent]
     images: int
-    columns: tuple[tuple[SheetColumn, ...], ...]
     counted_content: Callable[[Path], SetContent] | None = None
     vehicles: bool = False
     least_test_ids: int = 1

@@ -74,8 +74,4 @@ LLCM = Layout(
     draw_cameras=llcm_cameras,
     content=_content,
     images=4,
-    columns=tuple(
-        tuple((f"c{c} {kind}", c + first, 0) for c in (1, 2, 4, 5, 6, 7))
-        for kind, first in (("vis", 0), ("nir", INFRARED))
-    ),
 )

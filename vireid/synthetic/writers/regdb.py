@@ -49,7 +49,4 @@ REGDB = Layout(
     draw_cameras=regdb_cameras,
     content=_content,
     images=10,
-    columns=tuple(
-        tuple((folder.lower(), camera, k) for k in range(5)) for camera, folder in FOLDERS.items()
-    ),
 )

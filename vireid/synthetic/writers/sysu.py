@@ -155,8 +155,4 @@ SYSU = Layout(
     content=_content,
     counted_content=_counted_content,
     images=6,
-    columns=(
-        tuple((f"cam{c}", c, k) for c in (1, 2, 4, 5) for k in (0, 1)),
-        tuple((f"cam{c} IR", c, k) for c in (3, 6) for k in (0, 1)),
-    ),
 )

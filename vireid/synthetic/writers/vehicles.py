@@ -137,7 +137,6 @@ def _vehicleid_content(numbers: SetNumbers) -> SetContent:
 _layout = partial(
     Layout,
     images=2,
-    columns=(tuple((title, side, 0) for side, title in enumerate(VIEWPOINTS)),),
     vehicles=True,
 )
 VERI = _layout(partial(road_cameras, count=VERI_CAMERAS), _veri_content)

@@ -13,7 +13,7 @@ from vireid.synthetic import RENDERER_VERSION
 from vireid.synthetic.writers.folder import FOLDER
 from vireid.synthetic.writers.layout import Layout, SetNumbers
 from vireid.synthetic.writers.llcm import LLCM
-from vireid.synthetic.writers.pictures import Shot, Studio, save_all
+from vireid.synthetic.writers.pictures import Studio, save_all
 from vireid.synthetic.writers.regdb import REGDB
 from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU
 from vireid.synthetic.writers.vehicles import VEHICLEID, VERI
@@ -40,7 +40,7 @@ def write_set(
     seed: int,
     progress: bool = False,
     workers: int = 1,
-) -> list[Shot]:
+) -> None:
     """Write a synthetic set in a layout; ``root`` appears only once it is complete.
 
     Args:
@@ -54,8 +54,6 @@ def write_set(
         size: (height, width) of the pictures in pixels; None: as suits the layout.
         progress: show a bar when standard error is a terminal.
         workers: processes that render, 0 for one per processor; they change nothing in the files.
-    Returns:
-        the pictures.
     Raises:
         ValueError: an argument is out of range, or does not fit the names of folders and files.
         FileExistsError: root exists and is not an empty folder.
@@ -86,7 +84,6 @@ def write_set(
             shutil.copyfile(folder / original, folder / copy)
         for path, text in files.items():
             (folder / path).write_bytes(text if isinstance(text, bytes) else text.encode("ascii"))
-    return list(content.shots)
 
 
 def _check_numbers(numbers: Mapping[str, int], least_test_ids: int) -> None:

@@ -1,0 +1,74 @@
+"""Search results as a figure: query images, and the gallery images that each of them found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vireid.figures.image_rows import RIGHT, WRONG, ImageCell, ImageRow, draw_rows
+from vireid.structures import Modality
+
+QUERIES, NEAREST = 8, 10  # most queries in a figure, and of each its nearest images
+NAME_LINES = 8  # below an image; a name that needs more of them loses its middle
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A gallery image that a query found.
+
+    Args:
+        path: where the image is.
+        name: its path as the gallery lists it, shown where the name of its file is not enough.
+        score: how alike it is; 1 at most.
+        identity: None if it is not known.
+        same: whether it shows the query's identity; None if one of the two is not known.
+    """
+
+    path: Path
+    name: str
+    score: float
+    identity: str | None = None
+    same: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """A query image and what it found, nearest first."""
+
+    path: Path
+    name: str
+    results: Sequence[SearchResult]
+
+
+def draw_search_results(
+    queries: Sequence[SearchQuery], path: Path, *, modality: Modality, score: str = "cosine"
+) -> None:
+    """A row for each of the first queries with the nearest images, their ranks and scores.
+
+    Frames show which images are of the query's identity, where that is known.
+
+    Args:
+        modality: of the queries.
+        score: what the scores are.
+    Raises:
+        DataError: an image is missing or cannot be read.
+    """
+    rows = []
+    for query in queries[:QUERIES]:
+        asked = ImageCell(query.path, ("query", modality.name.lower()))
+        rows.append(ImageRow((query.name,), [asked, *_cells(query.results[:NEAREST])]))
+    meanings = {"same identity": RIGHT, "another identity": WRONG}
+    note = f"below each image: its rank, its score ({score}), its identity if known, its file"
+    draw_rows(rows, path, title="nearest gallery images", meanings=meanings, notes=[note])
+
+
+def _cells(results: Sequence[SearchResult]) -> Iterator[ImageCell]:
+    files = Counter(one.path.name for one in results)
+    for rank, one in enumerate(results, start=1):
+        text = [f"rank {rank}", f"{one.score:.3f}"]
+        text += [] if one.identity is None else [f"id {one.identity}"]
+        text.append(one.path.name if files[one.path.name] == 1 else one.name)
+        mark = None if one.same is None else RIGHT if one.same else WRONG
+        yield ImageCell(one.path, text, mark, lines=NAME_LINES)
