@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.figures.fit import assert_texts_fit
 from vireid.cli import cost
 from vireid.config.load import dump_config, load_config
 
@@ -182,6 +183,7 @@ def test_points_of_the_scatter_are_the_results(scored, tmp_path, figures, over):
     assert rows[0]["numbers"] - rows[1]["numbers"] == 6 * 16
     with Image.open(picture) as image:
         assert image.width == 1400
+    assert_texts_fit(figures[0])
     for axes, metric in zip(figures[0].axes, ("rank1", "mAP"), strict=True):
         shown = [line.get_xydata()[0].tolist() for line, _, _ in axes.containers]
         assert shown == [
@@ -196,6 +198,7 @@ def test_bars_are_the_medians_of_each_batch(tmp_path, figures):
     command = ["--cfg", "configs/demo.yaml", "--exits", "shallow1", "deep", *QUICK]
     assert cost.main([*command, "--bars", str(picture), "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["networks"]
+    assert_texts_fit(figures[0])
     for place, axes in enumerate(figures[0].axes):
         (bars,) = [c for c in axes.containers if hasattr(c, "patches")]
         expected = [row["latency"][place]["median_ms"] for row in rows]

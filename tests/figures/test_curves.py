@@ -1,5 +1,6 @@
 import pytest
 
+from tests.figures.fit import assert_texts_fit
 from vireid.errors import DataError, UsageError
 from vireid.figures.curves import draw_cmc, draw_learning_curves, mean_entry, panels_of
 from vireid.runs.logs import read_metrics
@@ -105,6 +106,7 @@ def test_long_names_make_the_picture_higher_and_stay_inside_it(tmp_path, figures
     draw_cmc({name: {"p": entry} for name in names}, tmp_path / "a.png")
     (figure,) = figures
     legend = figure.legends[0].get_window_extent()
+    assert_texts_fit(figure)
     assert legend.x0 >= 0 and legend.y0 >= 0 and legend.x1 <= figure.bbox.width
     assert legend.y1 <= figure.axes[0].get_window_extent().y0
     assert figure.axes[0].get_window_extent().height > 1.5 * figure.dpi

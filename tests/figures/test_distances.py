@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.figures.fit import assert_texts_fit
 from vireid.errors import DataError
 from vireid.evaluation.error_rates import error_rates
 from vireid.figures import distances as module
@@ -92,9 +93,10 @@ def test_features_of_zeros_have_no_cosine():
         distances(features)
 
 
-def test_several_sets_share_a_picture(tmp_path):
+def test_several_sets_share_a_picture(tmp_path, figures):
     one, two = (distances(feature_set(PIDS, MODALITY, seed)) for seed in (0, 1))
     draw_distances({"before": one, "after": two, "later": one}, tmp_path / "d.svg")
+    assert_texts_fit(figures[0])
     text = (tmp_path / "d.svg").read_text()
     assert text.count("<!-- different identities, mean") == text.count("<!-- EER ") == 3
 

@@ -53,13 +53,13 @@ def test_frames_and_words_are_the_evaluators():
     assert [cell.mark for cell in cells] == expected
     assert cells[1].path == Path("root/cam1/8/1.jpg")
     assert texts_of(found, 6) == [
-        ["query", "infrared", "id 7", "camera 3"],
-        ["rank 1", "id rank 1", "id 8", "camera 1"],
-        ["left out", "", "id 7", "camera 2"],
-        ["rank 2", "id rank 2", "id 7", "camera 4"],
-        ["rank 3", "id rank 3", "id 9", "camera 5"],
-        ["left out", "", "id 9", "camera 2"],
-        ["rank 4", "id rank 3", "id 9", "camera 1"],
+        ["query", "infrared", "id 7", "cam 3"],
+        ["rank 1", "id rank 1", "id 8", "cam 1"],
+        ["left out", "", "id 7", "cam 2"],
+        ["rank 2", "id rank 2", "id 7", "cam 4"],
+        ["rank 3", "id rank 3", "id 9", "cam 5"],
+        ["left out", "", "id 9", "cam 2"],
+        ["rank 4", "id rank 3", "id 9", "cam 1"],
     ]
     assert (one.precision, one.first) == (0.5, 2)
     assert describe(one, found) == (
@@ -71,7 +71,7 @@ def test_image_and_identity_ranks_differ_and_the_first_match_is_always_shown():
     found = hand_made([(6, 9, 0.0)])  # three images of two other identities are nearer
     assert "first true match: rank 4, id rank 3" in describe(found.ranked_list(0), found)
     assert found.ranked_list(0).identity_ranks().tolist() == [1, 2, 2, 3, 3, 3]
-    last = ["rank 4", "id rank 3", "id 9", "camera 5"]
+    last = ["rank 4", "id rank 3", "id 9", "cam 5"]
     assert texts_of(found, 2)[3:] == [None, last]
     assert texts_of(found, 3)[4:] == [None, last]
     assert texts_of(found, 4)[4:] == [last]
@@ -80,7 +80,7 @@ def test_image_and_identity_ranks_differ_and_the_first_match_is_always_shown():
 def test_where_the_cmc_counts_images_there_is_one_rank():
     found = hand_made([(6, 9, 0.0)])
     found = replace(found, protocol=replace(found.protocol, cmc_unit="image"))
-    assert texts_of(found, 1)[1] == ["rank 1", "id 8", "camera 1"]
+    assert texts_of(found, 1)[1] == ["rank 1", "id 8", "cam 1"]
     assert describe(found.ranked_list(0), found).endswith("first true match: rank 4")
     assert "id rank" not in explain_ranks(found)
 
@@ -90,7 +90,7 @@ def test_identities_and_cameras_are_called_by_their_names():
         hand_made([(3, 7, 0.0)]), identities={7: "anna", 8: "0008"}, cameras={3: "gate"}
     )
     texts = [text[-2:] for text in texts_of(found, 3)]
-    assert texts[:3] == [["id anna", "camera gate"], ["id 8", "camera 1"], ["id anna", "camera 2"]]
+    assert texts[:3] == [["id anna", "cam gate"], ["id 8", "cam 1"], ["id anna", "cam 2"]]
     assert "(identity anna, camera gate)" in describe(found.ranked_list(0), found)
     assert choose_queries(found, names=["anna"]) == choose_queries(found, names=["7"]) == [0]
 
@@ -146,9 +146,9 @@ def test_the_picture_shows_every_name_and_the_same_twice(tmp_path):
         draw_lists(lists, found, root, tmp_path / name, top=6, title="some protocol")
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
-    for words in ("✓ rank 2", "✗ rank 1", "– left out", "id rank 2", "camera 5", "AP 0.500"):
+    for words in ("✓ rank 2", "✗ rank 1", "– left out", "id rank 2", "cam 5", "AP 0.500"):
         assert f"<!-- {words}" in text
-    assert text.count("<!-- camera") == text.count("<image") == 2 * 7
+    assert text.count("<!-- cam ") == text.count("<image") == 2 * 7
 
 
 def test_missing_images_and_short_galleries_are_named(tmp_path):

@@ -5,6 +5,7 @@ from itertools import product
 import pandas as pd
 import pytest
 
+from tests.figures.fit import assert_texts_fit
 from tests.helpers import write_text
 from vireid.sweeps.plots import axis_text, draw_sweep
 from vireid.sweeps.spec import Sweep, read_sweep
@@ -47,6 +48,7 @@ def test_costs_have_a_panel_where_they_differ_and_are_stated_where_not(tmp_path,
     costs = costs_of(sweep, [1_000_000, 3_000_000, 2_000_000], [11_900_000] * 3)
     assert draw_sweep(sweep, scores_of(sweep), costs, tmp_path / "a.svg")
     (figure,) = figures
+    assert_texts_fit(figure)
     assert [axes.get_ylabel() for axes in figure.axes] == [
         "rank-1 (%)",
         "mAP (%)",
@@ -71,6 +73,7 @@ def test_unknown_costs_are_not_stated(tmp_path, figures, unknown):
     costs = costs_of(sweep, [7] * 3, [7] * 3).iloc[unknown:]
     draw_sweep(sweep, scores_of(sweep), costs, tmp_path / "a.svg")
     (figure,) = figures
+    assert_texts_fit(figure)
     assert len(figure.axes) == 2
     assert ("the same" in figure.legends[0].get_title().get_text()) == (unknown == 0)
 
@@ -82,6 +85,7 @@ def test_maps_of_a_metric_share_a_scale_and_state_spread_and_runs(tmp_path, figu
     finished = scores[scores["cell"] != sweep.cells[-1].name]  # the last has failed
     assert draw_sweep(sweep, finished, costs_of(sweep, [1] * 6, [2] * 6), tmp_path / "a.svg")
     (figure,) = figures
+    assert_texts_fit(figure)
     maps, bars = figure.axes[:4], figure.axes[4:]
     assert [axes.get_title("left") for axes in maps] == [
         f"{protocol}: {metric} (%)"
@@ -108,6 +112,7 @@ def test_labels_are_shown_instead_of_options_values_and_protocols(tmp_path, figu
     draw_sweep(
         sweep, scores_of(sweep), pd.DataFrame(columns=["parameters", "macs"]), tmp_path / "a.svg"
     )
+    assert_texts_fit(figures[0])
     names = [text.get_text() for text in figures[0].legends[0].get_texts()]
     assert names == ["visible to thermal"]
 
@@ -128,6 +133,7 @@ def test_the_number_of_runs_is_below_values_where_it_differs(tmp_path, figures):
     scores = scores_of(sweep)
     fewer = scores[(scores["cell"] != sweep.cells[0].name) | (scores["seed"] == 0)]
     draw_sweep(sweep, fewer, pd.DataFrame(columns=["parameters", "macs"]), tmp_path / "a.svg")
+    assert_texts_fit(figures[0])
     assert ticks(figures[0].axes[0]) == ["0\nn = 2", "3\nn = 2", "5\nn = 1"]
 
 
@@ -145,4 +151,5 @@ def test_every_protocol_is_in_the_legend(tmp_path, figures):
         pd.DataFrame(columns=["parameters", "macs"]),
         tmp_path / "a.svg",
     )
+    assert_texts_fit(figures[0])
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == names

@@ -44,7 +44,7 @@ class ImageCell:
     path: Path
     text: Sequence[str]
     mark: Mark | None = None
-    lines: int = 2
+    lines: int = 3
 
 
 @dataclass(frozen=True, slots=True)

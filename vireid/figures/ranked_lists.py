@@ -171,4 +171,4 @@ def cells_of(
 
 
 def _named_by(search: GalleryRanking, row: int) -> list[str]:
-    return [f"id {_identity(search, row)}", f"camera {_camera(search, row)}"]
+    return [f"id {_identity(search, row)}", f"cam {_camera(search, row)}"]
