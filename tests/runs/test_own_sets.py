@@ -173,4 +173,4 @@ def test_one_identity_is_too_few_to_train(command, tmp_path, capsys):
     for place in ("train/rgb/a", "train/ir/a", "test/rgb/b", "test/ir/b"):
         write_image(tmp_path / "photos" / place / "1.jpg")
     assert train.main(command(tmp_path / "run", f"DATA.ROOT={tmp_path / 'photos'}")) == 3
-    assert "one identity trains" in capsys.readouterr().err
+    assert "one training identity" in capsys.readouterr().err
