@@ -100,16 +100,17 @@ def test_the_sdist_holds_what_tests_and_documentation_need(built):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"CHANGELOG.md", "CITATION.cff", "environment.yml", "mkdocs.yml", "tests/conftest.py"}
-    wanted |= {"docs/index.md", "tools/train.py", "setup.py", "vireid/reports/template.html.j2"}
-    wanted |= {".github/workflows/ci.yml", ".pre-commit-config.yaml", "docs/api/index.md"}
+    wanted |= {"docs/index.md", "tools/train.py", "setup.py"}
+    wanted |= {"vireid/reports/templates/base.html.j2", "docs/api/index.md"}
+    wanted |= {".github/workflows/ci.yml", ".pre-commit-config.yaml"}
     assert wanted | set(configs()) <= names
 
 
 def test_the_wheel_holds_the_package_and_the_configs_and_nothing_else(installed):
     held = {path.relative_to(installed).as_posix() for path in installed.rglob("*.*")}
-    files = [p for kind in ("py", "j2", "css") for p in (ROOT / "vireid").rglob(f"*.{kind}")]
+    files = [p for kind in ("py", "j2", "css", "js") for p in (ROOT / "vireid").rglob(f"*.{kind}")]
     modules = {path.relative_to(ROOT).as_posix() for path in files}
-    assert "vireid/reports/template.html.j2" in modules
+    assert "vireid/reports/templates/base.html.j2" in modules
     package = {name for name in held if name.startswith("vireid/") and "__pycache__" not in name}
     assert package == modules | {f"vireid/{name}" for name in configs()}
     for name, text in configs().items():

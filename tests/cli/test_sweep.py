@@ -45,6 +45,7 @@ def test_a_sweep_trains_every_run_and_writes_tables(fake, write, tmp_path, capsy
     assert row["MODEL.SHARED_DEPTH"] == "3" and row["trial"] == ""
     assert row["protocol"] == "sysu_all_single" and float(row["value"]) == pytest.approx(0.34)
     names = {"table.md", "table.csv", "differences.csv", "table.tex", "sweep.png", "sweep.csv"}
+    names |= {"sweep.yaml"}  # what a report reads
     assert names <= {path.name for path in (tmp_path / "out").iterdir()}
 
 

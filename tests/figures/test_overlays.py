@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from PIL import Image
+from matplotlib.figure import Figure
 
 from vireid.errors import UsageError
 from vireid.figures.overlays import (
@@ -12,7 +12,7 @@ from vireid.figures.overlays import (
     draw_panels,
     enlarged,
 )
-from vireid.figures.style import DOUBLE, DPI
+from vireid.figures.style import DOUBLE, SINGLE
 
 WORDS = Words("energy", "a note")
 
@@ -49,37 +49,35 @@ def test_the_image_is_grey_where_a_map_is_0_and_bright_colour_where_it_is_larges
     np.testing.assert_allclose(covered(image, None, (8, 8))[0, 0], [1, 0, 0])
 
 
-@pytest.mark.parametrize("panels", [2, 8, 12])
-def test_figures_are_no_wider_than_a_page(tmp_path, panels):
-    row = PanelRow("a heading", [PanelGroup("image", [panel()])] * panels)
-    draw_panels(tmp_path / "a.png", [row], WORDS)
-    width = Image.open(tmp_path / "a.png").width / DPI
-    assert width == pytest.approx({2: 3.4, 8: DOUBLE, 12: DOUBLE}[panels], abs=0.01)
+LONG = "a_long_name_of_a_file_" * 3
 
 
-def test_texts_do_not_overlap_panels_or_one_another(tmp_path, monkeypatch):
-    from matplotlib.figure import Figure
-
-    long = "a_long_name_of_a_file_" * 3
-    groups = [PanelGroup(long, [panel(), panel(heat=np.eye(3))]), PanelGroup("b", [panel()])]
-    groups.append(PanelGroup("6 stripes", [panel(shares=np.full(6, 1 / 6))]))
+@pytest.mark.parametrize(
+    ("panels", "groups", "inches"), [(2, 1, SINGLE), (3, 3, DOUBLE), (1, 8, DOUBLE)]
+)
+def test_texts_stay_inside_the_figure_and_apart(tmp_path, monkeypatch, panels, groups, inches):
+    some = [panel(shares=np.full(6, 1 / 6)), panel(heat=np.eye(3)), panel()]
+    one = PanelGroup(LONG, some[:panels])
     seen = {}
 
-    def keep(self, *args, **options):
-        boxes = [text.get_window_extent() for text in self.texts if text.get_text()]
-        seen["texts"] = boxes
-        seen["axes"] = [axes.get_window_extent() for axes in self.axes]
-        seen["sizes"] = {t.get_fontsize() for t in self.findobj() if hasattr(t, "get_fontsize")}
-        seen["figure"] = self.bbox
+    def keep(figure, *args, **options):
+        inner = [text for axes in figure.axes for text in axes.texts]
+        below = inner[-3:]  # of the colour bar
+        outer = [text for text in figure.texts if text.get_text()] + below
+        seen["texts"] = [text.get_window_extent() for text in outer]
+        seen["axes"] = [axes.get_window_extent() for axes in figure.axes]
+        seen["sizes"] = {text.get_fontsize() for text in inner + outer}
+        seen["figure"] = figure.bbox
+        assert figure.get_figwidth() == pytest.approx(inches)
 
     monkeypatch.setattr(Figure, "savefig", keep)
-    draw_panels(tmp_path / "a.png", [PanelRow(long * 3, groups)] * 2, WORDS)
+    rows = [PanelRow(LONG * 3, [one] * groups)] * 2
+    draw_panels(tmp_path / "a.png", rows, Words("the meaning of the colours " * 4, LONG * 5))
     texts, axes, whole = seen["texts"], seen["axes"], seen["figure"]
     assert len(texts) > 12 and min(seen["sizes"]) >= 7
     for number, text in enumerate(texts):
         assert whole.x0 <= text.x0 and text.x1 <= whole.x1 and text.y0 >= whole.y0
-        assert not any(text.overlaps(other) for other in axes)
-        assert not any(text.overlaps(other) for other in texts[number + 1 :])
+        assert not any(text.overlaps(other) for other in [*axes, *texts[number + 1 :]])
 
 
 def test_too_many_rows_are_refused(tmp_path):

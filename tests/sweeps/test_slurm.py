@@ -163,7 +163,7 @@ def test_options_of_sbatch(name, value, option):
         ("time", 14400, "must be quoted text"),  # YAML's value of 4:00:00
         ("array", "1-3", "is set by the executor"),
         ("job_name", "x", "is set by the executor"),
-        ("p", "gpu", "not a long option"),
+        ("p", "gpu", "is not a long option"),
         ("comment", "a\n#SBATCH --wrap=rm", "must be one line"),
         ("mem", [8], "a text or a number"),
         ("exclusive", False, "a text or a number"),

@@ -32,7 +32,7 @@ from vireid.sweeps.planner import (
 from vireid.sweeps.plots import draw_sweep
 from vireid.sweeps.progress import SweepProgress
 from vireid.sweeps.slurm import FOLDER, jobs_in_queue, train_on_slurm, with_gpu
-from vireid.sweeps.spec import Sweep, read_sweep, sbatch_option
+from vireid.sweeps.spec import SWEEP_FILE, Sweep, read_sweep, sbatch_option
 from vireid.sweeps.tables import read_scores, sweep_tables, tidy_csv
 from vireid.utils.commands import from_here, own_command
 from vireid.utils.io import write_text
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     todo = [run for run, state in states.items() if state is not RunState.FINISHED]
     prepare_all(todo)
     require_trials(todo)
+    _keep_file(sweep, output)
     progress = SweepProgress(states)
     received, what = 0, ""
     if todo and slurm is None:
@@ -207,6 +208,12 @@ def write_results(
     print(f"in {output}: {', '.join([*texts, *([FIGURE] if drawn else [])])}")
     if not drawn:
         print(f"no {FIGURE}: the grid has {len(sweep.axes)} entries, and a picture shows two")
+
+
+def _keep_file(sweep: Sweep, output: Path) -> None:
+    """Copies the sweep file into the sweep's folder: reports need the names of its cells."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / SWEEP_FILE, sweep.path.read_text(encoding="utf-8"))
 
 
 def _raise_failures(progress: SweepProgress) -> None:

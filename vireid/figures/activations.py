@@ -28,7 +28,7 @@ from vireid.runs.trained_run import open_model
 from vireid.structures import ImageRecord, Modality, Splits
 
 LABELS = ("images", "paths", "pids", "camids", "modality")  # arrays of the file, besides the maps
-BAR = "energy, from 0 (only the grey image) to the largest value of each panel"
+BAR = "Energy, from 0 (only the grey image) to the largest value of each panel:"
 NOTE = (
     "Energy: the squared channels, summed at each place of the map that an exit pools into its "
     "feature."

@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 from vireid.data.transforms import normalize
 from vireid.errors import UsageError
 from vireid.figures.map_files import read_maps, write_maps
-from vireid.figures.overlays import Panel, PanelGroup, PanelRow, Words, draw_panels
+from vireid.figures.overlays import Panel, PanelGroup, PanelRow, Words, draw_panels, require_size
 from vireid.figures.style import load_matplotlib
 from vireid.models.build import STAGES
 from vireid.models.inference_model import InferenceModel, build_inference_model
@@ -31,9 +31,15 @@ from vireid.structures import Modality
 # where a channel may raise the similarity in one stripe and lower it in another.
 METHODS = {"hirescam": "HiResCAM", "gradcam": "GradCAM"}
 INSTALL = "pip install 'vireid[maps]'"
+# Smaller values are rounding errors of the cosine, such as those of two equal images, whose cosine
+# is 1 and has no slope.
+LEAST = 1e-6
 BATCH = 16  # images whose gradients are computed at once
 ACROSS = 3  # pairs in a row of the figure
-BAR = "raises the similarity: from 0 (only the grey image) to the largest value of each panel"
+BAR = (
+    "How much a region raises the similarity, from 0 (only the grey image) to the largest value of "
+    "each panel:"
+)
 NOTE = (
     "Each pair has three panels: regions of the query that raise the similarity to the gallery "
     "image, regions of the gallery image that raise it, and the gallery image. ✓ same identity, "
@@ -125,13 +131,17 @@ def run_match_maps(
         method: a key of ``METHODS``.
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another model.
-        UsageError: the model has no such exit, embedding or stage.
+        UsageError: the model has no such exit, embedding or stage, or the pairs are too many for
+            one figure.
     """
     require_one_exit(cfg)
     whole, device = open_model(cfg, run)
     model = build_inference_model(whole, exit_name=cfg.TEST.EXIT, embedding=cfg.TEST.EMBED)
     model.eval().requires_grad_(False)
     stage = stage or _stage_names(model)[-1]
+    count = len(pairs.query)
+    empty = MatchMaps(images, pairs, np.zeros(count), np.zeros((count, 2, 1, 1)), stage, method)
+    require_size(_rows(empty), _words(stage, method))  # before minutes of work
     tensor = torch.from_numpy(images.images).permute(0, 3, 1, 2).contiguous().to(device)
     similarity, maps = similarity_maps(
         model,
@@ -218,6 +228,7 @@ def _maps(cam: Any, images: Tensor, fixed: Sequence[Tensor]) -> np.ndarray:
     kept = cam.activations_and_grads
     values = [one.numpy() for one in (kept.activations[0], kept.gradients[0])]
     raw = np.maximum(cam.get_cam_image(images, cam.target_layers[0], targets, *values, False), 0)
+    raw[raw < LEAST] = 0
     if len(raw) == len(images):
         return raw
     return (raw[: len(images)] + raw[len(images) :, :, ::-1]) / 2
@@ -281,14 +292,21 @@ def draw_match_maps(found: MatchMaps, path: Path, *, cells: bool = False) -> Non
     Raises:
         UsageError: too many images for one figure.
     """
+    draw_panels(path, _rows(found), _words(found.stage, found.method), cells=cells)
+
+
+def _words(stage: str, method: str) -> Words:
+    return Words(BAR, NOTE.format(method=METHODS[method], stage=stage))
+
+
+def _rows(found: MatchMaps) -> list[PanelRow]:
     rows = []
     queries = found.pairs.query
     for query in dict.fromkeys(queries.tolist()):  # in their order
         numbers = np.flatnonzero(queries == query)
         for some in np.split(numbers, range(ACROSS, len(numbers), ACROSS)):
             rows.append(_row(found, query, some.tolist()))
-    note = NOTE.format(method=METHODS[found.method], stage=found.stage)
-    draw_panels(path, rows, Words(BAR, note), cells=cells)
+    return rows
 
 
 def _row(found: MatchMaps, query: int, numbers: Sequence[int]) -> PanelRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from vireid.errors import UsageError
 from vireid.figures.style import DOUBLE, DPI, HEAT, SINGLE, TALLEST, drawn, load_matplotlib
+from vireid.figures.text import fit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ NARROWEST, WIDEST = 0.5, 1.1  # inches: width of a panel
 GAP, LINE = 0.06, 0.125  # inches: between panels, a line of text
 BETWEEN = 3 * GAP  # groups of several panels
 TEXT = 7.0  # points
-LETTERS = 17  # of such a text in an inch, at least
+MOST_LINES = 9  # of a name
 BAR = (2.2, 0.11)  # inches: width and height of the colour bar
 # An image is dimmed, so that in grey print, too, only a map is bright. Where a map is 0, the image
 # is all that one sees; where it is largest, some of the image still shows through.
@@ -68,6 +68,17 @@ class Words:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Inches: of the figure, of a panel, and between groups; the height of each row."""
+
+    width: float
+    height: float
+    cell: tuple[float, float]
+    apart: float
+    rows: Sequence[float]
+
+
 def draw_panels(path: Path, rows: Sequence[PanelRow], words: Words, *, cells: bool = False) -> None:
     """A figure of at most a page's width, unless its panels would be too narrow.
 
@@ -76,28 +87,39 @@ def draw_panels(path: Path, rows: Sequence[PanelRow], words: Words, *, cells: bo
     Raises:
         UsageError: too many images for one figure, or the file cannot be written.
     """
+    rows, words, sizes = _laid_out(rows, words)
+    with drawn(path, sizes.width, sizes.height, layout=None) as figure:
+        top = GAP
+        for row, step in zip(rows, sizes.rows, strict=True):
+            _draw_row(figure, row, top, sizes, cells=cells)
+            top += step
+        _write(figure, GAP, top, words.bar)
+        _draw_bar(figure, top + _lines(words.bar) * LINE + GAP / 2)
+        _write(figure, GAP, sizes.height - GAP - _lines(words.note) * LINE, words.note)
+
+
+def require_size(rows: Sequence[PanelRow], words: Words) -> None:
+    """Raises :class:`UsageError` for more images than one figure holds."""
+    _laid_out(rows, words)
+
+
+def _laid_out(rows: Sequence[PanelRow], words: Words) -> tuple[list[PanelRow], Words, _Sizes]:
+    """The same with its texts in lines, and all sizes."""
     wide = any(len(group.panels) > 1 for row in rows for group in row.groups)
     apart = BETWEEN if wide else GAP
-    size = max(map(len, (_places(row, 1.0, apart) for row in rows)))
+    size = max(len(_places(row, 1.0, apart)) for row in rows)
     gaps = max(_places(row, 0.0, apart)[-1] for row in rows) + 2 * GAP
-    cell = min(WIDEST, max(NARROWEST, (DOUBLE - gaps) / size))
+    cell = max(min(WIDEST, (DOUBLE - gaps) / size), (SINGLE - gaps) / size, NARROWEST)
     width = max(SINGLE, gaps + size * cell)
-    slope = max(panel.image.shape[0] / panel.image.shape[1] for panel in _panels(rows))
-    rows = [_wrapped(row, cell, width) for row in rows]
-    heights = [_above(row) + slope * cell + 1.5 * GAP for row in rows]
-    note = textwrap.wrap(words.note, int(width * LETTERS))
-    below = 2.1 * LINE + BAR[1] + LINE * len(note)
+    tall = cell * max(panel.image.shape[0] / panel.image.shape[1] for panel in _panels(rows))
+    wrapped = [_wrapped(row, cell, width) for row in rows]
+    heights = [_above(row) + tall + 1.5 * GAP for row in wrapped]
+    words = Words(_fitted(words.bar, width - 2 * GAP), _fitted(words.note, width - 2 * GAP))
+    below = (_lines(words.bar) + _lines(words.note) + 1.5) * LINE + BAR[1]
     height = sum(heights) + below + 2 * GAP
     if max(width, height) > TALLEST:
         raise UsageError(f"{len(rows)} rows of images are too many for one picture")
-    with drawn(path, width, height, layout=None) as figure:
-        top = GAP
-        for row, step in zip(rows, heights, strict=True):
-            _draw_row(figure, row, (top, cell, slope, apart), cells=cells)
-            top += step
-        _draw_bar(figure, top + LINE / 2, words.bar)
-        text = "\n".join(note)
-        _write(figure, GAP, top + below - LINE * len(note), text)
+    return wrapped, words, _Sizes(width, height, (cell, tall), apart, heights)
 
 
 def _panels(rows: Sequence[PanelRow]) -> list[Panel]:
@@ -115,16 +137,16 @@ def _places(row: PanelRow, cell: float, apart: float) -> list[float]:
 
 def _wrapped(row: PanelRow, cell: float, width: float) -> PanelRow:
     """The row with its texts in lines that fit above its panels."""
-
-    def lines(text: str, inches: float) -> str:
-        letters = int(inches * LETTERS)
-        return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, letters))
-
     groups = [
-        PanelGroup(lines(group.title, len(group.panels) * (cell + GAP)), group.panels)
+        PanelGroup(_fitted(group.title, len(group.panels) * (cell + GAP)), group.panels)
         for group in row.groups
     ]
-    return PanelRow(lines(row.heading, width - 2 * GAP), groups)
+    return PanelRow(_fitted(row.heading, width - 2 * GAP), groups)
+
+
+def _fitted(text: str, inches: float) -> str:
+    """The text in lines of at most this length."""
+    return "\n".join(fit_text(line, inches, TEXT, lines=MOST_LINES) for line in text.split("\n"))
 
 
 def _above(row: PanelRow) -> float:
@@ -136,17 +158,15 @@ def _lines(text: str) -> int:
     return text.count("\n") + 1 if text else 0
 
 
-def _draw_row(
-    figure: Figure, row: PanelRow, sizes: tuple[float, float, float, float], *, cells: bool
-) -> None:
-    top, cell, slope, apart = sizes
-    places = _places(row, cell, apart)
+def _draw_row(figure: Figure, row: PanelRow, top: float, sizes: _Sizes, *, cells: bool) -> None:
+    cell, tall = sizes.cell
+    places = _places(row, cell, sizes.apart)
     _write(figure, GAP, top, row.heading)
     upper, number = top + _above(row), 0
     for group in row.groups:
         first, last = places[number], places[number + len(group.panels) - 1] + cell
         for panel in group.panels:
-            axes = _axes(figure, GAP + places[number], upper, cell, slope * cell)
+            axes = _axes(figure, GAP + places[number], upper, cell, tall)
             _draw_panel(axes, panel, cell, cells=cells)
             number += 1
         middle, height = GAP + (first + last) / 2, _lines(group.title) * LINE + GAP / 4
@@ -200,8 +220,10 @@ def covered(
     picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC)
     if heat is None:
         return np.asarray(picture) / 255
-    grey = DIMMED + SHARPNESS * np.asarray(picture.convert("L")) / 255
-    return _blend(grey, enlarged(heat, size, cells=cells))
+    grey = np.asarray(picture.convert("L")) / 255
+    if span := np.ptp(grey):  # images at night are dark already
+        grey = (grey - grey.min()) / span
+    return _blend(DIMMED + SHARPNESS * grey, enlarged(heat, size, cells=cells))
 
 
 def enlarged(heat: np.ndarray, size: tuple[int, int], *, cells: bool = False) -> np.ndarray:
@@ -234,7 +256,7 @@ def _label_stripes(axes: Axes, shares: np.ndarray, size: tuple[int, int]) -> Non
         axes.axhline(end, color="white", linewidth=0.8)
 
 
-def _draw_bar(figure: Figure, top: float, label: str) -> None:
+def _draw_bar(figure: Figure, top: float) -> None:
     """The colours of maps over mid-grey, from 0 to the largest value."""
     axes = _axes(figure, GAP, top, *BAR)
     steps = np.linspace(0, 1, round(BAR[0] * DPI))[None]
@@ -243,5 +265,3 @@ def _draw_bar(figure: Figure, top: float, label: str) -> None:
     ends: dict[str, Any] = {"va": "top", "fontsize": TEXT, "transform": axes.transAxes}
     for place, text, side in ((0, "0", "left"), (0.5, "half", "center"), (1, "largest", "right")):
         axes.text(place, -0.35, text, ha=side, **ends)
-    beside: dict[str, Any] = {"va": "center", "fontsize": TEXT, "transform": axes.transAxes}
-    axes.text(1 + 1.5 * GAP / BAR[0], 0.5, label, ha="left", **beside)

@@ -6,6 +6,7 @@ import base64
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from PIL import Image
 
 from vireid.errors import DataError
 from vireid.figures.curves import draw_cmc, draw_learning_curves, mean_entry
+from vireid.figures.distances import distances, draw_distances
 from vireid.figures.names import short_names
 from vireid.reports.run_files import RunFiles
+from vireid.structures import FeatureSet
 from vireid.utils.paths import is_hidden
 
 OWN = ("learning_curves", "cmc")  # files that training draws from the same numbers
@@ -38,18 +41,28 @@ class PageFigure:
     width: float
 
 
-def curves_of(run: RunFiles, label: str) -> list[PageFigure]:
-    """Learning curves and the CMC curve of every protocol."""
+def figures_of(run: RunFiles, label: str, features: FeatureSet | None) -> list[PageFigure]:
+    """Learning and CMC curves, distances where there are features, and the run's saved figures."""
     protocols = run.results["results.json"]["protocols"]
-    return [
-        _drawn(
+    found = [
+        drawn_figure(
             lambda path: draw_learning_curves({label: run.history}, path),
             f"Learning curves of {label}, over epochs",
         ),
-        _drawn(
+        drawn_figure(
             lambda path: draw_cmc({label: protocols}, path), f"CMC curves of {label}, by protocol"
         ),
     ]
+    if features is not None:
+        with suppress(DataError):  # one identity only, for example
+            pairs = distances(features)
+            found.append(
+                drawn_figure(
+                    lambda path: draw_distances({label: pairs}, path),
+                    f"Distances of {label} within and between identities, test images",
+                )
+            )
+    return [*found, *saved_figures(run.folder, label)]
 
 
 def compared_cmc(protocol: str, recipes: Mapping[str, Sequence[Mapping[str, Any]]]) -> PageFigure:
@@ -58,7 +71,9 @@ def compared_cmc(protocol: str, recipes: Mapping[str, Sequence[Mapping[str, Any]
         name: {protocol: mean_entry(entries)}
         for name, entries in zip(short_names(list(recipes)), recipes.values(), strict=True)
     }
-    return _drawn(lambda path: draw_cmc(means, path), f"CMC curves on {protocol}, means over runs")
+    return drawn_figure(
+        lambda path: draw_cmc(means, path), f"CMC curves on {protocol}, means over runs"
+    )
 
 
 def saved_figures(run: Path, label: str) -> list[PageFigure]:
@@ -71,7 +86,8 @@ def saved_figures(run: Path, label: str) -> list[PageFigure]:
     return [_figure(path, f"{path.name} of {label}") for path in found if path.stem not in OWN]
 
 
-def _drawn(draw: Callable[[Path], None], caption: str) -> PageFigure:
+def drawn_figure(draw: Callable[[Path], object], caption: str) -> PageFigure:
+    """What ``draw`` writes into the file that it gets, an SVG."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.svg"
         draw(path)

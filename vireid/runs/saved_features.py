@@ -102,21 +102,45 @@ def run_features(
     trained = TrainedRun.open(cfg, run, protocols)
     if is_model_folder(run):  # what people publish: nothing is kept in it
         return RunFeatures(_compute(trained, split), trained.splits, None)
-    tags = ([] if split == "test" else [split]) + trained.differences(NAMING)
-    path = run / ("_".join(["features", *tags]) + ".npz")
-    source, found = _source(trained, split), read_source(path)
-    if found == source and (kept := _own_features(path, trained.splits, split)):
-        return RunFeatures(kept, trained.splits, path)
-    if found is None:
+    path = _place(trained, run, split)
+    if kept := _kept(trained, path, split):
+        return kept
+    if read_source(path) is None:
         _require_no_features(path)
     features = _compute(trained, split)
     try:
-        write_features(path, features, source=source)
+        write_features(path, features, source=_source(trained, split))
     except UsageError as error:
         log.warning("the features must be computed again next time: %s", error)
         return RunFeatures(features, trained.splits, None)
     print(f"wrote {path}: {len(features)} images")
     return RunFeatures(features, trained.splits, path)
+
+
+def kept_features(
+    cfg: CfgNode, *, run: Path, split: str = "test", protocols: Sequence[RetrievalProtocol] = ()
+) -> RunFeatures | None:
+    """A run's features from its folder; None where it lacks them. Nothing is computed.
+
+    Args, Raises: see :func:`run_features`.
+    """
+    require_one_exit(cfg)
+    trained = TrainedRun.open(cfg, run, protocols)
+    return _kept(trained, _place(trained, run, split), split)
+
+
+def _place(trained: TrainedRun, run: Path, split: str) -> Path:
+    """The file in a run's folder for features of a split, with the options that differ."""
+    tags = ([] if split == "test" else [split]) + trained.differences(NAMING)
+    return run / ("_".join(["features", *tags]) + ".npz")
+
+
+def _kept(trained: TrainedRun, path: Path, split: str) -> RunFeatures | None:
+    """The features in a file, if they are of this checkpoint, these images and options."""
+    if read_source(path) != _source(trained, split):
+        return None
+    features = _own_features(path, trained.splits, split)
+    return RunFeatures(features, trained.splits, path) if features else None
 
 
 def _own_features(path: Path, splits: Splits, split: str) -> FeatureSet | None:

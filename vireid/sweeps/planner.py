@@ -21,6 +21,7 @@ from vireid.errors import ConfigError, DataError, UsageError
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import changed_options
 from vireid.runs.run_dir import RUN_MARKS
+from vireid.runs.run_scores import CONFIG, RESULTS
 from vireid.sweeps.spec import SECTION_OF, GridCell, Sweep
 from vireid.utils.paths import expand
 
@@ -126,6 +127,20 @@ def _subfolder(cell: GridCell, seed: int, trial: int | None) -> Path:
     return Path(cell.name) / (f"split{trial}" if trial is not None else "") / f"seed{seed}"
 
 
+def saved_runs(sweep: Sweep, output: Path) -> dict[SweepRun, RunState]:
+    """The sweep's runs, and what their folders below ``output`` hold.
+
+    The folders count as they are: their options and data are not compared with the sweep's, so
+    that neither its base configuration nor the data need to be there.
+    """
+    runs = {}
+    for trial, seed, cell in product(sweep.trials or (None,), sweep.seeds, sweep.cells):
+        folder = output / _subfolder(cell, seed, trial)
+        run = SweepRun(cell, seed, trial, (), CfgNode({"OUTPUT_DIR": str(folder)}))
+        runs[run] = _progress(folder)
+    return runs
+
+
 def train_command(base: Path, run: SweepRun, state: RunState) -> list[str]:
     """What trains a run, or continues it."""
     flags = {RunState.INTERRUPTED: ["--resume"], RunState.UNSAVED: ["--overwrite"]}
@@ -190,8 +205,17 @@ def _state(run: SweepRun, fingerprints: dict[str, str]) -> RunState:
     changed = changed_options(folder, run.cfg)
     if changed:
         raise UsageError(f"{folder} was trained with another {', '.join(changed)}")
-    if (folder / "results.json").is_file():
+    state = _progress(folder)
+    if state is RunState.FINISHED:
         _require_same_data(run, fingerprints)
+    return state
+
+
+def _progress(folder: Path) -> RunState:
+    """How far a run came, by the files in its folder."""
+    if not (folder / CONFIG).is_file():
+        return RunState.NEW
+    if (folder / RESULTS).is_file():
         return RunState.FINISHED
     return RunState.INTERRUPTED if (folder / LAST).is_file() else RunState.UNSAVED
 

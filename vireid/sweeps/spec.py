@@ -24,6 +24,7 @@ from vireid.utils.paths import expand, path_problem
 
 SECTIONS = ("BASE", "SET", "GRID", "SEEDS", "TRIALS", "BASELINE", "LABELS", "OUTPUT", "SLURM")
 SECTION_OF = {"SEED": "SEEDS", "DATA.TRIAL": "TRIALS", "OUTPUT_DIR": "OUTPUT"}  # by option
+SWEEP_FILE = "sweep.yaml"  # in the sweep's folder: a copy of its file
 LONGEST_NAME = 150  # bytes of a folder's name; file systems allow 255
 MOST_CELLS = 10_000
 EXECUTOR_OPTIONS = frozenset(  # long options of sbatch that the executor sets itself
@@ -102,11 +103,12 @@ class Sweep:
         return ", ".join(label if axis.named else f"{axis.title} {label}" for axis, label in chosen)
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, *, need_base: bool = True) -> Sweep:
     """Reads a sweep file; its configurations are checked when they are resolved.
 
     Args:
         path: of the file; see :func:`find_config`.
+        need_base: BASE must exist; without it the file describes finished runs, but trains none.
     Raises:
         UsageError: it cannot be read.
         ConfigError: one message with all its problems.
@@ -115,7 +117,8 @@ def read_sweep(path: Path) -> Sweep:
     values, problems = read_yaml(path), _Problems()
     for name in values:
         problems.catch("", _require_section, name)
-    base = problems.catch("BASE", _base_file, path, values.get("BASE"))
+    base_file = _base_file if need_base else _named_base
+    base = problems.catch("BASE", base_file, path, values.get("BASE"))
     fixed = _fixed_options(values, problems)
     axes = _grid_axes(values.get("GRID"), fixed, problems)
     seeds = problems.catch("SEEDS", _whole_numbers, values.get("SEEDS", [0]))
@@ -164,8 +167,12 @@ def _path(value: Any, wanted: str) -> Path:
     return expand(value)
 
 
+def _named_base(path: Path, value: Any) -> Path:
+    return _path(value, "must name a config file")
+
+
 def _base_file(path: Path, value: Any) -> Path:
-    given = _path(value, "must name a config file")
+    given = _named_base(path, value)
     beside = path.parent / given
     for file in (beside, given, find_config(given)):
         if file.is_file():

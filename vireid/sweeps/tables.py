@@ -100,13 +100,13 @@ class SweepTable:
 
     def as_markdown(self) -> str:
         """The note, and a table with aligned columns."""
-        texts = self._texts()
+        texts = self.texts()
         texts.columns = texts.columns.map(" ".join).str.strip()
         return f"{self.note}\n\n{markdown(texts)}"
 
     def as_latex(self) -> str:
         r"""A tabular for ``\usepackage{booktabs}``, its note as a comment."""
-        texts = self._texts()
+        texts = self.texts()
         names, scores = len(self.labels.columns), len(self.columns)
         numbers = len(texts.columns) - names - scores
         return latex(texts, note=self.note, columns="l" * names + "r" * numbers + "c" * scores)
@@ -132,7 +132,7 @@ class SweepTable:
         counts = [self._scores(*column)["n"] for column in self.columns]
         return pd.concat(counts, axis=1).max(axis=1).fillna(0).astype(int)
 
-    def _texts(self) -> pd.DataFrame:
+    def texts(self) -> pd.DataFrame:
         """All cells of the table as text; names of the columns have two levels."""
         runs = self._runs()
         columns = {("", title): self.labels[title] for title in self.labels}

@@ -81,9 +81,7 @@ def _named_pairs(args: argparse.Namespace) -> tuple[CfgNode, MatchImages, Pairs]
             require_modality(cfg, kind)
             records += [ImageRecord(str(Path(name)), -1, 0, kind) for name in names]
             continue
-        if splits is None:
-            require_rendered(cfg)
-            splits = build_splits(cfg, parts=())
+        splits = splits or _data_set(cfg, names, side)
         records += [_record(name, records_in(splits, args.split), side) for name in names]
     images = _images(cfg, records, splits)
     count = len(args.match)
@@ -91,15 +89,30 @@ def _named_pairs(args: argparse.Namespace) -> tuple[CfgNode, MatchImages, Pairs]
     return cfg, images, pairs
 
 
+def _data_set(cfg: CfgNode, names: Sequence[str], side: str) -> Splits:
+    try:
+        require_rendered(cfg)
+        return build_splits(cfg, parts=())
+    except DataError:
+        for name in names:
+            _require_no_file(name, side)
+        raise
+
+
+def _require_no_file(name: str, side: str) -> None:
+    """What is not in the data set may be meant as a file."""
+    if Path(name).is_file():
+        raise UsageError(
+            f"{name} is not in the run's data set: say --{side}-modality visible or infrared to "
+            "compare the file"
+        )
+
+
 def _record(name: str, records: Sequence[ImageRecord], side: str) -> ImageRecord:
     for record in records:
         if record.path == name:
             return record
-    if Path(name).is_file():
-        raise UsageError(
-            f"{name} is not in the data set: say --{side}-modality visible or infrared to compare "
-            "the file"
-        )
+    _require_no_file(name, side)
     raise DataError(
         f"there is no image {name!r} in the data set, and no such file: name it as the data set "
         f"does, such as {records[0].path}"
@@ -130,6 +143,8 @@ def _ranked_pairs(args: argparse.Namespace) -> tuple[CfgNode, MatchImages, Pairs
     if args.query_modality is not None or args.match_modality is not None:
         raise UsageError("--query-modality and --match-modality go with --match")
     found, splits = search_run(args)
+    if args.top > len(found.gallery):
+        raise UsageError(f"--top {args.top}: this gallery holds {len(found.gallery)} images")
     choice = {"names": args.query, "count": None if args.query else args.count, "seed": args.seed}
     records: list[ImageRecord] = []
     pairs: list[tuple[int, int, str]] = []
