@@ -153,7 +153,7 @@ def test_checkpoint_of_another_architecture_is_refused(
     source = finished_run / "checkpoints/last.pth"
     arguments = [*tiny_command(tmp_path / "run", option), "--resume", str(source)]
     assert train.main(arguments) == 4
-    assert "another network" in capsys.readouterr().err
+    assert "another model" in capsys.readouterr().err
     assert evaluate.main(["--run", str(finished_run), *option.split("=")]) == 4
 
 

@@ -41,7 +41,7 @@ def test_other_splits_hold_their_identities(finished_run, tmp_path, split, optio
     ("arguments", "code", "phrase"),
     [
         (["--split", "val"], 3, "DATA.SPLIT train"),
-        (["MODEL.BACKBONE", "osnet_x0_5"], 4, "another network"),
+        (["MODEL.BACKBONE", "osnet_x0_5"], 4, "another model"),
         (["TEST.FLPI", "true"], 2, "TEST.FLIP"),
         (["--out", "nowhere/f.npz"], 2, "nowhere"),
         (["--run", "tests"], 4, "config.yaml"),

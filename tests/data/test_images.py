@@ -118,9 +118,9 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"
 def test_a_program_for_a_printer_is_no_image_whatever_it_is_called(tmp_path):
     """Pillow would start Ghostscript to run it."""
     (tmp_path / "a.jpg").write_bytes(EPS)
-    with pytest.raises(DataError, match="no image of the kinds JPEG, PNG, BMP"):
+    with pytest.raises(DataError, match="not an image of the kinds JPEG, PNG, BMP"):
         read_image(tmp_path / "a.jpg")
-    with pytest.raises(DataError, match="no image of the kinds"):
+    with pytest.raises(DataError, match="not an image of the kinds"):
         require_readable(tmp_path, ["a.jpg"])
 
 

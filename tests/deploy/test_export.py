@@ -155,7 +155,7 @@ def test_beyond_the_bound_nothing_is_written(words, no_exporter, tmp_path, capsy
         (("--int8", "--max-drop", "nan"), 2, "--max-drop at least 0"),
         (("TEST.EXIT", "shallow1"), 2, "TEST.EXIT"),
         (("TEST.FLPI", "true"), 2, "TEST.FLIP"),
-        (("MODEL.SHARED_DEPTH", "5"), 4, "another network"),
+        (("MODEL.SHARED_DEPTH", "5"), 4, "another model"),
         (("--int8", "DATA.ROOT", "gone"), 3, "gone"),
     ],
 )

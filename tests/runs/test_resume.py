@@ -53,7 +53,7 @@ def test_options_without_effect_are_called_so(tiny_command, run, capsys):
 def test_losses_and_batches_are_fixed_within_an_epoch(tiny_command, halfway, capsys, option):
     assert train.main([*tiny_command(halfway, option), "--resume"]) == 2
     error = capsys.readouterr().err
-    assert option.split("=")[0] in error and "within an epoch" in error
+    assert option.split("=")[0] in error and "middle of an epoch" in error
 
 
 def test_a_checkpoint_of_an_older_version_has_the_usual_values_of_newer_options(

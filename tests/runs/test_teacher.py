@@ -143,7 +143,7 @@ def test_another_teacher_is_noted_and_within_an_epoch_refused(
     capsys.readouterr()
     assert train.main([*arguments, "--resume"]) == 2
     error = capsys.readouterr().err
-    assert "teacher (weights)" in error and "within an epoch" in error
+    assert "teacher (weights)" in error and "middle of an epoch" in error
     assert train.main([*arguments, "--resume", "DISTILL.TEMPERATURE", "2"]) == 2
     assert "DISTILL.TEMPERATURE 4.0 → 2.0" in capsys.readouterr().err
     change_checkpoint(tmp_path / "run" / LAST, progress={"epoch": 1, "step": 0, "sums": {}})
@@ -182,7 +182,7 @@ def test_the_log_says_when_the_teachers_training_is_not_finished(
 @pytest.mark.parametrize("how", ["--overwrite", "--resume"])
 def test_a_run_does_not_take_its_teachers_place(tiny_command, finished_run, run, capsys, how):
     command = [*tiny_command(run, f"TEACHER.WEIGHTS={run}", "SOLVER.EPOCHS=3"), how]
-    assert "lies in this run's own folder" in refused(command, capsys, 2)
+    assert "is in this run's folder" in refused(command, capsys, 2)
     assert last(run)["progress"] == last(finished_run)["progress"]
 
 
@@ -198,7 +198,7 @@ def test_a_run_does_not_take_its_teachers_place(tiny_command, finished_run, run,
         ("llcm.pth", "", 4, "identities of llcm, this run trains on 8 of sysu"),
         ("RUN", "DATA.SPLIT=train", 4, "8 identities of sysu, this run trains on 6 of sysu, the f"),
         ("RUN", "DATA.ROOT=OTHER", 4, "was trained on other images"),
-        ("RUN", "TEACHER.CONFIG=configs/sysu.yaml", 4, "with TEACHER.CONFIG: .*another network"),
+        ("RUN", "TEACHER.CONFIG=configs/sysu.yaml", 4, "with TEACHER.CONFIG: .*another model"),
         ("RUN", "TEACHER.POSTERIOR=mean_branch_prob", 2, "='mean_branch_prob': .* no branches"),
     ],
 )

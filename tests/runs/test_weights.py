@@ -57,7 +57,7 @@ def test_loaded_names_come_from_the_checkpoint():
 @pytest.mark.parametrize(
     ("dataset", "data", "names", "expected"),
     [
-        ("regdb", "same", "", "trained with 2 of the 3 identities .*, the first 5, 6: they are no"),
+        ("regdb", "same", "", "trained with 2 of the 3 identities .*, the first 5, 6: the model"),
         ("regdb", "other", "", ""),  # numbers of other data say nothing
         ("csv", "other", "anna,5,train\nben,6,val\n7,7,train\neva,9,test\n", "1 of the 3 .*anna"),
     ],
