@@ -134,9 +134,8 @@ def test_run_folder_in_use_is_refused_and_left_alone(tiny_command, finished_run,
     assert (finished_run / "metrics.csv").read_bytes() == before
 
 
-def test_overwrite_replaces_the_run_and_keeps_what_is_not_its(tiny_command, tmp_path):
-    folder = tmp_path / "run"
-    assert train.main(tiny_command(folder, "SOLVER.EPOCHS=1")) == 0
+def test_overwrite_replaces_the_run_and_keeps_what_is_not_its(tiny_command, run):
+    folder = run
     (folder / "notes.md").write_text("mine")
     stale = folder / "checkpoints/epoch_099.pth"
     stale.write_text("old")

@@ -61,10 +61,11 @@ def test_unused_parameters_are_those_that_a_loss_does_not_depend_on():
     assert all(p.grad.tolist() == [0.0, 0.0] for p in (first, second, third))
 
 
-def test_asking_for_them_adds_columns_and_changes_nothing_else(tiny_command, tmp_path):
-    assert train.main(tiny_command(tmp_path / "plain")) == 0
+def test_asking_for_them_adds_columns_and_changes_nothing_else(
+    tiny_command, finished_run, tmp_path
+):
     assert train.main([*tiny_command(tmp_path / "norms"), "--gradient-norms"]) == 0
-    plain, norms = metrics(tmp_path / "plain"), metrics(tmp_path / "norms")
+    plain, norms = metrics(finished_run), metrics(tmp_path / "norms")
     added = [name for name in norms[0] if name not in plain[0]]
     terms = [name.removeprefix("loss_") for name in plain[0] if name.startswith("loss_")]
     assert added == [f"grad_{name}" for name in terms] and "sdm_kl_shallow1" in terms

@@ -157,27 +157,6 @@ def test_a_signal_to_the_whole_process_group_saves_too(tiny_command, tmp_path):
     assert "--resume" in error
 
 
-@pytest.mark.slow
-def test_a_killed_run_resumed_equals_an_undisturbed_one(tiny_command, tmp_path):
-    extra = ("SOLVER.EPOCHS=6", "SOLVER.STEPS=[3]")
-    assert train.main(tiny_command(tmp_path / "whole", *extra)) == 0
-    folder = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "tools/train.py", *tiny_command(folder, *extra)],
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not rows_written(folder) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.15)  # into the middle of a later epoch
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert len(metrics(folder)) < 6
-    assert train.main([*tiny_command(folder, *extra), "--resume"]) == 0
-    assert_same_training(folder, tmp_path / "whole")
-
-
 def test_a_run_killed_before_its_first_epoch_ended_can_be_resumed(
     tiny_command, finished_run, tmp_path, monkeypatch
 ):

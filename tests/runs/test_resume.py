@@ -24,13 +24,20 @@ def halfway(tiny_command, finished_run, tmp_path):
     return folder
 
 
-def test_options_of_the_optimiser_take_effect(tiny_command, run):
+def test_what_may_change_takes_effect(tiny_command, tiny_sysu, run, tmp_path, capsys):
+    """Options of the optimiser, a loss that joins, and the place of the data; weights do not."""
     extra = ("SOLVER.WEIGHT_DECAY=0.125", "SOLVER.BASE_LR=2e-3", "SOLVER.EPOCHS=3")
+    extra += ("LOSS.HETERO_CENTER.WEIGHT=1", "MODEL.PRETRAINED=imagenet")
+    extra += (f"DATA.ROOT={shutil.copytree(tiny_sysu, tmp_path / 'moved')}",)
     assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
     groups = last(run)["optimizer"]["param_groups"]
     assert {group["weight_decay"] for group in groups} == {0.125}
     assert {group["base_lr"] for group in groups} == {2e-3}
-    assert float(rows(run)[2]["lr"]) == pytest.approx(2e-4)  # SOLVER.STEPS [1]
+    table = rows(run)  # which looks at the last columns, those of times
+    assert float(table[2]["lr"]) == pytest.approx(2e-4)  # SOLVER.STEPS [1]
+    assert table[0]["loss_hetero_center"] == "" and float(table[2]["loss_hetero_center"]) > 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if "MODEL.PRETRAINED" in x)
+    assert "no effect" in line
 
 
 def test_another_optimiser_is_refused(tiny_command, run, capsys):
@@ -38,13 +45,6 @@ def test_another_optimiser_is_refused(tiny_command, run, capsys):
     assert train.main([*tiny_command(run, "SOLVER.OPTIMIZER=sgd"), "--resume"]) == 2
     assert "SOLVER.OPTIMIZER adam → sgd" in capsys.readouterr().err
     assert last(run)["optimizer"].keys() == before.keys()
-
-
-def test_options_without_effect_are_called_so(tiny_command, run, capsys):
-    extra = ("MODEL.PRETRAINED=imagenet", "SOLVER.EPOCHS=3")
-    assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
-    line = next(x for x in capsys.readouterr().out.splitlines() if "MODEL.PRETRAINED" in x)
-    assert "no effect" in line
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,6 @@ def test_other_images_of_the_same_identities_are_refused(tiny_command, run, tmp_
     assert make_synthetic.main(["--layout", "sysu", "--out", str(other), *arguments]) == 0
     assert train.main([*tiny_command(run, f"DATA.ROOT={other}"), "--resume"]) == 4
     assert "other images" in capsys.readouterr().err
-
-
-def test_data_that_were_moved_continue(tiny_command, tiny_sysu, run, tmp_path):
-    moved = shutil.copytree(tiny_sysu, tmp_path / "moved")
-    extra = (f"DATA.ROOT={moved}", "SOLVER.EPOCHS=3")
-    assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
 
 
 def test_an_empty_path_is_a_mistake(tiny_command, tmp_path, capsys):
@@ -113,26 +107,21 @@ def test_a_row_lost_between_checkpoint_and_table_comes_back(tiny_command, run):
     assert (run / "metrics.csv").read_text() == complete
 
 
-def test_the_best_checkpoint_comes_along_into_a_new_folder(tiny_command, tmp_path):
+def test_the_best_checkpoint_comes_along_but_not_one_of_a_later_epoch(
+    tiny_command, tmp_path, capsys
+):
     old, new = tmp_path / "old", tmp_path / "new"
-    assert train.main(tiny_command(old, *VALIDATED)) == 0
-    assert train.main([*tiny_command(new, *VALIDATED), "--resume", str(old)]) == 0
-    best = [load_checkpoint(folder / BEST) for folder in (old, new)]
-    assert all(
-        torch.equal(best[0]["model"][key], best[1]["model"][key]) for key in best[0]["model"]
-    )
-
-
-def test_a_best_checkpoint_of_a_later_epoch_is_not_taken(tiny_command, tmp_path, capsys):
-    folder = tmp_path / "run"
     extra = (*VALIDATED, "SOLVER.CHECKPOINT_EVERY=1")
-    assert train.main(tiny_command(folder, *extra)) == 0
-    change_checkpoint(folder / BEST, progress={"epoch": 9})
-    first = folder / "checkpoints/epoch_001.pth"
-    arguments = [*tiny_command(folder, *extra), "--resume", str(first)]
-    assert train.main(arguments) == 0
+    assert train.main(tiny_command(old, *extra)) == 0
+    assert train.main([*tiny_command(new, *extra), "--resume", str(old)]) == 0
+    best = [load_checkpoint(folder / BEST)["model"] for folder in (old, new)]
+    assert all(torch.equal(tensor, best[1][key]) for key, tensor in best[0].items())
+    capsys.readouterr()
+    change_checkpoint(old / BEST, progress={"epoch": 9})
+    first = str(old / "checkpoints/epoch_001.pth")
+    assert train.main([*tiny_command(old, *extra), "--resume", first]) == 0
     assert "only later epochs can be the best" in capsys.readouterr().out
-    assert load_checkpoint(folder / BEST)["progress"]["epoch"] == 2
+    assert load_checkpoint(old / BEST)["progress"]["epoch"] == 2
 
 
 def test_norms_of_gradients_may_come_and_go_and_none_is_repeated(tiny_command, run, capsys):
@@ -143,10 +132,3 @@ def test_norms_of_gradients_may_come_and_go_and_none_is_repeated(tiny_command, r
     assert "GRADIENT_NORMS" not in capsys.readouterr().out
     column = [row["grad_identity"] for row in rows(run)]
     assert column[:2] == ["", ""] and float(column[2]) > 0 and column[3] == ""
-
-
-def test_timing_stays_last_when_a_loss_joins(tiny_command, run):
-    extra = ("LOSS.HETERO_CENTER.WEIGHT=1", "SOLVER.EPOCHS=3")
-    assert train.main([*tiny_command(run, *extra), "--resume"]) == 0
-    table = rows(run)  # which looks at the last columns
-    assert table[0]["loss_hetero_center"] == "" and float(table[2]["loss_hetero_center"]) > 0
