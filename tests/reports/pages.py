@@ -20,6 +20,7 @@ class Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        text = text.replace("\N{NO-BREAK SPACE}", " ")
         self.open: list[str] = []
         self.sources: list[str] = []
         self.links: list[str] = []

@@ -110,6 +110,7 @@ def sweep_page(sweep: SweepFolder, runs: Sequence[RunFiles], options: ListOption
         "title": f"Sweep {sweep.folder.name}",
         "cards": list(key_numbers(table, rules, baseline=sweep.baseline)),
         "summary": sweep.summary(),
+        "incomplete": len(runs) < len(sweep.runs),
         "tables": sweep.tables(),
         "states": sweep.states({s.label: s.anchor for s in sections}),
         "rules": rules,
@@ -173,9 +174,10 @@ def breakable(text: str) -> Markup:
 
 
 def strong(text: str) -> Markup:
-    """Escaped text; bold where Markdown has it bold."""
+    """Escaped text; bold where Markdown has it bold. A deviation stays with its sign."""
     plain = text.removeprefix("**").removesuffix("**")
-    return Markup("{}" if plain == text else "<strong>{}</strong>").format(plain)
+    bound = plain.replace("± ", "±\N{NO-BREAK SPACE}")
+    return Markup("{}" if plain == text else "<strong>{}</strong>").format(bound)
 
 
 def _label(folder: Path, recipes: Mapping[Path, str]) -> str:
