@@ -15,7 +15,7 @@ from vireid.errors import DataError
 from vireid.evaluation import array_names
 from vireid.evaluation.array_names import COLUMNS, DISTANCES, SIDES, SIMILARITIES, recognise
 from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_all
-from vireid.evaluation.feature_columns import number_identities
+from vireid.evaluation.feature_columns import numbered_identities
 from vireid.evaluation.feature_contents import FeatureFile
 from vireid.evaluation.feature_files import holds_features, read_feature_file, read_features
 from vireid.evaluation.protocols import PROTOCOLS, expand, with_draw
@@ -534,12 +534,12 @@ def test_test_identities_are_kept_in_lists_and_in_the_matrix(tmp_path: Path):
     ],
 )
 def test_identities_of_text_are_numbered(texts: list[str], numbers: list[int]):
-    ((found,), names) = number_identities([np.array(texts)])
+    ((found,), names) = numbered_identities([np.array(texts)])
     assert found.tolist() == numbers
     if names:
         counted = {pid: text for text, pid in zip(texts, numbers, strict=True) if pid > 0}
         assert dict(enumerate(names, start=1)) == counted
-    split, _ = number_identities([np.array(texts[:1]), np.array(texts[1:])])
+    split, _ = numbered_identities([np.array(texts[:1]), np.array(texts[1:])])
     assert np.concatenate(split).tolist() == numbers
 
 

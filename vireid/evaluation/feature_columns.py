@@ -11,13 +11,12 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.structures import (
-    DISTRACTOR,
     MODALITY_NAMES,
     TEST_LISTS,
     Role,
-    is_junk,
     modality_named,
 )
+from vireid.utils.identities import number_identities
 
 LARGEST = 2**63 - 1  # of int64
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
@@ -65,7 +64,7 @@ def read_columns(
     """The columns of some images, each checked.
 
     Features become float32 or float64, identities, cameras, roles and test lists whole numbers
-    (identities may stay text: ``number_identities``), modalities 0 and 1, paths text.
+    (identities may stay text: ``numbered_identities``), modalities 0 and 1, paths text.
 
     Args:
         path: of the file, for messages.
@@ -122,29 +121,19 @@ def _typed(column: str, array: np.ndarray) -> np.ndarray:
     return array.astype(KINDS[column][1], copy=False)
 
 
-def number_identities(parts: Sequence[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, ...]]:
+def numbered_identities(
+    parts: Sequence[np.ndarray],
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Identities of text as whole numbers, the same in all parts.
 
-    Texts that all are whole numbers are these. Otherwise junk (negative numbers) and, beside it,
-    distractors (0) keep theirs, and all other names count from 1 in the order of their characters.
-
     Returns:
-        the numbers of each part, and the names that were counted.
+        the numbers of each part, and the names that were counted (``number_identities``).
     """
     if not any(part.dtype.kind == "U" for part in parts):
         return list(parts), ()
-    texts = [part.astype(str) for part in parts]
-    unique = sorted({text for part in texts for text in part.tolist()})
-    numbers = {text: int(text) for text in unique if WHOLE_NUMBER.fullmatch(text)}
-    named: list[str] = []
-    if len(numbers) < len(unique):
-        junk = {text: pid for text, pid in numbers.items() if is_junk(pid)}
-        distractors = {t: pid for t, pid in numbers.items() if junk and pid == DISTRACTOR}
-        numbers = junk | distractors
-        named = [text for text in unique if text not in numbers]
-        numbers |= {text: number for number, text in enumerate(named, start=1)}
-    pids = [np.array([numbers[text] for text in part.tolist()], dtype=np.int64) for part in texts]
-    return pids, tuple(named)
+    texts = [part.astype(str).tolist() for part in parts]
+    numbers, named = number_identities(text for part in texts for text in part)
+    return [np.array([numbers[text] for text in part], dtype=np.int64) for part in texts], named
 
 
 def read_matrix(where: str, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vireid.errors import DataError
 from vireid.evaluation.array_names import GALLERY, QUERY, Recognised, recognise
-from vireid.evaluation.feature_columns import number_identities, read_columns, read_matrix
+from vireid.evaluation.feature_columns import numbered_identities, read_columns, read_matrix
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.structures import FeatureSet, Modality, Role
 
@@ -219,7 +219,7 @@ def to_feature_file(
             f"needs {', '.join(NAMES)}, or a query list and a gallery list ({DOCS})"
         )
     columns = read_columns(path, arrays, found.whole)
-    (columns["pids"],), names = number_identities([columns["pids"]])
+    (columns["pids"],), names = numbered_identities([columns["pids"]])
     own = set(NAMES) <= set(found.whole.values())
     count, used = len(columns["pids"]), tuple(found.whole.values())
     distances = None
@@ -271,7 +271,7 @@ def _from_lists(
     _require_one_length(path, sides, parts)
     queries, gallery = parts[QUERY], parts[GALLERY]
     pids = queries["pids"], gallery["pids"]
-    (queries["pids"], gallery["pids"]), names = number_identities(pids)
+    (queries["pids"], gallery["pids"]), names = numbered_identities(pids)
     shape = len(queries["pids"]), len(gallery["pids"])
     distances = _distances(path, arrays, found, shape) if matrix else None
     for side, part in parts.items():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from vireid.data.build import build_eval_loader, build_splits
-from vireid.data.datasets.names import label_of, unidentified
+from vireid.data.datasets.names import label_of
 from vireid.data.loading import batches
 from vireid.data.transforms import normalize
 from vireid.errors import DataError, UsageError
@@ -26,6 +26,7 @@ from vireid.runs.features import records_in, with_ranges
 from vireid.runs.rendered_data import require_rendered
 from vireid.runs.trained_run import open_model
 from vireid.structures import ImageRecord, Modality, Splits
+from vireid.utils.identities import unidentified
 
 LABELS = ("images", "paths", "pids", "camids", "modality")  # arrays of the file, besides the maps
 BAR = "Energy, from 0 (only the grey image) to the largest value of each panel:"

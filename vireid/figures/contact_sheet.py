@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vireid.data.datasets.names import label_of, unidentified
+from vireid.data.datasets.names import label_of
 from vireid.errors import DataError, UsageError
 from vireid.figures.image_rows import (
     GAP,
@@ -26,6 +26,7 @@ from vireid.figures.image_rows import (
 from vireid.figures.style import DOUBLE, GREY, drawn
 from vireid.figures.text import fit_text, text_width
 from vireid.structures import ImageRecord, Modality, Role, Splits
+from vireid.utils.identities import unidentified
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,12 +16,11 @@ from vireid.data.datasets.names import (
     nameless,
     names_by_number,
     number_cameras,
-    number_identities,
-    unidentified,
     unidentified_notes,
 )
 from vireid.errors import DataError
 from vireid.structures import MODALITY_NAMES, ImageRecord, Modality, Splits
+from vireid.utils.identities import number_identities, unidentified
 from vireid.utils.paths import exists_as, expand, is_hidden
 
 NAME = "dataset.csv"
@@ -61,7 +60,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
 
     Identities and cameras may have any names. Those of a column that holds whole numbers only are
     these numbers; ``vireid.data.datasets.names`` has the rule for others. Junk and distractors
-    (``vireid.data.datasets.names.unidentified``) train nothing.
+    (``vireid.utils.identities.unidentified``) train nothing.
 
     Args:
         root: folder that holds ``dataset.csv``, or the path of a CSV file; the images' paths are
@@ -74,7 +73,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
     """
     path = _find(root)
     rows = _read(path)
-    identities = number_identities([row.identity for row in rows], zeros_differ=False)
+    identities, _ = number_identities([row.identity for row in rows])
     cameras = number_cameras([row.camera for row in rows if row.camera])
     names, apart = names_by_number(identities), unidentified(identities.values())
     parts: dict[str, list[ImageRecord]] = {part: [] for part in PARTS}

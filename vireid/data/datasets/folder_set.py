@@ -27,12 +27,11 @@ from vireid.data.datasets.names import (
     nameless,
     names_by_number,
     number_cameras,
-    number_identities,
-    unidentified,
     unidentified_notes,
 )
 from vireid.errors import DataError
 from vireid.structures import MODALITY_NAMES, ImageRecord, Modality, Splits
+from vireid.utils.identities import number_identities, unidentified
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 WHOLE, LEFT_OUT = "", "left out"  # the only part of a set without folders of parts; no part
@@ -59,8 +58,8 @@ def load(
 ) -> Splits:
     """Reads the folders; opens no image.
 
-    Identities are numbered by ``vireid.data.datasets.names.number_identities``. Junk and
-    distractors (``vireid.data.datasets.names.unidentified``) train nothing; in a set
+    Identities are numbered by ``vireid.utils.identities.number_identities``. Junk and
+    distractors (``vireid.utils.identities.unidentified``) train nothing; in a set
     without ``train`` and ``test`` they test.
 
     Args:
@@ -78,7 +77,7 @@ def load(
     """
     folder = require_root(root, INFO)
     photos, notes = _read(folder)
-    identities = number_identities([photo.identity for photo in photos], zeros_differ=True)
+    identities, _ = number_identities([photo.identity for photo in photos], zeros_differ=True)
     names = names_by_number(identities)
     records, cameras = _records(folder, photos, identities, camera_pattern)
     parts = _by_part(zip(photos, records, strict=True), unidentified(identities.values()))

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from vireid.structures import DISTRACTOR, ImageRecord, is_junk
+from vireid.utils.identities import counted, whole_numbers
 
-LARGEST = 2**63 - 1  # number that features.npz can hold
 SHOWN = 5  # names in a message
 NO_NAMES = {
     "?",
@@ -32,31 +32,12 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def number_identities(names: Iterable[str], *, zeros_differ: bool) -> dict[str, int]:
-    """A number for every name: the same for the same names, in whatever order they come.
-
-    If all names are whole numbers, they stay these numbers. Else junk and distractors (see
-    ``unidentified``) keep theirs, and all other names count from 1 in the order of their
-    characters.
-
-    Args:
-        zeros_differ: ``007`` and ``7`` are two identities, so that a set with both has names.
-    """
-    unique = sorted(set(names))
-    numbers = _whole_numbers(unique)
-    if len(numbers) == len(unique) == len(set(numbers.values() if zeros_differ else unique)):
-        return numbers
-    apart = unidentified(numbers.values())
-    kept = {name: pid for name, pid in numbers.items() if pid in apart}
-    return kept | _counted([name for name in unique if name not in kept])
-
-
 def number_cameras(names: Iterable[str]) -> dict[str, int]:
     """A number from 1 for every camera; names that are all whole numbers from 1 stay these."""
     unique = sorted(set(names))
-    numbers = _whole_numbers(unique)
+    numbers = whole_numbers(unique)
     stay = len(numbers) == len(unique) and min(numbers.values(), default=1) >= 1
-    return numbers if stay else _counted(unique)
+    return numbers if stay else counted(unique)
 
 
 def names_by_number(numbers: Mapping[str, int]) -> dict[int, str]:
@@ -93,23 +74,13 @@ def alike(numbers: Mapping[str, int], what: str) -> Iterator[str]:
 
 
 def nameless(names: Iterable[str]) -> Iterator[str]:
-    """One line for each identity whose name says that nobody knows it."""
+    """One line for each identity whose name says that the person is unknown."""
     for name in sorted(set(names)):
         if name.casefold() in NO_NAMES:
             yield (
                 f"identity {name!r} counts as one person like any other: images of unknown people "
                 "are junk, identity -1"
             )
-
-
-def unidentified(pids: Iterable[int]) -> set[int]:
-    """Those of a set's identities that stand for no known person, so that nothing is learnt.
-
-    These are junk (negative numbers) and, in a set that numbers junk, distractors (0), as in
-    Market-1501. The test keeps their images: protocols say what becomes of them.
-    """
-    junk = {pid for pid in pids if is_junk(pid)}
-    return junk | {DISTRACTOR} if junk else junk
 
 
 def unidentified_notes(records: Iterable[ImageRecord]) -> Iterator[str]:
@@ -129,22 +100,6 @@ def unidentified_notes(records: Iterable[ImageRecord]) -> Iterator[str]:
                 f"distractors (identity {DISTRACTOR} beside junk), which are never searched for "
                 f"and train nothing: {number}"
             )
-
-
-def _whole_numbers(names: Iterable[str]) -> dict[str, int]:
-    """The names that are whole numbers which features.npz can hold.
-
-    int() would also take 1_000 and other scripts' digits.
-    """
-    return {
-        name: int(name)
-        for name in names
-        if re.fullmatch("-?[0-9]{1,19}", name) and abs(int(name)) <= LARGEST
-    }
-
-
-def _counted(names: Iterable[str]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(names, start=1)}
 
 
 def _simplified(name: str) -> str:
