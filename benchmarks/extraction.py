@@ -42,7 +42,7 @@ from vireid.models.inference_model import build_inference_model
 from vireid.runs.options import read_config
 from vireid.utils.io import require_target
 
-YARDSTICK, AGW = "torch fp32, eager", "AGW ResNet-50, torch fp32, eager"
+REFERENCE, AGW = "torch fp32, eager", "AGW ResNet-50, torch fp32, eager"
 AGW_CONFIG = Path("configs/baselines/agw.yaml")
 SIDE = 2048  # of the matrices whose product gives the peak
 Compute = Callable[[np.ndarray], np.ndarray]
@@ -90,7 +90,7 @@ def torch_rows(network: nn.Module, macs: int) -> dict[str, Row]:
     """The baseline, and torch's own way to be faster."""
     half = OneStream(network.model, infrared=False).to(memory_format=torch.channels_last)
     return {
-        YARDSTICK: Row("fp32", macs, partial(torch_features, network)),
+        REFERENCE: Row("fp32", macs, partial(torch_features, network)),
         "torch bf16, channels last": Row("bf16", macs, partial(bf16_features, half)),
     }
 
@@ -150,7 +150,7 @@ def cosines(rows: Mapping[str, Row], images: np.ndarray) -> dict[str, float]:
     """Least cosine between each row's features and the baseline's; another network has none."""
     found = {name: row.compute(images) for name, row in rows.items() if name != AGW}
     unit = {n: f / np.linalg.norm(f, axis=1, keepdims=True) for n, f in found.items()}
-    return {n: float((f * unit[YARDSTICK]).sum(axis=1).min()) for n, f in unit.items()}
+    return {n: float((f * unit[REFERENCE]).sum(axis=1).min()) for n, f in unit.items()}
 
 
 def results(
@@ -169,7 +169,7 @@ def results(
             "images_per_second": 1000 / median[name],
             "ms_per_image": median[name],
             "iqr_ms": statistics["iqr_ms"][name],
-            "times_faster": (times[YARDSTICK] / times[name]).median(),
+            "times_faster": (times[REFERENCE] / times[name]).median(),
             "share_of_peak": row.macs / median[name] / rate[row.number_format]
             if row.number_format in rate
             else None,

@@ -53,7 +53,7 @@ from vireid.runs.teacher import load_teacher
 from vireid.runs.weights import weights_file
 from vireid.structures import Batch, Splits
 
-YARDSTICK, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
+REFERENCE, PLAIN = "fp32, eager", "plain loop, torchreid OSNet, fp32"
 
 
 def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float, int]:
@@ -79,7 +79,7 @@ def step_ways(
     """Ways to take one optimiser step on the same batch, the baseline first."""
     eager = ["PRECISION", "fp32", "COMPILE", "false"]
     own = resolve_precision(cfg.PRECISION, device).name
-    options = {YARDSTICK: eager}
+    options = {REFERENCE: eager}
     if own != "fp32":
         options[f"{own}, eager"] = ["COMPILE", "false"]
     options[f"{own}, compiled"] = ["COMPILE", "true"]
@@ -93,7 +93,7 @@ def step_ways(
             changed, model, splits, device=device, world=World(), teacher=teacher
         )
         trainers[name].wrapped.train()
-    batch = next(batches(trainers[YARDSTICK].loader))
+    batch = next(batches(trainers[REFERENCE].loader))
     ways = {name: partial(trainer.step, batch) for name, trainer in trainers.items()}
     return {**ways, PLAIN: partial(plain_step, *plain_osnet(cfg, splits, device), batch, cfg)}
 
@@ -127,7 +127,7 @@ def compare(ways: Mapping[str, Callable[[], object]], *, batch: int, **options: 
     times = measure_latency(calls, batch=batch, **options)
     lines = ["| step | images/s | ms per step | IQR | faster |", "|---|---|---|---|---|"]
     for name, found in latency_statistics(times).iterrows():
-        ratio = (times[YARDSTICK] / times[name]).median()
+        ratio = (times[REFERENCE] / times[name]).median()
         lines.append(
             f"| {name} | {1000 / found.median_ms:.1f} | {batch * found.median_ms:.1f} | "
             f"{batch * found.iqr_ms:.1f} | {ratio:.2f} × |"
@@ -144,7 +144,7 @@ def _look_at_one_step(
     print(describe_machine(machine_facts(device)))
     print(f"{args.cfg}: {' × '.join(map(str, cfg.INPUT.SIZE))}")
     if args.profile:
-        print(profile_table(ways[YARDSTICK], device))
+        print(profile_table(ways[REFERENCE], device))
     else:
         size = 2 * cfg.SAMPLER.IDENTITIES * cfg.SAMPLER.IMAGES
         print(compare(ways, batch=size, runs=args.steps, warmup=args.warmup, device=device))

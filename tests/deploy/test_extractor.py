@@ -161,7 +161,7 @@ def test_wrong_images_are_named(exported, images, tmp_path):
 
 
 def foreign(path: Path) -> Path:
-    """An ONNX file that somebody else's program wrote."""
+    """An ONNX file that another program wrote."""
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None, 3, 4, 4])
     out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [None, 3, 4, 4])
     node = onnx.helper.make_node("Relu", ["x"], ["y"])

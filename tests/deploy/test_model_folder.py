@@ -127,7 +127,7 @@ def test_the_card_says_data_rules_scores_input_licence_and_use(made, finished_ru
         "## Licence",
         "## Responsible use",
         "## How to cite",
-        "does not know who somebody is",
+        "does not know who a person is",
     ):
         assert phrase in " ".join(page.split()) or phrase in page, phrase
     assert "None" not in page and "{{" not in page

@@ -128,8 +128,8 @@ def test_python_extracts_features(block, finished_run, tmp_path, monkeypatch, re
         write_image(tmp_path / image, color=(60 * number, 90, 200))
     for image in ("a.jpg", "b.jpg", "c.jpg"):
         write_image(tmp_path / image)
-    Path("runs/sysu").mkdir(parents=True)
-    for model in ("runs/sysu/seed0", "my-model"):
+    for model in ("runs/sysu/seed0", "runs/demo/seed0", "my-model"):
+        Path(model).parent.mkdir(parents=True, exist_ok=True)
         Path(model).symlink_to(finished_run)
     run = ["--run", "runs/sysu/seed0"]
     if 'Extractor("network.onnx")' in block.text:

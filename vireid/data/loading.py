@@ -1,7 +1,7 @@
 """Loader processes: how their batches travel, and what happens when one of them fails.
 
 A batch travels through shared memory (/dev/shm on Linux), which containers often limit to 64 MB.
-torch sends it from a thread whose errors reach nobody, and then waits for ever. Here the process
+torch sends it from a thread whose errors are lost, and then waits for ever. Here the process
 itself puts the batch into shared memory, and sends it through a pipe when there is no room.
 """
 

@@ -156,11 +156,11 @@ def _records(splits: Splits, split: str, cameras: Collection[str]) -> list[Image
     if not found:
         remedy = ": DATA.SPLIT train keeps some" if split == "val" else ""
         raise DataError(f"{splits.root} has no {split} images{remedy}")
-    nobody = unidentified({record.pid for record in found})
+    unknown = unidentified({record.pid for record in found})
     # VeRi-776 holds its queries twice
     both = {_file(record) for record in found if record.role is Role.GALLERY}
     found = [r for r in found if not (r.role is Role.QUERY and _file(r) in both)]
-    found = [r for r in found if r.pid not in nobody]
+    found = [r for r in found if r.pid not in unknown]
     names = {str(c): str(label_of(c, splits.cameras)) for c in {r.camid for r in found}}
     for camera in cameras:
         if camera not in names and camera not in names.values():

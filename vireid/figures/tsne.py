@@ -205,7 +205,7 @@ def draw_projections(
 ) -> None:
     """A panel for each projection; an identity has the same colour in all of them.
 
-    Nobody distinguishes twenty colours, so colours repeat, and each identity's number or name is
+    Twenty colours are too many to distinguish, so colours repeat. Each identity's number or name is
     at the median of its images of each modality, with thin lines to these images. A dashed line
     joins its two medians; where they are near, they share one label. With more than
     :data:`MOST_NUMBERED` identities, colours show only the modality.

@@ -1,4 +1,4 @@
-"""A gallery of one's own images: their features on disk, searched by image."""
+"""A gallery of a user's own images: their features on disk, searched by image."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Gallery:
         dtype: str = "float32",
         network: str = "",
     ) -> Gallery:
-        """An empty gallery, for features of one's own.
+        """An empty gallery, for features that you add.
 
         Args:
             dtype: ``float32`` or ``float16``, which halves the disk space.

@@ -185,7 +185,7 @@ class GalleryFiles:
 
 
 def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Copy-on-write, because torch warns of arrays that cannot be written; nobody writes."""
+    """Copy-on-write, because torch warns of read-only arrays; the array is never written."""
     if 0 in shape:
         return np.empty(shape, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="c", shape=shape)
