@@ -56,6 +56,29 @@ def test_the_worst_of_a_run_and_of_its_features_are_the_same(
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+def test_names_in_the_file_choose_queries_and_images_are_kept(
+    features, tiny_sysu, tmp_path, capsys
+):
+    with np.load(features) as file:
+        arrays = dict(file)
+    names = [f"<b>$\x1b{pid}" for pid in arrays["pids"].tolist()]
+    np.savez(tmp_path / "named.npz", **arrays | {"pids": np.array(names)})
+    rules = ["--root", str(tiny_sysu), "--protocol", "sysu_all_single", "--gallery-draw", "seeded"]
+    arguments = ["ranks", "--features", str(tmp_path / "named.npz"), *rules, "--top", "1"]
+    path = next(p for p in arrays["paths"].tolist() if p.startswith("cam3"))
+    wanted = names[arrays["paths"].tolist().index(path)]
+    out = ["--out", str(tmp_path / "a.svg"), "--queries", wanted]
+    assert visualize.main([*arguments, *out]) == 0
+    printed = capsys.readouterr().out
+    assert "identity <b>$" in printed and "\x1b" not in printed
+    image, before = tiny_sysu / path, (tiny_sysu / path).read_bytes()
+    of_set = ["sheet", "--dataset", "sysu", "--root", str(tiny_sysu)]
+    for words in (arguments, of_set):
+        assert visualize.main([*words, "--out", str(image)]) == 2
+        assert "is an image of the data set" in capsys.readouterr().err
+    assert image.read_bytes() == before
+
+
 def test_chosen_queries_come_in_their_order(run, features, tmp_path, capsys):
     paths = read_features(features).paths
     chosen = [path for path in paths.tolist() if path.startswith(("cam3", "cam6"))][5:2:-1]

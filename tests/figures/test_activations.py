@@ -147,6 +147,22 @@ def test_other_files_are_refused(tmp_path, content):
         read_activations(path)
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"images": np.zeros((3, 8, 4), np.uint8)},
+        {"modality": np.full(3, 9)},
+        {"maps": {"deep": np.zeros((3, 6))}},
+        {"maps": {"deep": np.full((3, 6, 3), np.nan)}},
+        {"granularities": (2, 500)},
+    ],
+)
+def test_maps_that_no_figure_can_show_are_refused(tmp_path, damaged):
+    write_activations(tmp_path / "a.npz", dataclasses.replace(some_activations(), **damaged))
+    with pytest.raises(DataError, match=r"a\.npz holds no activations"):
+        read_activations(tmp_path / "a.npz")
+
+
 def test_an_identity_stands_for_its_first_image_of_each_modality():
     some = records(V, I, V) + [ImageRecord("b.jpg", 0, 2, I), ImageRecord("c.jpg", 0, 2, I)]
     assert [r.path for r in choose_records(some, names=["0", "cam2/1.jpg"])] == [

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 
 from tests.figures.fit import assert_texts_fit
@@ -59,6 +61,17 @@ def test_one_runs_terms_are_grouped_and_those_of_several_stand_alone(tmp_path):
 def test_terms_that_no_column_has_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no column is named like nothing; there are lr, loss"):
         draw_learning_curves({"one": history()}, tmp_path / "a.svg", terms=["nothing"])
+
+
+def test_panels_hold_zero_negative_and_missing_values(tmp_path, figures):
+    row = {"epoch": 1.0, "grad_identity": 0.0, "loss_a": -5.0, "loss_sdm_kl_x": float("inf")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_learning_curves({"one": [row]}, tmp_path / "a.svg")
+    norm, loss, kl = figures[0].axes
+    assert norm.get_yscale() == "linear" and norm.get_ylim() == (0, 1)
+    assert loss.get_ylim() == (-5.25, 1) and kl.get_ylim() == (0, 1)
+    assert all(tick == round(tick) for tick in loss.get_xticks())  # no fractions of an epoch
 
 
 @pytest.mark.parametrize(

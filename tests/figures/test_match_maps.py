@@ -204,8 +204,17 @@ def test_the_picture_can_be_drawn_again_from_its_file(tmp_path):
     assert all(f"<!-- identity {k} -->" in drawn for k in range(1, 5))
 
 
-def test_other_files_are_refused(tmp_path):
-    path, found = tmp_path / "a.npz", some_maps()
-    write_match_maps(path, dataclasses.replace(found, similarity=found.similarity[:2]))
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"similarity": np.ones(2)},
+        {"pairs": Pairs(np.full(4, 99), np.ones(4, int), np.full(4, ""))},
+        {"maps": np.full((4, 2, 4, 2), np.nan)},
+        {"method": "another"},
+    ],
+)
+def test_other_files_are_refused(tmp_path, damaged):
+    path = tmp_path / "a.npz"
+    write_match_maps(path, dataclasses.replace(some_maps(), **damaged))
     with pytest.raises(DataError, match=r"a\.npz holds no query–match maps"):
         read_match_maps(path)

@@ -108,6 +108,16 @@ def is_score(value: object) -> bool:
     return 0 <= value <= LARGEST_SCORE
 
 
+def require_curve(path: Path, protocol: str, entry: Mapping[str, Any]) -> None:
+    """Raises :class:`DataError` if an entry of results.json holds no CMC curve."""
+    curve = entry.get("cmc")
+    if not isinstance(curve, list) or not curve or not all(map(is_score, curve)):
+        raise DataError(
+            f"{path}: the curve of {protocol} is missing or holds something else than numbers from "
+            "0 to 1: score the run again with the evaluate tool"
+        )
+
+
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
     """One line: a protocol's query and gallery images, its rules, and the numbers of images."""
     drawn = _drawn(protocol, len(entry["trials"]))

@@ -17,7 +17,7 @@ from vireid.data.datasets.names import label_of
 from vireid.data.loading import batches
 from vireid.data.transforms import normalize
 from vireid.errors import DataError, UsageError
-from vireid.figures.map_files import read_maps, write_maps
+from vireid.figures.map_files import read_maps, require_energies, require_images, write_maps
 from vireid.figures.overlays import Panel, PanelGroup, PanelRow, Words, draw_panels
 from vireid.models.build import POOLS
 from vireid.models.parts import stripe_bounds
@@ -277,6 +277,11 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Activations:
     counts = {len(found.images), len(found.paths), *(len(one) for one in maps.values())}
     if "deep" not in maps or len(counts) > 1:
         raise ValueError("it lacks the deepest map, or maps of some images")
+    require_images(arrays)
+    for one in maps.values():
+        require_energies(one, 3)
+    if not all(1 <= number <= maps["deep"].shape[1] for number in granularities):
+        raise ValueError("its maps have fewer rows than stripes")
     return found
 
 

@@ -184,10 +184,12 @@ def _draw_panel(
     axes: Axes, members: Mapping[str, str], runs: Mapping[str, History]
 ) -> list[Line2D]:
     """Draws a line for each member of a panel, or for each run, and returns them."""
+    from matplotlib.ticker import MaxNLocator
+
     lines: list[Line2D] = []
     for history in runs.values():
         for label, column in members.items():
-            rows = [row for row in history if column in row]
+            rows = [row for row in history if np.isfinite(row.get(column, np.nan))]
             factor = 100 if place_of(column).unit == PERCENT else 1
             style = line_style(len(lines))
             if label.startswith(VALIDATION) or len(rows) == 1:
@@ -195,7 +197,7 @@ def _draw_panel(
             epochs, values = [row["epoch"] for row in rows], [row[column] for row in rows]
             lines += axes.plot(epochs, [factor * value for value in values], **style)
     tidy(axes)
-    axes.locator_params(axis="x", integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     _scale_values(axes, place_of(next(iter(members.values()))).unit)
     return lines
 
@@ -206,13 +208,15 @@ def _scale_values(axes: Axes, unit: str) -> None:
 
     axes.set_ylabel(unit)
     low, high = axes.dataLim.intervaly
-    if unit == NORM or (unit == RATE and low > 0 and high / low > FAR_APART):
+    if low > high:  # no value
+        low = high = 0.0
+    if (unit == NORM and high > 0) or (unit == RATE and low > 0 and high / low > FAR_APART):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        axes.set_ylim(0, 100 if unit == PERCENT else 1.05 * high or 1)
+        axes.set_ylim(min(0, 1.05 * low), 100 if unit == PERCENT else max(0, 1.05 * high) or 1)
 
 
 def mean_entry(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -237,6 +237,7 @@ def _draw_panel(axes: Axes, found: Distances, limits: tuple[float, float], title
     axes.axvline(equal.threshold, color="black", linestyle="-.", linewidth=1.6)
     tidy(axes)
     axes.set_xlim(limits)
+    axes.locator_params(axis="x", nbins=5)  # room for many digits
     axes.set_ylim(0, 105 * width * max(shown[kind].max() for kind in KINDS))
     axes.set_xlabel(LABELS[found.metric])
     axes.set_ylabel(f"% of pairs per {width:.2g}")

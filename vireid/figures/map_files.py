@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vireid.errors import DataError, UsageError
+from vireid.structures import Modality
 from vireid.utils.io import replace_file, require_target
 
 FORMAT = 1
@@ -43,6 +44,21 @@ def read_maps(
             f"{path} holds no {kind} ({type(error).__name__}: {error}): name the .npz that "
             f"visualize {figure} wrote beside its picture"
         ) from error
+
+
+def require_images(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises :class:`ValueError` if ``images`` and ``modality`` of a file do not fit a figure."""
+    images, modality = arrays["images"], arrays["modality"]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
+        raise ValueError("its images are no (N, H, W, 3) uint8, or there is none")
+    if not set(modality.tolist()) <= {int(one) for one in Modality}:
+        raise ValueError("its modality holds something else than 0 and 1")
+
+
+def require_energies(maps: np.ndarray, dimensions: int) -> None:
+    """Raises :class:`ValueError` for maps that are not finite, or not of so many dimensions."""
+    if maps.ndim != dimensions or not maps.size or not np.isfinite(maps).all():
+        raise ValueError("its maps are of another shape, or not finite")
 
 
 def require_maps(path: Path, read: Callable[[Path], object]) -> None:

@@ -17,7 +17,7 @@ from yacs.config import CfgNode
 
 from vireid.data.transforms import normalize
 from vireid.errors import UsageError
-from vireid.figures.map_files import read_maps, write_maps
+from vireid.figures.map_files import read_maps, require_energies, require_images, write_maps
 from vireid.figures.overlays import Panel, PanelGroup, PanelRow, Words, draw_panels, require_size
 from vireid.figures.style import load_matplotlib
 from vireid.models.build import STAGES
@@ -279,8 +279,14 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> MatchMaps:
     names = str(arrays["stage"]), str(arrays["method"])
     found = MatchMaps(images, pairs, arrays["similarity"], arrays["maps"], *names)
     counts = {len(arrays[name]) for name in PAIRS}, {len(arrays[name]) for name in IMAGES}
-    if any(len(each) > 1 for each in counts) or found.maps.ndim != 4:
+    if any(len(each) > 1 for each in counts):
         raise ValueError("it lacks maps of some pairs")
+    require_images(arrays)
+    require_energies(found.maps, 4)
+    if not np.isin([pairs.query, pairs.match], np.arange(len(images.images))).all():
+        raise ValueError("its pairs are not of its images")
+    if found.method not in METHODS or not np.isfinite(found.similarity).all():
+        raise ValueError("its method is unknown, or a similarity is no number")
     return found
 
 

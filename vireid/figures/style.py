@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -218,6 +218,17 @@ def require_figure(path: Path, *, inputs: Collection[Path] = ()) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"cannot draw {path}: name a file that ends in {', '.join(FORMATS)}")
     require_target(path, inputs=inputs)
+
+
+def require_no_image(path: Path, root: Path, images: Iterable[str]) -> None:
+    """Raises :class:`UsageError` if a figure would replace an image of the data set.
+
+    Args:
+        root: folder that the images' paths are relative to.
+    """
+    target = path.resolve()
+    if any(name.endswith(path.name) and (root / name).resolve() == target for name in images):
+        raise UsageError(f"cannot write {path}: it is an image of the data set; name another file")
 
 
 def line_style(number: int) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import Any
 from vireid.config.load import flatten
 from vireid.config.values import read_yaml
 from vireid.errors import CheckpointError, DataError, UsageError
-from vireid.evaluation.results import COLUMNS, is_score, read_results
+from vireid.evaluation.results import COLUMNS, is_score, read_results, require_curve
 from vireid.figures.curves import History
 from vireid.runs.logs import read_metrics
 from vireid.runs.run_scores import CONFIG, RESULTS, RULES
 
-IN_ENTRY = (*RULES, "reranked", "num_valid_query", "trials", "cmc")  # of results.json
+IN_ENTRY = (*RULES, "reranked", "num_valid_query", "trials")  # of results.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,14 @@ def _read_checked(path: Path) -> dict[str, Any]:
     """Results whose entries have everything that the page shows."""
     content = read_results(path)
     for name, entry in content["protocols"].items():
-        lists = [key for key in ("trials", "cmc") if not isinstance(entry.get(key), list)]
-        lacking = [key for key in IN_ENTRY if key not in entry] + lists
-        if lacking or not entry["trials"] or not entry["cmc"]:
-            what = f"lacks {lacking[0]}" if lacking else "has no trial or no curve"
+        lacking = [key for key in IN_ENTRY if key not in entry]
+        if lacking or not isinstance(entry["trials"], list) or not entry["trials"]:
+            what = f"lacks {lacking[0]}" if lacking else "has no trial"
             raise DataError(f"{path}: {name} {what}: score the run again with the evaluate tool")
         std = entry.get("std") if len(entry["trials"]) > 1 else entry["mean"]
         if not isinstance(std, dict) or not all(is_score(std.get(c)) for c in COLUMNS):
             raise DataError(f"{path}: the std of {name} holds something else than numbers")
-        if not all(map(is_score, entry["cmc"])):
-            raise DataError(f"{path}: the curve of {name} holds something else than numbers")
+        require_curve(path, name, entry)
     return content
 
 

@@ -11,7 +11,7 @@ from vireid.cli.arguments import ToolParser, add_titles
 from vireid.cli.sources import titles_of
 from vireid.cli.visualize.kinds import kind_parser
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.results import read_results
+from vireid.evaluation.results import read_results, require_curve
 from vireid.figures.curves import draw_cmc, draw_learning_curves, mean_entry
 from vireid.figures.style import require_figure
 from vireid.runs.logs import read_metrics
@@ -66,14 +66,18 @@ def _one_entry(protocol: str, scored: Sequence[tuple[Path, Any]]) -> Any:
 
 def _protocol_entries(run: Path, protocols: Sequence[str]) -> dict[str, Any]:
     """Entries of results.json: of the protocols asked for, or of all."""
-    entries = read_results(run / "results.json")["protocols"]
+    path = run / "results.json"
+    entries = read_results(path)["protocols"]
     for name in protocols:
         if name not in entries:
             raise DataError(
                 f"{run} has no results of {name}, but of {', '.join(entries) or 'nothing'}: "
                 "score it with the evaluate tool"
             )
-    return {name: entries[name] for name in protocols or entries}
+    chosen = {name: entries[name] for name in protocols or entries}
+    for name, entry in chosen.items():
+        require_curve(path, name, entry)
+    return chosen
 
 
 def _parser() -> ToolParser:

@@ -10,7 +10,7 @@ from pathlib import Path
 from vireid.cli.arguments import LIST, ToolParser, add_options, as_overrides, seed_number
 from vireid.cli.evaluate import GALLERY_DRAWS, official_permutations
 from vireid.cli.visualize.kinds import kind_parser
-from vireid.errors import DataError, UsageError
+from vireid.errors import DataError, UsageError, printable
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.feature_files import read_feature_file
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
@@ -23,7 +23,7 @@ from vireid.figures.ranked_lists import (
     draw_lists,
     explain_ranks,
 )
-from vireid.figures.style import require_figure
+from vireid.figures.style import require_figure, require_no_image
 from vireid.runs.names import names_beside
 from vireid.runs.options import run_config
 from vireid.structures import FeatureSet, Splits
@@ -34,13 +34,14 @@ def main(arguments: Sequence[str]) -> None:
     args = _parser().parse(arguments)
     require_figure(args.out, inputs=[args.run or args.features])
     found, root = _search_run(args) if args.run else _search_features(args)
+    require_no_image(args.out, root, found.features.paths.tolist())
     choice = {"worst": args.worst, "names": args.queries, "count": args.count, "seed": args.seed}
     lists = [found.ranked_list(position) for position in choose_queries(found, **choice)]
     protocol = found.protocol
     draw = "" if protocol.draw == "all" else f", {protocol.draw} gallery draw {args.trial}"
     title = f"{protocol.name}{draw}, {found.metric}"
     draw_lists(lists, found, root, args.out, top=args.top, title=title)
-    print(title, *(f"  {describe(one, found)}" for one in lists), sep="\n")
+    print(title, *(f"  {printable(describe(one, found))}" for one in lists), sep="\n")
     print(explain_ranks(found), f"wrote {args.out}", sep="\n")
 
 
@@ -101,7 +102,7 @@ def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
             "lists show images by their paths: save paths, or query_paths and gallery_paths"
         )
     names: tuple[dict[int, str], dict[int, str]] = dict(enumerate(held.names, start=1)), {}
-    if not held.used:  # a file of this project
+    if not held.used and not held.names:  # a file of this project
         names = names_beside(args.features)
     features, (protocol,) = held.for_protocols([protocol])
     found = _search(args, protocol, features, permutations, args.metric or "auto")

@@ -11,7 +11,7 @@ from vireid.config import load_config
 from vireid.data.datasets import DATASETS
 from vireid.errors import UsageError
 from vireid.figures.contact_sheet import contact_sheet, draw_contact_sheet
-from vireid.figures.style import require_figure
+from vireid.figures.style import require_figure, require_no_image
 from vireid.runs.options import run_config
 from vireid.runs.rendered_data import require_rendered
 from vireid.structures import SPLITS
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> None:
         cfg = load_config(None, [*args.overrides, *chosen], environment={})
     name, data = cfg.DATA.DATASET, cfg.DATA
     splits = DATASETS[name].read(data.ROOT, data, split=data.SPLIT, split_trial=data.TRIAL)
+    records = [*splits.train, *splits.val, *splits.test]
+    require_no_image(args.out, splits.root, (record.path for record in records))
     choice = {"ids": args.ids, "seed": args.seed, "images": args.images, "cameras": args.cameras}
     sheet = contact_sheet(splits, args.split, name=name, **choice)
     draw_contact_sheet(sheet, splits.root, args.out)
