@@ -121,8 +121,9 @@ def test_random_queries_are_answerable_and_follow_the_seed():
     assert choose_queries(found, count=3, seed=4) == choose_queries(found, count=3, seed=4)
 
 
-def test_queries_that_are_not_there_are_refused():
+def test_queries_that_are_not_there_are_refused_and_those_named_twice_are_shown_once():
     found = hand_made([(6, 7, 0.0), (6, 555, 0.0)])
+    assert choose_queries(found, names=["7", "7", str(found.features.paths[0])]) == [0]
     with pytest.raises(DataError, match="no query '8'"):
         choose_queries(found, names=["8"])
     for count in (0, 2):

@@ -246,3 +246,6 @@ def test_labels_of_pictures_name_what_the_grid_or_a_protocol_has(tmp_path):
     assert problems(tmp_path, f"{grid}LABELS: [a]\n") == [
         "LABELS must hold NAME: TEXT pairs, got ['a']"
     ]
+    for texts in ("'0': few, '5': few", "'5': '0'"):
+        (line,) = problems(tmp_path, f"{grid}LABELS: {{{texts}}}\n")
+        assert "LABELS: two values of MODEL.SHARED_DEPTH would both be called" in line

@@ -197,18 +197,20 @@ def _upper_bound(features: np.ndarray, metric: str) -> float:
 
 
 def shown_bins(found: Distances, limits: tuple[float, float]) -> dict[str, np.ndarray]:
-    """Joins the fine bins between two limits into about :data:`SHOWN` wider ones.
+    """Joins the fine bins from one limit to another into about :data:`SHOWN` equally wide ones.
 
     Returns:
         ``edges`` (b + 1,), and per kind the share of its pairs per unit of distance (b,).
     """
     first = int(np.searchsorted(found.edges, limits[0], "right")) - 1
-    last = min(int(np.searchsorted(found.edges, limits[1])), len(found.edges) - 1)
+    last = min(int(np.searchsorted(found.edges, limits[1])), FINE)
     width = max(1, -(-(last - first) // SHOWN))
-    places = np.append(np.arange(first, last, width), last)
-    edges = found.edges[places]
+    number = -(-(last - first) // width)
+    first = min(first, FINE - number * width)  # room for the last bin: a narrow one would be high
+    fine = slice(first, first + number * width)
+    edges = found.edges[first : fine.stop + 1 : width]
     shares = {
-        kind: np.add.reduceat(counts[:last], places[:-1]) / counts.sum() / np.diff(edges)
+        kind: counts[fine].reshape(number, width).sum(axis=1) / counts.sum() / np.diff(edges)
         for kind, counts in found.counts.items()
     }
     return {"edges": edges, **shares}
@@ -236,7 +238,7 @@ def _draw_panel(axes: Axes, found: Distances, limits: tuple[float, float], title
     eer, equal = found.equal_error()
     axes.axvline(equal.threshold, color="black", linestyle="-.", linewidth=1.6)
     tidy(axes)
-    axes.set_xlim(limits)
+    axes.set_xlim(shown["edges"][0], shown["edges"][-1])
     axes.locator_params(axis="x", nbins=5)  # room for many digits
     axes.set_ylim(0, 105 * width * max(shown[kind].max() for kind in KINDS))
     axes.set_xlabel(LABELS[found.metric])

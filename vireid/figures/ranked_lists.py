@@ -41,14 +41,15 @@ def choose_queries(
     Args:
         worst: ``ap``: queries of the lowest average precision first; ``first``: queries whose
             first match has the last rank; empty: drawn at random.
-        names: instead, images by their path or identities by their name or number, in this order.
+        names: instead, images by their path or identities by their name or number, in this
+            order, each query once.
         count: how many, without ``names``; None for 6, or all where there are fewer.
     Raises:
         DataError: no query has one of the names, or none has a match.
         UsageError: ``count`` is more than there are.
     """
     if names:
-        return [position for name in names for position in _named(search, name)]
+        return list(dict.fromkeys(row for name in names for row in _named(search, name)))
     answered = np.flatnonzero(search.first > 0)
     if not len(answered):
         raise DataError(f"{search.protocol.name}: no query has a true match in the gallery")

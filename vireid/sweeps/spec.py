@@ -338,7 +338,12 @@ def _picture_texts(values: Any, axes: Sequence[GridAxis], problems: _Problems) -
             )
         elif isinstance(text, (dict, list)) or not str(text).isprintable() or text in (None, ""):
             problems.append(f"LABELS: {name} needs a line of text, got {text!r:.60}")
-    return {name: str(text) for name, text in values.items()}
+    texts = {name: str(text) for name, text in values.items()}
+    for axis in axes:
+        shown = [texts.get(f"{axis.title}={one}") or texts.get(one, one) for one in {*axis.labels}]
+        for text in dict.fromkeys(one for one in shown if shown.count(one) > 1):
+            problems.append(f"LABELS: two values of {axis.title} would both be called {text}")
+    return texts
 
 
 def _sbatch_options(values: Any, problems: _Problems) -> dict[str, str]:
