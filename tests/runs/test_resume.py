@@ -6,10 +6,13 @@ import pytest
 import torch
 import yaml
 
+from tests.faults.trainings import differences
 from tests.run_files import change_checkpoint, last, rows
 from vireid.cli import make_synthetic, train
 from vireid.engine.checkpoint import BEST, LAST, load_checkpoint
 from vireid.engine.trainer import Trainer
+from vireid.errors import UsageError
+from vireid.runs import pipeline
 
 VALIDATED = ("DATA.SPLIT=train", "SOLVER.VAL_EVERY=1", "SOLVER.SELECT=best")
 
@@ -122,6 +125,28 @@ def test_the_best_checkpoint_comes_along_but_not_one_of_a_later_epoch(
     assert train.main([*tiny_command(old, *extra), "--resume", first]) == 0
     assert "only later epochs can be the best" in capsys.readouterr().out
     assert load_checkpoint(old / BEST)["progress"]["epoch"] == 2
+
+
+def test_a_run_stopped_in_its_last_validation_ends_as_if_undisturbed(tiny_command, tmp_path):
+    """No step is left to set the learning rate, which the checkpoint must bring."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    extra = (*VALIDATED, "SOLVER.STEPS=[1]")
+
+    def disk_full(training, *others):
+        if training.trainer.progress.epoch == 2:
+            raise UsageError("No space left on device")
+        return validate(training, *others)
+
+    validate = pipeline._validate
+    assert train.main(tiny_command(whole, *extra)) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_validate", disk_full)
+        assert train.main(tiny_command(stopped, *extra)) == 2
+    assert last(stopped)["progress"]["epoch"] == 1
+    assert train.main([*tiny_command(stopped, *extra), "--resume"]) == 0
+    rates = [[g["lr"] for g in last(run)["optimizer"]["param_groups"]] for run in (whole, stopped)]
+    assert rates[0] == rates[1] and set(rates[0]) == {float(rows(whole)[1]["lr"])}
+    assert differences(whole, stopped) == []
 
 
 def test_norms_of_gradients_may_come_and_go_and_none_is_repeated(tiny_command, run, capsys):

@@ -304,11 +304,13 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """The inverse of ``state``, except for the model's weights and the generators.
 
-        The optimiser's running averages continue; its options stay this configuration's.
+        The optimiser's running averages continue; its options stay this configuration's. The
+        learning rate is the last step's, as in the training that saved it; ``advance`` sets it.
         """
         self.criterion.load_state_dict(state["criterion"])
         groups = self.optimizer.param_groups
-        options = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+        kept = ("params", "lr")
+        options = [{k: v for k, v in group.items() if k not in kept} for group in groups]
         self.optimizer.load_state_dict(state["optimizer"])
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
             group.update(own)
