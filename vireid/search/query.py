@@ -170,7 +170,7 @@ def search(
         while (
             asked.by == "identity"
             and found.scores.shape[1] == wanted
-            and _too_few(matches, found, asked.top)
+            and _too_few(matches, wanted, asked.top)
         ):
             wanted *= 4
             found = nearest(wanted)
