@@ -58,8 +58,8 @@ def query(args: argparse.Namespace) -> None:
     finally:  # what was found is printed even if it cannot be drawn
         for path, reason in skipped:
             print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
-        print(describe_search(results, options, len(gallery)), file=sys.stderr)
-        print("\n".join([*lines_of(images, results, options), *written]))
+        how = describe_search(results, options, len(gallery))
+        print("\n".join([how, "", *lines_of(images, results, options), *written]))
 
 
 def _options(args: argparse.Namespace) -> SearchOptions:
