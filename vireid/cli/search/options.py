@@ -86,6 +86,8 @@ def search_parser() -> argparse.ArgumentParser:
         one.add_argument("--gallery", required=True, metavar="PLACE", help=PLACE)
     for name in ("build", "add", "update"):
         _add_images(made[name])
+        if name != "update":
+            _add_detect(made[name])
         _add_model(made[name], required=name == "build")
     _add_remove(made["remove"])
     _add_query(made["query"])
@@ -107,6 +109,14 @@ def _add_images(line: argparse.ArgumentParser) -> None:
     line.add_argument("--modality", type=modality, metavar="NAME", required=True, help=about)
     line.add_argument(
         "--skipped", type=Path, metavar="FILE", help="write a CSV file of the skipped images"
+    )
+
+
+def _add_detect(line: argparse.ArgumentParser) -> None:
+    line.add_argument(
+        "--detect",
+        action="store_true",
+        help="find the persons in whole photos first, by torchvision's detector",
     )
 
 
@@ -174,6 +184,7 @@ def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--figure", type=Path, metavar="FILE", help="draw the results: .png, .jpg, .pdf or .svg"
     )
+    _add_detect(line)
     _add_model(line, required=False)
 
 
@@ -189,4 +200,5 @@ def _add_index(line: argparse.ArgumentParser) -> None:
     )
     about = f"modality of --image: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", help=about)
+    _add_detect(line)
     _add_model(line, required=False)
