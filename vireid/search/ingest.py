@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from vireid.search.columns import build_rows
+from vireid.search.columns import BOX, build_rows
 from vireid.search.crops import image_sizes
 from vireid.search.gallery import Gallery
 from vireid.search.listing import Listed, Listing, Skipped
@@ -24,7 +24,6 @@ BLOCK = 256  # images whose features are computed between two looks at the clock
 COMMIT_SECONDS, COMMIT_IMAGES = 10.0, 4096  # a stop loses what was computed since
 IN_GALLERY = "in the gallery already"
 SAME_CONTENT = "equal to an image in the gallery"
-BOX = "box"  # column of persons that were detected in photos: x0,y0,x1,y1
 
 
 @dataclass
@@ -151,8 +150,8 @@ def _rows(
     }
     further = listing.further_of([one.listed for one in good])
     if any(one.box for one in good):
-        further = pa.table({}) if further is None else further
-        further = further.append_column(BOX, pa.array([one.box_text for one in good], pa.string()))
+        boxes = pa.array([one.box_text for one in good], pa.string())
+        further = pa.table({BOX: boxes}) if further is None else further.append_column(BOX, boxes)
     return build_rows(own, vectors, further)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vireid.errors import printable
+from vireid.search.columns import BOX
 from vireid.search.gallery import Gallery
-from vireid.search.ingest import BOX
 from vireid.search.query import Match, SearchOptions, SearchResults
 from vireid.structures import Modality
 from vireid.utils.io import replace_file

@@ -74,8 +74,7 @@ def _fill(
     replace: bool = False,
 ) -> None:
     detect = None if replace else open_detector(args, extractor)
-    options = {"replace": replace, "detect": detect}
-    steps = ingest(gallery, listing, extractor, args.modality, **options)
+    steps = ingest(gallery, listing, extractor, args.modality, replace=replace, detect=detect)
     progress = Progress(0)
     with StopFlag() as stop, tqdm(unit="image", desc="images", disable=None) as bar:
         for progress in steps:
