@@ -59,7 +59,8 @@ def lines_of(
         for rank, one in enumerate(matches, start=1):
             cells = [str(rank), f"{one.score:.4f}", one.pid or "-", one.camid or "-"]
             cells += [_time(one.time) or "-"] * times
-            rows.append((*cells, str(one.path)))
+            box = one.others.get(BOX)
+            rows.append((*cells, f"{one.path}, person at {box}" if box else str(one.path)))
         rows = [tuple(map(_shown, row)) for row in rows]
         width = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
         for row in rows:
