@@ -46,10 +46,7 @@ def _parser() -> argparse.ArgumentParser:
             ("build", "make a gallery from a folder or a CSV file; call it again to continue"),
             ("add", "add images to a gallery; call it again to continue"),
             ("remove", "remove images, or all images of a folder or a CSV file"),
-            (
-                "query",
-                "find the gallery images most similar to an image, or to each image of a folder",
-            ),
+            ("query", "find the gallery images most similar to an image, or to those of a folder"),
             ("index", "make the index for approximate search, and measure its recall"),
             ("threshold", ABOUT),
         )

@@ -3,7 +3,7 @@
 *Verification* compares pairs: false-accept and false-reject rates (``error_rates``). *Open-set
 identification* searches a gallery that may not hold the query's identity. Its rates depend on the
 size of the gallery. Source of its terms: Grother, Ngan and Hanaoka, Face Recognition Vendor Test,
-Part 2: Identification, NIST IR 8271, 2019, §3.
+Part 2: Identification, NIST IR 8271, 2019.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from vireid.errors import DataError
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.error_rates import ErrorRates, OperatingPoint, error_rates_of_counts
 from vireid.evaluation.evaluate import require_comparable
-from vireid.evaluation.identities import identified
+from vireid.evaluation.query_gallery import identified
 from vireid.figures.names import wrapped
 from vireid.figures.style import COLORS, drawn_panels, head, tidy
 from vireid.structures import FeatureSet, Modality, Role

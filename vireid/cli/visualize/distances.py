@@ -10,7 +10,7 @@ from vireid.cli.sources import add_query_modality, read_sets, titles_of
 from vireid.cli.visualize.kinds import kind_parser
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
-from vireid.evaluation.identities import left_out
+from vireid.evaluation.query_gallery import left_out
 from vireid.figures.distances import distances, draw_distances, is_single
 from vireid.figures.error_rates import describe_trade_off, draw_trade_off
 from vireid.figures.style import require_figure
