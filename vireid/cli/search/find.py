@@ -12,6 +12,7 @@ from tqdm import tqdm
 from vireid.engine.precision import resolve_device
 from vireid.errors import DataError, UsageError, printable
 from vireid.figures.style import require_figure
+from vireid.runs.thresholds import expected_rates
 from vireid.search.crops import image_sizes, unusual
 from vireid.search.gallery import Gallery
 from vireid.search.index import IndexSettings, build_index, read_settings
@@ -28,6 +29,7 @@ from vireid.search.output import (
 )
 from vireid.search.people import PersonImage, features_of, find_people
 from vireid.search.query import Query, SearchOptions, default_method, fused, search
+from vireid.structures import modality_named
 from vireid.utils.io import require_target
 
 ENOUGH = 50  # queries to measure an index with
@@ -60,8 +62,27 @@ def query(args: argparse.Namespace) -> None:
     finally:  # what was found is printed even if it cannot be drawn
         for path, reason in skipped:
             print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
-        how = describe_search(results, options, len(gallery))
-        print("\n".join([how, "", *lines_of(images, results, options), *written]))
+        how = [describe_search(results, options, len(gallery)), *_expected(gallery, options, args)]
+        print("\n".join([*how, "", *lines_of(images, results, options), *written]))
+
+
+def _expected(gallery: Gallery, options: SearchOptions, args: argparse.Namespace) -> list[str]:
+    """What the least score lets through, where the model's thresholds were measured."""
+    if options.min_score is None or not gallery.model.place:
+        return []
+    lines = []
+    for name in gallery.values("modality", options.where):
+        of = modality_named(name)
+        rates = expected_rates(
+            Path(args.run or args.model or gallery.model.place),
+            gallery.model.fingerprint,
+            args.modality,
+            of,
+            options.min_score,
+        )
+        if rates is not None:
+            lines.append(f"{name} gallery: {rates.describe()}")
+    return lines
 
 
 def _options(args: argparse.Namespace) -> SearchOptions:
