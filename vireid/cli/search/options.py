@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vireid.cli.arguments import MODALITY_HELP, modality, parser
-from vireid.cli.search import threshold
+from vireid.cli.search.threshold import ABOUT, EXAMPLE, add_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ STEPS = {
         "make the index for approximate search, and measure its recall",
         "--gallery people --image nights --modality infrared --recall 0.99",
     ),
-    "threshold": Step("threshold", threshold.ABOUT, threshold.EXAMPLE),
+    "threshold": Step("threshold", ABOUT, EXAMPLE),
     "info": Step("manage", "what a gallery holds, and its versions", "--gallery people"),
     "restore": Step(
         "manage", "make an earlier version the present one", "--gallery people --version 12"
@@ -84,7 +84,7 @@ def search_parser() -> argparse.ArgumentParser:
         )
         for name, step in STEPS.items()
     }
-    threshold.add_arguments(made.pop("threshold"))
+    add_arguments(made.pop("threshold"))
     for one in made.values():
         one.add_argument("--gallery", required=True, metavar="PLACE", help=PLACE)
     for name in ("build", "add", "update"):
