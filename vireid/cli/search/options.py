@@ -178,6 +178,13 @@ def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--include-self", action="store_true", help="a query in the gallery may find itself"
     )
+    _add_method(line)
+    _add_detect(line)
+    _add_model(line, required=False)
+
+
+def _add_method(line: argparse.ArgumentParser) -> None:
+    """Exact or approximate search, and where its results go."""
     method = line.add_mutually_exclusive_group()
     about = "compare all vectors (default below 50,000 images)"
     method.add_argument("--exact", action="store_true", help=about)
@@ -187,8 +194,6 @@ def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--figure", type=Path, metavar="FILE", help="draw the results: .png, .jpg, .pdf or .svg"
     )
-    _add_detect(line)
-    _add_model(line, required=False)
 
 
 def _add_index(line: argparse.ArgumentParser) -> None:
