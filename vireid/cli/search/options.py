@@ -189,4 +189,5 @@ def _add_index(line: argparse.ArgumentParser) -> None:
     )
     about = f"modality of --image: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", help=about)
+    line.set_defaults(camera=None)
     _add_model(line, required=False)
