@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vireid.cli.arguments import MODALITY_HELP, modality, parser, tool
+from vireid.cli.search_threshold import ABOUT, EXAMPLE, threshold
+from vireid.cli.search_threshold import add_arguments as add_threshold_arguments
 from vireid.search.commands import add, build, index, query, remove
 
 STEPS = {"build": build, "add": add, "remove": remove, "query": query, "index": index}
+STEPS["threshold"] = threshold
 EXAMPLES = {
     "build": "--run runs/demo/seed0 --images photos --modality visible --gallery people",
     "add": "--gallery people --images more.csv --modality visible",
     "remove": "--gallery people --images photos/a.jpg photos/monday",
     "query": "--gallery people --image night.png --modality infrared --top 10 --figure found.png",
     "index": "--gallery people --image nights --modality infrared --recall 0.95",
+    "threshold": EXAMPLE,
 }
 
 
@@ -42,13 +46,12 @@ def _parser() -> argparse.ArgumentParser:
             ("build", "make a gallery from a folder or a CSV file; call it again to continue"),
             ("add", "add images to a gallery; call it again to continue"),
             ("remove", "remove images, or all images of a folder or a CSV file"),
-            (
-                "query",
-                "find the gallery images most similar to an image, or to each image of a folder",
-            ),
+            ("query", "find the gallery images most similar to an image, or to those of a folder"),
             ("index", "make the index for approximate search, and measure its recall"),
+            ("threshold", ABOUT),
         )
     }
+    add_threshold_arguments(made.pop("threshold"))
     for one in made.values():
         one.add_argument(
             "--gallery", type=Path, required=True, metavar="DIR", help="folder of the gallery"
