@@ -1,15 +1,13 @@
-"""A gallery of a user's own images, searched across modalities."""
+"""A gallery of a user's own images in LanceDB, and the search in it across modalities."""
 
-from typing import TYPE_CHECKING
+from vireid.errors import UsageError
 
-if TYPE_CHECKING:
-    from vireid.search.gallery import Gallery as Gallery
+try:
+    import lancedb
+except ImportError as error:
+    raise UsageError("search needs lancedb: pip install 'vireid[search]'") from error
 
+from vireid.search.gallery import Gallery
+from vireid.search.query import Query, SearchOptions, search
 
-def __getattr__(name: str) -> object:
-    """``Gallery`` is loaded when it is asked for."""
-    if name != "Gallery":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vireid.search.gallery import Gallery
-
-    return Gallery
+__all__ = ["Gallery", "Query", "SearchOptions", "lancedb", "search"]

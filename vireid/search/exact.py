@@ -1,127 +1,113 @@
-"""The nearest rows of a matrix on disk, exactly, in bounded memory.
-
-The rows pass by in blocks, once for some hundred queries. A cheap product tells of each row how
-near it may be at most and at least; whoever may be among a query's k nearest is kept. In the end
-(and whenever too many are kept) these few are compared by float64 products of their vectors. So the
-result is that of comparing everything in float64; rows that are equally near stand in their order.
-"""
+"""Exact search: every vector is compared; they are streamed, so that memory does not grow."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
+from torch import Tensor
 
-from vireid.search.codes import SCALE, Queries
-from vireid.search.prefilter import Product, Rows, Search
+from vireid.search.columns import VECTOR
+from vireid.search.gallery import Gallery
+from vireid.search.lance_errors import lance_errors
 
-BLOCK = 4096  # rows read at once
-BATCH = 256  # queries at a time
-ENTRIES = 2**22  # of all results at a time
-TIMED = 1024  # rows that tell which product is faster here
+ROWS = 2048  # vectors that are read and compared at once
+NONE = -float("inf")  # score where there is no row
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResults:
-    """The nearest rows of each query.
+class Nearest:
+    """Each query's most similar rows, best first.
 
     Args:
-        rows: (Q, k) int64, nearest first; equally near ones ascend.
-        scores: (Q, k) float64 products, which are cosines of unit vectors.
+        scores: (Q, K) cosines; -inf where there is no further row.
+        rows: (Q, K) int64 LanceDB's row ids, of this version of the table.
     """
 
-    rows: np.ndarray
     scores: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """Rows that are left out of a query's results.
+
+    Args:
+        own: by query, the row ids of the same images.
+        cameras: by query, the cameras whose images are left out.
+    """
+
+    own: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    cameras: Sequence[Sequence[str]] = ()
 
 
 def search_exact(
-    rows: Rows,
+    gallery: Gallery,
     queries: np.ndarray,
     top: int,
     *,
-    threads: int | None = None,
-    by: str | None = None,
-    block: int = BLOCK,
-) -> SearchResults:
-    """The ``top`` rows with the largest products, or all that are not removed where there are less.
+    condition: str = "",
+    exclusions: Exclusions | None = None,
+    device: torch.device | str = "cpu",
+) -> Nearest:
+    """Compares all rows that a condition leaves with all queries.
 
     Args:
-        queries: (Q, D) finite floats.
-        threads: of the processor; None for torch's own number.
-        by: ``codes`` or ``vectors``: which product sifts the rows. None: the faster one on this
-            processor. The result is the same.
-        block: rows read at once.
+        queries: (Q, D) float32 of length 1.
+        top: K.
+        condition: of SQL, as ``Gallery.filtering`` gives it.
     """
-    left = len(rows.removed) - int(np.count_nonzero(rows.removed))
-    top = min(top, left)
-    found = SearchResults(np.empty((len(queries), top), np.int64), np.empty((len(queries), top)))
-    if not top or not len(queries):
-        return found
-    size = max(1, min(BATCH, ENTRIES // top))
-    with use_threads(threads) as number, ThreadPoolExecutor(number) as pool:
-        products = _products(rows, Queries.of(queries[:size]), by)
-        for start in range(0, len(queries), size):
-            part = slice(start, start + size)
-            search = Search(rows, Queries.of(queries[part]), top, products, number)
-            found.rows[part], found.scores[part] = search.run(pool, block)
-    return found
+    out = exclusions or Exclusions()
+    asked = torch.from_numpy(queries).to(device)
+    scores = torch.full((len(queries), 0), NONE, device=device)
+    rows = torch.zeros((len(queries), 0), dtype=torch.int64, device=device)
+    with lance_errors(gallery.place):
+        for block in _blocks(gallery, condition, with_cameras=any(out.cameras)):
+            vectors, ids, cameras = block
+            products = asked @ vectors.to(device).T
+            _leave_out(products, ids, cameras, out)
+            best, at = products.topk(min(top, len(ids)), dim=1)
+            scores = torch.cat([scores, best], dim=1)
+            rows = torch.cat([rows, ids.to(device)[at]], dim=1)
+            if scores.shape[1] > top:
+                scores, kept = scores.topk(top, dim=1)
+                rows = rows.gather(1, kept)
+    return _in_order(scores.cpu().numpy(), rows.cpu().numpy())
 
 
-def _products(rows: Rows, queries: Queries, by: str | None) -> list[Product]:
-    """What sifts the rows: the cheapest first, finer ones where it excludes too little."""
-    codes, vectors = _by_codes(rows), _by_vectors(rows)
-    if by is None:
-        stop = min(TIMED, len(rows.removed))
-        by = "codes" if _seconds(codes, queries, stop) < _seconds(vectors, queries, stop) else ""
-    return [codes, vectors] if by == "codes" else [vectors]
+def _blocks(
+    gallery: Gallery, condition: str, *, with_cameras: bool
+) -> Iterator[tuple[Tensor, Tensor, object]]:
+    """(n, D) vectors, (n,) row ids, and cameras."""
+    columns = [VECTOR, "camid"] if with_cameras else [VECTOR]
+    found = gallery.table.search().select(columns).with_row_id(True).limit(None)
+    found = found.where(condition) if condition else found
+    for batch in found.to_batches(batch_size=ROWS):
+        if batch.num_rows:
+            flat = batch[VECTOR].flatten().to_numpy(zero_copy_only=False)
+            with warnings.catch_warnings():  # that it may not be written to, which nothing does
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                vectors = torch.from_numpy(flat).view(batch.num_rows, gallery.dim)
+            ids = torch.from_numpy(batch["_rowid"].to_numpy().astype(np.int64))
+            yield vectors, ids, batch["camid"] if with_cameras else None
 
 
-def _seconds(product: Product, queries: Queries, stop: int) -> float:
-    times = []
-    for _ in range(2):  # the first call prepares things
-        start = time.perf_counter()
-        product(queries, 0, stop)
-        times.append(time.perf_counter() - start)
-    return times[-1]
+def _leave_out(products: Tensor, ids: Tensor, cameras: object, out: Exclusions) -> None:
+    for query, rows in out.own.items():
+        for row in rows:
+            products[query, (ids == row).nonzero().view(-1)] = NONE
+    for camera in {camera for own in out.cameras for camera in own}:
+        same = pc.equal(cameras, camera).fill_null(False).to_numpy(zero_copy_only=False)
+        asking = [k for k, own in enumerate(out.cameras) if camera in own]
+        mask = torch.from_numpy(same).to(products.device)
+        products[asking] = products[asking].masked_fill(mask, NONE)
 
 
-def _by_codes(rows: Rows) -> Product:
-    def product(
-        queries: Queries, start: int, stop: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        asking = torch.from_numpy(queries.codes)
-        found = torch._int_mm(asking, torch.from_numpy(rows.codes[start:stop]).T)
-        bounds = rows.bounds[start:stop]
-        values = found.float().mul_(torch.from_numpy(np.ascontiguousarray(bounds[:, SCALE])))
-        unit = queries.bounds[:, SCALE].astype(np.float64)
-        return values.numpy(), unit, queries.code_error(bounds)
-
-    return product
-
-
-def _by_vectors(rows: Rows) -> Product:
-    def product(
-        queries: Queries, start: int, stop: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        block = torch.from_numpy(rows.vectors[start:stop]).float()
-        values = (torch.from_numpy(queries.single) @ block.T).numpy()
-        return values, np.ones(len(values)), queries.single_error(rows.bounds[start:stop])
-
-    return product
-
-
-@contextmanager
-def use_threads(number: int | None) -> Iterator[int]:
-    """Threads of torch's operations on the processor while the block runs; None leaves them."""
-    before = torch.get_num_threads()
-    if number is not None:
-        torch.set_num_threads(number)
-    try:
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
+def _in_order(scores: np.ndarray, rows: np.ndarray) -> Nearest:
+    """Best first; equal scores in the order of their rows."""
+    order = np.lexsort((rows, -scores), axis=1)
+    return Nearest(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))

@@ -1,231 +1,397 @@
-"""A gallery of a user's own images: their features on disk, searched by image."""
+"""A gallery of a user's own images: a LanceDB table at a path, or at a URI of object storage."""
 
 from __future__ import annotations
 
-import hashlib
+import json
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
+import lancedb
+import pyarrow as pa
 
-from vireid.errors import CheckpointError, UsageError
-from vireid.search.exact import SearchResults, search_exact
-from vireid.search.gallery_files import UNKNOWN, GalleryFiles
-from vireid.search.gallery_rows import rows_of
-from vireid.search.gallery_writer import Block, writing
-from vireid.search.manifest import DTYPES, Job, Meta, require_network
-from vireid.structures import Modality
-from vireid.utils.paths import expand
+from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.search.columns import OWN, fit_rows, gallery_schema, type_name
+from vireid.search.filters import any_of, both, checked_filter, filter_error, quoted
+from vireid.search.lance_errors import committed, lance_errors, short
+from vireid.utils.paths import exists_as, expand, is_hidden
 
-if TYPE_CHECKING:
-    from vireid.search.approximate import Index
+TABLE = "images"
+KEY = b"vireid"  # in the schema's metadata
+FORMAT = 2
+OLD = "gallery.json"  # of version 0.1
+SMALL_FILES = 64  # data files of one commit each, from which on they are put together
+DELETED = 10_000  # ids in one condition
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An image of a gallery.
+class GalleryModel:
+    """The model that a gallery's features are of, and what the gallery was built from.
 
     Args:
-        path: where it was when it was added.
-        name: the same as its folder or CSV file has it.
-        pid, camid: None where they are not known.
+        fingerprint: of the model.
+        dim: numbers per feature.
+        place: where the model is; empty if not known.
+        size: (height, width) of its input; None if not known.
+        source: images that ``build`` was given; empty for features made elsewhere.
+        modality: of these images.
     """
 
-    row: int
-    path: Path
-    name: str
-    modality: Modality
-    pid: int | None
-    camid: int | None
+    fingerprint: str
+    dim: int
+    place: str = ""
+    size: tuple[int, int] | None = None
+    source: str = ""
+    modality: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A state of a gallery that can be restored."""
+
+    number: int
+    time: datetime
+    rows: int
 
 
 class Gallery:
-    """Features of images on disk, memory-mapped when opened; see docs/search.md for the files.
+    """Images, what is known of them, and their features; see docs/search.md for the columns.
 
-    What other processes add or remove later is not seen: open it again for that.
+    What other processes change later is not seen until ``refresh``.
 
     Args:
-        folder: of the gallery.
-        fingerprint: of the network that is going to search; None to take any.
+        place: folder, or URI such as ``s3://bucket/people``.
+        fingerprint: of the model that is going to search; None to take any.
     Raises:
-        CheckpointError: missing, damaged, truncated, of another version or of another network.
+        CheckpointError: missing, damaged, of another version or of another model.
     """
 
-    def __init__(self, folder: str | Path, *, fingerprint: str | None = None) -> None:
-        self.folder = expand(folder)
-        self._open()
+    def __init__(self, place: str | Path, *, fingerprint: str | None = None) -> None:
+        self.place = place_name(place)
+        self.table = _open(self.place)
+        self.model = _read_model(self.place, self.table.schema)
         if fingerprint is not None:
-            require_network(self.folder, self.files.meta, fingerprint)
+            self.require_model(fingerprint)
 
     @classmethod
-    def create(
-        cls,
-        folder: str | Path,
-        *,
-        fingerprint: str,
-        dim: int,
-        dtype: str = "float32",
-        network: str = "",
-    ) -> Gallery:
-        """An empty gallery, for features that you add.
+    def create(cls, place: str | Path, model: GalleryModel) -> Gallery:
+        """An empty gallery; where one is already, that one, which must be of the same model.
 
-        Args:
-            dtype: ``float32`` or ``float16``, which halves the disk space.
-            network: where the network is, for the search tool.
         Raises:
-            UsageError: the folder holds a gallery or other files, or cannot be written.
+            CheckpointError: there is one of another model.
+            UsageError: a folder holds other files, or cannot be written.
         """
-        if dtype not in DTYPES or dim < 1:
-            raise UsageError(f"a gallery holds numbers of {' or '.join(DTYPES)}, got {dim} {dtype}")
-        path = expand(folder)
-        with writing(path, new=Meta(fingerprint, dim, dtype, network)) as writer:
-            if writer.meta != Meta(fingerprint, dim, dtype, network):
-                raise UsageError(f"{path} holds a gallery already: name another folder")
-        return cls(path)
+        name = place_name(place)
+        if exists(name):
+            return cls(name, fingerprint=model.fingerprint)
+        _require_empty(name)
+        metadata = {KEY: json.dumps({"format": FORMAT, **asdict(model)}).encode()}
+        with lance_errors(name):
+            try:
+                lancedb.connect(name).create_table(
+                    TABLE, schema=gallery_schema(model.dim, metadata)
+                )
+            except ValueError as error:
+                if "already exists" not in str(error):
+                    raise
+        return cls(name, fingerprint=model.fingerprint)
 
-    def _open(self) -> None:
-        self.files = GalleryFiles(self.folder)
-        self.index: Index | None = None  # of approximate search, once it was needed
+    def require_model(self, fingerprint: str) -> None:
+        """
+        Raises:
+            CheckpointError: another model made the features.
+        """
+        if fingerprint != self.model.fingerprint:
+            raise CheckpointError(
+                f"the gallery {self.place} was made by another model (fingerprint "
+                f"{self.model.fingerprint[:12]}, this one has {fingerprint[:12]}): name "
+                "that model, or build the gallery again"
+            )
 
-    @property
-    def fingerprint(self) -> str:
-        """Of the network that made the features."""
-        return self.files.meta.fingerprint
+    def refresh(self) -> None:
+        """Sees what other processes have changed."""
+        with lance_errors(self.place):
+            self.table.checkout_latest()
+
+    def __len__(self) -> int:
+        with lance_errors(self.place):
+            return int(self.table.count_rows())
 
     @property
     def dim(self) -> int:
-        """Numbers per image."""
-        return self.files.meta.dim
+        """Numbers per feature."""
+        return self.model.dim
 
     @property
-    def unfinished(self) -> Job | None:
-        """What is being added, or was when that was stopped."""
-        return self.files.meta.job
+    def schema(self) -> pa.Schema:
+        return self.table.schema
 
-    def __len__(self) -> int:
-        return self.files.meta.rows - self.files.meta.dead
+    @property
+    def columns(self) -> dict[str, str]:
+        """What each column holds: text, whole number, number, time, true or false."""
+        return {field.name: type_name(field.type) for field in self.schema}
 
-    def entry(self, row: int) -> Entry:
-        """The image in a row, as ``search`` finds it.
+    @property
+    def base(self) -> Path | None:
+        """Folder below which images have relative paths; None on object storage."""
+        return None if is_uri(self.place) else Path(self.place).parent
 
-        Raises:
-            IndexError: there is no such row; -1 is what approximate search has in place of one.
-        """
-        if not 0 <= row < self.files.meta.rows:
-            raise IndexError(f"row {row} of {self.files.meta.rows}")
-        files, values = self.files, self.files.rows[row]
-        known = [
-            None if values[name] == UNKNOWN else int(values[name]) for name in ("pid", "camid")
-        ]
-        modality = Modality(int(values["modality"]))
-        return Entry(int(row), files.full_path(row), files.path_of(row), modality, *known)
+    def stored(self, path: Path) -> str:
+        """An image's path as the table has it: relative to the gallery where both are together."""
+        if self.base is not None and path.is_relative_to(self.base):
+            return Path(os.path.relpath(path, self.place)).as_posix()
+        return str(path)
 
-    def entries(self) -> Iterator[Entry]:
-        """All images but the removed ones, in the order in which they were added."""
-        yield from (self.entry(int(row)) for row in np.flatnonzero(~self.files.removed))
+    def path_of(self, stored: str) -> Path:
+        """The inverse of ``stored``."""
+        return Path(stored if is_uri(self.place) else os.path.normpath(Path(self.place, stored)))
 
-    def add(
-        self,
-        vectors: np.ndarray,
-        paths: Sequence[str],
-        *,
-        root: str | Path,
-        modality: Modality,
-        pids: Sequence[int] | None = None,
-        camids: Sequence[int] | None = None,
-    ) -> None:
-        """Adds features that were made elsewhere, all of them or, if it is stopped, none.
+    def rows(self, columns: Sequence[str], where: str = "") -> pa.Table:
+        """Columns of all rows, or of those that a filter leaves.
 
         Args:
-            vectors: (n, D) finite floats of length 1, of the gallery's network.
-            paths: n, relative to ``root`` or absolute.
-            pids, camids: (n,) whole numbers from 0, -1 where not known.
+            where: SQL condition on the columns, as a user writes it.
         Raises:
-            CheckpointError: the vectors do not fit, or are not of length 1.
-            UsageError: another process is writing.
+            UsageError: the condition cannot be understood.
         """
-        block = Block(vectors, paths, Path(root).resolve(), int(modality), pids, camids)
-        with writing(self.folder) as writer:
-            _require_whole(writer.folder, writer.meta)
-            writer.append(block)
-        self._open()
+        found = self.table.search().select(list(columns)).limit(None)
+        with self.filtering(where) as condition, lance_errors(self.place):
+            return (found.where(condition) if condition else found).to_arrow()
 
-    def remove(self, names: Sequence[str | Path]) -> int:
-        """Removes images, or none where one of the names is unknown.
+    @contextmanager
+    def filtering(self, where: str) -> Iterator[str]:
+        """A user's filter as LanceDB takes it; what LanceDB says against it as one line.
+
+        Raises:
+            UsageError: the condition cannot be understood, or compares values of other types.
+        """
+        if not where:
+            yield ""
+            return
+        condition = checked_filter(where, self.schema)
+        try:
+            self.table.search().where(condition).select(["id"]).limit(1).to_arrow()
+        except ValueError as error:
+            raise filter_error(where, short(error), self.schema) from error
+        except BaseException as error:
+            if "panic" not in f"{type(error).__name__} {error}".lower():
+                with lance_errors(self.place):
+                    raise
+            raise filter_error(where, "it cannot be understood", self.schema) from error
+        yield condition
+
+    def add(self, rows: pa.Table) -> int:
+        """Adds rows whose ``id`` is not there yet, all of them or, if it is stopped, none.
+
+        Returns:
+            how many were added.
+        Raises:
+            UsageError: a column's values have another type than the gallery's.
+        """
+        self._add_columns(rows.schema)
+
+        def insert() -> int:
+            new = self.table.merge_insert("id").when_not_matched_insert_all()
+            return int(new.execute(fit_rows(rows, self.schema, self.place)).num_inserted_rows)
+
+        with lance_errors(self.place):
+            return committed(insert)
+
+    def update(self, rows: pa.Table) -> int:
+        """Replaces the rows that have the same ``path``; others are not added.
+
+        Returns:
+            how many were replaced.
+        """
+        self._add_columns(rows.schema)
+
+        def replace() -> int:
+            new = self.table.merge_insert("path").when_matched_update_all()
+            return int(new.execute(fit_rows(rows, self.schema, self.place)).num_updated_rows)
+
+        with lance_errors(self.place):
+            return committed(replace)
+
+    def _add_columns(self, schema: pa.Schema) -> None:
+        def extend() -> None:
+            self.table.checkout_latest()
+            new = [field for field in schema if field.name not in self.schema.names]
+            if new:
+                self.table.add_columns(pa.schema(new))
+
+        if any(name not in self.schema.names for name in schema.names):
+            with lance_errors(self.place):
+                committed(extend)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Removes rows."""
+        with lance_errors(self.place):
+            for start in range(0, len(ids), DELETED):
+                committed(partial(self.table.delete, any_of("id", ids[start : start + DELETED])))
+
+    def ids_of(self, names: Sequence[str | Path]) -> list[str]:
+        """The ids of images.
 
         Args:
             names: files, as their source has them or as paths, or folders that hold some.
+        Raises:
+            DataError: the gallery has no such image.
+        """
+        frame = self.rows(["id", "path", "name"]).to_pandas()
+        full = frame["path"].map(lambda stored: str(self.path_of(stored)))
+        ids: dict[str, None] = {}
+        for given in map(str, names):
+            place = str(_full(given))
+            below = full.str.startswith(place.rstrip("/") + "/")
+            found = frame["id"][(full == place) | below | (frame["name"] == given)]
+            if found.empty:
+                raise DataError(f"the gallery {self.place} holds no image {given}")
+            ids |= dict.fromkeys(found)
+        return list(ids)
+
+    def relocate(self, old: str, new: str) -> int:
+        """Changes where images are: every path that begins with ``old``.
+
         Returns:
-            how many images were removed.
+            how many images it concerns.
         Raises:
-            DataError: the gallery holds no such image.
-            UsageError: another process is writing, or images are still to be added.
+            DataError: none.
         """
-        with writing(self.folder) as writer:
-            _require_whole(writer.folder, writer.meta)
-            rows = rows_of(writer.reopened(), names)
-            writer.remove(rows)
-        self._open()
-        return len(rows)
+        before, after = (self.stored(_full(one)) for one in (old, new))
+        where = f"path = {quoted(before)} OR starts_with(path, {quoted(before + '/')})"
+        end = len(before) + 1
+        moved = {"path": f"concat({quoted(after)}, substr(path, {end}))"}
+        with lance_errors(self.place):
+            count = int(self.table.count_rows(where))
+            if count:
+                committed(lambda: self.table.update(where=where, values_sql=moved))
+        if not count:
+            raise DataError(f"the gallery {self.place} has no image below {old}")
+        return count
 
-    def search(
-        self,
-        queries: np.ndarray,
-        top: int = 10,
-        *,
-        threads: int | None = None,
-        approximate: bool = False,
-    ) -> SearchResults:
-        """The images nearest to each query; all of them where there are fewer than ``top``.
+    def versions(self) -> list[Version]:
+        """The states that can be restored, oldest first."""
+        with lance_errors(self.place):
+            return [
+                Version(one["version"], one["timestamp"], int(one["metadata"]["total_rows"]))
+                for one in self.table.list_versions()
+            ]
 
-        Approximate search may find fewer: the ends of such rows are -1, with scores of -inf.
+    def restore(self, number: int) -> None:
+        """Makes an earlier state the present one; what came later stays a version, too.
 
-        Args:
-            queries: (Q, D) finite floats of length 1, of the gallery's network.
-            threads: of the processor; None for torch's own number.
-            approximate: by the index that ``approximate_build.build_index`` made.
         Raises:
-            CheckpointError: the queries are of another length, or not finite.
-            UsageError: ``top`` is below 1; there is no index, or one of an earlier gallery.
+            UsageError: there is no such version.
         """
-        queries = np.asarray(queries)
-        if queries.ndim != 2 or queries.shape[1] != self.dim:
-            raise CheckpointError(
-                f"queries have the shape {queries.shape}, but the gallery {self.folder} holds "
-                f"{self.dim} numbers per image: they are of another network"
+        known = [one.number for one in self.versions()]
+        if number not in known:
+            raise UsageError(
+                f"the gallery {self.place} has no version {number}; it has {known[0]} to "
+                f"{known[-1]}"
             )
-        if not np.isfinite(queries).all():
-            raise CheckpointError("features of a query are not finite numbers")
-        if top < 1:
-            raise UsageError(f"top must be at least 1, got {top}")
-        if approximate:
-            from vireid.search.approximate import open_index  # needs faiss, which is optional
+        with lance_errors(self.place):
+            self.table.restore(number)
 
-            self.index = self.index or open_index(self)
-            return self.index.search(queries, top, threads=threads)
-        return search_exact(self.files, queries, top, threads=threads)
+    def compact(self, *, always: bool = False) -> bool:
+        """Puts small data files together and updates the index, when that is due.
 
-    def digest(self) -> str:
-        """Of the vectors and of which of them are removed; an index holds it."""
-        digest = hashlib.sha256(f"{self.fingerprint} {self.dim} {self.files.meta.dtype}".encode())
-        digest.update(np.ascontiguousarray(self.files.rows["crc"]).tobytes())
-        digest.update(np.packbits(self.files.removed).tobytes())
-        return digest.hexdigest()[:32]
+        Versions of the last seven days can still be restored.
 
-    def verify(self) -> None:
-        """Reads every vector.
-
-        Raises:
-            CheckpointError: one, or what is derived from it, is not as it was written.
+        Returns:
+            whether it was done.
         """
-        self.files.check_rows(np.arange(self.files.meta.rows))
+        with lance_errors(self.place):
+            files = self.table.stats()["fragment_stats"]["num_small_fragments"]
+            if not always and files < SMALL_FILES:
+                return False
+            committed(self.table.optimize)
+        return True
+
+    def paths_of_ids(self, ids: Sequence[str]) -> dict[str, str]:
+        """The stored paths of those ids that the gallery has, now."""
+        if not ids:
+            return {}
+        self.refresh()
+        found = self.rows(["id", "path"], any_of("id", ids))
+        return dict(zip(found["id"].to_pylist(), found["path"].to_pylist(), strict=True))
+
+    def values(self, column: str, where: str = "") -> list[str]:
+        """The distinct values of a text column, sorted."""
+        found = self.rows([column], where=both(where, f"{column} IS NOT NULL"))
+        return sorted(set(found[column].to_pylist()))
 
 
-def _require_whole(folder: Path, meta: Meta) -> None:
-    if meta.job is not None:
+def place_name(place: str | Path) -> str:
+    """A URI as it is, a folder as its absolute path."""
+    return str(place) if is_uri(place) else str(expand(place).resolve())
+
+
+def _full(given: str) -> Path:
+    """As a listing makes paths: the folder's without links, the file's own name."""
+    path = expand(given)
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
+def is_uri(place: str | Path) -> bool:
+    return "://" in str(place)
+
+
+def exists(place: str) -> bool:
+    """Whether there is a gallery, which may be damaged."""
+    if not is_uri(place):
+        return Path(place, f"{TABLE}.lance").is_dir()
+    with lance_errors(place):
+        return TABLE in lancedb.connect(place).table_names()
+
+
+def _open(place: str) -> Any:
+    if not exists(place):
+        path = Path(place)
+        if not is_uri(place) and (path / OLD).is_file():
+            raise CheckpointError(
+                f"{place} is a gallery of vireid 0.1, which this version does not read: build it "
+                "again from its images, under another name"
+            )
+        more = "" if is_uri(place) else exists_as(path)
+        raise CheckpointError(f"there is no gallery in {place}{more}: build one")
+    with lance_errors(place):
+        return lancedb.connect(place).open_table(TABLE)
+
+
+def _read_model(place: str, schema: pa.Schema) -> GalleryModel:
+    try:
+        values = json.loads((schema.metadata or {})[KEY])
+        number = values.pop("format")
+        size = values.pop("size")
+        model = GalleryModel(size=size and tuple(size), **values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{place} holds a table {TABLE} that is no gallery of vireid: name another place"
+        ) from error
+    if number != FORMAT or [name for name in OWN if name not in schema.names]:
+        raise CheckpointError(
+            f"the gallery {place} has format {number}; this version reads format {FORMAT}: build "
+            "it again"
+        )
+    return model
+
+
+def _require_empty(place: str) -> None:
+    if is_uri(place):
+        return
+    path = Path(place)
+    try:
+        held = [one.name for one in path.iterdir() if not is_hidden(one.name)]
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as error:
+        raise UsageError(f"gallery {place}: there is a file of this name; name a folder") from error
+    if held:
         raise UsageError(
-            f"the gallery {folder} is not finished: {meta.job.images} is being added; continue "
-            "that first"
+            f"{place} is not a gallery, but holds {held[0]}: name another folder, or an empty one"
         )

@@ -1,117 +1,182 @@
-"""What the search tool says of what it found: a table, JSON, a picture."""
+"""What a search found: as a table, JSON, a figure."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from vireid.errors import printable
-from vireid.search.approximate import IndexSettings
-from vireid.search.gallery import Entry, Gallery
-from vireid.search.gallery_files import UNKNOWN
-from vireid.search.gallery_images import Listed
+from vireid.search.columns import BOX
+from vireid.search.gallery import Gallery
+from vireid.search.query import Match, SearchOptions, SearchResults
 from vireid.structures import Modality
 from vireid.utils.io import replace_file
 
-FORMAT = 1
+FORMAT = 2
 SHOWN = 10  # queries in the table
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A query and what it found, nearest first.
+class QueryImages:
+    """The image or, with ``--fuse``, images of a query.
 
     Args:
-        scores: cosines.
+        paths: where they are.
+        name: as their folder or CSV file has it.
+        pid, camid: None where not known.
+        box: of the person in the photo, ``x0,y0,x1,y1``; None where the image is a crop.
     """
 
-    query: Listed
-    path: Path
-    found: Sequence[Entry]
-    scores: Sequence[float]
+    paths: Sequence[Path]
+    name: str
+    pid: str | None = None
+    camid: str | None = None
+    box: str | None = None
+
+    @property
+    def title(self) -> str:
+        first = str(self.paths[0]) + (f", person at {self.box}" if self.box else "")
+        return first if len(self.paths) == 1 else f"{first} and {len(self.paths) - 1} more, fused"
 
 
-def lines_of(answers: Sequence[Answer]) -> Iterator[str]:
+def lines_of(
+    queries: Sequence[QueryImages], results: SearchResults, options: SearchOptions
+) -> Iterator[str]:
     """A table of each of the first queries."""
-    for answer in answers[:SHOWN]:
-        rows = [("rank", "cosine", "identity", "camera", "image")]
-        rows += [
-            (str(rank), f"{score:.4f}", _known(one.pid), _known(one.camid), _shown(one.path))
-            for rank, (one, score) in enumerate(
-                zip(answer.found, answer.scores, strict=True), start=1
-            )
-        ]
-        width = [max(len(row[k]) for row in rows) for k in range(4)]
-        yield f"{_shown(answer.path)}"
+    for query, matches in list(zip(queries, results.matches, strict=True))[:SHOWN]:
+        yield _shown(query.title)
+        if not matches:
+            yield f"  no image{_limits(options)}\n"
+            continue
+        header = ["rank", "cosine", "identity", "camera"]
+        times = any(one.time for one in matches)
+        rows = [(*header, *["time"] * times, "image")]
+        for rank, one in enumerate(matches, start=1):
+            cells = [str(rank), f"{one.score:.4f}", one.pid or "-", one.camid or "-"]
+            cells += [_time(one.time) or "-"] * times
+            box = one.others.get(BOX)
+            rows.append((*cells, f"{one.path}, person at {box}" if box else str(one.path)))
+        rows = [tuple(map(_shown, row)) for row in rows]
+        width = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
         for row in rows:
-            cells = "  ".join(f"{cell:>{n}}" for cell, n in zip(row, width, strict=False))
-            yield f"  {cells}  {row[4]}"
+            aligned = "  ".join(f"{cell:>{n}}" for cell, n in zip(row, width, strict=False))
+            yield f"  {aligned}  {row[-1]}"
         yield ""
-    if len(answers) > SHOWN:
-        yield f"and {len(answers) - SHOWN:,} more queries; --json FILE has them all"
+    if len(queries) > SHOWN:
+        yield f"and {len(queries) - SHOWN:,} more queries; --json FILE has them all"
 
 
-def _known(number: int | None) -> str:
-    return "-" if number is None else str(number)
+def _limits(options: SearchOptions) -> str:
+    limits = [f"scores {options.min_score} or more"] if options.min_score is not None else []
+    limits += [f"fits --where {options.where!r}"] if options.where else []
+    limits += ["is of another camera"] if options.exclude_same_camera else []
+    return f" that {' and '.join(limits)}" if limits else ""
 
 
-def _shown(path: Path | str) -> str:
+def describe_search(results: SearchResults, options: SearchOptions, rows: int) -> str:
+    """How it was searched, on one line."""
+    how = f"{results.method} search of {rows:,} images"
+    how += f", {results.settings}" if results.settings else ""
+    how += "; each identity by its most similar image" if options.by == "identity" else ""
+    how += "; the first 100 re-ranked (k-reciprocal)" if options.rerank else ""
+    return how
+
+
+def _shown(text: str) -> str:
     """A name that any terminal can print, whatever bytes the disk has."""
-    return printable(str(path)).replace("\n", "\\n")
+    return printable(text).replace("\n", "\\n")
 
 
-def write_json(
-    path: Path,
-    answers: Sequence[Answer],
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(sep=" ", timespec="seconds")
+
+
+def results_as_json(
+    queries: Sequence[QueryImages],
+    results: SearchResults,
+    options: SearchOptions,
     gallery: Gallery,
     *,
     modality: Modality,
-    top: int,
-    setting: IndexSettings | None,
-) -> None:
-    """
-    Args:
-        setting: of approximate search; None if it was exact.
-    """
-    content: dict[str, Any] = {
+) -> dict[str, Any]:
+    """All queries and their matches, and how they were found."""
+    settings = results.settings
+    return {
         "format": FORMAT,
-        "gallery": str(gallery.folder.resolve()),
+        "gallery": gallery.place,
         "images": len(gallery),
-        "fingerprint": gallery.fingerprint,
+        "fingerprint": gallery.model.fingerprint,
         "modality": modality.name.lower(),
-        "top": top,
-        "search": "exact" if setting is None else "approximate",
-        "recall": setting and setting.recall,
-        "recall_top": setting and setting.top,
-        "queries": [_as_json(answer) for answer in answers],
+        "top": options.top,
+        "where": options.where or None,
+        "min_score": options.min_score,
+        "exclude_same_camera": options.exclude_same_camera,
+        "by": options.by,
+        "reranked": options.rerank,
+        "search": results.method,
+        "recall": settings and settings.recall,
+        "recall_top": settings and settings.top,
+        "queries": [
+            {
+                "image": str(query.paths[0]),
+                **({"fused": [str(one) for one in query.paths]} if len(query.paths) > 1 else {}),
+                **({"box": query.box} if query.box else {}),
+                "pid": _number(query.pid),
+                "camid": _number(query.camid),
+                "found": [_match(rank, one) for rank, one in enumerate(matches, start=1)],
+            }
+            for query, matches in zip(queries, results.matches, strict=True)
+        ],
     }
+
+
+def _match(rank: int, one: Match) -> dict[str, Any]:
+    values = {
+        "rank": rank,
+        "cosine": one.score,
+        "image": str(one.path),
+        "name": one.name,
+        "id": one.id,
+        "pid": _number(one.pid),
+        "camid": _number(one.camid),
+        "time": _time(one.time),
+        "modality": one.modality,
+        **({"reranked_distance": one.distance} if one.distance is not None else {}),
+    }
+    others = {
+        name: _time(value) if isinstance(value, datetime) else value
+        for name, value in one.others.items()
+        if name not in values
+    }
+    return values | others
+
+
+def _number(text: str | None) -> int | str | None:
+    """A whole number as one; other identities and cameras as text."""
+    return int(text) if text is not None and re.fullmatch(r"0|[1-9]\d{0,17}", text) else text
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=1) + "\n"
     replace_file(path, lambda file: file.write(text.encode()))
 
 
-def _as_json(answer: Answer) -> dict[str, Any]:
-    known = {
-        name: None if value == UNKNOWN else value
-        for name, value in (("pid", answer.query.pid), ("camid", answer.query.camid))
-    }
-    found = [
-        {
-            "rank": rank,
-            "cosine": score,
-            "image": str(one.path),
-            "pid": one.pid,
-            "camid": one.camid,
-            "modality": one.modality.name.lower(),
-        }
-        for rank, (one, score) in enumerate(zip(answer.found, answer.scores, strict=True), start=1)
-    ]
-    return {"image": str(answer.path), **known, "found": found}
+def box_of(text: str | None) -> tuple[int, int, int, int] | None:
+    """The pixels of a person in a photo, from the column ``box``."""
+    if not text:
+        return None
+    x0, y0, x1, y1 = map(int, text.split(","))
+    return x0, y0, x1, y1
 
 
-def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
+def draw(
+    path: Path, queries: Sequence[QueryImages], results: SearchResults, *, modality: Modality
+) -> str:
     """Draws the first queries and the nearest images that they found; says what was drawn.
 
     Raises:
@@ -125,22 +190,22 @@ def draw(path: Path, answers: Sequence[Answer], *, modality: Modality) -> str:
         draw_search_results,
     )
 
-    queries = []
-    for answer in answers[:QUERIES]:
-        asked = answer.query
+    drawn = []
+    for query, matches in list(zip(queries, results.matches, strict=True))[:QUERIES]:
         found = [
             SearchResult(
                 path=one.path,
                 name=one.name,
-                score=score,
-                identity=None if one.pid is None else str(one.pid),
-                same=None if one.pid is None or asked.pid == UNKNOWN else one.pid == asked.pid,
+                score=one.score,
+                identity=one.pid,
+                same=None if one.pid is None or query.pid is None else one.pid == query.pid,
+                box=box_of(one.others.get(BOX)),
             )
-            for one, score in zip(answer.found, answer.scores, strict=True)
+            for one in matches
         ]
-        queries.append(SearchQuery(answer.path, asked.path, found))
-    draw_search_results(queries, path, modality=modality)
-    more = f", the first {QUERIES} of {len(answers):,} queries" if len(answers) > QUERIES else ""
-    longest = max(len(answer.found) for answer in answers)
+        drawn.append(SearchQuery(query.paths[0], query.name, found, box_of(query.box)))
+    draw_search_results(drawn, path, modality=modality)
+    more = f", the first {QUERIES} of {len(queries):,} queries" if len(queries) > QUERIES else ""
+    longest = max(len(matches) for matches in results.matches)
     more += f", the nearest {NEAREST} of {longest:,} images" if longest > NEAREST else ""
     return f"wrote {path}{more}"

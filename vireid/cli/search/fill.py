@@ -1,0 +1,136 @@
+"""The steps of the search tool that fill a gallery: build, add, update."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from vireid.engine.signals import StopFlag
+from vireid.errors import DataError, StoppedError, UsageError, printable
+from vireid.search.crops import unusual
+from vireid.search.gallery import Gallery, GalleryModel, exists, place_name
+from vireid.search.ingest import IN_GALLERY, SAME_CONTENT, Progress, ingest
+from vireid.search.listing import AT_START, Listing, Skipped, list_images
+from vireid.search.model import BatchExtractor, open_detector, open_model
+from vireid.utils.io import replace_file, require_target
+from vireid.utils.paths import HIDDEN
+
+SHOWN_SKIPPED = 5  # of the images that cannot be read
+KINDS = (*AT_START, IN_GALLERY, SAME_CONTENT, "not in the gallery")
+
+
+def build(args: argparse.Namespace) -> None:
+    """Makes a gallery, or continues one that was begun with the same images."""
+    listing = _listing(args)
+    there = Gallery(args.gallery) if exists(place_name(args.gallery)) else None
+    source, modality = str(listing.source), args.modality.name.lower()
+    if there is not None and (there.model.source, there.model.modality) != (source, modality):
+        raise UsageError(
+            f"{args.gallery} holds a gallery of {len(there):,} images already, built from "
+            f"{there.model.source or 'features'} ({there.model.modality or 'any modality'}): add "
+            "to it, or name another place"
+        )
+    extractor, place = open_model(args, there)
+    model = GalleryModel(
+        extractor.fingerprint, extractor.dim, place, extractor.size, source, modality
+    )
+    _fill(args, there or Gallery.create(args.gallery, model), listing, extractor)
+
+
+def add(args: argparse.Namespace) -> None:
+    """Adds images that are not there yet."""
+    gallery = Gallery(args.gallery)  # whatever is wrong with it is said before the model is loaded
+    listing = _listing(args)
+    _fill(args, gallery, listing, open_model(args, gallery)[0])
+
+
+def update(args: argparse.Namespace) -> None:
+    """Replaces images that are there."""
+    gallery = Gallery(args.gallery)
+    listing = _listing(args)
+    _fill(args, gallery, listing, open_model(args, gallery)[0], replace=True)
+
+
+def _listing(args: argparse.Namespace) -> Listing:
+    listing = list_images(args.images, args.modality)
+    if args.skipped:
+        require_target(args.skipped, inputs=[listing.source])
+    return listing
+
+
+def _fill(
+    args: argparse.Namespace,
+    gallery: Gallery,
+    listing: Listing,
+    extractor: BatchExtractor,
+    *,
+    replace: bool = False,
+) -> None:
+    detect = None if replace else open_detector(args, extractor)
+    steps = ingest(gallery, listing, extractor, args.modality, replace=replace, detect=detect)
+    progress = Progress(0)
+    with StopFlag() as stop, tqdm(unit="image", desc="images", disable=None) as bar:
+        for progress in steps:
+            if progress.total != bar.total:
+                bar.reset(progress.total)
+            bar.update(progress.done - bar.n)
+            if stop.received and progress.done < progress.total:
+                steps.close()  # type: ignore[attr-defined]
+                raise StoppedError(
+                    f"stopped after {progress.done:,} of {progress.total:,} images, which are in "
+                    f"{args.gallery}; the same command continues",
+                    stop.received,
+                )
+    _report(args, gallery, progress, "updated" if replace else "added")
+
+
+def _report(args: argparse.Namespace, gallery: Gallery, progress: Progress, done: str) -> None:
+    """What came in and what did not.
+
+    Raises:
+        DataError: none of the images could be read, and none was there already.
+    """
+    skipped = progress.skipped
+    if args.skipped:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *skipped])
+        content = text.getvalue().encode("utf-8", "surrogateescape")
+        replace_file(args.skipped, lambda file: file.write(content))
+    size = gallery.model.size
+    unlike = unusual(progress.sizes, size).warning(progress.names) if size else ""
+    if unlike:
+        print(printable(f"warning: {unlike}"), file=sys.stderr)
+    if skipped:
+        print(printable("\n".join(_of_skipped(skipped, args))), file=sys.stderr)
+    known = any(reason in KINDS[-3:] for _, reason in skipped)
+    if progress.total and not progress.added and not known:
+        raise DataError(f"none of the {progress.total:,} images of {args.images} can be read")
+    gallery.refresh()
+    rank, world = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    who = f"process {int(rank) + 1} of {world}: " if world != "1" else ""
+    print(
+        f"{who}{done} {progress.added:,} {args.modality.name.lower()} images to {args.gallery}, "
+        f"which holds {len(gallery):,}; skipped {len(skipped):,}"
+    )
+
+
+def _of_skipped(skipped: Sequence[Skipped], args: argparse.Namespace) -> list[str]:
+    unreadable = [reason for _, reason in skipped if reason not in KINDS]
+    kinds = Counter(reason for _, reason in skipped if reason in KINDS)
+    lines = [f"skipped {number:,}: {reason}" for reason, number in kinds.items()]
+    hidden = [path for path, reason in skipped if reason == HIDDEN]
+    if hidden:
+        more = ", …" if len(hidden) > SHOWN_SKIPPED else ""
+        lines.append(f"  these are {', '.join(hidden[:SHOWN_SKIPPED])}{more}")
+    if unreadable:
+        lines.append(f"skipped {len(unreadable):,} that cannot be read:")
+        lines += [f"  {reason}" for reason in unreadable[:SHOWN_SKIPPED]]
+    whole = f"each is listed in {args.skipped}" if args.skipped else "--skipped FILE lists each"
+    return [*lines, whole]
