@@ -17,6 +17,7 @@ from random import Random
 
 import yaml
 from torch.distributed.run import main as torchrun
+from vireid.search.manifest import META
 
 from tests.faults.trainings import (
     CONFIG,
@@ -37,7 +38,6 @@ from vireid.data.pixels import PixelRule
 from vireid.engine.checkpoint import LAST
 from vireid.search import commands as search_commands
 from vireid.search.gallery import Gallery
-from vireid.search.manifest import META
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 

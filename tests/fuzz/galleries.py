@@ -11,14 +11,14 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from vireid.search.approximate_build import build_index
+from vireid.search.gallery_images import list_images
 
 from tests.fuzz.harness import Use, corpus, run_tool
 from tests.fuzz.mutate import encoded, mutate_bytes, mutate_json, mutate_text
 from tests.search.double import DIM, ColourExtractor, fill, unit, write_images
 from vireid.cli import search
-from vireid.search.approximate_build import build_index
 from vireid.search.gallery import Gallery
-from vireid.search.gallery_images import list_images
 from vireid.search.ingest import ingest
 from vireid.structures import Modality
 

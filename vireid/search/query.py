@@ -167,11 +167,7 @@ def search(
         wanted = max(asked.top, RERANKED) if asked.rerank else asked.top
         found = nearest(wanted)
         matches = _matches(gallery, found)
-        while (
-            asked.by == "identity"
-            and found.scores.shape[1] == wanted
-            and _too_few(matches, wanted, asked.top)
-        ):
+        while asked.by == "identity" and _too_few(matches, wanted, asked.top):
             wanted *= 4
             found = nearest(wanted)
             matches = _matches(gallery, found)
