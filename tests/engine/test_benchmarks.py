@@ -1,13 +1,12 @@
 """The benchmarks' own mistakes and figures; what they call is tested elsewhere."""
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch.optim import Adam
 
-from benchmarks import exits, scale, search, training, waiting
+from benchmarks import exits, scale, training, waiting
 from vireid.config.schema import default_config
 from vireid.data.datasets import csv_set
 from vireid.engine.trainer import Trainer
@@ -110,31 +109,6 @@ def test_the_plain_loop_learns_a_batch():
     batch = Batch(images, labels, labels.bool(), torch.arange(4))
     losses = [training.plain_step(network.train(), optimizer, batch, cfg) for _ in range(8)]
     assert losses[-1] < losses[0] / 2
-
-
-def test_drawn_galleries_are_searched_and_never_mixed(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    drawn = rng.normal(size=(80, 16)) + 2 * np.repeat(rng.normal(size=(20, 16)), 4, axis=0)
-    values = {"features": drawn.astype(np.float32), "pids": np.repeat(np.arange(20), 4)}
-    values |= {"camids": np.ones(80, np.int64), "paths": np.array([f"{k}.png" for k in range(80)])}
-    both = np.tile(np.array([0, 0, 1, 1], np.uint8), 20)
-    np.savez(tmp_path / "f.npz", **values, modality=both)
-    np.savez(tmp_path / "one.npz", **values, modality=0 * both)
-
-    def run(*words: str, name: str = "f") -> int:
-        given = ["--features", f"{tmp_path}/{name}.npz", "--folder", f"{tmp_path}/g"]
-        small = ["--dim", "16", "--queries", "4", "--rounds", "1", "--no-approximate"]
-        return search.main([*given, *small, "--threads", "1", *words])
-
-    assert run("--count", "900") == 0
-    out = capsys.readouterr().out
-    assert "exact search by either product is the same: True" in out and "| numpy |" in out
-    assert "share of numpy's results in it: 1.0000" in out
-    for words in (("--count", "800"), ("--count", "9000"), ("--count", "900", "--seed", "1")):
-        assert run(*words) == 2
-        assert "holds 900 × 16 numbers, drawn in another way" in capsys.readouterr().err
-    assert run(name="none") == 3 and run(name="one") == 3
-    assert "no identity with images of both modalities" in capsys.readouterr().err
 
 
 def test_a_step_is_profiled(benchmark, capsys):

@@ -9,9 +9,14 @@ import pytest
 from tests.evaluation.loops import assert_scores_equal, loop_trial
 from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate, evaluate_reranked
-from vireid.evaluation.identities import distractor_rows, identified, junk_rows, left_out
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, with_draw
-from vireid.evaluation.query_gallery import left_out_counts
+from vireid.evaluation.query_gallery import (
+    distractor_rows,
+    identified,
+    junk_rows,
+    left_out,
+    left_out_counts,
+)
 from vireid.evaluation.ranked_lists import rank_gallery
 from vireid.evaluation.results import describe, result_entries
 from vireid.figures.distances import distances

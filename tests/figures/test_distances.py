@@ -6,6 +6,7 @@ from vireid.errors import DataError
 from vireid.evaluation.error_rates import error_rates
 from vireid.figures import distances as module
 from vireid.figures.distances import distances, draw_distances, shown_bins
+from vireid.figures.error_rates import describe_trade_off, draw_trade_off, false_rejects
 from vireid.structures import FeatureSet
 
 
@@ -118,3 +119,44 @@ def test_the_threshold_is_known_to_the_width_of_a_bin(metric):
     assert few.false_accept <= 0.01
     assert np.mean(np.array(true["inter"]) < few.threshold + width) > 0.01
     assert f"EER {100 * eer:.2f} %" in found.describe()
+
+
+def equal_features() -> FeatureSet:
+    features = feature_set(PIDS, MODALITY)
+    features.features[:] = 1
+    return features
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_equal_scores_have_no_threshold(tmp_path, figures, metric):
+    found = distances(equal_features(), metric=metric)
+    assert found.all_equal
+    assert found.describe().startswith("all scores are equal: 25 pairs with a distance of 0.0000")
+    assert "EER" not in found.describe()
+    draw_distances({"equal": found}, tmp_path / "d.svg")
+    text = (tmp_path / "d.svg").read_text()
+    assert "<!-- all scores are equal: no threshold -->" in text and "EER" not in text
+    assert not distances(feature_set(PIDS, MODALITY), metric=metric).all_equal
+    assert_texts_fit(figures[0])
+
+
+def test_the_trade_off_marks_the_rates_that_pairs_suffice_for(tmp_path, figures):
+    found = distances(feature_set(PIDS * 12, MODALITY * 12))
+    few, equal = distances(feature_set(PIDS, MODALITY, 1)), distances(equal_features())
+    assert found.counts["inter"].sum() == 18 * 144  # 0.1 % would be 3 false accepts
+    rates = found.error_rates()
+    assert false_rejects(found) == {
+        most: rates.at_false_accept(most).false_reject for most in (0.1, 0.01)
+    }
+    assert false_rejects(few) == {}
+    assert "% at FAR 10 / 1 %" in describe_trade_off("a", found)
+    assert describe_trade_off("c", equal) == "c: all scores are equal"
+    draw_trade_off({"a": found, "b": few, "c": equal}, tmp_path / "det.svg")
+    (axes,) = figures[0].axes
+    curve, points, eer = axes.lines[:3]
+    np.testing.assert_allclose(points.get_xdata(), [10, 1])
+    np.testing.assert_allclose(points.get_ydata(), [100 * r for r in false_rejects(found).values()])
+    assert eer.get_xdata() == eer.get_ydata() == [100 * rates.equal_error_rate]
+    x, y = curve.get_xdata(), curve.get_ydata()
+    assert (np.diff(x) <= 0).all() and (np.diff(y) >= 0).all() and x.min() > 0
+    assert_texts_fit(figures[0])

@@ -8,8 +8,8 @@ from tests.conftest import SMALL
 from tests.helpers import log_of
 from tests.run_files import metrics
 from vireid.cli import train
+from vireid.engine.selection import warn_of_few_identities
 from vireid.runs.console import EpochTable, TimeLeft, score_lines, wrapped
-from vireid.runs.selection import warn_of_few_identities
 from vireid.structures import ImageRecord, Modality
 
 ROW = {"epoch": 7, "lr": 3.5e-4, "loss": 9.87654, "loss_identity": 5.4321, "accuracy": 0.4567}

@@ -1,4 +1,4 @@
-"""The search tool with trained networks: runs and exported files find the same."""
+"""The search tool with trained models: runs and exported files find the same."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime")
 
 @pytest.fixture
 def place(tiny_sysu, exported, tmp_path) -> Path:
-    """Twelve visible and four infrared images, and a network in two files."""
+    """Twelve visible and four infrared images, and a model in two files."""
     for camera, count, name in (("cam1", 12, "images"), ("cam3", 4, "asked")):
         found = sorted((tiny_sysu / camera).rglob("*.jpg"))[:count]
         assert len(found) == count
@@ -28,9 +28,9 @@ def place(tiny_sysu, exported, tmp_path) -> Path:
     return tmp_path
 
 
-def build(place: Path, gallery: str, *network: str) -> int:
+def build(place: Path, gallery: str, *model: str) -> int:
     words = ["--images", f"{place}/images", "--modality", "visible", "--threads", "1"]
-    return search.main(["build", "--gallery", f"{place}/{gallery}", *words, *network])
+    return search.main(["build", "--gallery", f"{place}/{gallery}", *words, *model])
 
 
 def query(place: Path, gallery: str, *words: str) -> int:
@@ -46,7 +46,7 @@ def found_by(place: Path, name: str) -> tuple[list[list[str]], np.ndarray]:
 
 def test_an_export_of_two_files_finds_what_its_run_finds(place, small_run):
     assert build(place, "by_file", "--model", f"{place}/net.onnx") == 0
-    assert Gallery(place / "by_file").files.meta.network == f"{place}/net.onnx"
+    assert Gallery(place / "by_file").model.place == f"{place}/net.onnx"
     assert query(place, "by_file", "--json", f"{place}/file.json") == 0
     assert build(place, "by_run", "--run", str(small_run)) == 0
     assert query(place, "by_run", "--json", f"{place}/run.json") == 0
@@ -62,13 +62,13 @@ def test_an_export_of_two_files_finds_what_its_run_finds(place, small_run):
     np.testing.assert_allclose(np.sort(asked @ gallery.T)[:, ::-1], wanted, atol=5e-6)
 
 
-def test_the_wrong_stream_and_another_network_are_refused(place, small_run, capsys):
+def test_the_wrong_stream_and_another_model_are_refused(place, small_run, capsys):
     visible = f"{place}/net.visible.onnx"
     assert build(place, "g", "--model", visible) == 0
     capsys.readouterr()
     assert query(place, "g") == 2
     error = capsys.readouterr().err
-    assert "--modality infrared: the network" in error and "takes visible images; name" in error
+    assert "--modality infrared: the model" in error and "takes visible images; name" in error
     assert query(place, "g", "--run", str(small_run), "--backend", "tensorrt") == 2
     assert query(place, "g", "--run", str(small_run), "--device", "cuda:99") == 2
     assert "DEVICE='cuda:99' needs CUDA device 99" in capsys.readouterr().err
@@ -82,4 +82,4 @@ def test_the_wrong_stream_and_another_network_are_refused(place, small_run, caps
     assert "FLIP: false" in text
     config.write_text(text.replace("FLIP: false", "FLIP: true"))
     assert query(place, "g", "--run", str(other)) == 4
-    assert "made by another network" in capsys.readouterr().err
+    assert "made by another model" in capsys.readouterr().err

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from vireid.search import gallery_disk
 from vireid.utils import io
 from vireid.utils.io import locked
 
@@ -32,19 +31,15 @@ def refuse(monkeypatch, number: int, *, folders_only: bool = False) -> None:
 @pytest.mark.parametrize(
     "number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSUP]
 )
-@pytest.mark.parametrize("place", ["folder", "file", "gallery"])
+@pytest.mark.parametrize("place", ["folder", "file"])
 def test_without_locks_there_is_one_warning_and_the_work_goes_on(
     tmp_path, monkeypatch, caplog, number, place
 ):
     refuse(monkeypatch, number)
     done = []
     for _ in range(2):
-        if place == "gallery":
-            with gallery_disk.locked(tmp_path):
-                done.append(1)
-        else:
-            with locked(tmp_path if place == "folder" else tmp_path / "lock", wait=True):
-                done.append(1)
+        with locked(tmp_path if place == "folder" else tmp_path / "lock", wait=True):
+            done.append(1)
     assert len(done) == 2
     (warning,) = caplog.messages
     assert "has no locks" in warning and os.strerror(number) in warning

@@ -23,7 +23,7 @@ from vireid.cli.arguments import (
 from vireid.cli.sources import add_query_modality, identity_names, read_sets, titles_of
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
-from vireid.evaluation.identities import left_out
+from vireid.evaluation.query_gallery import left_out
 from vireid.figures.style import require_figure
 from vireid.figures.tsne import (
     METHODS,

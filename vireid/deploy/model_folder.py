@@ -16,6 +16,7 @@ from vireid.engine.model_folder import CONFIG_FILE, header_of, without_paths
 from vireid.errors import UsageError
 from vireid.models.model_file import is_classifier, write_safetensors
 from vireid.runs.options import require_no_model_folder
+from vireid.runs.thresholds import THRESHOLDS, is_of_model
 from vireid.runs.trained_run import read_trained
 from vireid.utils.io import write_text
 from vireid.utils.paths import MODEL_FILE, is_model_folder
@@ -49,7 +50,7 @@ def require_folder_target(out: Path, *, overwrite: bool) -> None:
 
 
 def write_model_folder(trained: DeployedModel, run: Path, folder: Path, *, name: str) -> None:
-    """Writes the three files into an empty folder.
+    """Writes the three files into an empty folder, and the run's thresholds if it has any.
 
     Args:
         run: the run folder or checkpoint that ``trained`` is of.
@@ -73,6 +74,9 @@ def write_model_folder(trained: DeployedModel, run: Path, folder: Path, *, name:
         scores=scores_in(run if run.is_dir() else path.parent.parent, trained.cfg, checkpoint),
     )
     write_text(folder / CARD, card)
+    thresholds = run / THRESHOLDS
+    if thresholds.is_file() and is_of_model(thresholds, trained.metadata.fingerprint):
+        shutil.copyfile(thresholds, folder / THRESHOLDS)
 
 
 @contextmanager
@@ -102,6 +106,10 @@ def _publish(source: Path, target: Path) -> None:
         return
     for name in FILES:
         (source / name).replace(target / name)
+    if (source / THRESHOLDS).exists():
+        (source / THRESHOLDS).replace(target / THRESHOLDS)
+    else:  # of the model before
+        (target / THRESHOLDS).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -114,5 +122,6 @@ def _plain_errors(out: Path) -> Iterator[None]:
 
 def describe_folder(folder: Path) -> str:
     """What was written, in one line."""
-    size = sum((folder / name).stat().st_size for name in FILES)
-    return f"wrote {folder}: {', '.join(FILES)} ({size / 1e6:.1f} MB)"
+    names = [name for name in (*FILES, THRESHOLDS) if (folder / name).is_file()]
+    size = sum((folder / name).stat().st_size for name in names)
+    return f"wrote {folder}: {', '.join(names)} ({size / 1e6:.1f} MB)"

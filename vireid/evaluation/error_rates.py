@@ -7,6 +7,7 @@ accepted where its score is at or above the threshold.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,45 @@ class ErrorRates:
     def at_false_accept(self, most: float) -> OperatingPoint:
         """The lowest threshold whose FAR is at most ``most``: the fewest false rejects there."""
         return self.at(int(np.argmax(self.false_accept <= most)))
+
+    def thinned(self, keep: Sequence[float] = (), most: int = 200) -> ErrorRates:
+        """A part of the thresholds, between which the rates are nearly straight.
+
+        The steps between two rates are equal on a logarithmic scale, for false accepts and for
+        false rejects alike, as the small ones matter most.
+
+        Args:
+            keep: thresholds that stay, such as those of operating points.
+            most: thresholds of the result.
+        """
+        accepted, rejected = self.false_accept, self.false_reject
+        ends = [np.flatnonzero((accepted == 1) & (rejected == 0))[-1]]
+        ends += [np.flatnonzero((accepted == 0) & (rejected == 1))[0]]
+        middle = (self.thresholds[1:] + self.thresholds[:-1]) / 2
+        kept = np.searchsorted(middle, keep)  # the nearest ones
+        steps = (most - len(ends) - len(kept)) // 2
+        falling, rising = (_logarithmic(rates, steps) for rates in (accepted, rejected))
+        chosen = [np.searchsorted(-accepted, -falling), np.searchsorted(rejected, rising)]
+        places = np.unique(np.concatenate([ends, kept, *chosen]).astype(np.int64))
+        places = places[(places >= ends[0]) & (places <= ends[1])]
+        return ErrorRates(*(one[places] for one in (self.thresholds, accepted, rejected)))
+
+    def interpolated(self, threshold: float) -> OperatingPoint:
+        """The rates at any threshold, straight between two known ones.
+
+        Below the first threshold all pairs are accepted, above the last one none.
+        """
+        places = self.thresholds
+        return OperatingPoint(
+            threshold,
+            float(np.interp(threshold, places, self.false_accept)),
+            float(np.interp(threshold, places, self.false_reject)),
+        )
+
+
+def _logarithmic(rates: np.ndarray, steps: int) -> np.ndarray:
+    """(steps,) rates from the smallest that is not 0 up to 1."""
+    return np.geomspace(rates[rates > 0].min(), 1, steps)
 
 
 def error_rates(genuine: np.ndarray, impostor: np.ndarray) -> ErrorRates:

@@ -13,7 +13,7 @@ from vireid.errors import DataError
 from vireid.evaluation.distance import distance_rows
 from vireid.evaluation.error_rates import ErrorRates, OperatingPoint, error_rates_of_counts
 from vireid.evaluation.evaluate import require_comparable
-from vireid.evaluation.identities import identified
+from vireid.evaluation.query_gallery import identified
 from vireid.figures.names import wrapped
 from vireid.figures.style import COLORS, drawn_panels, head, tidy
 from vireid.structures import FeatureSet, Modality, Role
@@ -72,8 +72,19 @@ class Distances:
         """The largest distance with a FAR of at most :data:`FEW_FALSE_ACCEPTS`."""
         return as_distance(self.error_rates().at_false_accept(FEW_FALSE_ACCEPTS))
 
+    @property
+    def all_equal(self) -> bool:
+        """Whether all distances lie in one bin: no threshold separates identities then."""
+        return int(np.count_nonzero(self.counts["intra"] + self.counts["inter"])) == 1
+
     def describe(self) -> str:
         """Means, error rates and numbers of pairs, in words."""
+        if self.all_equal:
+            pairs = sum(int(counts.sum()) for counts in self.counts.values())
+            return (
+                f"all scores are equal: {pairs} pairs with a distance of {self.mean['intra']:.4f}, "
+                "so that no threshold separates identities; did the model's training collapse?"
+            )
         eer, equal = self.equal_error()
         few = self.few_false_accepts()
         kinds = [
@@ -236,7 +247,8 @@ def _draw_panel(axes: Axes, found: Distances, limits: tuple[float, float], title
         axes.stairs(shares, shown["edges"], fill=True, linewidth=0.8, **EDGES[kind])
         axes.axvline(found.mean[kind], color=color, linestyle=DASHES[kind], linewidth=1.0)
     eer, equal = found.equal_error()
-    axes.axvline(equal.threshold, color="black", linestyle="-.", linewidth=1.6)
+    if not found.all_equal:
+        axes.axvline(equal.threshold, color="black", linestyle="-.", linewidth=1.6)
     tidy(axes)
     axes.set_xlim(shown["edges"][0], shown["edges"][-1])
     axes.locator_params(axis="x", nbins=5)  # room for many digits
@@ -248,6 +260,8 @@ def _draw_panel(axes: Axes, found: Distances, limits: tuple[float, float], title
         f"EER {100 * eer:.1f} % at {equal.threshold:.3f} "
         f"(false accepts {100 * equal.false_accept:.1f} %)"
     )
+    if found.all_equal:
+        names[-1] = "all scores are equal: no threshold"
     head(axes, title, _legend_marks(), names, columns=1)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1: pixels of an upright image
 Mark = tuple[str, str, str]  # colour, dashes and sign of a frame; all three differ, for grey print
 RIGHT = (COLORS[0], "-", "✓")
 WRONG = (COLORS[1], "--", "✗")
@@ -39,12 +40,14 @@ class ImageCell:
     Args:
         text: entries that begin on a new line each.
         lines: that an entry may take, before its middle is left out.
+        box: the part of the image that is shown; None for all of it.
     """
 
     path: Path
     text: Sequence[str]
     mark: Mark | None = None
     lines: int = 3
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ def draw_rows(
         UsageError: the figure would be too large.
     """
     cells = [cell for row in rows for cell in row.cells if cell]
-    pictures = {place: show_image(place) for place in dict.fromkeys(cell.path for cell in cells)}
+    places = dict.fromkeys((cell.path, cell.box) for cell in cells)
+    pictures = {place: show_image(*place) for place in places}
     slope = min(3.0, max(picture.height / picture.width for picture in pictures.values()))
     used = {cell.mark for cell in cells}
     legend = {meaning: mark for meaning, mark in meanings.items() if mark in used}
@@ -137,7 +141,7 @@ def _draw_line(
     line: Sequence[tuple[float, ImageCell | None]],
     upper: float,
     size: tuple[float, float],
-    pictures: Mapping[Path, Image.Image],
+    pictures: Mapping[tuple[Path, Box | None], Image.Image],
 ) -> float:
     """Draws images and what is below them; returns where the next line begins."""
     width, height = size
@@ -147,7 +151,7 @@ def _draw_line(
             middle = left + LEFT_OUT / 2
             write(axes, middle, upper + height / 2, "…", ha="center", fontsize=2 * TEXT)
             continue
-        draw_image(axes, pictures[one.path], (left, upper, width, height), mark=one.mark)
+        draw_image(axes, pictures[one.path, one.box], (left, upper, width, height), mark=one.mark)
         sign = one.mark[2] if one.mark else ""
         texts = [f"{sign} {one.text[0]}".strip(), *one.text[1:]]
         room = width + 0.7 * GAP  # 0.02 inches stay between the texts of two cells
@@ -156,13 +160,14 @@ def _draw_line(
     return lower + GAP
 
 
-def show_image(path: Path) -> Image.Image:
+def show_image(path: Path, box: Box | None = None) -> Image.Image:
     """An image as figures show it: RGB, and not larger than print needs.
 
     Raises:
         DataError: it is missing or cannot be read.
     """
     picture = read_image(path, SHOWN)
+    picture = picture.crop(box) if box else picture
     scale = PIXELS / max(picture.height, picture.width)
     if scale >= 1:
         return picture

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vireid.figures.image_rows import RIGHT, WRONG, ImageCell, ImageRow, draw_rows
+from vireid.figures.image_rows import RIGHT, WRONG, Box, ImageCell, ImageRow, draw_rows
 from vireid.structures import Modality
 
 QUERIES, NEAREST = 8, 10  # most queries in a figure, and of each its nearest images
@@ -24,6 +24,7 @@ class SearchResult:
         score: how alike it is; 1 at most.
         identity: None if it is not known.
         same: whether it shows the query's identity; None if one of the two is not known.
+        box: the person in a photo, (x0, y0, x1, y1) pixels; None: the whole image.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class SearchResult:
     score: float
     identity: str | None = None
     same: bool | None = None
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class SearchQuery:
     path: Path
     name: str
     results: Sequence[SearchResult]
+    box: Box | None = None
 
 
 def draw_search_results(
@@ -57,7 +60,7 @@ def draw_search_results(
     """
     rows = []
     for query in queries[:QUERIES]:
-        asked = ImageCell(query.path, ("query", modality.name.lower()))
+        asked = ImageCell(query.path, ("query", modality.name.lower()), box=query.box)
         rows.append(ImageRow((query.name,), [asked, *_cells(query.results[:NEAREST])]))
     meanings = {"same identity": RIGHT, "another identity": WRONG}
     note = f"below each image: its rank, its score ({score}), its identity if known, its file"
@@ -71,4 +74,4 @@ def _cells(results: Sequence[SearchResult]) -> Iterator[ImageCell]:
         text += [] if one.identity is None else [f"id {one.identity}"]
         text.append(one.path.name if files[one.path.name] == 1 else one.name)
         mark = None if one.same is None else RIGHT if one.same else WRONG
-        yield ImageCell(one.path, text, mark, lines=NAME_LINES)
+        yield ImageCell(one.path, text, mark, lines=NAME_LINES, box=one.box)

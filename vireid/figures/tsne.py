@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
 from vireid.evaluation.evaluate import require_comparable, without_features
-from vireid.evaluation.identities import identified
+from vireid.evaluation.query_gallery import identified
 from vireid.figures.names import wrapped
 from vireid.figures.style import COLORS, GREY, MARKERS, drawn_panels
 from vireid.structures import FeatureSet, Modality

@@ -28,6 +28,7 @@ from vireid.reports.ranked_lists import ListOptions, RunLists, lists_of
 from vireid.reports.run_files import RunFiles
 from vireid.reports.sweep_tables import SweepFolder
 from vireid.reports.tables import score_table
+from vireid.reports.thresholds import threshold_tables
 from vireid.reports.thumbnails import HEIGHT, ImageStore
 from vireid.runs.options import recipe_of
 from vireid.runs.run_scores import recipe_names
@@ -210,7 +211,10 @@ def _sections(
                 anchor=f"run-{number}",
                 facts=f"{run.folder}: {epochs:.0f} epochs in {_duration(seconds)}",
                 commands="\n".join(run.commands),
-                results=[results_table(name, found) for name, found in run.results.items()],
+                results=[
+                    *(results_table(name, found) for name, found in run.results.items()),
+                    *threshold_tables(run, options.overrides),
+                ],
                 figures=figures_of(run, label, lists.features),
                 lists=lists,
                 options=yaml.safe_dump(dict(run.options), sort_keys=False, default_flow_style=None),

@@ -130,12 +130,16 @@ def features_by_query(
     return {modality: mixed(features, other, modality) for modality in query_modalities}
 
 
+class NoHeldOutError(DataError):
+    """The data set has no validation identities, or its options hold none out."""
+
+
 def records_of(protocol: RetrievalProtocol, splits: Splits) -> Sequence[ImageRecord]:
-    """The images that a protocol scores; ``DataError`` if none of them were held out."""
+    """The images that a protocol scores; ``NoHeldOutError`` if none of them were held out."""
     if not protocol.held_out:
         return splits.test
     if not splits.val:
-        raise DataError(
+        raise NoHeldOutError(
             f"{protocol.name} needs validation identities, and {splits.root} has none: set "
             "DATA.SPLIT train, which holds out the identities that the set names for validation, "
             "or else every fifth training identity (five are needed at least)"

@@ -37,6 +37,7 @@ from vireid.engine.checkpoint import (
 )
 from vireid.engine.distributed import World, explain_worker_errors, join_world
 from vireid.engine.precision import resolve_device, use_threads
+from vireid.engine.selection import warn_of_few_identities
 from vireid.engine.signals import Interrupted, StopFlag, last_resort
 from vireid.engine.trainer import Trainer, fit
 from vireid.errors import DivergedError, StoppedError, printable
@@ -61,7 +62,6 @@ from vireid.runs.resume import (
 )
 from vireid.runs.run_dir import claim_folder, describe_run, seed_everything
 from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
-from vireid.runs.selection import warn_of_few_identities
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
 from vireid.runs.trackers.tracker import TrackedRun

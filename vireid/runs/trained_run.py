@@ -48,6 +48,17 @@ CHOOSING_TEST = tuple(
 )
 
 
+def trained_path(cfg: CfgNode, run: Path) -> Path:
+    """The file of a run's weights; it may be missing.
+
+    Args:
+        run: a run folder, a model folder, or a checkpoint.
+    """
+    if is_model_folder(run):
+        return run / MODEL_FILE
+    return run if run.is_file() else run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
+
+
 def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
     """The checkpoint that is a run's result, and where it lies.
 
@@ -65,7 +76,7 @@ def read_trained(cfg: CfgNode, run: Path) -> tuple[Path, dict[str, Any]]:
         return run / MODEL_FILE, checkpoint
     if run.is_dir() and not (run / LAST).parent.is_dir():
         raise CheckpointError(f"{run} holds neither {LAST}, as runs do, nor {MODEL_FILE}")
-    path = run if run.is_file() else run / (BEST if cfg.SOLVER.SELECT == "best" else LAST)
+    path = trained_path(cfg, run)
     checkpoint = load_trained(path)
     if problem := unfinished(checkpoint, path):
         log.warning("%s was %s", path, problem)

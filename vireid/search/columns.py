@@ -25,6 +25,7 @@ OWN = {
     "time": TIME,
 }
 VECTOR = "vector"
+BOX = "box"  # of persons that were detected in photos: x0,y0,x1,y1
 TOLERANCE = 0.01  # of a vector's length, which is 1
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 FAMILIES = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)

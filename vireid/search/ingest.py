@@ -6,41 +6,24 @@ content is added once, whichever process is first.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 
-from vireid.data.images import read_image
-from vireid.data.pixels import SHOWN
-from vireid.errors import DataError
-from vireid.search.columns import build_rows
+from vireid.search.columns import BOX, build_rows
+from vireid.search.crops import image_sizes
 from vireid.search.gallery import Gallery
 from vireid.search.listing import Listed, Listing, Skipped
+from vireid.search.people import Detect, Extracts, PersonImage, features_of, find_people
 from vireid.structures import Modality
-from vireid.utils.threads import threaded_map
 
 BLOCK = 256  # images whose features are computed between two looks at the clock
 COMMIT_SECONDS, COMMIT_IMAGES = 10.0, 4096  # a stop loses what was computed since
-IN_GALLERY = "in the gallery already"
+IN_GALLERY, NOT_IN_GALLERY = "in the gallery already", "not in the gallery"
 SAME_CONTENT = "equal to an image in the gallery"
-ID_DIGITS = 32
-
-
-class Extracts(Protocol):
-    """What makes features of images; ``deploy.Extractor`` is one."""
-
-    dim: int
-    fingerprint: str
-    modalities: tuple[str, ...]
-
-    def __call__(self, images: Sequence[Path], modality: str) -> np.ndarray: ...
 
 
 @dataclass
@@ -50,12 +33,15 @@ class Progress:
         done, total: images of this process's share, those among them that were skipped.
         added: images that are in the gallery now and were not before.
         skipped: what was passed over, and why.
+        names, sizes: of the images read so far, if they should be crops of one person.
     """
 
     total: int
     done: int = 0
     added: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int] | None] = field(default_factory=list)
 
 
 @dataclass
@@ -80,11 +66,13 @@ def ingest(
     modality: Modality,
     *,
     replace: bool = False,
+    detect: Detect | None = None,
 ) -> Iterator[Progress]:
     """Adds images, or replaces those that are there; continues where it was stopped.
 
     Args:
         replace: compute the features of images that are in the gallery again; add none.
+        detect: finds the persons in an image; None: each image is a crop of one.
     Yields:
         how far it came, after each block; closing the iterator commits what is computed.
     Raises:
@@ -92,25 +80,22 @@ def ingest(
         UsageError: the gallery cannot be written, or a column's type differs.
     """
     images = share_of(listing)
-    known = {str(gallery.path_of(one)) for one in gallery.rows(["path"])["path"].to_pylist()}
     progress = Progress(len(images))
     if images[:1] == listing.images[:1]:  # the first process tells of them
         progress.skipped += listing.skipped
-    todo = []
-    for image in images:
-        there = str(listing.full_path(image)) in known
-        if there == replace:
-            todo.append(image)
-        else:
-            reason = "not in the gallery" if replace else IN_GALLERY
-            progress.skipped.append((image.path, reason))
+    todo = list(_to_do(gallery, listing, images, progress, replace=replace))
     progress.done = len(images) - len(todo)
     yield progress
     pending = _Pending()
     try:
         for start in range(0, len(todo), BLOCK):
             part = todo[start : start + BLOCK]
-            rows = _rows(gallery, listing, part, extractor, modality, progress, replace=replace)
+            people, without = find_people(listing, part, detect)
+            progress.skipped += without
+            if detect is None:
+                progress.sizes += image_sizes([one.path for one in people], progress=False)
+                progress.names += [one.listed.path for one in people]
+            rows = _rows(gallery, listing, people, extractor, modality, progress, replace=replace)
             pending.rows += [rows] * bool(len(rows))
             pending.count += len(rows)
             progress.done += len(part)
@@ -125,10 +110,28 @@ def ingest(
     yield progress
 
 
-def _rows(
+def _to_do(
     gallery: Gallery,
     listing: Listing,
     images: Sequence[Listed],
+    progress: Progress,
+    *,
+    replace: bool,
+) -> Iterator[Listed]:
+    """The images that are not in the gallery, or with ``replace`` those that are."""
+    known = {str(gallery.path_of(one)) for one in gallery.rows(["path"])["path"].to_pylist()}
+    for image in images:
+        there = str(listing.full_path(image)) in known
+        if there == replace:
+            yield image
+        else:
+            progress.skipped.append((image.path, NOT_IN_GALLERY if replace else IN_GALLERY))
+
+
+def _rows(
+    gallery: Gallery,
+    listing: Listing,
+    people: Sequence[PersonImage],
     extractor: Extracts,
     modality: Modality,
     progress: Progress,
@@ -136,30 +139,30 @@ def _rows(
     replace: bool,
 ) -> pa.Table:
     """Rows of the images that can be read and whose content is new; notes what the others lack."""
-    ids = image_ids([listing.full_path(image) for image in images])
-    known = gallery.paths_of_ids([one for one in ids if one])
-    chosen: dict[str, Listed] = {}
-    for image, one in zip(images, ids, strict=True):
-        stored = gallery.stored(listing.full_path(image))
-        if one in chosen or (one in known and not (replace and known[one] == stored)):
-            progress.skipped.append((image.path, SAME_CONTENT))
+    known = gallery.paths_of_ids([one.id for one in people if one.id])
+    chosen: dict[str, PersonImage] = {}
+    for one in people:
+        stored = gallery.stored(one.path)
+        if one.id in chosen or (one.id in known and not (replace and known[one.id] == stored)):
+            progress.skipped.append((one.listed.path, SAME_CONTENT))
         else:
-            chosen[one or f"unreadable {image.path}"] = image
-    vectors, good, skipped = extract_readable(
-        extractor, [(listing.full_path(image), image) for image in chosen.values()], modality
-    )
+            chosen[one.id or f"unreadable {one.listed.path}"] = one
+    vectors, good, skipped = features_of(extractor, list(chosen.values()), modality)
     progress.skipped += skipped
-    names = {image.path: one for one, image in chosen.items()}
     own: dict[str, list[object]] = {
-        "id": [names[image.path] for image in good],
-        "path": [gallery.stored(listing.full_path(image)) for image in good],
-        "name": [image.path for image in good],
+        "id": [one.id for one in good],
+        "path": [gallery.stored(one.path) for one in good],
+        "name": [one.listed.path for one in good],
         "modality": [modality.name.lower()] * len(good),
-        "pid": [image.pid for image in good],
-        "camid": [image.camid for image in good],
-        "time": [image.time for image in good],
+        "pid": [one.listed.pid for one in good],
+        "camid": [one.listed.camid for one in good],
+        "time": [one.listed.time for one in good],
     }
-    return build_rows(own, vectors, listing.further_of(good))
+    further = listing.further_of([one.listed for one in good])
+    if any(one.box for one in good):
+        boxes = pa.array([one.box_text for one in good], pa.string())
+        further = pa.table({BOX: boxes}) if further is None else further.append_column(BOX, boxes)
+    return build_rows(own, vectors, further)
 
 
 def _commit(gallery: Gallery, pending: _Pending, progress: Progress, *, replace: bool) -> None:
@@ -167,51 +170,3 @@ def _commit(gallery: Gallery, pending: _Pending, progress: Progress, *, replace:
         rows = pa.concat_tables(pending.rows)
         pending.rows = []
         progress.added += gallery.update(rows) if replace else gallery.add(rows)
-
-
-def image_ids(paths: Sequence[Path]) -> list[str]:
-    """An id of each file's content; empty for a file that cannot be read."""
-    return list(threaded_map(_image_id, paths, doing="reading images", progress=False))
-
-
-def _image_id(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:ID_DIGITS]
-    except OSError:  # its reason is found when it is decoded
-        return ""
-
-
-def extract_readable(
-    extractor: Extracts, images: Sequence[tuple[Path, Listed]], modality: Modality
-) -> tuple[np.ndarray, list[Listed], list[Skipped]]:
-    """Features of the images that can be read, these images, and the others with the reason.
-
-    Raises:
-        DataError: the extractor's own about images that can be read.
-    """
-    name, paths = modality.name.lower(), [path for path, _ in images]
-    listed = [image for _, image in images]
-    empty = np.empty((0, extractor.dim), dtype=np.float32)
-    if not images:
-        return empty, [], []
-    try:
-        return extractor(paths, name), listed, []
-    except DataError:  # some cannot be read: rare, so that they are looked for only now
-        found = list(threaded_map(_why_unreadable, paths, doing="looking at images"))
-        good = [k for k, reason in enumerate(found) if not reason]
-        if len(good) == len(images):
-            raise
-        skipped = [
-            (image.path, reason) for image, reason in zip(listed, found, strict=True) if reason
-        ]
-        vectors = extractor([paths[k] for k in good], name) if good else empty
-        return vectors, [listed[k] for k in good], skipped
-
-
-def _why_unreadable(path: Path) -> str:
-    try:
-        read_image(path, SHOWN)
-    except DataError as error:
-        return str(error)
-    return ""

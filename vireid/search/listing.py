@@ -15,12 +15,12 @@ import pyarrow as pa
 from vireid.data.datasets.csv_set import names_like
 from vireid.data.datasets.files import is_image
 from vireid.errors import DataError
-from vireid.search.columns import OWN, VECTOR, further_columns
+from vireid.search.columns import BOX, OWN, VECTOR, further_columns
 from vireid.structures import Modality, modality_named
 from vireid.utils.paths import BROKEN_LINK, HIDDEN, LINK, exists_as, expand, list_files
 
 COLUMNS = ("path", "pid", "camid", "time", "modality")
-RESERVED = (*(name for name in OWN if name not in COLUMNS), VECTOR)
+RESERVED = (*(name for name in OWN if name not in COLUMNS), VECTOR, BOX)
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
 OTHER_MODALITY = "of another modality"
 JUNK = "junk (a negative pid)"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from vireid.data.pixels import Range, checked_range
+from vireid.data.pixels import PixelRule, Range, checked_range
 from vireid.deploy.extractor import Extractor, streams_beside
 from vireid.errors import CheckpointError, UsageError
 from vireid.runs.options import require_run
+from vireid.search.detection import Detector, person_crops
 from vireid.search.gallery import Gallery
+from vireid.search.people import Detect
+from vireid.structures import Modality
 from vireid.utils.paths import expand
 
 
@@ -26,7 +31,11 @@ class BatchExtractor:
         self.modalities = extractor.modalities
         self.size: tuple[int, int] = extractor.metadata.size
 
-    def __call__(self, images: Sequence[Path], modality: str) -> np.ndarray:
+    def rule(self, modality: Modality) -> PixelRule:
+        """How images of a modality become RGB."""
+        return self._extractor.metadata.rule(modality.name.lower())
+
+    def __call__(self, images: Sequence[Path | Image.Image], modality: str) -> np.ndarray:
         return self._extractor(images, modality, batch=self._batch, progress=False)
 
 
@@ -45,7 +54,7 @@ def open_model(args: argparse.Namespace, gallery: Gallery | None) -> tuple[Batch
             raise UsageError(f"--{option} must be at least 1, got {value}")
     if args.run is not None:
         require_run(args.run)
-    path = expand(args.run or args.model or _own(gallery))
+    path = expand(args.run or args.model or own_model(gallery))
     extractor = Extractor(
         path,
         args.backend,
@@ -65,6 +74,18 @@ def open_model(args: argparse.Namespace, gallery: Gallery | None) -> tuple[Batch
     return model, str(path.resolve())
 
 
+def open_detector(args: argparse.Namespace, model: BatchExtractor) -> Detect | None:
+    """The person detector of ``--detect``; None without the option.
+
+    Raises:
+        UsageError: its weights are not there; says how to get them.
+    """
+    if not args.detect:
+        return None
+    detector = Detector(args.device, args.threads)
+    return partial(person_crops, detect=detector, rule=model.rule(args.modality))
+
+
 def _range(words: Sequence[str] | None) -> Range | None:
     """``--range LOW HIGH`` or ``--range percentile``."""
     if words is None:
@@ -75,7 +96,13 @@ def _range(words: Sequence[str] | None) -> Range | None:
         raise UsageError(f"--range: {error}") from error
 
 
-def _own(gallery: Gallery | None) -> Path:
+def own_model(gallery: Gallery | None) -> Path:
+    """The model that built a gallery.
+
+    Raises:
+        CheckpointError: it is not there any more.
+        UsageError: the gallery does not say which it is.
+    """
     name = gallery.model.place if gallery is not None else ""
     place = gallery.place if gallery is not None else ""
     if not name:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vireid.errors import printable
+from vireid.search.columns import BOX
 from vireid.search.gallery import Gallery
 from vireid.search.query import Match, SearchOptions, SearchResults
 from vireid.structures import Modality
@@ -28,16 +29,18 @@ class QueryImages:
         paths: where they are.
         name: as their folder or CSV file has it.
         pid, camid: None where not known.
+        box: of the person in the photo, ``x0,y0,x1,y1``; None where the image is a crop.
     """
 
     paths: Sequence[Path]
     name: str
     pid: str | None = None
     camid: str | None = None
+    box: str | None = None
 
     @property
     def title(self) -> str:
-        first = str(self.paths[0])
+        first = str(self.paths[0]) + (f", person at {self.box}" if self.box else "")
         return first if len(self.paths) == 1 else f"{first} and {len(self.paths) - 1} more, fused"
 
 
@@ -56,7 +59,8 @@ def lines_of(
         for rank, one in enumerate(matches, start=1):
             cells = [str(rank), f"{one.score:.4f}", one.pid or "-", one.camid or "-"]
             cells += [_time(one.time) or "-"] * times
-            rows.append((*cells, str(one.path)))
+            box = one.others.get(BOX)
+            rows.append((*cells, f"{one.path}, person at {box}" if box else str(one.path)))
         rows = [tuple(map(_shown, row)) for row in rows]
         width = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
         for row in rows:
@@ -121,6 +125,7 @@ def results_as_json(
             {
                 "image": str(query.paths[0]),
                 **({"fused": [str(one) for one in query.paths]} if len(query.paths) > 1 else {}),
+                **({"box": query.box} if query.box else {}),
                 "pid": _number(query.pid),
                 "camid": _number(query.camid),
                 "found": [_match(rank, one) for rank, one in enumerate(matches, start=1)],
@@ -161,6 +166,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     replace_file(path, lambda file: file.write(text.encode()))
 
 
+def box_of(text: str | None) -> tuple[int, int, int, int] | None:
+    """The pixels of a person in a photo, from the column ``box``."""
+    if not text:
+        return None
+    x0, y0, x1, y1 = map(int, text.split(","))
+    return x0, y0, x1, y1
+
+
 def draw(
     path: Path, queries: Sequence[QueryImages], results: SearchResults, *, modality: Modality
 ) -> str:
@@ -186,10 +199,11 @@ def draw(
                 score=one.score,
                 identity=one.pid,
                 same=None if one.pid is None or query.pid is None else one.pid == query.pid,
+                box=box_of(one.others.get(BOX)),
             )
             for one in matches
         ]
-        drawn.append(SearchQuery(query.paths[0], query.name, found))
+        drawn.append(SearchQuery(query.paths[0], query.name, found, box_of(query.box)))
     draw_search_results(drawn, path, modality=modality)
     more = f", the first {QUERIES} of {len(queries):,} queries" if len(queries) > QUERIES else ""
     longest = max(len(matches) for matches in results.matches)

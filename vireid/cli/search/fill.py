@@ -14,15 +14,16 @@ from tqdm import tqdm
 
 from vireid.engine.signals import StopFlag
 from vireid.errors import DataError, StoppedError, UsageError, printable
+from vireid.search.crops import unusual
 from vireid.search.gallery import Gallery, GalleryModel, exists, place_name
-from vireid.search.ingest import IN_GALLERY, SAME_CONTENT, Progress, ingest
+from vireid.search.ingest import IN_GALLERY, NOT_IN_GALLERY, SAME_CONTENT, Progress, ingest
 from vireid.search.listing import AT_START, Listing, Skipped, list_images
-from vireid.search.model import BatchExtractor, open_model
+from vireid.search.model import BatchExtractor, open_detector, open_model
 from vireid.utils.io import replace_file, require_target
 from vireid.utils.paths import HIDDEN
 
 SHOWN_SKIPPED = 5  # of the images that cannot be read
-KINDS = (*AT_START, IN_GALLERY, SAME_CONTENT, "not in the gallery")
+KINDS = (*AT_START, IN_GALLERY, SAME_CONTENT, NOT_IN_GALLERY)
 
 
 def build(args: argparse.Namespace) -> None:
@@ -72,7 +73,8 @@ def _fill(
     *,
     replace: bool = False,
 ) -> None:
-    steps = ingest(gallery, listing, extractor, args.modality, replace=replace)
+    detect = None if replace else open_detector(args, extractor)
+    steps = ingest(gallery, listing, extractor, args.modality, replace=replace, detect=detect)
     progress = Progress(0)
     with StopFlag() as stop, tqdm(unit="image", desc="images", disable=None) as bar:
         for progress in steps:
@@ -101,6 +103,10 @@ def _report(args: argparse.Namespace, gallery: Gallery, progress: Progress, done
         csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *skipped])
         content = text.getvalue().encode("utf-8", "surrogateescape")
         replace_file(args.skipped, lambda file: file.write(content))
+    size = gallery.model.size
+    unlike = unusual(progress.sizes, size).warning(progress.names) if size else ""
+    if unlike:
+        print(printable(f"warning: {unlike}"), file=sys.stderr)
     if skipped:
         print(printable("\n".join(_of_skipped(skipped, args))), file=sys.stderr)
     known = any(reason in KINDS[-3:] for _, reason in skipped)

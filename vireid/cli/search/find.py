@@ -12,11 +12,13 @@ from tqdm import tqdm
 from vireid.engine.precision import resolve_device
 from vireid.errors import DataError, UsageError, printable
 from vireid.figures.style import require_figure
+from vireid.runs.thresholds import expected_rates
+from vireid.search.crops import image_sizes, unusual
 from vireid.search.gallery import Gallery
 from vireid.search.index import IndexSettings, build_index, read_settings
-from vireid.search.ingest import BLOCK, extract_readable, image_ids
-from vireid.search.listing import Listed, Listing, Skipped, list_images
-from vireid.search.model import open_model
+from vireid.search.ingest import BLOCK
+from vireid.search.listing import Listing, Skipped, list_images
+from vireid.search.model import open_detector, open_model
 from vireid.search.output import (
     QueryImages,
     describe_search,
@@ -25,7 +27,9 @@ from vireid.search.output import (
     results_as_json,
     write_json,
 )
+from vireid.search.people import PersonImage, features_of, find_people
 from vireid.search.query import Query, SearchOptions, default_method, fused, search
+from vireid.structures import modality_named
 from vireid.utils.io import require_target
 
 ENOUGH = 50  # queries to measure an index with
@@ -58,8 +62,27 @@ def query(args: argparse.Namespace) -> None:
     finally:  # what was found is printed even if it cannot be drawn
         for path, reason in skipped:
             print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
-        how = describe_search(results, options, len(gallery))
-        print("\n".join([how, "", *lines_of(images, results, options), *written]))
+        how = [describe_search(results, options, len(gallery)), *_expected(gallery, options, args)]
+        print("\n".join([*how, "", *lines_of(images, results, options), *written]))
+
+
+def _expected(gallery: Gallery, options: SearchOptions, args: argparse.Namespace) -> list[str]:
+    """What the least score lets through, where the model's thresholds were measured."""
+    if options.min_score is None or not gallery.model.place:
+        return []
+    lines = []
+    for name in gallery.values("modality", options.where):
+        of = modality_named(name)
+        rates = expected_rates(
+            Path(args.run or args.model or gallery.model.place),
+            gallery.model.fingerprint,
+            args.modality,
+            of,
+            options.min_score,
+        )
+        if rates is not None:
+            lines.append(f"{name} gallery: {rates.describe()}")
+    return lines
 
 
 def _options(args: argparse.Namespace) -> SearchOptions:
@@ -91,27 +114,33 @@ def _read_queries(
         DataError: none can be read.
     """
     model, _ = open_model(args, gallery)
-    vectors, images, skipped = [], [], []
+    detect = open_detector(args, model)
+    vectors: list[np.ndarray] = []
+    people: list[PersonImage] = []
+    skipped: list[Skipped] = []
     starts = range(0, len(listing.images), BLOCK)
     for start in tqdm(starts, desc="queries", unit="block", disable=None, leave=False):
-        part = [(listing.full_path(i), i) for i in listing.images[start : start + BLOCK]]
-        found, good, bad = extract_readable(model, part, args.modality)
+        part, without = find_people(listing, listing.images[start : start + BLOCK], detect)
+        found, good, bad = features_of(model, part, args.modality)
         vectors.append(found)
-        images += good
-        skipped += bad
-    if not images:
+        people += good
+        skipped += without + bad
+    if not people:
         more = f" (and {len(skipped) - 1} others)" if len(skipped) > 1 else ""
         raise DataError(skipped[0][1] + more)
-    ids = image_ids([listing.full_path(image) for image in images])
+    if detect is None:
+        sizes, names = image_sizes([one.path for one in people]), [o.listed.path for o in people]
+        if unlike := unusual(sizes, model.size).warning(names):
+            print(printable(f"warning: {unlike}"), file=sys.stderr)
     queries = [
-        Query(vector, (one,), tuple(filter(None, [image.camid or args.camera])))
-        for vector, one, image in zip(np.concatenate(vectors), ids, images, strict=True)
+        Query(vector, (one.id,), tuple(filter(None, [one.listed.camid or args.camera])))
+        for vector, one in zip(np.concatenate(vectors), people, strict=True)
     ]
-    return queries, [_query_images(listing, image) for image in images], skipped
-
-
-def _query_images(listing: Listing, image: Listed) -> QueryImages:
-    return QueryImages([listing.full_path(image)], image.path, image.pid, image.camid)
+    images = [
+        QueryImages([one.path], one.listed.path, one.listed.pid, one.listed.camid, one.box_text)
+        for one in people
+    ]
+    return queries, images, skipped
 
 
 def _fused_images(images: list[QueryImages]) -> QueryImages:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vireid.cli.arguments import MODALITY_HELP, modality, parser
+from vireid.cli.search.threshold import ABOUT, EXAMPLE, add_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ STEPS = {
         "make the index for approximate search, and measure its recall",
         "--gallery people --image nights --modality infrared --recall 0.99",
     ),
+    "threshold": Step("threshold", ABOUT, EXAMPLE),
     "info": Step("manage", "what a gallery holds, and its versions", "--gallery people"),
     "restore": Step(
         "manage", "make an earlier version the present one", "--gallery people --version 12"
@@ -82,10 +84,13 @@ def search_parser() -> argparse.ArgumentParser:
         )
         for name, step in STEPS.items()
     }
+    add_arguments(made.pop("threshold"))
     for one in made.values():
         one.add_argument("--gallery", required=True, metavar="PLACE", help=PLACE)
     for name in ("build", "add", "update"):
         _add_images(made[name])
+        if name != "update":
+            _add_detect(made[name])
         _add_model(made[name], required=name == "build")
     _add_remove(made["remove"])
     _add_query(made["query"])
@@ -107,6 +112,14 @@ def _add_images(line: argparse.ArgumentParser) -> None:
     line.add_argument("--modality", type=modality, metavar="NAME", required=True, help=about)
     line.add_argument(
         "--skipped", type=Path, metavar="FILE", help="write a CSV file of the skipped images"
+    )
+
+
+def _add_detect(line: argparse.ArgumentParser) -> None:
+    line.add_argument(
+        "--detect",
+        action="store_true",
+        help="find the persons in whole photos first, by torchvision's detector",
     )
 
 
@@ -165,6 +178,13 @@ def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--include-self", action="store_true", help="a query in the gallery may find itself"
     )
+    _add_method(line)
+    _add_detect(line)
+    _add_model(line, required=False)
+
+
+def _add_method(line: argparse.ArgumentParser) -> None:
+    """Exact or approximate search, and where its results go."""
     method = line.add_mutually_exclusive_group()
     about = "compare all vectors (default below 50,000 images)"
     method.add_argument("--exact", action="store_true", help=about)
@@ -174,7 +194,6 @@ def _add_query(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--figure", type=Path, metavar="FILE", help="draw the results: .png, .jpg, .pdf or .svg"
     )
-    _add_model(line, required=False)
 
 
 def _add_index(line: argparse.ArgumentParser) -> None:
@@ -189,4 +208,6 @@ def _add_index(line: argparse.ArgumentParser) -> None:
     )
     about = f"modality of --image: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", help=about)
+    line.set_defaults(camera=None)
+    _add_detect(line)
     _add_model(line, required=False)

@@ -10,8 +10,9 @@ from vireid.cli.sources import add_query_modality, read_sets, titles_of
 from vireid.cli.visualize.kinds import kind_parser
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
-from vireid.evaluation.identities import left_out
+from vireid.evaluation.query_gallery import left_out
 from vireid.figures.distances import distances, draw_distances, is_single
+from vireid.figures.error_rates import describe_trade_off, draw_trade_off
 from vireid.figures.style import require_figure
 from vireid.structures import SPLITS
 
@@ -37,7 +38,10 @@ def main(arguments: Sequence[str]) -> None:
         if is_single(features):
             print(f"{title}: all images are of one modality, so every two of them are a pair")
         print(f"{title}: {one.describe()}")
-    draw_distances(found, args.out)
+        if args.kind == "det":
+            print(describe_trade_off(title, one))
+    draw = draw_trade_off if args.kind == "det" else draw_distances
+    draw(found, args.out)
     print(f"wrote {args.out}")
 
 
@@ -49,6 +53,8 @@ def _parser() -> ToolParser:
     )
     about = "run folders or files of features, one panel each; then KEY VALUE options for runs"
     line.add_argument("paths", nargs="+", metavar="PATH", help=about)
+    about = "histograms, or det: false rejects over false accepts, one curve each (histograms)"
+    line.add_argument("--kind", choices=("histograms", "det"), default="histograms", help=about)
     line.add_argument("--metric", choices=METRICS, default="cosine", help="distance (cosine)")
     add_titles(line, "panel")
     line.add_argument(

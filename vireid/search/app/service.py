@@ -12,17 +12,21 @@ from typing import Any
 
 import numpy as np
 
+from vireid.deploy.extractor import Extractor
 from vireid.engine.precision import resolve_device
 from vireid.errors import DataError, UsageError
+from vireid.runs.options import require_run
 from vireid.search.app.form import Form
 from vireid.search.app.render import data_url, message, render, thumbnails
 from vireid.search.app.uploads import Upload, crop_warning
 from vireid.search.gallery import Gallery
-from vireid.search.model import BatchExtractor
+from vireid.search.model import BatchExtractor, own_model
 from vireid.search.output import QueryImages, describe_search, results_as_json
 from vireid.search.query import Match, Query, SearchOptions, SearchResults, fused, search
 from vireid.structures import Modality, modality_named
+from vireid.utils.paths import expand
 
+BATCH = 32  # images that the model takes at once
 KEPT = 256  # features of query images
 
 
@@ -112,6 +116,22 @@ class Service:
         with self.lock:
             self.gallery.refresh()
             return self.gallery.values("camid")
+
+
+def open_service(place: str, run: Path | None, model: Path | None, *, device: str) -> Service:
+    """
+    Args:
+        run, model: where the model is; None of both for the one that built the gallery.
+    Raises:
+        CheckpointError: the gallery or the model is missing, damaged, or another.
+    """
+    gallery = Gallery(place)
+    if run is not None:
+        require_run(run)
+    path = expand(run or model or own_model(gallery)).resolve()
+    extractor = BatchExtractor(Extractor(path, device=device), BATCH)
+    gallery.require_model(extractor.fingerprint)
+    return Service(gallery, extractor, path, device)
 
 
 def results_html(found: Found) -> str:
