@@ -16,6 +16,7 @@ WARNING = (
     "warning: everybody who reaches {host} can search the gallery and see its images{more}: there "
     "is no password. Without --host only this machine is served."
 )
+PORTS = 65_535
 
 
 @tool
@@ -51,6 +52,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: the port is in use or reserved, or there is no such host.
     """
+    if port > PORTS:
+        raise UsageError(f"--port {port}: must be 0 to {PORTS}")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]

@@ -44,9 +44,7 @@ def overview(service: Service) -> str:
     counts = pd.crosstab(frame["camid"].fillna("not known"), frame["modality"])
     cameras = [(camera, [f"{n:,}" for n in row]) for camera, row in counts.iterrows()]
     last = versions[: -VERSIONS - 1 : -1]
-    return render(
-        "overview", facts=facts, modalities=list(counts), cameras=cameras, versions=last
-    )
+    return render("overview", facts=facts, modalities=list(counts), cameras=cameras, versions=last)
 
 
 def add(
@@ -151,7 +149,10 @@ def remove(service: Service, ids: Sequence[str]) -> str:
         service.gallery.delete(list(there))
         service.gallery.compact()
         left = len(service.gallery)
-    return f"Removed {len(there):,} images; the gallery holds {left:,}. Restore an earlier version to undo it."
+    return (
+        f"Removed {len(there):,} images; the gallery holds {left:,}. Restore an earlier version to "
+        "undo it."
+    )
 
 
 def versions(service: Service) -> list[Version]:

@@ -63,7 +63,9 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> int:
         """HTTP status; 0 where the request is answered."""
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
+        }
         host, origin = headers.get("host", ""), headers.get("origin")
         if self.local and re.sub(r":\d+$", "", host) not in LOCAL:
             return 403

@@ -13,6 +13,7 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.data.build import pixel_rules
+from vireid.data.images import read_image
 from vireid.data.pixels import PixelRule
 from vireid.data.transforms import normalize
 from vireid.deploy.extractor import EXPORTED
@@ -25,6 +26,8 @@ from vireid.runs.options import checkpoint_config, run_config
 from vireid.runs.trained_run import open_model
 from vireid.search.app.render import describe, picture_url, render, thumbnails
 from vireid.search.app.service import Found, Service, title
+from vireid.search.columns import BOX
+from vireid.search.output import box_of
 from vireid.structures import Modality, modality_named
 
 ENERGY, SIMILARITY = "activation", "similarity"
@@ -68,12 +71,13 @@ class Maps:
         paths = [*(one.path for one in found.uploads), match.path]
         names = [f"query {one.name}" for one in found.uploads] + [f"match {title(match)}"]
         modalities = [found.modality] * len(found.uploads) + [modality_named(match.modality)]
-        shown = thumbnails(paths, LARGE)
+        boxes = [*[None] * len(found.uploads), match.others.get(BOX)]
+        shown = thumbnails(paths, LARGE, boxes)
         maps, about = [""] * len(paths), NO_MAPS
         if kind in self.kinds:
             about = ABOUT[kind]
             try:
-                maps = self._draw(paths, modalities, kind)
+                maps = self._draw(paths, boxes, modalities, kind)
             except DataError as error:
                 about = f"No maps: {error}"
         pictures = [
@@ -87,17 +91,23 @@ class Maps:
             pictures=pictures,
             facts=describe(match),
             about=about,
-            map_title=TITLES[kind],
+            map_title=TITLES.get(kind, ""),
         )
 
-    def _draw(self, paths: Sequence[Path], modalities: Sequence[Modality], kind: str) -> list[str]:
+    def _draw(
+        self,
+        paths: Sequence[Path],
+        boxes: Sequence[str | None],
+        modalities: Sequence[Modality],
+        kind: str,
+    ) -> list[str]:
         with self.service.lock:
             model, cfg, device = self._model()
             rules: dict[Modality, PixelRule] = pixel_rules(cfg)
             size = tuple(cfg.INPUT.SIZE)
             images = [
-                load_resized(path, size, rules[modality])
-                for path, modality in zip(paths, modalities, strict=True)
+                _input(path, box, size, rules[modality])
+                for path, box, modality in zip(paths, boxes, modalities, strict=True)
             ]
             if kind == SIMILARITY:
                 heat = self._similarity(cfg, images, modalities)
@@ -132,6 +142,11 @@ class Maps:
         pairs = Pairs(np.arange(count), np.full(count, count), names[:count])
         maps = run_match_maps(cfg, compared, pairs, run=self.service.model).maps
         return [*maps[:, 0], maps[:, 1].mean(axis=0)]
+
+
+def _input(path: Path, box: str | None, size: tuple[int, int], rule: PixelRule) -> np.ndarray:
+    """(H, W, 3) uint8 as the model takes it."""
+    return load_resized(read_image(path, rule).crop(box_of(box)) if box else path, size, rule)
 
 
 def _energy(

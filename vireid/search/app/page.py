@@ -17,7 +17,10 @@ from vireid.search.app.uploads import MOST_QUERIES, Upload, read_uploads
 from vireid.search.app.widgets import PRIVATE, drop_zone, guarded
 
 TITLE = "vireid search"
-FIRST = "Add an image of a person, cropped to the person. Several images of one person are taken together."
+FIRST = (
+    "Add an image of a person, cropped to the person. Several images of one person are taken "
+    "together."
+)
 FOOTER = (
     "A high score is no proof of identity, and the list has a first place even if the person is "
     "not in the gallery. Search only for people who agreed to it, and decide nothing about a "
@@ -64,7 +67,7 @@ def build_page(service: Service, folder: Path, *, changes: bool) -> gr.Blocks:
     ) as page:
         gr.HTML(f"<h1>{TITLE}</h1>", elem_classes="title")
         with gr.Tab("Search"):
-            cameras = _search_page(service, folder)
+            cameras = _search_page(service, folder, page)
         with gr.Tab("Gallery"):
             gallery_page(service, folder, page, allowed=changes)
         gr.HTML(f"<p>{FOOTER}</p>", elem_classes="responsible")
@@ -74,7 +77,7 @@ def build_page(service: Service, folder: Path, *, changes: bool) -> gr.Blocks:
     return page
 
 
-def _search_page(service: Service, folder: Path) -> Any:
+def _search_page(service: Service, folder: Path, page: gr.Blocks) -> Any:
     """Returns the control with the gallery's cameras, which are read when the page is opened."""
     maps = Maps(service)
     uploads, found, rank = gr.State([]), gr.State(None), gr.State(0)
@@ -84,7 +87,7 @@ def _search_page(service: Service, folder: Path) -> Any:
             shown = gr.HTML()
             clear = gr.Button("Remove the query images", size="sm", visible=False)
             start = gr.Button("Search", variant="primary")
-            values = _controls(service)
+            values = _controls(service, page)
         with gr.Column(scale=5, min_width=300):
             said = gr.HTML(message(FIRST))
             kinds = [(one.capitalize(), one) for one in maps.kinds]
@@ -136,7 +139,7 @@ def _search_page(service: Service, folder: Path) -> Any:
     return values["cameras"]
 
 
-def _controls(service: Service) -> dict[str, Any]:
+def _controls(service: Service, page: gr.Blocks) -> dict[str, Any]:
     """The controls by the names of ``Form``'s fields, and the modality of the queries."""
     own = service.extractor.modalities
     values: dict[str, Any] = {}
@@ -146,22 +149,27 @@ def _controls(service: Service) -> dict[str, Any]:
         label="Modality of the query images",
         visible=len(own) > 1,
     )
-    values["top"] = gr.Slider(1, MOST, value=10, step=1, label="Number of results")
-    values["least"] = gr.Slider(
-        NO_LIMIT, 1, value=NO_LIMIT, step=0.01, label="Least score (cosine; -1 shows all)"
-    )
-    values["by"] = gr.Radio(
-        [("every image", "image"), ("each identity once", "identity")], value="image", label="Show"
-    )
-    with gr.Accordion("Conditions", open=True):
+    with gr.Accordion("Results") as results:
+        values["top"] = gr.Slider(1, MOST, value=10, step=1, label="Number of results")
+        values["least"] = gr.Slider(
+            NO_LIMIT, 1, value=NO_LIMIT, step=0.01, label="Least score (-1: all)"
+        )
+        values["by"] = gr.Radio(
+            [("every image", "image"), ("each identity once", "identity")],
+            value="image",
+            label="Show",
+        )
+    with gr.Accordion("Conditions") as conditions:
         values["cameras"] = gr.Dropdown([], multiselect=True, label="Cameras (none: all)")
         with gr.Row():
-            about = {"placeholder": "2026-11-29 14:05", "min_width": 120}
+            about: dict[str, Any] = {"placeholder": "2026-11-29", "max_lines": 1, "min_width": 120}
             values["since"] = gr.Textbox(label="From", **about)
             values["until"] = gr.Textbox(label="To", **about)
         columns = ", ".join(name for name in service.gallery.columns if name != "vector")
         values["where"] = gr.Textbox(
-            label="Filter (SQL)", placeholder="camid = '3' AND pid <> '7'", info=f"Columns: {columns}"
+            label="Filter (SQL)",
+            placeholder="camid = '3' AND pid <> '7'",
+            info=f"Columns: {columns}",
         )
         values["modality"] = gr.Radio(
             [("both", ""), *((one, one) for one in own)],
@@ -177,12 +185,21 @@ def _controls(service: Service) -> dict[str, Any]:
             value="",
             label="Search",
         )
+    # On a narrow screen the results follow the controls, which are folded there.
+    narrow = gr.Checkbox(visible=False)
+    page.load(
+        lambda is_narrow: [gr.update(open=not is_narrow)] * 2,
+        narrow,
+        [results, conditions],
+        js="() => window.innerWidth < 700",
+        **PRIVATE,
+    )
     return values
 
 
 def _changed(values: dict[str, Any]) -> list[Callable[..., Any]]:
     """What starts the search again: Enter in a field, a slider let go, a choice."""
-    events = {gr.Textbox: "submit", gr.Slider: "release"}
+    events: dict[type, str] = {gr.Textbox: "submit", gr.Slider: "release"}
     return [getattr(one, events.get(type(one), "input")) for one in values.values()]
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from vireid.data.images import read_image
 from vireid.data.pixels import SHOWN
 from vireid.errors import DataError
+from vireid.search.output import box_of
 from vireid.search.query import Match
 from vireid.utils.threads import threaded_map
 
@@ -63,30 +64,38 @@ def picture_url(values: np.ndarray) -> str:
     return image_url(Image.fromarray((values * 255).round().astype(np.uint8)))
 
 
-def thumbnail_of(path: Path, size: tuple[int, int] = THUMBNAIL) -> tuple[str, tuple[int, int]]:
+def thumbnail_of(
+    path: Path, size: tuple[int, int] = THUMBNAIL, box: str | None = None
+) -> tuple[str, tuple[int, int]]:
     """A small picture as a data URL, and the (width, height) of the image.
 
+    Args:
+        box: of a person that was detected in it, ``x0,y0,x1,y1`` in pixels.
     Raises:
         DataError: the image cannot be read, or has too many pixels.
     """
     image = read_image(path, SHOWN)
+    if box:
+        image = image.crop(box_of(box))
     whole = image.size
     image.thumbnail(size)
     return image_url(image), whole
 
 
 def thumbnails(
-    paths: Sequence[Path], size: tuple[int, int] = THUMBNAIL
+    paths: Sequence[Path],
+    size: tuple[int, int] = THUMBNAIL,
+    boxes: Sequence[str | None] | None = None,
 ) -> list[tuple[str, str]]:
     """Of each image a data URL, or empty and why there is none."""
-    return list(
-        threaded_map(partial(_thumbnail, size), paths, doing="thumbnails", progress=False)
-    )
+    given = list(zip(paths, boxes or [None] * len(paths), strict=True))
+    return list(threaded_map(partial(_thumbnail, size), given, doing="thumbnails", progress=False))
 
 
-def _thumbnail(size: tuple[int, int], path: Path) -> tuple[str, str]:
+def _thumbnail(size: tuple[int, int], given: tuple[Path, str | None]) -> tuple[str, str]:
+    path, box = given
     try:
-        return thumbnail_of(path, size)[0], ""
+        return thumbnail_of(path, size, box)[0], ""
     except DataError:
         return "", "not there any more" if not path.exists() else "cannot be read"
 

@@ -51,40 +51,63 @@ def serve(service: Service, listening: socket.socket, *, local: bool, changes: b
         local: only this machine reaches the address.
         changes: images can be added, removed and restored.
     """
-    host, port = listening.getsockname()[:2]
     with own_folder() as folder:
-        app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        gr.mount_gradio_app(
-            app,
-            build_page(service, folder, changes=changes),
-            "/",
-            server_name=host,
-            server_port=port,
-            footer_links=[],
-            run_history=False,
-            ssr_mode=False,
-            show_error=False,
-            allowed_paths=[],
-            max_file_size=MOST_BYTES,
-            enable_monitoring=False,
-            mcp_server=False,
-            pwa=False,
-            theme=gr.themes.Base(
-                primary_hue="blue",
-                neutral_hue="slate",
-                font=["system-ui", "sans-serif"],
-                font_mono=["ui-monospace", "monospace"],
-            ),
-            css=Path(__file__).with_name("templates").joinpath("page.css").read_text("utf-8"),
-        )
+        server = build_server(service, folder, local=local, changes=changes)
+        host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"serving http://{shown}:{port} (Ctrl-C ends it)", flush=True)
-        config = uvicorn.Config(
-            Guard(app, local=local),
-            log_level="warning",
-            access_log=False,
-            ws="none",
-            timeout_graceful_shutdown=ENDING,
-            server_header=False,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
+
+
+def build_server(service: Service, folder: Path, *, local: bool, changes: bool) -> uvicorn.Server:
+    """
+    Args:
+        folder: that ``own_folder`` made.
+    """
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gr.mount_gradio_app(
+        app,
+        build_page(service, folder, changes=changes),
+        "/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        show_error=False,
+        allowed_paths=[],
+        max_file_size=MOST_BYTES,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+        theme=_theme(),
+        css=Path(__file__).with_name("templates").joinpath("page.css").read_text("utf-8"),
+    )
+    config = uvicorn.Config(
+        Guard(app, local=local),
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=ENDING,
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+def _theme() -> gr.themes.Base:
+    """Fonts of the reader's system; the small text is darker than Gradio's."""
+    return gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+    )

@@ -19,9 +19,10 @@ from vireid.runs.options import require_run
 from vireid.search.app.form import Form
 from vireid.search.app.render import data_url, message, render, thumbnails
 from vireid.search.app.uploads import Upload, crop_warning
+from vireid.search.columns import BOX
 from vireid.search.gallery import Gallery
 from vireid.search.model import BatchExtractor, own_model
-from vireid.search.output import QueryImages, describe_search, results_as_json
+from vireid.search.output import QueryImages, describe_search, expected_lines, results_as_json
 from vireid.search.query import Match, Query, SearchOptions, SearchResults, fused, search
 from vireid.structures import Modality, modality_named
 from vireid.utils.paths import expand
@@ -37,6 +38,7 @@ class Found:
     Args:
         uploads: the images that were taken as one person.
         content: of the JSON file.
+        how: what was compared, and what the least score lets through.
     """
 
     uploads: tuple[Upload, ...]
@@ -44,7 +46,7 @@ class Found:
     options: SearchOptions
     results: SearchResults
     content: dict[str, Any]
-    how: str
+    how: list[str]
 
     @property
     def matches(self) -> list[Match]:
@@ -88,7 +90,8 @@ class Service:
             names = [Path(one.name) for one in uploads]
             images = [QueryImages(names, uploads[0].name)]
             content = results_as_json(images, results, options, self.gallery, modality=kind)
-            how = describe_search(results, options, rows)
+            how = [describe_search(results, options, rows)]
+            how += expected_lines(self.gallery, options, model=self.model, modality=kind)
         return Found(tuple(uploads), kind, options, results, content, how)
 
     def _queries(self, uploads: Sequence[Upload], modality: str, camera: str) -> list[Query]:
@@ -140,7 +143,9 @@ def results_html(found: Found) -> str:
         return message(
             "No image fits: lower the least score, or leave conditions out.", kind="warning"
         )
-    shown = thumbnails([one.path for one in found.matches])
+    shown = thumbnails(
+        [one.path for one in found.matches], boxes=[one.others.get(BOX) for one in found.matches]
+    )
     results = [
         {
             "match": one,

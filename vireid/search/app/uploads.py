@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from vireid.data.images import FORMATS
 from vireid.errors import DataError, UsageError
 from vireid.search.app.render import thumbnail_of
 from vireid.search.crops import unusual
 from vireid.search.gallery import Gallery, is_uri
-from vireid.search.ingest import image_ids
+from vireid.search.people import content_id
 from vireid.utils.io import replace_file
 
 FOLDER = "uploads"
@@ -21,9 +22,7 @@ MOST_BYTES = 20 * 2**20  # of one image
 MOST_QUERIES = 8  # images of one person
 MOST_ADDED = 200  # images at once
 MOST_FILES, MOST_TOTAL = 10_000, 5 * 2**30  # files and bytes below the gallery's folder
-KINDS = (
-    ".jpg .jpeg .png .bmp .tif .tiff .gif .webp .jp2 .ppm .pgm .tga .avif .heic .heif".split()
-)
+KINDS = ".jpg .jpeg .png .bmp .tif .tiff .gif .webp .jp2 .ppm .pgm .tga .avif .heic .heif".split()
 assert len(FORMATS) == 11, "KINDS are the endings of FORMATS"
 
 
@@ -76,7 +75,7 @@ def read_uploads(
 
 def _read(path: Path) -> Upload:
     thumbnail, size = thumbnail_of(path)
-    return Upload(path, path.name, image_ids([path])[0], thumbnail, size)
+    return Upload(path, path.name, content_id(path), thumbnail, size)
 
 
 def crop_warning(uploads: Sequence[Upload], input_size: tuple[int, int]) -> str:
@@ -110,10 +109,14 @@ def store(gallery: Gallery, uploads: Sequence[Upload]) -> tuple[Path, list[str]]
     for one in uploads:
         name = f"{one.id}/{safe_name(one.name)}"
         (folder / one.id).mkdir(parents=True, exist_ok=True)
-        with one.path.open("rb") as source:
-            replace_file(folder / name, lambda file, source=source: shutil.copyfileobj(source, file))
+        content = one.path.read_bytes()
+        replace_file(folder / name, partial(_write, content))
         names.append(name)
     return folder, names
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
 
 
 def safe_name(name: str) -> str:
