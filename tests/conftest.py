@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.browser import running_browser
 from vireid.cli import export, train
 from vireid.runs.logs import start_log
 from vireid.synthetic.writers import write_set
@@ -116,3 +117,10 @@ def figures(monkeypatch) -> list:
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: saved.append(f) or save(f, *a, **k))
     return saved
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Headless Chromium by Playwright: see ``tests/browser.py``."""
+    with running_browser() as running:
+        yield running

@@ -2,87 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.browser import needs_browser, outside, window
 from vireid.cli import report
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-NO_BROWSER = "needs a browser: Debian's package chromium, or google-chrome"
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BROWSER, reason=NO_BROWSER)]
-# A headless window is at least 500 pixels wide; a frame is as narrow as a phone.
-WRAPPER = """<!DOCTYPE html><meta charset="utf-8">
-<iframe id="page" style="width:{width}px;height:740px;border:0" srcdoc="{page}"></iframe>
-<output></output>
-<script>
-addEventListener("load", () => {{
-  const page = document.getElementById("page").contentDocument, root = page.documentElement;
-  const out = [...page.querySelectorAll("body *")].filter(
-    (e) => !e.parentElement.closest(".scroll")
-      && e.getBoundingClientRect().right > root.clientWidth + 1);
-  const found = {{
-    width: root.clientWidth, scrollWidth: root.scrollWidth,
-    out: out.map((e) => e.tagName + e.className),
-    images: [...page.images].map((i) => i.naturalWidth),
-    shown: [...page.images].map((i) => i.getBoundingClientRect().width),
-    scrolling: [...page.querySelectorAll(".scroll")].filter(
-      (e) => e.scrollWidth > e.clientWidth).length,
-    text: parseFloat(getComputedStyle(page.querySelector("td")).fontSize),
-  }};
-  const table = page.querySelector("#scores table.sortable");
-  const column = (name) => [...table.rows[0].cells].find((h) => h.textContent === name);
-  const sorted = (name) => {{
-    const head = column(name);
-    head.querySelector("button").click();
-    return [head.getAttribute("aria-sort"), ...[...table.tBodies[0].rows].map(
-      (row) => row.cells[head.cellIndex].textContent.trim())];
-  }};
-  found.sorted = ["mAP", "mAP", "recipe", "mINP"].map(sorted);
-  found.heads = table.querySelectorAll("[aria-sort]").length;
-  const theme = page.querySelector("button.theme");
-  const back = () => getComputedStyle(page.body).backgroundColor;
-  found.colours = [back(), (theme.click(), back()), (theme.click(), back())];
-  const items = page.querySelectorAll("button.item"), large = page.querySelector("dialog");
-  const path = () => large.querySelectorAll(".item")[1]?.querySelector(".path").textContent;
-  const key = (name) => large.dispatchEvent(new KeyboardEvent("keydown", {{key: name}}));
-  items[1].closest("details").open = true;
-  items[1].click();
-  found.large = [large.open, path(), (key("ArrowRight"), path())];
-  found.large.push((key("ArrowLeft"), key("ArrowLeft"), path()));
-  large.querySelector(".close").click();
-  found.closed = !large.open;
-  found.paths = [1, 2, 0].map((i) => items[i].querySelector(".path").textContent);
-  document.querySelector("output").textContent = JSON.stringify(found);
-}});
-</script>"""
-
-
-def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    options.append(f"--user-data-dir={folder / 'user'}")
-    command = [BROWSER, *options, "--enable-logging=stderr", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-
-def look_at(page: str, folder: Path, width: int) -> tuple[dict, list[str]]:
-    """What the browser measures, and the lines of its console."""
-    path = folder / "wrapper.html"
-    path.write_text(WRAPPER.format(width=width, page=html.escape(page)), encoding="utf-8")
-    done = browse(folder, "--dump-dom", "--virtual-time-budget=20000", path.as_uri())
-    found = re.search(r"<output>(.*?)</output>", done.stdout, re.DOTALL)
-    assert found, done.stderr
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return json.loads(html.unescape(found[1])), console
-
-
+pytestmark = needs_browser
 SCORES = {"a_recipe_with_quite_a_long_name,MODEL.SHARED_DEPTH=3": 0.0951, "other": 0.62, "b": 0.5}
 
 
@@ -102,44 +32,75 @@ def page(finished_run, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(page, tmp_path_factory) -> tuple[dict, list[str]]:
-    """What the browser measures of it at a phone's width."""
-    return look_at(page.read_text(encoding="utf-8"), tmp_path_factory.mktemp("phone"), 360)
+def phone(page, chromium):
+    """The page in a window as narrow as a phone's, and its console."""
+    with window(chromium, 360) as (opened, console):
+        opened.goto(page.as_uri())
+        yield opened, console
 
 
-def test_a_phone_shows_the_page_without_scrolling_sideways(seen):
-    found, console = seen
-    assert console == []
-    assert found["width"] == 360 and found["scrollWidth"] == 360 and found["out"] == []
-    assert len(found["images"]) == 3 * 3 + 1 and min(found["images"]) > 100
-    assert min(found["shown"]) > 250  # large enough to read
-    assert found["scrolling"] >= 2  # wide tables, within their own boxes
-    assert found["text"] >= 14
+def test_a_phone_shows_the_page_without_scrolling_sideways(phone):
+    opened, console = phone
+    assert console == [] and outside(opened) == []
+    root = "document.documentElement"
+    assert opened.evaluate(f"[{root}.clientWidth, {root}.scrollWidth]") == [360, 360]
+    images = opened.evaluate(
+        "[...document.images].map(i => [i.naturalWidth, i.getBoundingClientRect().width])"
+    )
+    assert len(images) == 3 * 3 + 1 and min(own for own, _ in images) > 100
+    assert min(shown for _, shown in images) > 250  # large enough to read
+    wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert opened.evaluate(f"{wide}.length") >= 2  # wide tables, within their own boxes
+    size = "parseFloat(getComputedStyle(document.querySelector('td')).fontSize)"
+    assert opened.evaluate(size) >= 14
 
 
-def test_a_click_on_a_column_sorts_by_value(seen):
-    by_score, turned, by_name, other = seen[0]["sorted"]
-    assert by_score == ["descending", "62.00", "50.00", "9.51"]
-    assert turned == ["ascending", "9.51", "50.00", "62.00"]
-    assert by_name == ["ascending", *sorted(SCORES)]
-    assert other[0] == "descending" and seen[0]["heads"] == 1  # the others say nothing any more
+def test_a_click_on_a_column_sorts_by_value(phone):
+    table = phone[0].locator("#scores table.sortable")
+    names = table.locator("th").all_inner_texts()
+
+    def click(name: str) -> list[str | None]:
+        """The order that the column's head states, and its cells."""
+        place = names.index(name)
+        table.locator("th button").nth(place).click()
+        cells = table.locator(f"tbody tr > :nth-child({place + 1})").all_text_contents()
+        return [table.locator("th").nth(place).get_attribute("aria-sort"), *map(str.strip, cells)]
+
+    assert click("mAP") == ["descending", "62.00", "50.00", "9.51"]
+    assert click("mAP") == ["ascending", "9.51", "50.00", "62.00"]
+    assert click("recipe") == ["ascending", *sorted(SCORES)]
+    assert click("mINP")[0] == "descending"
+    assert table.locator("[aria-sort]").count() == 1  # the others say nothing any more
 
 
-def test_an_image_opens_a_large_view_and_keys_step_through_the_list(seen):
-    found = seen[0]
-    opened, *paths = found["large"]
-    assert opened and paths == found["paths"] and len(set(paths)) == 3
-    assert found["closed"]
+def test_an_image_opens_a_large_view_and_keys_step_through_the_list(phone):
+    opened, _ = phone
+    first = opened.locator("details", has=opened.locator("button.item")).first
+    first.evaluate("e => { e.open = true }")
+    items, large = opened.locator("button.item"), opened.locator("dialog")
+    paths = items.locator(".path").all_text_contents()[:3]
+    items.nth(1).click()
+    shown = large.locator(".item").nth(1).locator(".path")
+    seen = [shown.text_content()]
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+        opened.keyboard.press(key)
+        seen.append(shown.text_content())
+    assert seen == [paths[place] for place in (1, 2, 1, 0)] and len(set(paths)) == 3
+    large.locator(".close").click()
+    assert not large.is_visible()
 
 
-def test_the_button_changes_between_light_and_dark(seen):
-    light, dark, again = seen[0]["colours"]
-    assert light == again == "rgb(255, 255, 255)" and dark == "rgb(22, 25, 29)"
+def test_the_button_changes_between_light_and_dark(phone):
+    colours = []
+    for _ in range(3):
+        colours.append(phone[0].evaluate("getComputedStyle(document.body).backgroundColor"))
+        phone[0].click("button.theme")
+    assert colours == ["rgb(255, 255, 255)", "rgb(22, 25, 29)", "rgb(255, 255, 255)"]
 
 
-def test_the_page_can_be_printed(page, tmp_path):
-    path = tmp_path / "report.pdf"
-    browse(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={path}", page.as_uri())
-    content = path.read_bytes()
+def test_the_page_can_be_printed(page, chromium):
+    with window(chromium, 1280) as (opened, _):
+        opened.goto(page.as_uri())
+        content = opened.pdf()
     assert content.startswith(b"%PDF")
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 14
