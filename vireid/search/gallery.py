@@ -386,7 +386,7 @@ def _require_empty(place: str) -> None:
         return
     path = Path(place)
     try:
-        held = [one.name for one in path.iterdir() if not is_hidden(one.name)]
+        held = sorted(one.name for one in path.iterdir() if not is_hidden(one.name))
     except FileNotFoundError:
         return
     except NotADirectoryError as error:

@@ -22,7 +22,7 @@ from vireid.structures import Modality
 
 BLOCK = 256  # images whose features are computed between two looks at the clock
 COMMIT_SECONDS, COMMIT_IMAGES = 10.0, 4096  # a stop loses what was computed since
-IN_GALLERY = "in the gallery already"
+IN_GALLERY, NOT_IN_GALLERY = "in the gallery already", "not in the gallery"
 SAME_CONTENT = "equal to an image in the gallery"
 
 
@@ -80,18 +80,10 @@ def ingest(
         UsageError: the gallery cannot be written, or a column's type differs.
     """
     images = share_of(listing)
-    known = {str(gallery.path_of(one)) for one in gallery.rows(["path"])["path"].to_pylist()}
     progress = Progress(len(images))
     if images[:1] == listing.images[:1]:  # the first process tells of them
         progress.skipped += listing.skipped
-    todo = []
-    for image in images:
-        there = str(listing.full_path(image)) in known
-        if there == replace:
-            todo.append(image)
-        else:
-            reason = "not in the gallery" if replace else IN_GALLERY
-            progress.skipped.append((image.path, reason))
+    todo = list(_to_do(gallery, listing, images, progress, replace=replace))
     progress.done = len(images) - len(todo)
     yield progress
     pending = _Pending()
@@ -116,6 +108,24 @@ def ingest(
         _commit(gallery, pending, progress, replace=replace)
     gallery.compact()
     yield progress
+
+
+def _to_do(
+    gallery: Gallery,
+    listing: Listing,
+    images: Sequence[Listed],
+    progress: Progress,
+    *,
+    replace: bool,
+) -> Iterator[Listed]:
+    """The images that are not in the gallery, or with ``replace`` those that are."""
+    known = {str(gallery.path_of(one)) for one in gallery.rows(["path"])["path"].to_pylist()}
+    for image in images:
+        there = str(listing.full_path(image)) in known
+        if there == replace:
+            yield image
+        else:
+            progress.skipped.append((image.path, NOT_IN_GALLERY if replace else IN_GALLERY))
 
 
 def _rows(
