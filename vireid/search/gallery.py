@@ -346,7 +346,7 @@ def exists(place: str) -> bool:
     if not is_uri(place):
         return Path(place, f"{TABLE}.lance").is_dir()
     with lance_errors(place):
-        return TABLE in lancedb.connect(place).table_names()
+        return TABLE in lancedb.connect(place).list_tables().tables
 
 
 def _open(place: str) -> Any:
