@@ -65,7 +65,7 @@ def read_settings(gallery: Gallery) -> IndexSettings | None:
         if not any(VECTOR in one.columns for one in gallery.table.list_indices()):
             return None
         database = lancedb.connect(gallery.place)
-        if SETTINGS not in database.table_names():
+        if SETTINGS not in database.list_tables().tables:
             return None
         (row,) = database.open_table(SETTINGS).search().limit(1).to_list()
     return IndexSettings(**{one.name: row[one.name] for one in fields(IndexSettings)})
