@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import socket
 import tempfile
@@ -19,29 +21,26 @@ from vireid.search.app.service import Service
 from vireid.search.app.uploads import MOST_BYTES
 
 ENDING = 1  # seconds that open requests have at the end
-SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+SETTING = "GRADIO_TEMP_DIR"
 
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """A folder for what browsers send, which is removed in the end; and Gradio's settings."""
+    """A folder for what browsers send, which is removed in the end; Gradio is told of it."""
     with tempfile.TemporaryDirectory(prefix="vireid-serve-", ignore_cleanup_errors=True) as name:
         folder = Path(name, "uploads")
         folder.mkdir()
-        settings = SETTINGS | {"GRADIO_TEMP_DIR": str(folder)}
-        before = {key: os.environ.get(key) for key in settings}
-        before_folder = tempfile.tempdir
-        os.environ.update(settings)
+        before, before_folder = os.environ.get(SETTING), tempfile.tempdir
+        os.environ[SETTING] = str(folder)
         tempfile.tempdir = name  # files of requests that break off
         try:
             yield folder
         finally:
             tempfile.tempdir = before_folder
-            for key, value in before.items():
-                if value is None:
-                    os.environ.pop(key, None)
-                else:
-                    os.environ[key] = value
+            if before is None:
+                os.environ.pop(SETTING)
+            else:
+                os.environ[SETTING] = before
 
 
 def serve(service: Service, listening: socket.socket, *, local: bool, changes: bool) -> None:
@@ -89,7 +88,14 @@ def build_server(service: Service, folder: Path, *, local: bool, changes: bool) 
         timeout_graceful_shutdown=ENDING,
         server_header=False,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_end)
     return uvicorn.Server(config)
+
+
+def _is_no_end(record: logging.LogRecord) -> bool:
+    """Pages that are open when the server ends are no errors, which uvicorn takes them for."""
+    ended = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not ended and "graceful shutdown" not in record.getMessage()
 
 
 def _theme() -> gr.themes.Base:
