@@ -24,15 +24,15 @@ import numpy as np
 import torch
 from feature_clusters import CHUNK, Spread, measure
 from machine import describe_machine, machine_facts
+from vireid.search.approximate import Index
+from vireid.search.approximate_build import build_index
+from vireid.search.manifest import META
 
 from vireid.cli.arguments import tool
 from vireid.errors import UsageError
 from vireid.evaluation.feature_files import read_features
-from vireid.search.approximate import Index
-from vireid.search.approximate_build import build_index
 from vireid.search.exact import search_exact
 from vireid.search.gallery import Gallery
-from vireid.search.manifest import META
 from vireid.structures import Modality
 
 STATUS = Path("/proc/self/status")

@@ -70,12 +70,7 @@ def search_exact(
             vectors, ids, cameras = block
             products = asked @ vectors.to(device).T
             _leave_out(products, ids, cameras, out)
-            best, at = products.topk(min(top, len(ids)), dim=1)
-            scores = torch.cat([scores, best], dim=1)
-            rows = torch.cat([rows, ids.to(device)[at]], dim=1)
-            if scores.shape[1] > top:
-                scores, kept = scores.topk(top, dim=1)
-                rows = rows.gather(1, kept)
+            scores, rows = _best(scores, rows, products, ids.to(device), top)
     return _in_order(scores.cpu().numpy(), rows.cpu().numpy())
 
 
@@ -94,6 +89,26 @@ def _blocks(
                 vectors = torch.from_numpy(flat).view(batch.num_rows, gallery.dim)
             ids = torch.from_numpy(batch["_rowid"].to_numpy().astype(np.int64))
             yield vectors, ids, batch["camid"] if with_cameras else None
+
+
+def _best(
+    scores: Tensor, rows: Tensor, products: Tensor, ids: Tensor, top: int
+) -> tuple[Tensor, Tensor]:
+    """The best of what was found so far and of a block: (Q, K) scores, best first, and rows."""
+    count = min(top, len(ids))
+    if scores.shape[1] < top:
+        best, at = products.topk(count, dim=1)
+        scores, rows = torch.cat([scores, best], dim=1), torch.cat([rows, ids[at]], dim=1)
+        scores, kept = scores.topk(min(top, scores.shape[1]), dim=1)
+        return scores, rows.gather(1, kept)
+    # Far into a gallery few blocks hold a better row, and to find those few is faster than to sort.
+    better = (products.amax(dim=1) > scores[:, -1]).nonzero().view(-1)
+    if len(better):
+        best, at = products[better].topk(count, dim=1)
+        best, kept = torch.cat([scores[better], best], dim=1).topk(top, dim=1)
+        scores[better] = best
+        rows[better] = torch.cat([rows[better], ids[at]], dim=1).gather(1, kept)
+    return scores, rows
 
 
 def _leave_out(products: Tensor, ids: Tensor, cameras: object, out: Exclusions) -> None:

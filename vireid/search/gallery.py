@@ -18,7 +18,7 @@ import pyarrow as pa
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search.columns import OWN, fit_rows, gallery_schema, type_name
 from vireid.search.filters import any_of, both, checked_filter, filter_error, quoted
-from vireid.search.lance_errors import committed, is_conflict, lance_errors, short
+from vireid.search.lance_errors import committed, is_conflict, is_panic, lance_errors, short
 from vireid.search.storage import is_uri, require_storage
 from vireid.utils.paths import exists_as, expand, is_hidden
 
@@ -190,7 +190,7 @@ class Gallery:
         except ValueError as error:
             raise filter_error(where, short(error), self.schema) from error
         except BaseException as error:
-            if "panic" not in f"{type(error).__name__} {error}".lower():
+            if not is_panic(error):
                 with lance_errors(self.place):
                     raise
             raise filter_error(where, "it cannot be understood", self.schema) from error
@@ -414,11 +414,9 @@ def _require_empty(place: str) -> None:
         return
     path = Path(place)
     try:
-        held = [
-            one.name
-            for one in path.iterdir()
-            if not is_hidden(one.name) and one.name != f"{TABLE}.lance"
-        ]
+        beginning = f"{TABLE}.lance"  # see Gallery.find
+        names = (one.name for one in path.iterdir())
+        held = sorted(one for one in names if not is_hidden(one) and one != beginning)
     except FileNotFoundError:
         return
     except NotADirectoryError as error:

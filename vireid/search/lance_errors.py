@@ -27,6 +27,11 @@ DISK_ERRORS = {
 CONFLICT = re.compile(r"conflict|concurrent|preempted|too much contention", re.IGNORECASE)
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether LanceDB's own code gave up: it has no class of errors for that."""
+    return "panic" in f"{type(error).__name__} {error}".lower()
+
+
 def short(error: BaseException) -> str:
     """An error of LanceDB's without the places in its source code, on one line."""
     text = re.sub(r",? ?(/[\w./-]*)?/(registry|rustc)/\S+", "", str(error))
@@ -47,15 +52,13 @@ def lance_errors(place: str) -> Iterator[None]:
         yield
     except (VireidError, KeyboardInterrupt):
         raise
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _translated(place, error) from error
-    except Exception as error:
-        if "panic" not in type(error).__name__.lower():
+    except BaseException as error:
+        if not isinstance(error, (OSError, RuntimeError, ValueError)) and not is_panic(error):
             raise
         raise _translated(place, error) from error
 
 
-def _translated(place: str, error: Exception) -> VireidError:
+def _translated(place: str, error: BaseException) -> VireidError:
     text = str(error)
     for pattern, remedy in DISK_ERRORS.items():
         if re.search(pattern, text):
@@ -70,7 +73,7 @@ def _translated(place: str, error: Exception) -> VireidError:
     )
 
 
-def is_conflict(error: Exception) -> bool:
+def is_conflict(error: BaseException) -> bool:
     """Whether a commit failed because another process was faster."""
     return CONFLICT.search(str(error)) is not None
 
