@@ -324,4 +324,4 @@ def test_a_server_without_changes_has_no_way_to_make_them(service, allowed):
     functions = {getattr(one.fn, "__qualname__", "") for one in page.fns.values()}
     changing = {"_add.<locals>.add", "_remove.<locals>.remove", "_add.<locals>.receive"}
     assert functions & changing == (changing if allowed else set())
-    assert "_search_page.<locals>.look" in functions
+    assert "_Actions.look" in functions

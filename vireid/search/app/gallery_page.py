@@ -66,15 +66,11 @@ def _add(service: Service, folder: Path) -> Any:
         message(f"Copies are kept in the gallery's folder {FOLDER}, also after they are removed.")
     )
 
-    def buttons(kept: Sequence[Upload]) -> tuple[Any, Any]:
-        number = f"Add {len(kept)} image{'s' * (len(kept) != 1)}" if kept else "Add"
-        return gr.update(value=number, interactive=bool(kept)), gr.update(interactive=bool(kept))
-
     def receive(paths: list[str] | None, known: list[Upload]) -> tuple[Any, ...]:
         kept, problems = read_uploads(paths or [], folder, known, most=MOST_ADDED)
         html = render("uploads", uploads=kept, label="image to add")
         text = message(*problems, service.warning(kept), kind="error" if problems else "warning")
-        return kept, html, gr.update(value=None), text, *buttons(kept)
+        return kept, html, gr.update(value=None), text, *_buttons(kept)
 
     def add(kept: list[Upload], *fields: str) -> tuple[Any, ...]:
         done = []
@@ -85,13 +81,19 @@ def _add(service: Service, folder: Path) -> Any:
 
         text = guarded(act)
         left = [] if done else kept
-        return left, render("uploads", uploads=left, label="image to add"), text, *buttons(left)
+        return left, render("uploads", uploads=left, label="image to add"), text, *_buttons(left)
 
     everything = [uploads, shown, dropped, said, start, clear]
     dropped.upload(receive, [dropped, uploads], everything, **PRIVATE)
     clear.click(lambda: receive([], []), None, everything, **PRIVATE)
     given = [uploads, modality, pid, camid, time]
     return start.click(add, given, [uploads, shown, said, start, clear], **PRIVATE)
+
+
+def _buttons(kept: Sequence[Upload]) -> tuple[Any, Any]:
+    """The buttons that add images, or do not, as far as there are some."""
+    number = f"Add {len(kept)} image{'s' * (len(kept) != 1)}" if kept else "Add"
+    return gr.update(value=number, interactive=bool(kept)), gr.update(interactive=bool(kept))
 
 
 def _remove(service: Service) -> Any:

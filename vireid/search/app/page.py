@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,85 @@ def build_page(service: Service, folder: Path, *, changes: bool) -> gr.Blocks:
     return page
 
 
+@dataclass
+class _Parts:
+    """What the search page shows."""
+
+    dropped: Any
+    shown: Any
+    clear: Any
+    start: Any
+    values: dict[str, Any]
+    said: Any
+    kind: Any
+    compared: Any
+    results: Any
+
+
+@dataclass
+class _Actions:
+    """What happens when something is sent or clicked; what users have sent is in their states."""
+
+    service: Service
+    folder: Path
+    maps: Maps
+    names: Sequence[str]
+
+    def receive(self, paths: list[str] | None, known: list[Upload]) -> tuple[Any, ...]:
+        kept, problems = read_uploads(paths or [], self.folder, known, most=MOST_QUERIES)
+        html = render("uploads", uploads=kept, label="query image")
+        return (
+            kept,
+            html,
+            gr.update(value=None),
+            gr.update(visible=bool(kept)),
+            message(*problems, kind="error"),
+        )
+
+    def forget(self) -> tuple[Any, ...]:
+        return self.receive([], [])
+
+    def look(self, known: list[Upload], problems: str, *given: Any) -> tuple[Any, ...]:
+        fields = dict(zip(self.names, given, strict=True))
+        found, text, html = _searched(self.service, known, fields)
+        return problems + text, html, "", gr.update(visible=False), found, 0
+
+    def compare(self, found: Found | None, rank: int, kind: str | None) -> tuple[Any, ...]:
+        if found is None or not rank:
+            return "", gr.update(visible=False), 0
+        html = guarded(lambda: self.maps.compare(found, rank, kind or ""))
+        return html, gr.update(visible=len(self.maps.kinds) > 1), rank
+
+    def choose(self, event: gr.EventData, found: Found | None, kind: str | None) -> tuple[Any, ...]:
+        return self.compare(found, int(event.rank), kind)
+
+
 def _search_page(service: Service, folder: Path, page: gr.Blocks) -> Any:
     """Returns the control with the gallery's cameras, which are read when the page is opened."""
     maps = Maps(service)
-    uploads, found, rank = gr.State([]), gr.State(None), gr.State(0)
+    uploads, found, rank, problems = gr.State([]), gr.State(None), gr.State(0), gr.State("")
+    parts = _layout(service, page, maps)
+    act = _Actions(service, folder, maps, list(parts.values))
+    sent = [uploads, parts.shown, parts.dropped, parts.clear, problems]
+    given = [uploads, problems, *parts.values.values()]
+    outputs = [parts.said, parts.results, parts.compared, parts.kind, found, rank]
+    compared = [parts.compared, parts.kind, rank]
+    again = [parts.start.click, *_changed(parts.values)]
+    begun = [
+        parts.dropped.upload(act.receive, [parts.dropped, uploads], sent, **PRIVATE),
+        parts.clear.click(act.forget, None, sent, **PRIVATE),
+        gr.on(again, lambda: "", None, problems, **PRIVATE),
+    ]
+    for one in begun:
+        one.then(act.look, given, outputs, trigger_mode="always_last", **PRIVATE)
+    parts.results.click(act.choose, [found, parts.kind], compared, **PRIVATE)
+    parts.kind.input(act.compare, [found, rank, parts.kind], compared, **PRIVATE)
+    return parts.values["cameras"]
+
+
+def _layout(service: Service, page: gr.Blocks, maps: Maps) -> _Parts:
     with gr.Row(equal_height=False):
-        with gr.Column(scale=2, min_width=300, elem_classes="controls"):
+        with gr.Column(scale=2, min_width=300):
             dropped = drop_zone("Query images")
             shown = gr.HTML()
             clear = gr.Button("Remove the query images", size="sm", visible=False)
@@ -90,53 +164,15 @@ def _search_page(service: Service, folder: Path, page: gr.Blocks) -> Any:
             values = _controls(service, page)
         with gr.Column(scale=5, min_width=300):
             said = gr.HTML(message(FIRST))
-            kinds = [(one.capitalize(), one) for one in maps.kinds]
             kind = gr.Radio(
-                kinds,
+                [(one.capitalize(), one) for one in maps.kinds],
                 value=maps.kinds[0] if maps.kinds else None,
                 label="Maps beside the images",
                 visible=False,
             )
             compared = gr.HTML(js_on_load=SHOW)
             results = gr.HTML(js_on_load=CLICKED)
-
-    def receive(paths: list[str] | None, known: list[Upload]) -> tuple[Any, ...]:
-        kept, problems = read_uploads(paths or [], folder, known, most=MOST_QUERIES)
-        html = render("uploads", uploads=kept, label="query image")
-        text = message(*problems, kind="error") if problems else ""
-        return kept, html, gr.update(value=None), gr.update(visible=bool(kept)), text
-
-    def look(known: list[Upload], problems: str, *given: Any) -> tuple[Any, ...]:
-        result, text, html = _searched(service, known, dict(zip(values, given, strict=True)))
-        return problems + text, html, "", gr.update(visible=False), result, 0
-
-    def compare(shown: Found | None, number: int, which: str | None) -> tuple[Any, ...]:
-        if shown is None or not number:
-            return "", gr.update(visible=False), 0
-        html = guarded(lambda: maps.compare(shown, number, which or ""))
-        return html, gr.update(visible=len(maps.kinds) > 1), number
-
-    def chosen(event: gr.EventData, shown: Found | None, which: str | None) -> tuple[Any, ...]:
-        return compare(shown, int(event.rank), which)
-
-    outputs = [said, results, compared, kind, found, rank]
-    problems = gr.State("")
-    given = [uploads, problems, *values.values()]
-    received = dropped.upload(
-        receive, [dropped, uploads], [uploads, shown, dropped, clear, problems], **PRIVATE
-    )
-    received.then(look, given, outputs, **PRIVATE)
-    clear.click(
-        lambda: ([], "", gr.update(visible=False), ""), None, [uploads, shown, clear, problems],
-        **PRIVATE,
-    ).then(look, given, outputs, **PRIVATE)  # fmt: skip
-    again = [start.click, *_changed(values)]
-    gr.on(again, lambda: "", None, problems, **PRIVATE).then(
-        look, given, outputs, trigger_mode="always_last", **PRIVATE
-    )
-    results.click(chosen, [found, kind], [compared, kind, rank], **PRIVATE)
-    kind.input(compare, [found, rank, kind], [compared, kind, rank], **PRIVATE)
-    return values["cameras"]
+    return _Parts(dropped, shown, clear, start, values, said, kind, compared, results)
 
 
 def _controls(service: Service, page: gr.Blocks) -> dict[str, Any]:
@@ -160,23 +196,7 @@ def _controls(service: Service, page: gr.Blocks) -> dict[str, Any]:
             label="Show",
         )
     with gr.Accordion("Conditions") as conditions:
-        values["cameras"] = gr.Dropdown([], multiselect=True, label="Cameras (none: all)")
-        with gr.Row():
-            about: dict[str, Any] = {"placeholder": "2026-11-29", "max_lines": 1, "min_width": 120}
-            values["since"] = gr.Textbox(label="From", **about)
-            values["until"] = gr.Textbox(label="To", **about)
-        columns = ", ".join(name for name in service.gallery.columns if name != "vector")
-        values["where"] = gr.Textbox(
-            label="Filter (SQL)",
-            placeholder="camid = '3' AND pid <> '7'",
-            info=f"Columns: {columns}",
-        )
-        values["modality"] = gr.Radio(
-            [("both", ""), *((one, one) for one in own)],
-            value="",
-            label="Modality of the results",
-            visible=len(own) > 1,
-        )
+        values |= _conditions(service)
     with gr.Accordion("More", open=False):
         values["other_camera"] = gr.Checkbox(label="Not from the query's camera")
         values["query_camera"] = gr.Textbox(label="Camera of the query")
@@ -193,6 +213,30 @@ def _controls(service: Service, page: gr.Blocks) -> dict[str, Any]:
         [results, conditions],
         js="() => window.innerWidth < 700",
         **PRIVATE,
+    )
+    return values
+
+
+def _conditions(service: Service) -> dict[str, Any]:
+    """The controls that leave images of the gallery out."""
+    own = service.extractor.modalities
+    values: dict[str, Any] = {}
+    values["cameras"] = gr.Dropdown([], multiselect=True, label="Cameras (none: all)")
+    with gr.Row():
+        about: dict[str, Any] = {"placeholder": "2026-11-29", "max_lines": 1, "min_width": 120}
+        values["since"] = gr.Textbox(label="From", **about)
+        values["until"] = gr.Textbox(label="To", **about)
+    columns = ", ".join(name for name in service.gallery.columns if name != "vector")
+    values["where"] = gr.Textbox(
+        label="Filter (SQL)",
+        placeholder="camid = '3' AND pid <> '7'",
+        info=f"Columns: {columns}",
+    )
+    values["modality"] = gr.Radio(
+        [("both", ""), *((one, one) for one in own)],
+        value="",
+        label="Modality of the results",
+        visible=len(own) > 1,
     )
     return values
 
