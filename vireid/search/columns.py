@@ -54,7 +54,14 @@ def further_columns(frame: pd.DataFrame, where: str) -> pa.Table:
             )
     fields = {}
     for name in frame.columns:
-        column = pa.array(frame[name], from_pandas=True)
+        try:
+            column = pa.array(frame[name], from_pandas=True)
+        except (
+            pa.ArrowInvalid,
+            pa.ArrowTypeError,
+            OverflowError,
+        ):  # of several kinds, or too large
+            column = pa.array(frame[name].map(str, na_action="ignore"), from_pandas=True)
         if pa.types.is_timestamp(column.type):
             column = column.cast(TIME, safe=False)
         if pa.types.is_null(column.type) or pa.types.is_large_string(column.type):

@@ -63,6 +63,8 @@ def _translated(place: str, error: BaseException) -> VireidError:
     for pattern, remedy in DISK_ERRORS.items():
         if re.search(pattern, text):
             return UsageError(f"gallery {place}: {short(error)}: {remedy}")
+    if "applying filter expression" in text:  # it was understood, but fails on a row
+        return UsageError(f"gallery {place}: --where cannot be computed: {short(error)}")
     if CONFLICT.search(text):
         return UsageError(
             f"gallery {place}: other processes change it all the time; start again later "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from vireid.utils.paths import BROKEN_LINK, HIDDEN, LINK, exists_as, expand, lis
 
 COLUMNS = ("path", "pid", "camid", "time", "modality")
 RESERVED = (*(name for name in OWN if name not in COLUMNS), VECTOR, BOX)
+ABSENT = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A"]
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
 OTHER_MODALITY = "of another modality"
 JUNK = "junk (a negative pid)"
@@ -141,11 +143,16 @@ def _read(path: Path) -> pd.DataFrame:
         first = pd.read_csv(path, nrows=1, header=None, dtype=str, na_filter=False, **options)
         names = _checked_header(path, first.iloc[0].tolist())
         kinds = {column: str for column, name in zip(header, names, strict=True) if name in COLUMNS}
-        frame = pd.read_csv(path, dtype=kinds, index_col=False, **options)
+        # An identity may be called NA or None.
+        absent = {column: [""] if column in kinds else ABSENT for column in header}
+        options |= {"keep_default_na": False, "na_values": absent, "low_memory": False}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a line with too many values
+            frame = pd.read_csv(path, dtype=kinds, index_col=False, **options)
     except pd.errors.EmptyDataError:
         _checked_header(path, [])
         raise
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
         raise DataError(
             f"{path} cannot be read as a CSV file ({reason}): quote a value that holds a comma"
@@ -214,6 +221,8 @@ def _time(where: str, text: str) -> pd.Timestamp | None:
         if re.fullmatch(r"\d+(\.\d+)?", text):
             return pd.Timestamp(float(text), unit="s")
         found = pd.Timestamp(text)
+        if found is pd.NaT:
+            return None
         return found.tz_convert("UTC").tz_localize(None) if found.tzinfo else found
     except (ValueError, OverflowError) as error:
         raise DataError(

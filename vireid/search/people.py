@@ -87,7 +87,9 @@ def find_people(
 
 
 def content_id(path: Path) -> str:
-    """Of a file; empty if it cannot be read."""
+    """Of a file; empty if it cannot be read, or is a device, which may never end."""
+    if not path.is_file():
+        return ""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:ID_DIGITS]
