@@ -108,8 +108,11 @@ def fit_rows(rows: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
             continue
         column = rows[field.name]
         try:
+            kinds = {column.type, field.type} - {pa.string()}
+            if len(kinds) > 1 and pa.bool_() in kinds:
+                raise pa.ArrowTypeError("a cast would make numbers of true and false")
             columns.append(column.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except pa.ArrowException as error:
             raise UsageError(
                 f"column {field.name}: the CSV file has {type_name(column.type)}, the gallery "
                 f"{place} {type_name(field.type)}: give it another name in the CSV file"

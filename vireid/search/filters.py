@@ -42,8 +42,11 @@ def checked_filter(where: str, schema: pa.Schema) -> str:
             f"--where {where!r:.100}: has {len(where):,} characters; {LONGEST:,} may be outside of "
             "quotation marks: use IN, or split it"
         )
-    if max(accumulate((mark == "(") - (mark == ")") for mark in plain), default=0) > DEEPEST:
-        raise UsageError(f"--where {where!r:.100}: more than {DEEPEST} brackets within one another")
+    depths = [0, *accumulate((mark == "(") - (mark == ")") for mark in plain)]
+    if depths[-1] or min(depths) < 0 or max(depths) > DEEPEST:
+        raise UsageError(
+            f"--where {where!r:.100}: brackets do not match, or are more than {DEEPEST} deep"
+        )
     if "'" in plain or plain.count('"') % 2:
         raise UsageError(f"--where {where!r:.200}: a quotation mark is not closed")
     if not where.strip():
