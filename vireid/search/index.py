@@ -98,7 +98,7 @@ def build_index(
             "search takes milliseconds there, leave --approximate out"
         )
     with lance_errors(gallery.place):
-        committed(lambda: _create(gallery, count))
+        committed(gallery.table, lambda: _create(gallery, count))
         gallery.table.checkout_latest()
     given = queries is not None
     asked, own = (queries[:MEASURED], {}) if queries is not None else _own_queries(gallery)

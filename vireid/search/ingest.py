@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from vireid.errors import UsageError
 from vireid.search.columns import BOX, build_rows
 from vireid.search.crops import image_sizes
 from vireid.search.gallery import Gallery
@@ -55,11 +56,59 @@ class _Pending:
     paths: dict[str, str] = field(default_factory=dict)  # by id, as the table has them
     since: float = field(default_factory=time.monotonic)
 
+    def put(self, rows: pa.Table) -> None:
+        self.rows += [rows] * bool(len(rows))
+        self.count += len(rows)
+        ids, paths = (rows[name].to_pylist() for name in ("id", "path"))
+        self.paths |= dict(zip(ids, paths, strict=True))
 
-def share_of(listing: Listing) -> tuple[Listed, ...]:
-    """The images of this process: all, or its part under torchrun."""
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    return listing.images[rank::world]
+    @property
+    def is_due(self) -> bool:
+        late = time.monotonic() - self.since > COMMIT_SECONDS
+        return late or self.count >= COMMIT_IMAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """This process among those that fill a gallery together.
+
+    Args:
+        rank: from 0 on.
+        world: how many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def from_environment(cls) -> Process:
+        """What torchrun, or another starter, says in ``RANK`` and ``WORLD_SIZE``.
+
+        Raises:
+            UsageError: only one of them is set, or they do not fit each other.
+        """
+        found = [os.environ.get(name, "").strip() for name in ("RANK", "WORLD_SIZE")]
+        if not any(found):
+            return cls()
+        if all(one.isdecimal() for one in found) and int(found[0]) < int(found[1]):
+            return cls(*map(int, found))
+        raise UsageError(
+            "RANK and WORLD_SIZE must be a process's number, from 0 on, and how many there are: "
+            f"got RANK={found[0]!r} WORLD_SIZE={found[1]!r}"
+        )
+
+    @property
+    def prefix(self) -> str:
+        """What its lines begin with; empty where it is alone."""
+        return f"process {self.rank}: " if self.world > 1 else ""
+
+    def share_of(self, listing: Listing) -> tuple[Listed, ...]:
+        """Its images; empty if there are fewer than processes."""
+        return listing.images[self.rank :: self.world]
+
+    def own_file(self, path: Path) -> Path:
+        """``skipped.csv`` for process 0, ``skipped-1.csv`` for process 1 …"""
+        return path.with_stem(f"{path.stem}-{self.rank}") if self.rank else path
 
 
 def ingest(
@@ -82,34 +131,26 @@ def ingest(
         DataError: the extractor's own about an image that can be read.
         UsageError: the gallery cannot be written, or a column's type differs.
     """
-    images = share_of(listing)
+    process = Process.from_environment()
+    images = process.share_of(listing)
     progress = Progress(len(images))
-    if images[:1] == listing.images[:1]:  # the first process tells of them
+    if process.rank == 0:  # which reports them for all
         progress.skipped += listing.skipped
     todo = list(_to_do(gallery, listing, images, progress, replace=replace))
     progress.done = len(images) - len(todo)
     yield progress
+    kept = _unknown(listing) if replace else []
     pending = _Pending()
     try:
         for start in range(0, len(todo), BLOCK):
             part = todo[start : start + BLOCK]
-            people, without = find_people(listing, part, detect)
-            progress.skipped += without
-            if detect is None:
-                progress.sizes += image_sizes([one.path for one in people], progress=False)
-                progress.names += [one.listed.path for one in people]
+            people = _people(listing, part, detect, progress)
             known = gallery.paths_of_ids([one.id for one in people if one.id]) | pending.paths
             people = _new(gallery, people, known, progress, replace=replace)
             rows = _rows(gallery, listing, people, extractor, modality, progress)
-            rows = rows.drop_columns(_unknown(listing)) if replace else rows
-            pending.rows += [rows] * bool(len(rows))
-            pending.count += len(rows)
-            pending.paths |= dict(
-                zip(*(rows[name].to_pylist() for name in ("id", "path")), strict=True)
-            )
+            pending.put(rows.drop_columns(kept))
             progress.done += len(part)
-            late = time.monotonic() - pending.since > COMMIT_SECONDS
-            if late or pending.count >= COMMIT_IMAGES:
+            if pending.is_due:
                 _commit(gallery, pending, progress, replace=replace)
                 pending = _Pending()
             yield progress
@@ -154,6 +195,18 @@ def _unknown(listing: Listing) -> list[str]:
         for name in ("pid", "camid", "time")
         if all(getattr(image, name) is None for image in listing.images)
     ]
+
+
+def _people(
+    listing: Listing, images: Sequence[Listed], detect: Detect | None, progress: Progress
+) -> list[PersonImage]:
+    """The persons in images; notes those without any, and the sizes of images that are crops."""
+    people, without = find_people(listing, images, detect)
+    progress.skipped += without
+    if detect is None:
+        progress.sizes += image_sizes([one.path for one in people], progress=False)
+        progress.names += [one.listed.path for one in people]
+    return people
 
 
 def _new(
