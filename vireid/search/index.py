@@ -13,6 +13,7 @@ from typing import Any
 
 import lancedb
 import numpy as np
+import pyarrow as pa
 
 from vireid.errors import UsageError
 from vireid.search.columns import VECTOR
@@ -196,14 +197,28 @@ def search_index(
             own = out.own.get(k, [])
             cameras = ", ".join(map(quoted, out.cameras[k])) if out.cameras else ""
             other = f"camid IS NULL OR camid NOT IN ({cameras})" if cameras else ""
-            asked = gallery.table.search(query, vector_column_name=VECTOR).distance_type("dot")
-            asked = asked.minimum_nprobes(settings.probes).maximum_nprobes(0)
-            asked = asked.refine_factor(settings.refine).select(["id"]).with_row_id(True)
-            if condition or other:
-                asked = asked.where(both(condition, other), prefilter=True)
-            found = asked.limit(top + len(own)).to_arrow()
+            where = both(condition, other)
+            found = _nearest(gallery, query, top + len(own), settings, where)
+            if len(found) < top + len(own):  # a filter leaves few rows: they may be in any list
+                found = _nearest(gallery, query, top + len(own), settings, where, everywhere=True)
             ids = found["_rowid"].to_numpy().astype(np.int64)
             kept = np.flatnonzero(~np.isin(ids, np.asarray(own, dtype=np.int64)))[:top]
             rows[k, : len(kept)] = ids[kept]
             scores[k, : len(kept)] = 1 - found["_distance"].to_numpy()[kept]
     return Nearest(scores, rows)
+
+
+def _nearest(
+    gallery: Gallery,
+    query: np.ndarray,
+    count: int,
+    settings: IndexSettings,
+    where: str,
+    *,
+    everywhere: bool = False,
+) -> pa.Table:
+    asked = gallery.table.search(query, vector_column_name=VECTOR).distance_type("dot")
+    asked = asked.nprobes(settings.probes).refine_factor(settings.refine)
+    asked = asked.maximum_nprobes(0) if everywhere else asked  # 0: all lists
+    asked = asked.where(where, prefilter=True) if where else asked
+    return asked.select(["_distance"]).with_row_id(True).limit(count).to_arrow()

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from vireid.search.columns import BOX, build_rows
 from vireid.search.crops import image_sizes
-from vireid.search.gallery import Gallery
+from vireid.search.gallery import SMALL_FILES_FILLING, Gallery
 from vireid.search.listing import Listed, Listing, Skipped
 from vireid.search.people import Detect, Extracts, PersonImage, features_of, find_people
 from vireid.structures import Modality
@@ -102,6 +102,7 @@ def ingest(
             late = time.monotonic() - pending.since > COMMIT_SECONDS
             if late or pending.count >= COMMIT_IMAGES:
                 _commit(gallery, pending, progress, replace=replace)
+                gallery.compact(SMALL_FILES_FILLING)
                 pending = _Pending()
             yield progress
     finally:
