@@ -235,3 +235,18 @@ def test_equal_features_have_one_score():
 def test_sets_without_pairs_of_either_kind_are_refused(pids, phrase):
     with pytest.raises(DataError, match=f"val_v2i: {phrase}"):
         verify(PROTOCOLS["val_v2i"], feature_set(np.eye(4), pids, [0, 0, 1, 1]))
+
+
+def test_the_interval_holds_the_rate_of_other_people():
+    """Thresholds from 20 people at a time, counted on 600 others of the same kind."""
+    protocol = PROTOCOLS["val_v2i"]
+    others = verify(protocol, random_set(600, 2, seed=99)).rates
+    held = []
+    for seed in range(30):
+        features = random_set(20, 4, seed)
+        threshold = verify(protocol, features).rates.at_false_accept(0.1).threshold
+        ((low, high),) = false_accept_intervals(protocol, features, [threshold])
+        at = np.searchsorted(others.thresholds, threshold)
+        held.append(low <= others.false_accept[at] <= high)
+        assert high - low < 0.25
+    assert np.mean(held) >= 0.9

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import yaml
 from torch.distributed.run import main as torchrun
-from vireid.search.manifest import META
 
 from tests.faults.trainings import (
     CONFIG,
@@ -30,14 +32,10 @@ from tests.faults.trainings import (
     require_whole,
     send,
 )
-from tests.search.test_gallery import folder_bytes
-from vireid.cli import search as search_tool
 from vireid.cli import sweep as sweep_tool
 from vireid.data import cache
 from vireid.data.pixels import PixelRule
 from vireid.engine.checkpoint import LAST
-from vireid.search import commands as search_commands
-from vireid.search.gallery import Gallery
 
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -129,38 +127,66 @@ def _slow_reading() -> None:
 
 
 def gallery_killed(bench: Bench, random: Random, name: str, kills: int = 3) -> list[str]:
-    """SIGKILL while a gallery is built: finished blocks are whole, and the same command ends it."""
+    """SIGKILL while two processes fill one gallery: each image is there once when they end."""
     run, _ = bench.undisturbed()
 
-    def build(folder: Path) -> Process:
+    def build(folder: Path, rank: int = 0, world: int = 1) -> subprocess.Popen[bytes]:
         words = ["build", "--run", str(run), "--images", str(bench.root), "--modality", "visible"]
-        words += ["--gallery", str(folder), "--threads", "1"]
-        output = bench.folder / f"{folder.name}.txt"
-        return Process(words, output, main=search_tool.main, prepare=_small_blocks)
+        words += ["--gallery", str(folder), "--threads", "1", "--device", "cpu"]
+        place = {"RANK": str(rank), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+        with (bench.folder / f"{folder.name}.txt").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-c", SMALL_BLOCKS, *words],
+                env={**os.environ, **place},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
-    def count() -> int:
-        return len(Gallery(folder)) if (folder / META).exists() else 0
+    def commits() -> int:
+        return len(list(folder.glob("images.lance/data/*.lance")))
 
     whole, folder = bench.folder / "whole_gallery", bench.folder / name
     if not whole.exists() and (code := build(whole).wait()):
         return [f"an undisturbed gallery ends with {code}"]
+    writers = [build(folder, rank, 2) for rank in (0, 1)]
     for _ in range(kills):
-        process = build(folder)
-        wanted = count() + random.randint(0, len(Gallery(whole)) // (kills + 1))
-        process.wait_until(lambda wanted=wanted: count() >= wanted)
+        rank, wanted = random.randint(0, 1), commits() + random.randint(0, 2)
+        while commits() < wanted and writers[rank].poll() is None:
+            time.sleep(0.002)
         time.sleep(random.uniform(0, 0.05))
-        bench.kill(process)
-        if (folder / META).exists():
-            Gallery(folder).verify()
-    process = build(folder)
-    if process.wait():
-        return [f"does not continue: {process.printed()[-300:]}"]
-    return [] if folder_bytes(folder) == folder_bytes(whole) else ["differs from the whole one"]
+        writers[rank].kill()
+        bench.kills += writers[rank].wait() == -signal.SIGKILL
+        writers[rank] = build(folder, rank, 2)
+    if any(codes := [writer.wait() for writer in writers]):
+        printed = (bench.folder / f"{name}.txt").read_text(errors="replace")
+        return [f"does not continue ({codes}): {printed[-400:]}"]
+    return gallery_differences(whole, folder)
 
 
-def _small_blocks() -> None:
-    """A block of few images is finished after each."""
-    search_commands.ingest = partial(search_commands.ingest, block=4)
+# A block of few images is committed after each.
+SMALL_BLOCKS = """
+from vireid.search import ingest
+ingest.BLOCK = ingest.COMMIT_IMAGES = 2
+from vireid.cli.search import main
+raise SystemExit(main())
+"""
+
+
+def gallery_differences(one: Path, other: Path) -> list[str]:
+    """What differs between two galleries of the same images, whose rows may have another order."""
+    from vireid.search import Gallery
+
+    first, second = (gallery.rows(gallery.schema.names).to_pylist()
+                     for gallery in map(Gallery, (one, other)))  # fmt: skip
+    rows = {row["id"]: row for row in second}
+    faults = [f"{len(second) - len(rows)} images twice"] * (len(rows) != len(second))
+    faults += [f"{len(first)} images, got {len(rows)}"] * ({r["id"] for r in first} != rows.keys())
+    return faults + [
+        f"{name} of {row['name']} differs"
+        for row in first
+        for name, value in rows.get(row["id"], row).items()
+        if value != row[name] and (name != "vector" or not np.allclose(value, row[name], atol=1e-6))
+    ]
 
 
 def sweep_killed(bench: Bench, random: Random, name: str, kills: int = 2) -> list[str]:

@@ -54,6 +54,7 @@ class Kind:
         return [name for name in self.needs if find_spec(name) is None]
 
 
+LANCE = ("lancedb",)
 EXPORT = ("onnx", "onnxscript", "onnxruntime", "openvino")
 KINDS = {
     kind.name: kind
@@ -75,9 +76,10 @@ KINDS = {
         Kind("ONNX file", exports.onnx, needs=EXPORT),
         Kind("OpenVINO files", exports.openvino, needs=EXPORT),
         Kind("changed exports without a checksum", exports.crafted, examples=30, needs=EXPORT),
-        Kind("gallery", galleries.gallery, examples=30),
-        Kind("search index", galleries.index, needs=("faiss",)),
-        Kind("images of a gallery (.csv)", galleries.listing),
+        Kind("gallery", galleries.gallery, needs=LANCE),
+        Kind("search index", galleries.index, examples=8, needs=LANCE),
+        Kind("search filter", galleries.condition, needs=LANCE),
+        Kind("images of a gallery (.csv)", galleries.listing, needs=LANCE),
     )
 }
 

@@ -11,16 +11,19 @@ from vireid.cli import export, search, train
 from vireid.deploy import Extractor
 from vireid.errors import DataError
 from vireid.reports.run_files import read_run
-from vireid.reports.thresholds import threshold_tables
+from vireid.reports.thresholds import threshold_table, threshold_tables
 from vireid.runs.logs import start_log
 from vireid.runs.thresholds import (
     THRESHOLDS,
     ExpectedRates,
+    describe_entry,
     expected_rates,
+    measure_thresholds,
     read_thresholds,
+    threshold_protocols,
     threshold_rows,
 )
-from vireid.structures import Modality
+from vireid.structures import FeatureSet, Modality
 
 VISIBLE, INFRARED = Modality.VISIBLE, Modality.INFRARED
 
@@ -148,6 +151,30 @@ def test_what_a_query_states_is_found_from_every_form_of_the_model(copied, tmp_p
     assert "holds no thresholds" in caplog.text
     assert export.main([*words, "--overwrite"]) == 0  # thresholds of the model before go
     assert not (folder / THRESHOLDS).exists()
+
+
+def test_equal_scores_are_named_as_such():
+    one = FeatureSet(
+        np.ones((4, 3), np.float32),
+        np.array([1, 2, 1, 2]),
+        np.ones(4, int),
+        np.array([0, 0, 1, 1], np.uint8),
+        np.array(["a", "b", "c", "d"]),
+    )
+    protocols = threshold_protocols([VISIBLE, INFRARED], "test")
+    entries = measure_thresholds(one, protocols)
+    assert list(entries) == ["test_v2i", "test_i2v"]
+    lines = list(describe_entry("test_v2i", entries["test_v2i"]))
+    equal = "all scores are equal (about 0.99999): no threshold separates people"
+    assert lines[1:] == [equal]
+    table = threshold_table({"split": "test", "source": {"dataset": "x"}, "protocols": entries})
+    assert table.rows[0][3] == "all scores are equal" and len(table.rows[0]) == len(table.header)
+
+
+def test_images_of_one_modality_search_one_another():
+    assert [p.name for p in threshold_protocols([VISIBLE], "val")] == ["val_v2v"]
+    (test,) = threshold_protocols([VISIBLE], "test")
+    assert test.name == "test_v2v" and not test.held_out and test.drops_own_camera
 
 
 def test_what_a_query_states_is_one_line():

@@ -240,11 +240,11 @@ def false_accept_intervals(
     number = np.searchsorted(pids, features.pids)
     pairs = np.zeros((1 + len(thresholds), size * size), dtype=np.int64)
     for block in _blocks(protocol, features, queries, gallery):
-        codes = number[queries[block.part], None] * size + number[gallery]
         impostor = ~block.same & block.once
-        for row, least in enumerate([-np.inf, *thresholds]):
-            chosen = codes[impostor & (block.scores >= least)]
-            pairs[row] += np.bincount(chosen, minlength=size * size)
+        codes = (number[queries[block.part], None] * size + number[gallery])[impostor]
+        scores = block.scores[impostor]
+        for row, least in enumerate([-1.0, *thresholds]):
+            pairs[row] += np.bincount(codes[scores >= least], minlength=size * size)
     generator = np.random.default_rng(0)
     drawn = generator.multinomial(size, np.full(size, 1 / size), size=DRAWS).astype(np.float64)
     total, *accepted = (

@@ -303,7 +303,8 @@ def describe_entry(name: str, entry: Mapping[str, Any]) -> Iterator[str]:
         f"{entry['genuine_pairs']:,} genuine and {entry['impostor_pairs']:,} impostor pairs"
     )
     if entry["lowest_score"] == entry["highest_score"]:
-        yield f"all scores are equal ({entry['lowest_score']:.5f}): no threshold separates people"
+        score = entry["lowest_score"]
+        yield f"all scores are equal (about {score:.5f}): no threshold separates people"
         return
     yield (
         f"EER {100 * entry['equal_error_rate']:.2f} %, at about "

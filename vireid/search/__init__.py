@@ -1,7 +1,10 @@
 """A gallery of a user's own images in LanceDB, and the search in it across modalities."""
 
+import os
+
 from vireid.errors import UsageError
 
+os.environ.setdefault("LANCEDB_LOG", "error")  # read at its import; its warnings are no user's
 try:
     import lancedb
 except ImportError as error:

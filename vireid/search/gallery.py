@@ -360,7 +360,7 @@ def exists(place: str) -> bool:
     if not is_uri(place):
         return Path(place, f"{TABLE}.lance").is_dir()
     with lance_errors(place):
-        return TABLE in lancedb.connect(place).table_names()
+        return TABLE in lancedb.connect(place).list_tables().tables
 
 
 def _open(place: str) -> Any:
@@ -400,7 +400,7 @@ def _require_empty(place: str) -> None:
         return
     path = Path(place)
     try:
-        held = [one.name for one in path.iterdir() if not is_hidden(one.name)]
+        held = sorted(one.name for one in path.iterdir() if not is_hidden(one.name))
     except FileNotFoundError:
         return
     except NotADirectoryError as error:

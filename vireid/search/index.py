@@ -53,10 +53,10 @@ class IndexSettings:
     given: bool
 
     def __str__(self) -> str:
-        whose = "your queries" if self.given else "images of the gallery as queries"
+        whose = "of your images" if self.given else "images of the gallery"
         return (
-            f"recall@{self.top} {self.recall:.3f}, measured with {self.queries} {whose} on "
-            f"{self.rows:,} images ({self.probes} lists, refine factor {self.refine})"
+            f"recall@{self.top} {self.recall:.3f}, measured with {self.queries} {whose} as queries "
+            f"on {self.rows:,} images ({self.probes} lists, refine factor {self.refine})"
         )
 
 
@@ -66,7 +66,7 @@ def read_settings(gallery: Gallery) -> IndexSettings | None:
         if not any(VECTOR in one.columns for one in gallery.table.list_indices()):
             return None
         database = lancedb.connect(gallery.place)
-        if SETTINGS not in database.table_names():
+        if SETTINGS not in database.list_tables().tables:
             return None
         (row,) = database.open_table(SETTINGS).search().limit(1).to_list()
     return IndexSettings(**{one.name: row[one.name] for one in fields(IndexSettings)})

@@ -208,5 +208,6 @@ def _add_index(line: argparse.ArgumentParser) -> None:
     )
     about = f"modality of --image: {MODALITY_HELP}"
     line.add_argument("--modality", type=modality, metavar="NAME", help=about)
+    line.set_defaults(camera=None)
     _add_detect(line)
     _add_model(line, required=False)

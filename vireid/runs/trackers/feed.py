@@ -20,6 +20,7 @@ from vireid.runs.console import log_entry
 from vireid.runs.trackers import TRACKERS
 from vireid.runs.trackers.tracker import Status, TrackedRun, Tracker
 from vireid.utils.io import write_text
+from vireid.utils.telemetry import switch_off_telemetry
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ DEFAULT = "tensorboard"  # used without being asked for, where it is installed
 
 def require_trackers(names: Iterable[str]) -> None:
     """Raises ``UsageError`` unless each tracker's library can be imported."""
+    switch_off_telemetry()
     for name in names:
         tracker = TRACKERS[name]
         remedy = (
@@ -52,6 +54,7 @@ def require_trackers(names: Iterable[str]) -> None:
 
 def chosen_trackers(names: Iterable[str]) -> list[str]:
     """``TRACKERS``, each once, and TensorBoard where it can be imported."""
+    switch_off_telemetry()
     chosen = list(dict.fromkeys(names))
     if DEFAULT not in chosen and find_spec(TRACKERS[DEFAULT].package) is not None:
         try:

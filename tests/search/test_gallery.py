@@ -1,0 +1,95 @@
+"""What a gallery keeps: rows, columns, versions, paths; and what it refuses."""
+
+import json
+from pathlib import Path
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.search.double import DIM, content, make_rows, new_gallery, unit
+from vireid.errors import CheckpointError, DataError, UsageError
+from vireid.search import Gallery
+from vireid.search.gallery import GalleryModel
+
+VECTORS = unit(np.random.default_rng(0).normal(size=(6, DIM)))
+
+
+@pytest.fixture
+def gallery(tmp_path) -> Gallery:
+    """Six rows from cameras 1 and 2, one of no known camera."""
+    made = new_gallery(tmp_path / "g")
+    made.add(make_rows(VECTORS, pid=list("aabbcc"), camid=["1", "2", "1", "2", "1", None]))
+    return made
+
+
+def test_what_was_added_is_there_when_opened_again(gallery):
+    again = Gallery(gallery.place, fingerprint="colours")
+    assert (len(again), again.dim, again.model.fingerprint) == (6, DIM, "colours")
+    rows = content(again)
+    kept = np.array([rows[f"/x/{k:04d}.png"]["vector"] for k in range(6)], np.float32)
+    np.testing.assert_array_equal(kept, VECTORS)
+    assert [row["camid"] for row in rows.values()] == ["1", "2", "1", "2", "1", None]
+    assert again.columns == {
+        **dict.fromkeys(("id", "path", "name", "modality", "pid", "camid"), "text"),
+        "time": "time",
+        "vector": f"{DIM} × float",
+    }
+    with pytest.raises(CheckpointError, match="made by another model"):
+        Gallery(gallery.place, fingerprint="others")
+
+
+def test_equal_ids_are_added_once(gallery):
+    assert gallery.add(make_rows(VECTORS)) == 0
+    assert gallery.add(make_rows(VECTORS, id=["i0000", *"bcdef"])) == 5
+    assert len(content(gallery, by="id")) == 11
+
+
+def test_update_replaces_rows_of_the_same_path_and_adds_none(gallery):
+    new = make_rows(-VECTORS[:2], path=["/x/0003.png", "/other.png"], id=["new", "other"])
+    assert gallery.update(new) == 1
+    rows = content(gallery)
+    assert len(rows) == 6 and rows["/x/0003.png"]["id"] == "new"
+    np.testing.assert_array_equal(rows["/x/0003.png"]["vector"], -VECTORS[0])
+
+
+def test_delete_and_restore(gallery):
+    (before,) = [one.number for one in gallery.versions() if one.rows == 6]
+    gallery.delete(gallery.ids_of(["/x/0001.png", "0004.png"]))
+    assert {row["id"] for row in content(gallery).values()} == {"i0000", "i0002", "i0003", "i0005"}
+    gallery.restore(before)
+    assert len(content(Gallery(gallery.place))) == 6
+    with pytest.raises(UsageError, match=r"has no version 99; it has 1 to"):
+        gallery.restore(99)
+    with pytest.raises(DataError, match=r"holds no image nothing\.png"):
+        gallery.ids_of(["/x/0001.png", "nothing.png"])
+    with pytest.raises(DataError, match="holds no image /x/000"):
+        gallery.ids_of(["/x/000"])  # no folder, only the beginning of names
+
+
+@pytest.mark.parametrize("vector", [np.nan, np.inf, 0.0, 3.0])
+def test_vectors_that_are_no_unit_vectors_are_refused(gallery, vector):
+    with pytest.raises(CheckpointError, match="must be finite and of length 1"):
+        make_rows(np.full((1, DIM), vector, np.float32))
+    assert len(gallery) == 6
+
+
+def test_places_that_are_no_gallery(gallery, tmp_path):
+    with pytest.raises(CheckpointError, match="there is no gallery in .*none: build one"):
+        Gallery(tmp_path / "none")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/gallery.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(CheckpointError, match="gallery of vireid 0.1, which this version does not"):
+        Gallery(tmp_path / "old")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="there is a file of this name"):
+        new_gallery(tmp_path / "file")
+    with pytest.raises(UsageError, match="is not a gallery, but holds gallery.json"):
+        new_gallery(tmp_path / "old")
+    lancedb.connect(tmp_path / "other").create_table("images", pa.table({"id": ["a"]}))
+    with pytest.raises(CheckpointError, match="holds a table images that is no gallery"):
+        Gallery(tmp_path / "other")
+    with pytest.raises(CheckpointError, match="made by another model"):
+        Gallery.create(gallery.place, GalleryModel("others", DIM))
+    assert Path(Gallery.create(gallery.place, GalleryModel("colours", 3)).place) == tmp_path / "g"
