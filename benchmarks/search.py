@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -177,3 +176,110 @@ def measure(args: argparse.Namespace, count: int) -> Figures:
 
 def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+GROWING = {
+    "vectors": ("vectors and columns on disk (GB)", 1e9),
+    "index": ("index on disk (GB)", 1e9),
+    "indexing": ("making the index (h)", 3600),
+    "memory": ("memory of a search process (GB)", 1e9),
+    "exact, 1 query": ("exact search, one query (s)", 1),
+    "exact, 100 queries": ("exact search, 100 queries (s)", 1),
+    "approximate, 100 queries one by one": ("approximate search, one query (s)", QUERIES),
+}
+PANELS = {
+    "on disk (GB)": ("vectors", "index"),
+    "making the index (h)": ("indexing",),
+    "search process (GB)": ("memory",),
+    "search (s)": tuple(GROWING)[4:],
+}
+
+
+def growth(found: Mapping[int, Figures], name: str) -> float:
+    """The power of the number of images by which a figure grew between the two largest sizes."""
+    (small, before), (large, after) = sorted(found.items())[-2:]
+    return float(np.log(after[name] / before[name]) / np.log(large / small))
+
+
+def extrapolated(found: Mapping[int, Figures], name: str, count: int) -> float:
+    largest = max(found)
+    return found[largest][name] * float(count / largest) ** growth(found, name)
+
+
+def plan(found: Mapping[int, Figures]) -> str:
+    """Measured and extrapolated figures as a table."""
+    import pandas as pd
+
+    rows = []
+    for name, (label, unit) in GROWING.items():
+        row = {"": label}
+        row |= {f"{count:.0e}": f"{one[name] / unit:.2g}" for count, one in sorted(found.items())}
+        row["grows by N to the power"] = f"{growth(found, name):.2f}"
+        for count in PLANNED:
+            row[f"{count:.0e}, extrapolated"] = f"{extrapolated(found, name, count) / unit:.2g}"
+        rows.append(row)
+    return markdown(pd.DataFrame(rows))
+
+
+def draw(found: Mapping[int, Figures], path: Path) -> None:
+    """Measured figures as points, what follows from their growth dashed."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    counts = sorted(found)
+    further = [counts[-1], *PLANNED]
+    with drawn(path, DOUBLE, 4.4) as figure:
+        for axes, (label, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+            for number, name in enumerate(names):
+                unit, style = GROWING[name][1], line_style(number) | {"linestyle": "-"}
+                values = [found[count][name] / unit for count in counts]
+                short = GROWING[name][0].rpartition(" (")[0]
+                axes.plot(counts, values, marker="os^D"[number], markersize=4, label=short, **style)
+                values = [extrapolated(found, name, count) / unit for count in further]
+                axes.plot(further, values, **style | {"linestyle": ":"})
+            axes.set(xscale="log", yscale="log", xlabel="images", ylabel=label)
+            axes.xaxis.set_major_locator(LogLocator(numticks=9))
+            axes.yaxis.set_major_locator(LogLocator(numticks=9))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_minor_locator(NullLocator())
+            tidy(axes)
+            if len(names) > 1:
+                axes.legend(frameon=False)
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the machine, a table per size, and what larger galleries need."""
+    line = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(line)
+    line.add_argument("--counts", type=int, nargs="+", default=[10**6], help="images (a million)")
+    line.add_argument("--rounds", type=int, default=5)
+    line.add_argument("--threads", type=int, help="of torch; numpy's: OMP_NUM_THREADS")
+    line.add_argument("--json", type=Path, metavar="FILE", help="keeps the figures of all sizes")
+    line.add_argument("--figure", type=Path, metavar="FILE", help="of the growth, extrapolated")
+    line.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
+    args = line.parse_args(arguments)
+    if args.watch:
+        watch_memory(args.watch)
+        return
+    if args.figure:
+        require_figure(args.figure)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    found: dict[int, Figures] = {}
+    if args.json and args.json.exists():
+        found = {int(count): one for count, one in json.loads(args.json.read_text()).items()}
+    print(describe_machine(machine_facts()))
+    for count in args.counts:
+        if count not in found:
+            found[count] = measure(args, count)
+        if args.json:
+            text = json.dumps(found, indent=1)
+            replace_file(args.json, lambda file, text=text: file.write(text.encode()))
+    if len(found) > 1:
+        print(f"\n{plan(found)}")
+        if args.figure:
+            draw(found, args.figure)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

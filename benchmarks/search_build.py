@@ -24,6 +24,7 @@ from vireid.cli.arguments import tool
 from vireid.errors import UsageError
 from vireid.evaluation.feature_files import read_features
 from vireid.search.columns import build_rows
+from vireid.search.filters import any_of
 from vireid.search.gallery import SMALL_FILES_FILLING, Gallery, GalleryModel, exists, place_name
 from vireid.search.ingest import COMMIT_IMAGES
 
@@ -113,15 +114,17 @@ def check(folder: Path) -> str:
     """
     vectors, gallery = np.load(folder / VECTORS, mmap_mode="r"), Gallery(folder / "gallery")
     held = gallery.rows(["id"])["id"].to_pylist()
-    wanted = [one for k in range(0, len(vectors), 65_536) for one in ids_of(vectors[k : k + 65_536])]
+    wanted = [
+        one for k in range(0, len(vectors), 65_536) for one in ids_of(vectors[k : k + 65_536])
+    ]
     if sorted(held) != sorted(wanted):
         raise UsageError(
             f"{len(held):,} rows, {len(set(held)):,} different ones, {len(set(wanted)):,} wanted"
         )
-    chosen = np.random.default_rng(0).choice(len(vectors), min(1000, len(vectors)), replace=False)
-    known = gallery.rows(["id", "vector"], " OR ".join(f"id = '{wanted[k]}'" for k in chosen[:100]))
+    chosen = np.random.default_rng(0).choice(len(vectors), 100, replace=False).tolist()
+    known = gallery.rows(["id", "vector"], any_of("id", [wanted[k] for k in chosen]))
     rows = dict(zip(known["id"].to_pylist(), known["vector"].to_pylist(), strict=True))
-    for k in chosen[:100]:
+    for k in chosen:
         np.testing.assert_array_equal(np.float32(rows[wanted[k]]), vectors[k])
     files = gallery.table.stats()["fragment_stats"]["num_fragments"]
     return f"{len(held):,} rows, each once; {files} files, {len(gallery.versions())} versions"

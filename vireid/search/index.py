@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 import lancedb
 import numpy as np
 import pyarrow as pa
+from lancedb.index import Bitmap, IvfPq
 
 from vireid.errors import UsageError
 from vireid.search.columns import VECTOR
@@ -28,6 +28,7 @@ MEASURED = 200  # queries that recall is measured with, at most
 FILTERED = ("modality", "pid", "camid")  # columns that get an index of their own
 PROBES = (5, 10, 20, 50, 100, 200, 400)
 REFINES = (5, 10, 20, 50)
+GAIN = 0.002  # of recall by more lists, below which they are enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +112,16 @@ def build_index(
 
 
 def _create(gallery: Gallery, count: int) -> None:
-    options: dict[str, Any] = {
-        "metric": "dot",  # of unit vectors: the cosine
-        "num_partitions": max(2, round(count**0.5)),
-        "num_sub_vectors": _sub_vectors(gallery.dim),
-        "sample_rate": 64,
-        "max_iterations": 20,
-    }
-    gallery.table.create_index(vector_column_name=VECTOR, index_type="IVF_PQ", **options)
+    vectors = IvfPq(
+        distance_type="dot",  # of unit vectors: the cosine
+        num_partitions=max(2, round(count**0.5)),
+        num_sub_vectors=_sub_vectors(gallery.dim),
+        sample_rate=64,
+        max_iterations=20,
+    )
+    gallery.table.create_index(VECTOR, config=vectors, replace=True)
     for column in FILTERED:
-        gallery.table.create_scalar_index(column, index_type="BITMAP", replace=True)
+        gallery.table.create_index(column, config=Bitmap(), replace=True)
 
 
 def _sub_vectors(dim: int) -> int:
@@ -153,6 +154,7 @@ def _measure(
     wanted = exact.rows[:, :top]
     tried: list[tuple[float, IndexSettings]] = []
     for refine in REFINES:
+        before = 0.0
         for probes in PROBES:
             begun = time.perf_counter()
             settings = IndexSettings(probes, refine, 0.0, top, len(queries), rows, given)
@@ -169,6 +171,9 @@ def _measure(
             error = float(np.std(shares)) / len(shares) ** 0.5
             if settings.recall - error >= recall or probes >= max(2, round(rows**0.5)):
                 break  # more lists take longer
+            if settings.recall - before < GAIN:
+                break  # what lacks is candidates, not lists
+            before = settings.recall
     good = [one for one in tried if one[1].recall >= recall]
     if good:
         return min(good, key=lambda one: one[0])[1]
