@@ -16,6 +16,7 @@ fails in the tests' own thread; a server belongs into another one, or into anoth
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ needs_browser = [
     ),
 ]
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+OTHERS = re.compile(r"(https?|wss?)://(?!127\.|localhost[:/])")  # addresses of other machines
 TIMEOUT = 30_000  # ms: of each step
 
 
@@ -57,7 +59,8 @@ def running_browser() -> Iterator[Browser]:
 def window(
     browser: Browser, width: int, height: int = 740, **options: Any
 ) -> Iterator[tuple[Page, list[str]]]:
-    """A page of a new user, and what its console says: every message and uncaught error.
+    """A page of a new user, and its console: every message, uncaught error, and request to another
+    machine (which is refused).
 
     Args:
         width, height: of the page, CSS pixels.
@@ -66,6 +69,9 @@ def window(
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(TIMEOUT)
     page, console = context.new_page(), []
+    context.route(
+        OTHERS, lambda route: (console.append(f"sent: {route.request.url}"), route.abort())
+    )
     page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: console.append(f"error: {error}"))
     try:

@@ -10,7 +10,7 @@ NAMES = ["0001.jpg", "gate-east_2026-03-14T08-15-00_person_00017.jpg", "x" * 60 
 
 def result(root: Path, name: str, score: float, same: bool | None) -> SearchResult:
     identity = None if same is None else "anna"
-    return SearchResult(write_image(root / name, (24, 12)), name, score, identity, same)
+    return SearchResult(write_image(root / name, (24, 12)), score, identity, same)
 
 
 def test_whole_names_ranks_and_scores_are_drawn(tmp_path):
@@ -25,5 +25,6 @@ def test_whole_names_ranks_and_scores_are_drawn(tmp_path):
     texts = [text.get_text() for text in text_boxes(figures[0])]
     below = "".join(texts)
     assert all(name in below for name in names)
+    assert {"0001.jpg", "a/1.jpg"} <= set(texts)  # no more folders than needed
     assert below.count("rank 1") == 4 and "rank 10" in below and "rank 11" not in below
     assert {"0.900", "0.775", "✓ rank 1", "✗ rank 3", "rank 2", "id anna"} <= set(texts)

@@ -54,7 +54,7 @@ def write_images(folder: Path, count: int, *, seed: int = 0) -> Path:
     return folder
 
 
-def new_gallery(place, *, fingerprint: str = "colours", dim: int = DIM, **model):
+def new_gallery(place, /, *, fingerprint: str = "colours", dim: int = DIM, **model):
     """An empty gallery."""
     from vireid.search.gallery import Gallery, GalleryModel
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ class SearchResult:
 
     Args:
         path: where the image is.
-        name: its path as the gallery lists it, shown where the name of its file is not enough.
         score: how alike it is; 1 at most.
         identity: None if it is not known.
         same: whether it shows the query's identity; None if one of the two is not known.
@@ -28,7 +26,6 @@ class SearchResult:
     """
 
     path: Path
-    name: str
     score: float
     identity: str | None = None
     same: bool | None = None
@@ -68,10 +65,19 @@ def draw_search_results(
 
 
 def _cells(results: Sequence[SearchResult]) -> Iterator[ImageCell]:
-    files = Counter(one.path.name for one in results)
-    for rank, one in enumerate(results, start=1):
+    names = _shortest_names([one.path for one in results])
+    for rank, (one, name) in enumerate(zip(results, names, strict=True), start=1):
         text = [f"rank {rank}", f"{one.score:.3f}"]
         text += [] if one.identity is None else [f"id {one.identity}"]
-        text.append(one.path.name if files[one.path.name] == 1 else one.name)
+        text.append(name)
         mark = None if one.same is None else RIGHT if one.same else WRONG
         yield ImageCell(one.path, text, mark, lines=NAME_LINES, box=one.box)
+
+
+def _shortest_names(paths: Sequence[Path]) -> Iterator[str]:
+    """Of each path its file's name, with as many folders as distinguish it from the others."""
+    for path in paths:
+        others = [other for other in paths if other != path]
+        counts = range(1, len(path.parts) + 1)
+        distinct = (n for n in counts if all(o.parts[-n:] != path.parts[-n:] for o in others))
+        yield "/".join(path.parts[-next(distinct, len(path.parts)) :])

@@ -19,7 +19,7 @@ from lancedb.index import BTree
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search.columns import OWN, fit_rows, gallery_schema, type_name
 from vireid.search.filters import any_of, both, checked_filter, filter_error, quoted
-from vireid.search.lance_errors import committed, lance_errors, short
+from vireid.search.lance_errors import committed, is_panic, lance_errors, short
 from vireid.utils.paths import exists_as, expand, is_hidden
 
 TABLE = "images"
@@ -184,7 +184,7 @@ class Gallery:
         except ValueError as error:
             raise filter_error(where, short(error), self.schema) from error
         except BaseException as error:
-            if "panic" not in f"{type(error).__name__} {error}".lower():
+            if not is_panic(error):
                 with lance_errors(self.place):
                     raise
             raise filter_error(where, "it cannot be understood", self.schema) from error

@@ -195,7 +195,6 @@ def draw(
         found = [
             SearchResult(
                 path=one.path,
-                name=one.name,
                 score=one.score,
                 identity=one.pid,
                 same=None if one.pid is None or query.pid is None else one.pid == query.pid,
