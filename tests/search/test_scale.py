@@ -33,7 +33,9 @@ def test_a_filter_that_leaves_few_rows_finds_them_in_any_list(tmp_path):
     """One list of 32 is looked into; the rows left are in several."""
     rng = np.random.default_rng(1)
     vectors = unit(rng.normal(size=(1024, DIM)))
-    made = of_rows(tmp_path / "g", vectors, camid=["a" if k % 100 == 7 else "b" for k in range(1024)])
+    made = of_rows(
+        tmp_path / "g", vectors, camid=["a" if k % 100 == 7 else "b" for k in range(1024)]
+    )
     assert build_index(made, queries=unit(rng.normal(size=(8, DIM)))).recall > 0.9
     settings = IndexSettings(1, 5, 1.0, 10, 1, 1024, False)
     asked = unit(rng.normal(size=(4, DIM)))

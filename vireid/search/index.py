@@ -104,9 +104,21 @@ def build_index(
     with lance_errors(gallery.place):
         committed(lambda: _create(gallery, count))
         gallery.table.checkout_latest()
+    return measure_index(gallery, queries=queries, recall=recall, top=top)
+
+
+def measure_index(
+    gallery: Gallery,
+    *,
+    queries: np.ndarray | None = None,
+    recall: float = 0.99,
+    top: int = 10,
+) -> IndexSettings:
+    """As ``build_index``, for an index that is there; it may have been made by another program."""
     given = queries is not None
     asked, own = (queries[:MEASURED], {}) if queries is not None else _own_queries(gallery)
-    settings = _measure(gallery, asked, own, recall=recall, top=top, given=given, rows=count)
+    rows = len(gallery)
+    settings = _measure(gallery, asked, own, recall=recall, top=top, given=given, rows=rows)
     with lance_errors(gallery.place):
         database = lancedb.connect(gallery.place)
         database.create_table(SETTINGS, data=[asdict(settings)], mode="overwrite")
