@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lancedb
 import pyarrow as pa
@@ -19,7 +19,8 @@ from lancedb.index import BTree
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search.columns import OWN, fit_rows, gallery_schema, type_name
 from vireid.search.filters import any_of, both, checked_filter, filter_error, quoted
-from vireid.search.lance_errors import committed, is_panic, lance_errors, short
+from vireid.search.lance_errors import committed, is_conflict, is_panic, lance_errors, short
+from vireid.search.storage import is_uri, require_storage
 from vireid.utils.paths import exists_as, expand, is_hidden
 
 TABLE = "images"
@@ -78,7 +79,8 @@ class Gallery:
 
     def __init__(self, place: str | Path, *, fingerprint: str | None = None) -> None:
         self.place = place_name(place)
-        self.table = _open(self.place)
+        table = _open(self.place)
+        self.table = _missing(self.place) if table is None else table
         self.model = _read_model(self.place, self.table.schema)
         if fingerprint is not None:
             self.require_model(fingerprint)
@@ -92,19 +94,28 @@ class Gallery:
             UsageError: a folder holds other files, or cannot be written.
         """
         name = place_name(place)
-        if exists(name):
-            return cls(name, fingerprint=model.fingerprint)
-        _require_empty(name)
-        metadata = {KEY: json.dumps({"format": FORMAT, **asdict(model)}).encode()}
-        with lance_errors(name):
-            try:
-                lancedb.connect(name).create_table(
-                    TABLE, schema=gallery_schema(model.dim, metadata)
-                )
-            except ValueError as error:
-                if "already exists" not in str(error):
-                    raise
+        if cls.find(name) is None:
+            _require_empty(name)
+            metadata = {KEY: json.dumps({"format": FORMAT, **asdict(model)}).encode()}
+            with lance_errors(name):
+                try:
+                    lancedb.connect(name).create_table(
+                        TABLE, schema=gallery_schema(model.dim, metadata)
+                    )
+                except (OSError, RuntimeError, ValueError) as error:  # another process was faster
+                    if "already exists" not in str(error) and not is_conflict(error):
+                        raise
         return cls(name, fingerprint=model.fingerprint)
+
+    @classmethod
+    def find(cls, place: str | Path) -> Gallery | None:
+        """The gallery; None if there is none, or only the beginning of one.
+
+        Raises:
+            CheckpointError: damaged, or of another version.
+        """
+        name = place_name(place)
+        return None if _open(name) is None else cls(name)
 
     def require_model(self, fingerprint: str) -> None:
         """
@@ -205,7 +216,7 @@ class Gallery:
             return int(new.execute(fit_rows(rows, self.schema, self.place)).num_inserted_rows)
 
         with lance_errors(self.place):
-            return committed(insert)
+            return committed(self.table, insert)
 
     def update(self, rows: pa.Table) -> int:
         """Replaces the rows that have the same ``path``; others are not added.
@@ -220,7 +231,7 @@ class Gallery:
             return int(new.execute(fit_rows(rows, self.schema, self.place)).num_updated_rows)
 
         with lance_errors(self.place):
-            return committed(replace)
+            return committed(self.table, replace)
 
     def _add_columns(self, schema: pa.Schema) -> None:
         def extend() -> None:
@@ -231,13 +242,14 @@ class Gallery:
 
         if any(name not in self.schema.names for name in schema.names):
             with lance_errors(self.place):
-                committed(extend)
+                committed(self.table, extend)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Removes rows."""
         with lance_errors(self.place):
             for start in range(0, len(ids), DELETED):
-                committed(partial(self.table.delete, any_of("id", ids[start : start + DELETED])))
+                condition = any_of("id", ids[start : start + DELETED])
+                committed(self.table, partial(self.table.delete, condition))
 
     def ids_of(self, names: Sequence[str | Path]) -> list[str]:
         """The ids of images.
@@ -274,7 +286,7 @@ class Gallery:
         with lance_errors(self.place):
             count = int(self.table.count_rows(where))
             if count:
-                committed(lambda: self.table.update(where=where, values_sql=moved))
+                committed(self.table, lambda: self.table.update(where=where, values_sql=moved))
         if not count:
             raise DataError(f"the gallery {self.place} has no image below {old}")
         return count
@@ -300,7 +312,7 @@ class Gallery:
                 f"{known[-1]}"
             )
         with lance_errors(self.place):
-            self.table.restore(number)
+            committed(self.table, partial(self.table.restore, number))
 
     def compact(self, least: int = SMALL_FILES) -> bool:
         """Puts small data files together and updates the indexes, when that is due.
@@ -310,17 +322,22 @@ class Gallery:
         Args:
             least: small files from which on it is due.
         Returns:
-            whether it was done.
+            whether it was done; not if another process is doing it.
         """
         with lance_errors(self.place):
+            self.table.checkout_latest()
             files = self.table.stats()["fragment_stats"]["num_small_fragments"]
             if files < least:
                 return False
-            committed(self._optimize)
+            try:
+                self._optimize()
+            except (OSError, RuntimeError, ValueError) as error:
+                if not is_conflict(error):
+                    raise
+                return False
         return True
 
     def _optimize(self) -> None:
-        self.table.checkout_latest()
         indexed = {name for one in self.table.list_indices() for name in one.columns}
         if "id" not in indexed and self.table.count_rows() >= ID_INDEX:
             self.table.create_index("id", config=BTree())
@@ -351,30 +368,40 @@ def _full(given: str) -> Path:
     return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
 
 
-def is_uri(place: str | Path) -> bool:
-    return "://" in str(place)
-
-
-def exists(place: str) -> bool:
-    """Whether there is a gallery, which may be damaged."""
-    if not is_uri(place):
-        return Path(place, f"{TABLE}.lance").is_dir()
-    with lance_errors(place):
-        return TABLE in lancedb.connect(place).list_tables().tables
+def exists(place: str | Path) -> bool:
+    """Whether there is a gallery; see ``Gallery.find``."""
+    return _open(place_name(place)) is not None
 
 
 def _open(place: str) -> Any:
-    if not exists(place):
-        path = Path(place)
-        if not is_uri(place) and (path / OLD).is_file():
-            raise CheckpointError(
-                f"{place} is a gallery of vireid 0.1, which this version does not read: build it "
-                "again from its images, under another name"
-            )
-        more = "" if is_uri(place) else exists_as(path)
-        raise CheckpointError(f"there is no gallery in {place}{more}: build one")
+    """The table; None if there is none, or if the process that was making it was stopped."""
+    require_storage(place)
+    folder = Path(place, f"{TABLE}.lance")
+    if not is_uri(place) and not folder.is_dir():
+        return None
     with lance_errors(place):
-        return lancedb.connect(place).open_table(TABLE)
+        try:
+            return lancedb.connect(place).open_table(TABLE)
+        except ValueError as error:
+            if "was not found" not in str(error) or _holds_data(folder):
+                raise
+            return None
+
+
+def _holds_data(table: Path) -> bool:
+    """Whether a table of a folder has rows, so that it is damaged if it cannot be opened."""
+    return any(table.glob("data/*")) or any(table.glob("_versions/*.manifest"))
+
+
+def _missing(place: str) -> NoReturn:
+    path = Path(place)
+    if not is_uri(place) and (path / OLD).is_file():
+        raise CheckpointError(
+            f"{place} is a gallery of vireid 0.1, which this version does not read: build it "
+            "again from its images, under another name"
+        )
+    more = "" if is_uri(place) else exists_as(path)
+    raise CheckpointError(f"there is no gallery in {place}{more}: build one")
 
 
 def _read_model(place: str, schema: pa.Schema) -> GalleryModel:
@@ -400,7 +427,9 @@ def _require_empty(place: str) -> None:
         return
     path = Path(place)
     try:
-        held = sorted(one.name for one in path.iterdir() if not is_hidden(one.name))
+        beginning = f"{TABLE}.lance"  # see Gallery.find
+        names = (one.name for one in path.iterdir())
+        held = sorted(one for one in names if not is_hidden(one) and one != beginning)
     except FileNotFoundError:
         return
     except NotADirectoryError as error:

@@ -102,7 +102,7 @@ def build_index(
             "search takes milliseconds there, leave --approximate out"
         )
     with lance_errors(gallery.place):
-        committed(lambda: _create(gallery, count))
+        committed(gallery.table, lambda: _create(gallery, count))
         gallery.table.checkout_latest()
     return measure_index(gallery, queries=queries, recall=recall, top=top)
 

@@ -10,9 +10,11 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 
+from vireid.errors import UsageError
 from vireid.search.columns import BOX, build_rows
 from vireid.search.crops import image_sizes
 from vireid.search.gallery import SMALL_FILES_FILLING, Gallery
@@ -53,10 +55,47 @@ class _Pending:
     since: float = field(default_factory=time.monotonic)
 
 
-def share_of(listing: Listing) -> tuple[Listed, ...]:
-    """The images of this process: all, or its part under torchrun."""
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    return listing.images[rank::world]
+@dataclass(frozen=True, slots=True)
+class Process:
+    """This process among those that fill a gallery together.
+
+    Args:
+        rank: from 0 on.
+        world: how many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def from_environment(cls) -> Process:
+        """What torchrun, or another starter, says in ``RANK`` and ``WORLD_SIZE``.
+
+        Raises:
+            UsageError: only one of them is set, or they do not fit each other.
+        """
+        found = [os.environ.get(name, "").strip() for name in ("RANK", "WORLD_SIZE")]
+        if not any(found):
+            return cls()
+        if all(one.isdecimal() for one in found) and int(found[0]) < int(found[1]):
+            return cls(*map(int, found))
+        raise UsageError(
+            "RANK and WORLD_SIZE must be a process's number, from 0 on, and how many there are: "
+            f"got RANK={found[0]!r} WORLD_SIZE={found[1]!r}"
+        )
+
+    @property
+    def prefix(self) -> str:
+        """What its lines begin with; empty where it is alone."""
+        return f"process {self.rank}: " if self.world > 1 else ""
+
+    def share_of(self, listing: Listing) -> tuple[Listed, ...]:
+        """Its images; empty if there are fewer than processes."""
+        return listing.images[self.rank :: self.world]
+
+    def own_file(self, path: Path) -> Path:
+        """``skipped.csv`` for process 0, ``skipped-1.csv`` for process 1 …"""
+        return path.with_stem(f"{path.stem}-{self.rank}") if self.rank else path
 
 
 def ingest(
@@ -79,9 +118,10 @@ def ingest(
         DataError: the extractor's own about an image that can be read.
         UsageError: the gallery cannot be written, or a column's type differs.
     """
-    images = share_of(listing)
+    process = Process.from_environment()
+    images = process.share_of(listing)
     progress = Progress(len(images))
-    if images[:1] == listing.images[:1]:  # the first process tells of them
+    if process.rank == 0:  # which reports them for all
         progress.skipped += listing.skipped
     todo = list(_to_do(gallery, listing, images, progress, replace=replace))
     progress.done = len(images) - len(todo)

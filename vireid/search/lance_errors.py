@@ -7,9 +7,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vireid.errors import CheckpointError, UsageError, VireidError
+from vireid.search.storage import storage_error
 
 T = TypeVar("T")
 ATTEMPTS = 12  # of a commit that other processes' commits overtake
@@ -24,11 +25,6 @@ DISK_ERRORS = {
     "Too many open files|os error 24": "this process may open no more files (ulimit -n)",
 }
 CONFLICT = re.compile(r"conflict|concurrent|preempted|too much contention", re.IGNORECASE)
-NETWORK = re.compile(
-    r"error sending request|connection|timed? ?out|credential|AccessDenied|NoSuchBucket|"
-    r"InvalidAccessKey|SignatureDoesNotMatch|dispatch failure|Generic S3|\bS3\b",
-    re.IGNORECASE,
-)
 
 
 def is_panic(error: BaseException) -> bool:
@@ -59,33 +55,41 @@ def lance_errors(place: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, (OSError, RuntimeError, ValueError)) and not is_panic(error):
             raise
-        text = str(error)
-        for pattern, remedy in DISK_ERRORS.items():
-            if re.search(pattern, text):
-                raise UsageError(f"gallery {place}: {short(error)}: {remedy}") from error
-        if CONFLICT.search(text):
-            raise UsageError(
-                f"gallery {place}: other processes change it all the time; start again later "
-                f"({short(error)})"
-            ) from error
-        if "://" in place and NETWORK.search(text):
-            raise CheckpointError(
-                f"gallery {place}: its storage does not answer as expected; check the address and "
-                f"the credentials (AWS_ENDPOINT, AWS_ACCESS_KEY_ID, …): {short(error)}"
-            ) from error
-        raise CheckpointError(
-            f"the gallery {place} is damaged: {short(error)}; restore it from a copy, or build it "
-            "again"
-        ) from error
+        raise _translated(place, error) from error
 
 
-def committed(action: Callable[[], T]) -> T:
-    """Does a commit, again after a random pause if another process was faster."""
+def _translated(place: str, error: BaseException) -> VireidError:
+    text = str(error)
+    for pattern, remedy in DISK_ERRORS.items():
+        if re.search(pattern, text):
+            return UsageError(f"gallery {place}: {short(error)}: {remedy}")
+    if CONFLICT.search(text):
+        return UsageError(
+            f"gallery {place}: other processes change it all the time; start again later "
+            f"({short(error)})"
+        )
+    return storage_error(place, text) or CheckpointError(
+        f"the gallery {place} is damaged: {short(error)}; restore it from a copy, or build it again"
+    )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a commit failed because another process was faster."""
+    return CONFLICT.search(str(error)) is not None
+
+
+def committed(table: Any, action: Callable[[], T]) -> T:
+    """Does a commit; again after a random pause, on the newest state, if another was faster.
+
+    Args:
+        table: that the action changes.
+    """
     for attempt in range(ATTEMPTS):
         try:
             return action()
         except (OSError, RuntimeError, ValueError) as error:
-            if attempt == ATTEMPTS - 1 or not CONFLICT.search(str(error)):
+            if attempt == ATTEMPTS - 1 or not is_conflict(error):
                 raise
             time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))
+            table.checkout_latest()
     raise AssertionError("the last attempt returns or raises")

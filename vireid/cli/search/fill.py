@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from tqdm import tqdm
 from vireid.engine.signals import StopFlag
 from vireid.errors import DataError, StoppedError, UsageError, printable
 from vireid.search.crops import unusual
-from vireid.search.gallery import Gallery, GalleryModel, exists, place_name
-from vireid.search.ingest import IN_GALLERY, NOT_IN_GALLERY, SAME_CONTENT, Progress, ingest
+from vireid.search.gallery import Gallery, GalleryModel
+from vireid.search.ingest import IN_GALLERY, NOT_IN_GALLERY, SAME_CONTENT, Process, Progress, ingest
 from vireid.search.listing import AT_START, Listing, Skipped, list_images
 from vireid.search.model import BatchExtractor, open_detector, open_model
 from vireid.utils.io import replace_file, require_target
@@ -29,19 +28,27 @@ KINDS = (*AT_START, IN_GALLERY, SAME_CONTENT, NOT_IN_GALLERY)
 def build(args: argparse.Namespace) -> None:
     """Makes a gallery, or continues one that was begun with the same images."""
     listing = _listing(args)
-    there = Gallery(args.gallery) if exists(place_name(args.gallery)) else None
+    there = Gallery.find(args.gallery)
     source, modality = str(listing.source), args.modality.name.lower()
-    if there is not None and (there.model.source, there.model.modality) != (source, modality):
-        raise UsageError(
-            f"{args.gallery} holds a gallery of {len(there):,} images already, built from "
-            f"{there.model.source or 'features'} ({there.model.modality or 'any modality'}): add "
-            "to it, or name another place"
-        )
+    if there is not None:
+        _require_source(there, args, source)
     extractor, place = open_model(args, there)
     model = GalleryModel(
         extractor.fingerprint, extractor.dim, place, extractor.size, source, modality
     )
-    _fill(args, there or Gallery.create(args.gallery, model), listing, extractor)
+    gallery = there or Gallery.create(args.gallery, model)
+    _require_source(gallery, args, source)  # another process may have made it just now
+    _fill(args, gallery, listing, extractor)
+
+
+def _require_source(gallery: Gallery, args: argparse.Namespace, source: str) -> None:
+    model = gallery.model
+    if (model.source, model.modality) != (source, args.modality.name.lower()):
+        raise UsageError(
+            f"{args.gallery} holds a gallery of {len(gallery):,} images already, built from "
+            f"{model.source or 'features'} ({model.modality or 'any modality'}): add to it, or "
+            "name another place"
+        )
 
 
 def add(args: argparse.Namespace) -> None:
@@ -59,8 +66,10 @@ def update(args: argparse.Namespace) -> None:
 
 
 def _listing(args: argparse.Namespace) -> Listing:
+    process = Process.from_environment()
     listing = list_images(args.images, args.modality)
     if args.skipped:
+        args.skipped = process.own_file(args.skipped)
         require_target(args.skipped, inputs=[listing.source])
     return listing
 
@@ -76,7 +85,8 @@ def _fill(
     detect = None if replace else open_detector(args, extractor)
     steps = ingest(gallery, listing, extractor, args.modality, replace=replace, detect=detect)
     progress = Progress(0)
-    with StopFlag() as stop, tqdm(unit="image", desc="images", disable=None) as bar:
+    hidden = Process.from_environment().rank > 0 or None  # one bar; None: only on a terminal
+    with StopFlag() as stop, tqdm(unit="image", desc="images", disable=hidden) as bar:
         for progress in steps:
             if progress.total != bar.total:
                 bar.reset(progress.total)
@@ -95,7 +105,7 @@ def _report(args: argparse.Namespace, gallery: Gallery, progress: Progress, done
     """What came in and what did not.
 
     Raises:
-        DataError: none of the images could be read, and none was there already.
+        DataError: none of the images could be read, and this process is alone.
     """
     skipped = progress.skipped
     if args.skipped:
@@ -103,21 +113,24 @@ def _report(args: argparse.Namespace, gallery: Gallery, progress: Progress, done
         csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *skipped])
         content = text.getvalue().encode("utf-8", "surrogateescape")
         replace_file(args.skipped, lambda file: file.write(content))
+    lines = _of_skipped(skipped, args) if skipped else []
     size = gallery.model.size
     unlike = unusual(progress.sizes, size).warning(progress.names) if size else ""
     if unlike:
-        print(printable(f"warning: {unlike}"), file=sys.stderr)
-    if skipped:
-        print(printable("\n".join(_of_skipped(skipped, args))), file=sys.stderr)
-    known = any(reason in KINDS[-3:] for _, reason in skipped)
-    if progress.total and not progress.added and not known:
-        raise DataError(f"none of the {progress.total:,} images of {args.images} can be read")
+        lines.insert(0, f"warning: {unlike}")
+    process = Process.from_environment()
+    unreadable = sum(reason not in KINDS for _, reason in skipped)
+    nothing = f"none of the {progress.total:,} images of {args.images} can be read"
+    if 0 < progress.total == unreadable and process.world > 1:
+        lines.append(nothing)  # of this share: no reason to stop the other processes
+    if lines:
+        print(printable("\n".join(process.prefix + line for line in lines)), file=sys.stderr)
+    if 0 < progress.total == unreadable and process.world == 1:
+        raise DataError(nothing)
     gallery.refresh()
-    rank, world = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    who = f"process {int(rank) + 1} of {world}: " if world != "1" else ""
     print(
-        f"{who}{done} {progress.added:,} {args.modality.name.lower()} images to {args.gallery}, "
-        f"which holds {len(gallery):,}; skipped {len(skipped):,}"
+        f"{process.prefix}{done} {progress.added:,} {args.modality.name.lower()} images to "
+        f"{args.gallery}, which holds {len(gallery):,}; skipped {len(skipped):,}"
     )
 
 
