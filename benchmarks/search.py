@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from feature_clusters import Spread
 from machine import describe_machine, machine_facts
+from scipy.optimize import nnls
 from search_build import PER_IDENTITY, VECTORS, add_arguments, prepare
 
 from vireid.cli.arguments import tool
@@ -30,7 +31,7 @@ from vireid.errors import UsageError
 from vireid.figures.style import DOUBLE, drawn, line_style, require_figure, tidy
 from vireid.search.exact import Nearest, search_exact
 from vireid.search.gallery import Gallery
-from vireid.search.index import build_index, read_settings, search_index
+from vireid.search.index import create_index, measure_index, read_settings, search_index
 from vireid.utils.io import replace_file
 from vireid.utils.tables import markdown
 
@@ -38,7 +39,7 @@ TOP, QUERIES, RECALLED = 10, 100, 500
 WHERE = "camid = '3'"  # one of six cameras
 OTHERS = "camid <> '3'"
 PLANNED = (10**7, 10**8, 10**9)  # images that the figure extrapolates to
-Figures = dict[str, float]  # of a gallery: seconds, bytes, shares
+Figures = dict[str, float]  # of a gallery: processor seconds, bytes, shares
 
 
 def queries_of(spread: Spread, count: int, number: int, *, draw: int, seed: int) -> np.ndarray:
@@ -74,19 +75,24 @@ def methods(folder: Path, queries: np.ndarray) -> dict[str, Callable[[], object]
     }
 
 
-def run_rounds(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of every method in every round, after one round of warming up."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
+def run_rounds(
+    ways: Mapping[str, Callable[[], object]], rounds: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Seconds and processor seconds of every method in every round, after one of warming up."""
+    walls: dict[str, list[float]] = {name: [] for name in ways}
+    used: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
-            begun = time.perf_counter()
+            begun, before = time.perf_counter(), time.process_time()
             way()
             if number:
-                times[name].append(time.perf_counter() - begun)
-    return {name: np.array(seconds) for name, seconds in times.items()}
+                walls[name].append(time.perf_counter() - begun)
+                used[name].append(time.process_time() - before)
+    return ({k: np.array(one) for k, one in walls.items()},
+            {k: np.array(one) for k, one in used.items()})  # fmt: skip
 
 
-def table(times: Mapping[str, np.ndarray]) -> str:
+def table(times: Mapping[str, np.ndarray], used: Mapping[str, np.ndarray]) -> str:
     """Medians, spreads, and ratios to numpy's product of the same round."""
     import pandas as pd
 
@@ -98,6 +104,7 @@ def table(times: Mapping[str, np.ndarray]) -> str:
         rows.append({
             "method": name, "median ms": f"{middle:,.0f}", "IQR ms": f"{high - low:,.0f}",
             "ms per query": f"{middle / number:,.2f}",
+                "processor ms per query": f"{1000 * np.median(used[name]) / number:,.2f}",
             "× numpy product": f"{float(np.median(seconds / product)):.2f}",
         })  # fmt: skip
     return markdown(pd.DataFrame(rows))
@@ -151,14 +158,19 @@ def measure(args: argparse.Namespace, count: int) -> Figures:
     folder, spread, building = prepare(args, count)
     gallery = Gallery(folder / "gallery")
     asked = queries_of(spread, count, 200, draw=1, seed=args.seed)
-    begun = time.perf_counter()
-    settings = read_settings(gallery) or build_index(gallery, queries=asked)
-    indexing = time.perf_counter() - begun
-    print(f"index in {indexing:.0f} s: {settings}", flush=True)
+    begun, before = time.perf_counter(), time.process_time()
+    create_index(gallery)
+    made, indexing = time.perf_counter(), time.process_time() - before
+    settings = measure_index(gallery, queries=asked)
+    print(
+        f"index in {made - begun:.0f} s ({indexing:.0f} of processors), measured in "
+        f"{time.perf_counter() - made:.0f} s: {settings}",
+        flush=True,
+    )
     queries = queries_of(spread, count, QUERIES, draw=0, seed=args.seed)
     np.save(folder / "queries.npy", queries)
-    times = run_rounds(methods(folder, queries), args.rounds)
-    print(f"\n{count:,} images\n\n{table(times)}\n")
+    times, used = run_rounds(methods(folder, queries), args.rounds)
+    print(f"\n{count:,} images\n\n{table(times, used)}\n")
     found = recalls(folder, spread, count, args.seed)
     print(f"recall@{TOP} with {RECALLED} other queries: "
           + ", ".join(f"{name}: {one:.4f}" for name, one in found.items()))  # fmt: skip
@@ -168,42 +180,42 @@ def measure(args: argparse.Namespace, count: int) -> Figures:
     print(f"a new process opens it in {1000 * memory['opening']:.0f} ms and needs "
           f"{memory['memory'] / 1e9:.2f} GB beyond its libraries' {memory['before'] / 1e9:.2f} GB",
           flush=True)  # fmt: skip
-    parts = {"vectors": "data", "index": "_indices"}
-    held = {name: _bytes(folder / "gallery/images.lance" / part) for name, part in parts.items()}
-    return {"building": building, "indexing": indexing, **memory, **held, **found,
-            **{name: float(np.median(seconds)) for name, seconds in times.items()}}  # fmt: skip
+    return {
+        "building": building,
+        "indexing": indexing,
+        **memory,
+        "vectors": gallery.table.stats()["total_bytes"],
+        "index": sum(one.size_bytes for one in gallery.table.list_indices()),
+        **found,
+        **{name: float(np.median(seconds)) for name, seconds in used.items()},
+    }
 
 
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
+# What is extrapolated: label, unit, and the powers of the number of images it is made of.
 GROWING = {
-    "vectors": ("vectors and columns on disk (GB)", 1e9),
-    "index": ("index on disk (GB)", 1e9),
-    "indexing": ("making the index (h)", 3600),
-    "memory": ("memory of a search process (GB)", 1e9),
-    "exact, 1 query": ("exact search, one query (s)", 1),
-    "exact, 100 queries": ("exact search, 100 queries (s)", 1),
-    "approximate, 100 queries one by one": ("approximate search, one query (s)", QUERIES),
-}
+    "vectors": ("vectors and columns on disk (GB)", 1e9, (1,)),
+    "index": ("indexes on disk (GB)", 1e9, (0, 1)),
+    "indexing": ("making the index (processor hours)", 3600, (0, 1, 1.5)),
+    "memory": ("memory of a search process (GB)", 1e9, (0, 1)),
+    "exact, 100 queries": ("exact search, 100 queries (processor s)", 1, (0, 1)),
+    "exact, 1 query": ("exact search, 1 query (processor s)", 1, (0, 1)),
+    "approximate, 100 queries one by one": ("approximate search, 1 query (processor s)", QUERIES,
+                                            (0, 0.5)),
+}  # fmt: skip
 PANELS = {
     "on disk (GB)": ("vectors", "index"),
-    "making the index (h)": ("indexing",),
-    "search process (GB)": ("memory",),
-    "search (s)": tuple(GROWING)[4:],
+    "making the index (processor hours)": ("indexing",),
+    "memory of a search process (GB)": ("memory",),
+    "search (processor s)": tuple(GROWING)[4:],
 }
-
-
-def growth(found: Mapping[int, Figures], name: str) -> float:
-    """The power of the number of images by which a figure grew between the two largest sizes."""
-    (small, before), (large, after) = sorted(found.items())[-2:]
-    return float(np.log(after[name] / before[name]) / np.log(large / small))
 
 
 def extrapolated(found: Mapping[int, Figures], name: str, count: int) -> float:
-    largest = max(found)
-    return found[largest][name] * float(count / largest) ** growth(found, name)
+    """The sum of powers of the number of images that fits the measured sizes best."""
+    powers = np.array(GROWING[name][2])
+    sizes, values = np.array(sorted(found)), np.array([found[k][name] for k in sorted(found)])
+    weights, _ = nnls(sizes[:, None] ** powers / values[:, None], np.ones(len(sizes)))
+    return float(weights @ float(count) ** powers)
 
 
 def plan(found: Mapping[int, Figures]) -> str:
@@ -211,12 +223,12 @@ def plan(found: Mapping[int, Figures]) -> str:
     import pandas as pd
 
     rows = []
-    for name, (label, unit) in GROWING.items():
+    for name, (label, unit, powers) in GROWING.items():
         row = {"": label}
-        row |= {f"{count:.0e}": f"{one[name] / unit:.2g}" for count, one in sorted(found.items())}
-        row["grows by N to the power"] = f"{growth(found, name):.2f}"
+        row |= {f"{count:,}": f"{one[name] / unit:.2g}" for count, one in sorted(found.items())}
+        row["made of N to the powers"] = ", ".join(map(str, powers))
         for count in PLANNED:
-            row[f"{count:.0e}, extrapolated"] = f"{extrapolated(found, name, count) / unit:.2g}"
+            row[f"{count:,}, extrapolated"] = f"{extrapolated(found, name, count) / unit:.2g}"
         rows.append(row)
     return markdown(pd.DataFrame(rows))
 

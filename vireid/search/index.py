@@ -101,9 +101,7 @@ def build_index(
             f"an index needs {LEAST:,} images, the gallery {gallery.place} holds {count:,}: exact "
             "search takes milliseconds there, leave --approximate out"
         )
-    with lance_errors(gallery.place):
-        committed(gallery.table, lambda: _create(gallery, count))
-        gallery.table.checkout_latest()
+    create_index(gallery)
     return measure_index(gallery, queries=queries, recall=recall, top=top)
 
 
@@ -125,10 +123,18 @@ def measure_index(
     return settings
 
 
-def _create(gallery: Gallery, count: int) -> None:
-    gallery.table.create_index(VECTOR, config=_config(gallery.dim, count), replace=True)
-    for column in FILTERED:
-        gallery.table.create_index(column, config=Bitmap(), replace=True)
+def create_index(gallery: Gallery) -> None:
+    """Makes the indexes of the vectors and of the columns that filters use most."""
+    config = _config(gallery.dim, len(gallery))
+
+    def create() -> None:
+        gallery.table.create_index(VECTOR, config=config, replace=True)
+        for column in FILTERED:
+            gallery.table.create_index(column, config=Bitmap(), replace=True)
+
+    with lance_errors(gallery.place):
+        committed(gallery.table, create)
+        gallery.table.checkout_latest()
 
 
 def _config(dim: int, count: int) -> IvfPq | IvfRq:
