@@ -1,5 +1,9 @@
 """What large galleries need: blocks, few lists of many, compaction."""
 
+import importlib
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +13,7 @@ from vireid.search.exact import search_exact
 from vireid.search.index import IndexSettings, build_index, search_index
 
 DIM = 128
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def of_rows(place, vectors: np.ndarray, **columns):
@@ -58,3 +63,13 @@ def test_compaction_is_due_from_a_number_of_files_and_finds_ids_by_an_index(tmp_
     assert made.compact(6) and made.table.stats()["fragment_stats"]["num_fragments"] == 1
     assert [one.columns for one in made.table.list_indices()] == [["id"]]
     assert made.add(make_rows(vectors)) == 0 and len(made) == 6
+
+
+def test_figures_of_larger_galleries_continue_the_growth(monkeypatch):
+    """Hours of 2 + N^1.5 / 10^6 seconds; the constant part does not grow."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # as for a script in that folder
+    benchmark = importlib.import_module("search")
+    monkeypatch.delitem(sys.modules, "search")
+    found = {count: {"indexing": 2 + count**1.5 / 10**6} for count in (10**4, 10**5, 10**6)}
+    larger = benchmark.extrapolated(found, "indexing", 10**8)
+    assert larger == pytest.approx(2 + 10**6, rel=1e-6)
