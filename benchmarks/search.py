@@ -196,7 +196,7 @@ GROWING = {
     "vectors": ("vectors and columns on disk (GB)", 1e9, (1,)),
     "index": ("indexes on disk (GB)", 1e9, (0, 1)),
     "indexing": ("making the index (processor hours)", 3600, (0, 1, 1.5)),
-    "memory": ("memory of a search process (GB)", 1e9, (0, 1)),
+    "memory": ("memory of a search process (GB)", 1e9, ()),
     "exact, 100 queries": ("exact search, 100 queries (processor s)", 1, (0, 1)),
     "exact, 1 query": ("exact search, 1 query (processor s)", 1, (0, 1)),
     "approximate, 100 queries one by one": ("approximate search, 1 query (processor s)", QUERIES,
@@ -204,14 +204,20 @@ GROWING = {
 }  # fmt: skip
 PANELS = {
     "on disk (GB)": ("vectors", "index"),
-    "making the index (processor hours)": ("indexing",),
-    "memory of a search process (GB)": ("memory",),
+    "index (processor hours)": ("indexing",),
+    "memory of a search (GB)": ("memory",),
     "search (processor s)": tuple(GROWING)[4:],
 }
 
 
 def extrapolated(found: Mapping[int, Figures], name: str, count: int) -> float:
-    """The sum of powers of the number of images that fits the measured sizes best."""
+    """The sum of powers of the number of images that fits the measured sizes best.
+
+    Memory grows as the indexes do: at most, all their lists are in it.
+    """
+    if name == "memory":
+        last = found[max(found)]
+        return last["memory"] + extrapolated(found, "index", count) - last["index"]
     powers = np.array(GROWING[name][2])
     sizes, values = np.array(sorted(found)), np.array([found[k][name] for k in sorted(found)])
     weights, _ = nnls(sizes[:, None] ** powers / values[:, None], np.ones(len(sizes)))
@@ -225,12 +231,21 @@ def plan(found: Mapping[int, Figures]) -> str:
     rows = []
     for name, (label, unit, powers) in GROWING.items():
         row = {"": label}
-        row |= {f"{count:,}": f"{one[name] / unit:.2g}" for count, one in sorted(found.items())}
-        row["made of N to the powers"] = ", ".join(map(str, powers))
+        row |= {f"{count:,}": _short(one[name] / unit) for count, one in sorted(found.items())}
+        row["made of N to the powers"] = ", ".join(map(str, powers)) or "as the indexes"
         for count in PLANNED:
-            row[f"{count:,}, extrapolated"] = f"{extrapolated(found, name, count) / unit:.2g}"
+            row[f"{count:,}, extrapolated"] = _short(extrapolated(found, name, count) / unit)
         rows.append(row)
     return markdown(pd.DataFrame(rows))
+
+
+def _short(value: float) -> str:
+    return f"{float(f'{value:.2g}'):,g}"
+
+
+def _power(value: float, _: object = None) -> str:
+    """10⁻² of 0.01: the figures' fonts have no formulas."""
+    return "10" + f"{round(np.log10(value))}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def draw(found: Mapping[int, Figures], path: Path) -> None:
@@ -253,6 +268,8 @@ def draw(found: Mapping[int, Figures], path: Path) -> None:
             axes.yaxis.set_major_locator(LogLocator(numticks=9))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(_power)
+            axes.yaxis.set_major_formatter(_power)
             tidy(axes)
             if len(names) > 1:
                 axes.legend(frameon=False)
