@@ -31,6 +31,7 @@ TOOLS = (
     "cost",
     "report",
     "search",
+    "serve",
     "tsne",
     "visualize",
     "make_synthetic",

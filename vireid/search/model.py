@@ -54,7 +54,7 @@ def open_model(args: argparse.Namespace, gallery: Gallery | None) -> tuple[Batch
             raise UsageError(f"--{option} must be at least 1, got {value}")
     if args.run is not None:
         require_run(args.run)
-    path = expand(args.run or args.model or _own(gallery))
+    path = expand(args.run or args.model or own_model(gallery))
     extractor = Extractor(
         path,
         args.backend,
@@ -96,7 +96,13 @@ def _range(words: Sequence[str] | None) -> Range | None:
         raise UsageError(f"--range: {error}") from error
 
 
-def _own(gallery: Gallery | None) -> Path:
+def own_model(gallery: Gallery | None) -> Path:
+    """The model that built a gallery.
+
+    Raises:
+        CheckpointError: it is not there any more.
+        UsageError: the gallery does not say which it is.
+    """
     name = gallery.model.place if gallery is not None else ""
     place = gallery.place if gallery is not None else ""
     if not name:

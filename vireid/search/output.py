@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from vireid.errors import printable
+from vireid.runs.thresholds import expected_rates
 from vireid.search.columns import BOX
 from vireid.search.gallery import Gallery
 from vireid.search.query import Match, SearchOptions, SearchResults
-from vireid.structures import Modality
+from vireid.structures import Modality, modality_named
 from vireid.utils.io import replace_file
 
 FORMAT = 2
@@ -94,6 +95,27 @@ def _shown(text: str) -> str:
 
 def _time(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat(sep=" ", timespec="seconds")
+
+
+def expected_lines(
+    gallery: Gallery, options: SearchOptions, *, model: Path, modality: Modality
+) -> list[str]:
+    """What the least score lets through, where the model's thresholds were measured.
+
+    Args:
+        model: where the model is; the file of thresholds is looked for there.
+        modality: of the queries.
+    """
+    if options.min_score is None or not gallery.model.place:
+        return []
+    lines = []
+    for name in gallery.values("modality", options.where):
+        rates = expected_rates(
+            model, gallery.model.fingerprint, modality, modality_named(name), options.min_score
+        )
+        if rates is not None:
+            lines.append(f"{name} gallery: {rates.describe()}")
+    return lines
 
 
 def results_as_json(

@@ -65,7 +65,7 @@ def find_people(
         detect: finds them in a file; None: each image is a crop of one person.
     """
     paths = [listing.full_path(image) for image in images]
-    ids = list(threaded_map(_content_id, paths, doing="reading images", progress=False))
+    ids = list(threaded_map(content_id, paths, doing="reading images", progress=False))
     files = [
         PersonImage(one, path, image) for one, path, image in zip(ids, paths, images, strict=True)
     ]
@@ -86,7 +86,8 @@ def find_people(
     return people, skipped
 
 
-def _content_id(path: Path) -> str:
+def content_id(path: Path) -> str:
+    """Of a file; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:ID_DIGITS]

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from vireid.engine.precision import resolve_device
 from vireid.errors import DataError, UsageError, printable
 from vireid.figures.style import require_figure
-from vireid.runs.thresholds import expected_rates
 from vireid.search.crops import image_sizes, unusual
 from vireid.search.gallery import Gallery
 from vireid.search.index import IndexSettings, build_index, read_settings
@@ -23,13 +22,13 @@ from vireid.search.output import (
     QueryImages,
     describe_search,
     draw,
+    expected_lines,
     lines_of,
     results_as_json,
     write_json,
 )
 from vireid.search.people import PersonImage, features_of, find_people
 from vireid.search.query import Query, SearchOptions, default_method, fused, search
-from vireid.structures import modality_named
 from vireid.utils.io import require_target
 
 ENOUGH = 50  # queries to measure an index with
@@ -62,27 +61,12 @@ def query(args: argparse.Namespace) -> None:
     finally:  # what was found is printed even if it cannot be drawn
         for path, reason in skipped:
             print(printable(f"skipped {path}: {reason}"), file=sys.stderr)
-        how = [describe_search(results, options, len(gallery)), *_expected(gallery, options, args)]
+        model = Path(args.run or args.model or gallery.model.place)
+        how = [
+            describe_search(results, options, len(gallery)),
+            *expected_lines(gallery, options, model=model, modality=args.modality),
+        ]
         print("\n".join([*how, "", *lines_of(images, results, options), *written]))
-
-
-def _expected(gallery: Gallery, options: SearchOptions, args: argparse.Namespace) -> list[str]:
-    """What the least score lets through, where the model's thresholds were measured."""
-    if options.min_score is None or not gallery.model.place:
-        return []
-    lines = []
-    for name in gallery.values("modality", options.where):
-        of = modality_named(name)
-        rates = expected_rates(
-            Path(args.run or args.model or gallery.model.place),
-            gallery.model.fingerprint,
-            args.modality,
-            of,
-            options.min_score,
-        )
-        if rates is not None:
-            lines.append(f"{name} gallery: {rates.describe()}")
-    return lines
 
 
 def _options(args: argparse.Namespace) -> SearchOptions:
