@@ -329,20 +329,20 @@ class Gallery:
         with lance_errors(self.place):
             committed(self.table, partial(self.table.restore, number))
 
-    def compact(self, least: int = SMALL_FILES) -> bool:
+    def compact(self, least: int | None = None) -> bool:
         """Puts small data files together and updates the indexes, when that is due.
 
         Versions of the last seven days can still be restored.
 
         Args:
-            least: small files from which on it is due.
+            least: small files from which on it is due; 64 by default.
         Returns:
             whether it was done; not if another process is doing it.
         """
         with lance_errors(self.place):
             self.table.checkout_latest()
             files = self.table.stats()["fragment_stats"]["num_small_fragments"]
-            if files < least:
+            if files < (SMALL_FILES if least is None else least):
                 return False
             try:
                 self._optimize()
