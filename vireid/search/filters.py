@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
 import pyarrow as pa
 
 from vireid.errors import UsageError
 from vireid.search.columns import VECTOR, type_name
 
+FORBIDDEN = re.compile(r"[;?$]|--|/\*|(?<!:):(?!:)")  # also places for values: ?, $1 and :name
+LONGEST, LONGEST_QUOTED = 5_000, 1_000_000  # characters; LanceDB may end the process from 10⁵ on
+DEEPEST = 30  # brackets within one another; LanceDB takes minutes from some 45 on
+NAMED = 30  # columns in a message
 QUOTED = re.compile(r"('(?:[^']|'')*'|`[^`]*`|\"[^\"]*\")")
 COMPARED = r"(?P<before>(?<![\w.'`])(?:{names})\s*(?:=|<>|!=|<=|>=|<|>)\s*)"
 NUMBER = r"(?P<value>-?\d+(?:\.\d+)?)(?![\w.'])"
@@ -27,10 +32,20 @@ def checked_filter(where: str, schema: pa.Schema) -> str:
     """
     parts = QUOTED.split(where)
     plain = "".join(parts[::2])
-    if ";" in plain or "--" in plain or "/*" in plain:
+    if FORBIDDEN.search(plain):
         raise UsageError(
-            f"--where {where!r:.200}: must be one condition, without ;, -- and /*, such as "
-            "\"camid = '3' AND modality = 'visible'\""
+            f"--where {where!r:.200}: must be one condition, without comments and any of ; ? $, "
+            "such as \"camid = '3' AND modality = 'visible'\""
+        )
+    if len(plain) > LONGEST or len(where) > LONGEST_QUOTED:
+        raise UsageError(
+            f"--where {where!r:.100}: has {len(where):,} characters; {LONGEST:,} may be outside of "
+            "quotation marks: use IN, or split it"
+        )
+    depths = [0, *accumulate((mark == "(") - (mark == ")") for mark in plain)]
+    if depths[-1] or min(depths) < 0 or max(depths) > DEEPEST:
+        raise UsageError(
+            f"--where {where!r:.100}: brackets do not match, or are more than {DEEPEST} deep"
         )
     if "'" in plain or plain.count('"') % 2:
         raise UsageError(f"--where {where!r:.200}: a quotation mark is not closed")
@@ -102,8 +117,9 @@ def both(*conditions: str) -> str:
 
 def filter_error(where: str, reason: str, schema: pa.Schema) -> UsageError:
     """What is wrong with a filter that LanceDB refuses."""
-    columns = ", ".join(f"{f.name} ({type_name(f.type)})" for f in schema if f.name != VECTOR)
+    named = [f"{f.name} ({type_name(f.type)})" for f in schema if f.name != VECTOR]
+    columns = ", ".join(named[:NAMED]) + ", …" * (len(named) > NAMED)
     return UsageError(
-        f"--where {where!r:.200}: {reason}; the columns are {columns}; text and times stand in "
+        f"--where {where!r:.200}: {reason}; the columns are {columns}; put text and times between "
         "single quotation marks"
     )

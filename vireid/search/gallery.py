@@ -185,16 +185,28 @@ class Gallery:
             yield ""
             return
         condition = checked_filter(where, self.schema)
+        self._try(where, condition, rows=1)
         try:
-            self.table.search().where(condition).select(["id"]).limit(1).to_arrow()
-        except ValueError as error:
-            raise filter_error(where, short(error), self.schema) from error
+            yield condition
+        except CheckpointError:
+            self._try(where, condition)  # a later row may be to blame: cast(name AS int)
+            raise
+
+    def _try(self, where: str, condition: str, rows: int | None = None) -> None:
+        """
+        Raises:
+            UsageError: the rows can be read, but not with this condition.
+        """
+        found = self.table.search().select(["id"]).limit(rows)
+        try:
+            found.where(f"({condition})").to_arrow()
         except BaseException as error:
-            if not is_panic(error):
-                with lance_errors(self.place):
-                    raise
-            raise filter_error(where, "it cannot be understood", self.schema) from error
-        yield condition
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
+            with lance_errors(self.place):
+                self.table.search().select(["id"]).limit(rows).to_arrow()
+            reason = "it cannot be understood" if is_panic(error) else short(error)
+            raise filter_error(where, reason, self.schema) from error
 
     def add(self, rows: pa.Table) -> int:
         """Adds rows whose ``id`` is not there yet, all of them or, if it is stopped, none.
@@ -216,6 +228,8 @@ class Gallery:
     def update(self, rows: pa.Table) -> int:
         """Replaces the rows that have the same ``path``; others are not added.
 
+        Columns that ``rows`` lacks keep their values.
+
         Returns:
             how many were replaced.
         """
@@ -223,7 +237,8 @@ class Gallery:
 
         def replace() -> int:
             new = self.table.merge_insert("path").when_matched_update_all()
-            return int(new.execute(fit_rows(rows, self.schema, self.place)).num_updated_rows)
+            given = pa.schema([field for field in self.schema if field.name in rows.column_names])
+            return int(new.execute(fit_rows(rows, given, self.place)).num_updated_rows)
 
         with lance_errors(self.place):
             return committed(self.table, replace)
