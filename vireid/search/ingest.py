@@ -17,7 +17,8 @@ import pyarrow as pa
 from vireid.errors import UsageError
 from vireid.search.columns import BOX, build_rows
 from vireid.search.crops import image_sizes
-from vireid.search.gallery import Gallery
+from vireid.search.gallery import SMALL_FILES_FILLING, Gallery
+from vireid.search.lance_errors import lance_errors
 from vireid.search.listing import Listed, Listing, Skipped
 from vireid.search.people import Detect, Extracts, PersonImage, features_of, find_people
 from vireid.structures import Modality
@@ -152,6 +153,7 @@ def ingest(
             progress.done += len(part)
             if pending.is_due:
                 _commit(gallery, pending, progress, replace=replace)
+                gallery.compact(SMALL_FILES_FILLING)
                 pending = _Pending()
             yield progress
     finally:
@@ -169,7 +171,12 @@ def _to_do(
     replace: bool,
 ) -> Iterator[Listed]:
     """The images that are not in the gallery, or with ``replace`` those that are."""
-    known = {str(gallery.path_of(one)) for one in gallery.rows(["path"])["path"].to_pylist()}
+    wanted = {str(listing.full_path(image)) for image in images}
+    known: set[str] = set()
+    with lance_errors(gallery.place):
+        paths = gallery.table.search().select(["path"]).limit(None)
+        for batch in paths.to_batches():  # all paths of a large gallery fill the memory
+            known |= wanted & {str(gallery.path_of(one)) for one in batch["path"].to_pylist()}
     for image in images:
         there = str(listing.full_path(image)) in known
         if not _is_utf8(listing.full_path(image)):
