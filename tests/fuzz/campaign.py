@@ -79,7 +79,7 @@ KINDS = {
         Kind("OpenVINO files", exports.openvino, needs=EXPORT),
         Kind("changed exports without a checksum", exports.crafted, examples=30, needs=EXPORT),
         Kind("gallery", galleries.gallery, needs=LANCE),
-        Kind("search index", galleries.index, examples=8, needs=LANCE),
+        Kind("search index", galleries.index, examples=6, needs=LANCE),
         Kind("search filter", galleries.condition, needs=LANCE),
         Kind("images of a gallery (.csv)", galleries.listing, needs=LANCE),
     )

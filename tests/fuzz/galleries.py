@@ -60,7 +60,8 @@ def indexed(folder: Path) -> None:
     """A gallery of a thousand vectors with its index."""
     gallery = new_gallery(folder / "g", fingerprint="f" * 40, place=str(galleries() / "model"))
     gallery.add(make_rows(unit(np.random.default_rng(0).normal(size=(1000, DIM)))))
-    build_index(gallery)
+    with patch("vireid.search.index.MEASURED", 10):
+        build_index(gallery)
 
 
 def gallery(folder: Path, random: Random) -> Use:

@@ -116,7 +116,7 @@ def test_images_that_are_added_later_are_found_and_removed_ones_are_not(gallery,
     gallery.add(make_rows(vector[None], id=["late"], path=["/late.png"]))
     (matches,) = search(gallery, [Query(vector)], method="approximate").matches
     assert matches[0].id == "late" and matches[0].score == pytest.approx(1, abs=1e-6)
-    assert gallery.compact(always=True)
+    assert gallery.compact(0)
     (matches,) = search(gallery, [Query(vector)], method="approximate").matches
     assert matches[0].id == "late"
     gallery.delete(["late"])

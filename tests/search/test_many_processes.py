@@ -118,7 +118,7 @@ def test_processes_that_begin_at_once_make_one_gallery_of_all_images(together, p
     assert (match.id, round(match.score, 5)) == (row["id"], 1.0)
     gallery.delete([row["id"]])
     number = gallery.versions()[-2].number
-    assert gallery.compact(always=True) and len(content(gallery)) == 13
+    assert gallery.compact(0) and len(content(gallery)) == 13
     gallery.restore(number)
     assert content(gallery, by="id") == rows
 
@@ -146,7 +146,7 @@ def change(rank, place, environment):
         )  # fmt: skip
         added += gallery.add(rows)
         if rank == 0:
-            gallery.compact(always=True)
+            gallery.compact(0)
         if rank == 1:
             own = make_rows(unit(np.ones((1, DIM))), id=["own"], path=["own"])
             added += gallery.add(own)
@@ -186,7 +186,7 @@ def test_columns_of_two_types_at_once(together, tmp_path):
         assert found == [1, 1]  # whole numbers can be written as text
     else:
         assert found[0] == 1 and found[1][0] is UsageError
-        assert "seen holds values of type string" in found[1][1]
+        assert "seen: the CSV file has text" in found[1][1]
 
 
 class Dies(ColourExtractor):
