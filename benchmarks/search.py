@@ -1,218 +1,313 @@
-"""Times searching a gallery on disk against numpy, and approximate search against exact search.
+"""Times search in a gallery of drawn features against numpy's product of all of them.
 
-    python benchmarks/search.py --features features.npz --folder /data/gallery
+    python benchmarks/search.py --features features.npz --folder /data/bench \
+        --counts 10000 100000 1000000 --json search.json --figure search.svg
 
-The gallery's vectors are drawn like a model's features (benchmarks/feature_clusters.py); the file
-``features.npz`` is written by ``python tools/extract.py``.
-
-Every round runs each way once, one after another, so that what
-slows the machine for a while slows all. The folder is kept; a call that was stopped continues it.
+Fills the galleries first (benchmarks/search_build.py), and makes their indexes. Every round runs
+each method once, one after another, so that what slows the machine for a while slows all. Numpy
+multiplies the same vectors in a memory-mapped file.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from feature_clusters import CHUNK, Spread, measure
+from feature_clusters import Spread
 from machine import describe_machine, machine_facts
-from vireid.search.approximate import Index
-from vireid.search.approximate_build import build_index
-from vireid.search.manifest import META
+from scipy.optimize import nnls
+from search_build import PER_IDENTITY, VECTORS, add_arguments, prepare
 
 from vireid.cli.arguments import tool
 from vireid.errors import UsageError
-from vireid.evaluation.feature_files import read_features
-from vireid.search.exact import search_exact
+from vireid.figures.style import DOUBLE, drawn, line_style, require_figure, tidy
+from vireid.search.exact import Nearest, search_exact
 from vireid.search.gallery import Gallery
-from vireid.structures import Modality
+from vireid.search.index import create_index, measure_index, read_settings, search_index
+from vireid.utils.io import replace_file
+from vireid.utils.tables import markdown
 
-STATUS = Path("/proc/self/status")
-INTERVAL = 0.002  # seconds between two looks at the memory
-RECALLED = 500  # queries that measure the recall
-
-
-def memory_of(folder: Path, queries: np.ndarray, top: int, threads: int) -> tuple[int, int]:
-    """The most anonymous memory, in bytes, of a process that does nothing but open a gallery and
-    search it exactly; and how much of that it had before, when its libraries were loaded.
-
-    Where there is no /proc: the most memory of any kind.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_watched_search, folder, queries, top, threads).result()
+TOP, QUERIES, RECALLED = 10, 100, 500
+WHERE = "camid = '3'"  # one of six cameras
+OTHERS = "camid <> '3'"
+PLANNED = (10**7, 10**8, 10**9)  # images that the figure extrapolates to
+Figures = dict[str, float]  # of a gallery: processor seconds, bytes, shares
 
 
-def _watched_search(folder: Path, queries: np.ndarray, top: int, threads: int) -> tuple[int, int]:
-    stop, seen = threading.Event(), [memory_now()]
+def queries_of(spread: Spread, count: int, number: int, *, draw: int, seed: int) -> np.ndarray:
+    """(number, D) infrared features of identities of the gallery."""
+    rng = np.random.default_rng((seed, 8, draw))
+    return spread.queries(rng.choice(count // PER_IDENTITY, number), seed, draw=draw)
+
+
+def methods(folder: Path, queries: np.ndarray) -> dict[str, Callable[[], object]]:
+    """What is timed, by name; those that end in ``, 1 query`` take the queries one by one."""
+    vectors, gallery = np.load(folder / VECTORS, mmap_mode="r"), Gallery(folder / "gallery")
+    settings = read_settings(gallery)
+    if settings is None:
+        raise UsageError(f"{gallery.place} has no index: delete it")
+
+    def partition(products: np.ndarray) -> np.ndarray:
+        return np.argpartition(products, products.shape[1] - TOP, axis=1)[:, -TOP:]
+
+    def near(count: int, condition: str = "") -> Nearest:
+        return search_index(gallery, queries[:count], TOP, settings=settings, condition=condition)
+
+    return {
+        "numpy product, 100 queries": lambda: queries @ vectors.T,
+        "numpy product and argpartition, 100 queries": lambda: partition(queries @ vectors.T),
+        "exact, 100 queries": lambda: search_exact(gallery, queries, TOP),
+        "exact, 1 query": lambda: search_exact(gallery, queries[:1], TOP),
+        f"exact, {WHERE}, 1 query": lambda: search_exact(
+            gallery, queries[:1], TOP, condition=WHERE
+        ),
+        "approximate, 100 queries one by one": lambda: near(QUERIES),
+        f"approximate, {WHERE}, 100 queries one by one": lambda: near(QUERIES, WHERE),
+        f"approximate, {OTHERS}, 100 queries one by one": lambda: near(QUERIES, OTHERS),
+    }
+
+
+def run_rounds(
+    ways: Mapping[str, Callable[[], object]], rounds: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Seconds and processor seconds of every method in every round, after one of warming up."""
+    walls: dict[str, list[float]] = {name: [] for name in ways}
+    used: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            begun, before = time.perf_counter(), time.process_time()
+            way()
+            if number:
+                walls[name].append(time.perf_counter() - begun)
+                used[name].append(time.process_time() - before)
+    return ({k: np.array(one) for k, one in walls.items()},
+            {k: np.array(one) for k, one in used.items()})  # fmt: skip
+
+
+def table(times: Mapping[str, np.ndarray], used: Mapping[str, np.ndarray]) -> str:
+    """Medians, spreads, and ratios to numpy's product of the same round."""
+    import pandas as pd
+
+    product = next(iter(times.values()))
+    rows = []
+    for name, seconds in times.items():
+        low, middle, high = 1000 * np.percentile(seconds, [25, 50, 75])
+        number = 1 if name.endswith(", 1 query") else QUERIES
+        rows.append({
+            "method": name, "median ms": f"{middle:,.0f}", "IQR ms": f"{high - low:,.0f}",
+            "ms per query": f"{middle / number:,.2f}",
+                "processor ms per query": f"{1000 * np.median(used[name]) / number:,.2f}",
+            "× numpy product": f"{float(np.median(seconds / product)):.2f}",
+        })  # fmt: skip
+    return markdown(pd.DataFrame(rows))
+
+
+def recalls(folder: Path, spread: Spread, count: int, seed: int) -> dict[str, float]:
+    """recall@10 with queries that neither were timed nor chose the index's settings."""
+    gallery, queries = Gallery(folder / "gallery"), queries_of(
+        spread, count, RECALLED, draw=2, seed=seed
+    )  # fmt: skip
+    settings, found = read_settings(gallery), {}
+    assert settings is not None
+    for name, where in (("all", ""), (WHERE, WHERE), (OTHERS, OTHERS)):
+        exact = search_exact(gallery, queries, TOP, condition=where).rows
+        near = search_index(gallery, queries, TOP, settings=settings, condition=where).rows
+        both = zip(near, exact, strict=True)
+        found[name] = float(np.mean([len(np.intersect1d(a, b)) / TOP for a, b in both]))
+    return found
+
+
+def anonymous() -> int:
+    """Bytes of memory that belong to no file, of this process (Linux)."""
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(text.split("RssAnon:")[1].split()[0]) * 1024
+
+
+def watch_memory(folder: Path) -> None:
+    """Prints the most memory beyond the libraries' while this process searches in every way."""
+    before, most, stop = anonymous(), [0], threading.Event()
 
     def watch() -> None:
-        while not stop.wait(INTERVAL):
-            seen.append(memory_now())
+        while not stop.wait(0.002):
+            most[0] = max(most[0], anonymous())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    Gallery(folder).search(queries, top, threads=threads)
+    queries = np.load(folder / "queries.npy")
+    begun = time.perf_counter()
+    len(Gallery(folder / "gallery"))
+    opening = time.perf_counter() - begun
+    for name, way in methods(folder, queries).items():
+        if not name.startswith("numpy"):
+            way()
     stop.set()
     watcher.join()
-    return max(seen), seen[0]
+    print(json.dumps({"memory": max(most) - before, "before": before, "opening": opening}))
 
 
-def memory_now() -> int:
-    if STATUS.exists():
-        lines = STATUS.read_text(encoding="ascii").splitlines()
-        (size,) = [line.split()[1] for line in lines if line.startswith("RssAnon:")]
-        return int(size) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def measure(args: argparse.Namespace, count: int) -> Figures:
+    """Fills a gallery of so many images, indexes and searches it, and prints what it took."""
+    folder, spread, building = prepare(args, count)
+    gallery = Gallery(folder / "gallery")
+    asked = queries_of(spread, count, 200, draw=1, seed=args.seed)
+    begun, before = time.perf_counter(), time.process_time()
+    create_index(gallery)
+    made, indexing = time.perf_counter(), time.process_time() - before
+    settings = measure_index(gallery, queries=asked)
+    print(
+        f"index in {made - begun:.0f} s ({indexing:.0f} of processors), measured in "
+        f"{time.perf_counter() - made:.0f} s: {settings}",
+        flush=True,
+    )
+    queries = queries_of(spread, count, QUERIES, draw=0, seed=args.seed)
+    np.save(folder / "queries.npy", queries)
+    times, used = run_rounds(methods(folder, queries), args.rounds)
+    print(f"\n{count:,} images\n\n{table(times, used)}\n")
+    found = recalls(folder, spread, count, args.seed)
+    print(f"recall@{TOP} with {RECALLED} other queries: "
+          + ", ".join(f"{name}: {one:.4f}" for name, one in found.items()))  # fmt: skip
+    text = subprocess.run([sys.executable, __file__, "--watch", folder], check=True,
+                          capture_output=True, text=True).stdout  # fmt: skip
+    memory = json.loads(text)
+    print(f"a new process opens it in {1000 * memory['opening']:.0f} ms and needs "
+          f"{memory['memory'] / 1e9:.2f} GB beyond its libraries' {memory['before'] / 1e9:.2f} GB",
+          flush=True)  # fmt: skip
+    return {
+        "building": building,
+        "indexing": indexing,
+        **memory,
+        "vectors": gallery.table.stats()["total_bytes"],
+        "index": sum(one.size_bytes for one in gallery.table.list_indices()),
+        **found,
+        **{name: float(np.median(seconds)) for name, seconds in used.items()},
+    }
 
 
-def open_gallery(args: argparse.Namespace, spread: Spread) -> Gallery:
-    """The gallery in the folder, filled up to the number asked for."""
-    print(f"gallery {args.folder}: {args.count:,} × {args.dim}", flush=True)
-    name = f"drawn:{args.features}:{args.seed}:{args.per_identity}"
-    if not (args.folder / META).exists():
-        Gallery.create(args.folder, fingerprint=name, dim=args.dim, network="")
-    gallery, start, begun = Gallery(args.folder), 0, time.perf_counter()
-    had = len(gallery)
-    same = (gallery.fingerprint, gallery.dim) == (name, args.dim)
-    if not same or had > args.count or (had < args.count and had % CHUNK):
-        raise UsageError(
-            f"{args.folder} holds {had:,} × {gallery.dim} numbers, drawn in another way than is "
-            "asked for: delete it, or name another folder"
-        )
-    for block in spread.gallery(args.count, args.per_identity, args.seed):
-        stop = start + len(block)
-        if stop > had:
-            pids = np.arange(start, stop) // args.per_identity
-            names = [f"{pid:07d}/{k:08d}.jpg" for k, pid in enumerate(pids, start=start)]
-            gallery.add(block, names, root="/drawn", modality=Modality.VISIBLE, pids=pids)
-        start = stop
-    if had < args.count:
-        seconds = time.perf_counter() - begun
-        print(f"built in {seconds:.0f} s with the drawing ({had:,} were there)")
-    begun = time.perf_counter()
-    gallery = Gallery(args.folder)
-    print(f"opened in {1000 * (time.perf_counter() - begun):.0f} ms", flush=True)
-    return gallery
+# What is extrapolated: label, unit, and the powers of the number of images it is made of.
+GROWING = {
+    "vectors": ("vectors and columns on disk (GB)", 1e9, (1,)),
+    "index": ("indexes on disk (GB)", 1e9, (0, 1)),
+    "indexing": ("making the index (processor hours)", 3600, (0, 1, 1.5)),
+    "memory": ("memory of a search process (GB)", 1e9, ()),
+    "exact, 100 queries": ("exact search, 100 queries (processor s)", 1, (0, 1)),
+    "exact, 1 query": ("exact search, 1 query (processor s)", 1, (0, 1)),
+    "approximate, 100 queries one by one": ("approximate search, 1 query (processor s)", QUERIES,
+                                            (0, 0.5)),
+}  # fmt: skip
+PANELS = {
+    "on disk (GB)": ("vectors", "index"),
+    "index (processor hours)": ("indexing",),
+    "memory of a search (GB)": ("memory",),
+    "search (processor s)": tuple(GROWING)[4:],
+}
 
 
-def plain_search(vectors: np.memmap, queries: np.ndarray, top: int) -> np.ndarray:
-    """The baseline: all products in float32, then argpartition over each whole row."""
-    products = queries @ vectors.T
-    return np.argpartition(products, products.shape[1] - top, axis=1)[:, -top:]
+def extrapolated(found: Mapping[int, Figures], name: str, count: int) -> float:
+    """The sum of powers of the number of images that fits the measured sizes best.
+
+    Memory grows as the indexes do: at most, all their lists are in it.
+    """
+    if name == "memory":
+        last = found[max(found)]
+        return last["memory"] + extrapolated(found, "index", count) - last["index"]
+    powers = np.array(GROWING[name][2])
+    sizes, values = np.array(sorted(found)), np.array([found[k][name] for k in sorted(found)])
+    weights, _ = nnls(sizes[:, None] ** powers / values[:, None], np.ones(len(sizes)))
+    return float(weights @ float(count) ** powers)
 
 
-def run_rounds(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of every way in every round, after one round of warming up."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            way()
-            if number:
-                times[name].append(time.perf_counter() - begun)
-    return {name: np.array(seconds) for name, seconds in times.items()}
+def plan(found: Mapping[int, Figures]) -> str:
+    """Measured and extrapolated figures as a table."""
+    import pandas as pd
+
+    rows = []
+    for name, (label, unit, powers) in GROWING.items():
+        row = {"": label}
+        row |= {f"{count:,}": _short(one[name] / unit) for count, one in sorted(found.items())}
+        row["made of N to the powers"] = ", ".join(map(str, powers)) or "as the indexes"
+        for count in PLANNED:
+            row[f"{count:,}, extrapolated"] = _short(extrapolated(found, name, count) / unit)
+        rows.append(row)
+    return markdown(pd.DataFrame(rows))
 
 
-def report(times: Mapping[str, np.ndarray], baseline: str, exact: str, count: int) -> None:
-    print("\n| way | median ms | IQR ms | ms per query | × numpy | × exact |")
-    print("|---|---|---|---|---|---|")
-    for name, seconds in times.items():
-        ratios = [float(np.median(times[other] / seconds)) for other in (baseline, exact)]
-        low, middle, high = 1000 * np.percentile(seconds, [25, 50, 75])
-        print(
-            f"| {name} | {middle:.1f} | {high - low:.1f} | {middle / count:.3f} | {ratios[0]:.2f} "
-            f"| {ratios[1]:.2f} |"
-        )
+def _short(value: float) -> str:
+    return f"{float(f'{value:.2g}'):,g}"
 
 
-def shared(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Share of the wanted rows that were found, mean over the queries."""
-    both = zip(found, wanted, strict=True)
-    return float(np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in both]))
+def _power(value: float, _: object = None) -> str:
+    """10⁻² of 0.01: the figures' fonts have no formulas."""
+    return "10" + f"{round(np.log10(value))}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def make_index(gallery: Gallery, spread: Spread, args: argparse.Namespace) -> Index:
-    """The index, measured with other queries than the timed ones."""
-    rng = np.random.default_rng((args.seed, 7))
-    asking = rng.choice(args.count // args.per_identity, 256)
-    queries = spread.queries(asking, args.seed, draw=1)
-    begun = time.perf_counter()
-    index = build_index(gallery, queries=queries, recall=args.recall, top=args.top)
-    print(f"index made in {time.perf_counter() - begun:.0f} s: {index.setting}", flush=True)
-    return index
+def draw(found: Mapping[int, Figures], path: Path) -> None:
+    """Measured figures as points, what follows from their growth dashed."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    counts = sorted(found)
+    further = [counts[-1], *PLANNED]
+    with drawn(path, DOUBLE, 4.4) as figure:
+        for axes, (label, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+            for number, name in enumerate(names):
+                unit, style = GROWING[name][1], line_style(number) | {"linestyle": "-"}
+                values = [found[count][name] / unit for count in counts]
+                short = GROWING[name][0].rpartition(" (")[0]
+                axes.plot(counts, values, marker="os^D"[number], markersize=4, label=short, **style)
+                values = [extrapolated(found, name, count) / unit for count in further]
+                axes.plot(further, values, **style | {"linestyle": ":"})
+            axes.set(xscale="log", yscale="log", xlabel="images", ylabel=label)
+            axes.xaxis.set_major_locator(LogLocator(numticks=9))
+            axes.yaxis.set_major_locator(LogLocator(numticks=9))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(_power)
+            axes.yaxis.set_major_formatter(_power)
+            tidy(axes)
+            if len(names) > 1:
+                axes.legend(frameon=False)
 
 
 @tool
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the machine, one table, and what was found."""
-    args = _arguments(arguments)
+    """Prints the machine, a table per size, and what larger galleries need."""
+    line = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(line)
+    line.add_argument("--counts", type=int, nargs="+", default=[10**6], help="images (a million)")
+    line.add_argument("--rounds", type=int, default=5)
+    line.add_argument("--threads", type=int, help="of torch; numpy's: OMP_NUM_THREADS")
+    line.add_argument("--json", type=Path, metavar="FILE", help="keeps the figures of all sizes")
+    line.add_argument("--figure", type=Path, metavar="FILE", help="of the growth, extrapolated")
+    line.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
+    args = line.parse_args(arguments)
+    if args.watch:
+        watch_memory(args.watch)
+        return
+    if args.figure:
+        require_figure(args.figure)
     if args.threads:
         torch.set_num_threads(args.threads)
+    found: dict[int, Figures] = {}
+    if args.json and args.json.exists():
+        found = {int(count): one for count, one in json.loads(args.json.read_text()).items()}
     print(describe_machine(machine_facts()))
-    spread = measure(read_features(args.features), args.dim)
-    print(f"spread of {spread.identities} identities in {args.features}")
-    gallery = open_gallery(args, spread)
-    rng = np.random.default_rng((args.seed, 8))
-    asking = rng.choice(args.count // args.per_identity, args.queries)
-    queries = spread.queries(asking, args.seed)
-    index = None if args.no_approximate else make_index(gallery, spread, args)
-    files, found = gallery.files, {}
-    ways: dict[str, Callable[[], object]] = {
-        "numpy": lambda: found.update(numpy=plain_search(files.vectors, queries, args.top)),
-        "exact": lambda: found.update(exact=gallery.search(queries, args.top).rows),
-        "exact, float32 products": lambda: found.update(
-            single=search_exact(files, queries, args.top, by="vectors").rows
-        ),
-    }
-    if index is not None:
-        ways["approximate"] = lambda: found.update(near=index.search(queries, args.top).rows)
-    times = run_rounds(ways, args.rounds)
-    report(times, "numpy", "exact", args.queries)
-    same = np.array_equal(found["exact"], found["single"])
-    print(f"\nexact search by either product is the same: {same}")
-    print(f"share of numpy's results in it: {shared(found['numpy'], found['exact']):.4f}")
-    if index is not None:
-        print_recall(gallery, index, spread, args)
-    kind = "anonymous" if STATUS.exists() else "resident"
-    most, before = memory_of(args.folder, queries, args.top, torch.get_num_threads())
-    print(
-        f"peak {kind} memory of a process that searches exactly: {most / 1e9:.3f} GB, "
-        f"{before / 1e9:.3f} GB of it before"
-    )
-
-
-def print_recall(gallery: Gallery, index: Index, spread: Spread, args: argparse.Namespace) -> None:
-    """By queries that neither were timed nor chose how the index is searched."""
-    asking = np.random.default_rng((args.seed, 9)).choice(args.count // args.per_identity, RECALLED)
-    queries = spread.queries(asking, args.seed, draw=2)
-    exact = gallery.search(queries, args.top).rows
-    recall = shared(index.search(queries, args.top).rows, exact)
-    print(f"recall@{args.top} of approximate search, {RECALLED} other queries: {recall:.3f}")
-
-
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    line = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    line.add_argument("--features", type=Path, required=True, metavar="FILE", help="features.npz")
-    line.add_argument("--folder", type=Path, required=True, metavar="DIR", help="of the gallery")
-    line.add_argument("--count", type=int, default=10**6, help="images (a million)")
-    line.add_argument("--dim", type=int, default=512)
-    line.add_argument("--per-identity", type=int, default=20, help="images of an identity (20)")
-    line.add_argument("--queries", type=int, default=100)
-    line.add_argument("--top", type=int, default=10)
-    line.add_argument("--rounds", type=int, default=5)
-    line.add_argument("--threads", type=int, help="of torch and faiss; numpy's: OMP_NUM_THREADS")
-    line.add_argument("--recall", type=float, default=0.95, help="that the index is made for")
-    line.add_argument("--no-approximate", action="store_true", help="works without faiss")
-    line.add_argument("--seed", type=int, default=0)
-    return line.parse_args(arguments)
+    for count in args.counts:
+        if count not in found:
+            found[count] = measure(args, count)
+        if args.json:
+            text = json.dumps(found, indent=1)
+            replace_file(args.json, lambda file, text=text: file.write(text.encode()))
+    if len(found) > 1:
+        print(f"\n{plan(found)}")
+        if args.figure:
+            draw(found, args.figure)
 
 
 if __name__ == "__main__":

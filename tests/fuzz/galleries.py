@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import cache
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -61,20 +60,21 @@ def indexed(folder: Path) -> None:
     """A gallery of a thousand vectors with its index."""
     gallery = new_gallery(folder / "g", fingerprint="f" * 40, place=str(galleries() / "model"))
     gallery.add(make_rows(unit(np.random.default_rng(0).normal(size=(1000, DIM)))))
-    build_index(gallery)
+    with patch("vireid.search.index.MEASURED", 10):
+        build_index(gallery)
 
 
 def gallery(folder: Path, random: Random) -> Use:
-    """A gallery of which one file changes: it is refused, or answers as the whole one does."""
+    """A gallery of which one file changes: it is refused, or answers with finite scores."""
     copied = Path(shutil.copytree(galleries() / "g", folder / "g"))
-    changed = _change(random.choice(_files(copied)), random)
+    _change(random.choice(_files(copied)), random)
     step = random.choice(STEPS)
 
     def use() -> None:
         with patch("vireid.search.model.Extractor", ColourExtractor):
             if step == "query":
-                found = _answers(copied, folder / "found.json")
-                assert changed or found == _expected(), found
+                (found,) = _answers(copied, folder / "found.json")
+                assert np.isfinite([one["cosine"] for one in found["found"]]).all(), found
             elif step == "info":
                 run_tool(search.main, "info", "--gallery", copied)
             else:
@@ -101,7 +101,7 @@ def condition(folder: Path, random: Random) -> Use:
 
 
 def index(folder: Path, random: Random) -> Use:
-    """An index of which one file changes: the scores of what it finds are right."""
+    """An index of which one file changes: it is refused, or its gallery still answers."""
     copied = Path(shutil.copytree(indexed() / "g", folder / "g"))
     files = [path for path in _files(copied) if "indices" in str(path) or "settings" in str(path)]
     _change(random.choice(files), random)
@@ -131,16 +131,15 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _change(path: Path, random: Random) -> bool:
-    """Bytes change; or the file is lost, or becomes a folder. Whether another answer may come."""
+def _change(path: Path, random: Random) -> None:
+    """Bytes change; or the file is lost, or becomes a folder."""
     how, before = random.randint(0, 7), path.read_bytes()
     if how == 0:
         path.unlink()
         if random.randint(0, 1):
             path.mkdir()
-        return True
+        return
     path.write_bytes(mutate_bytes(before, random) if how > 1 else before[::-1])
-    return True
 
 
 def _answers(folder: Path, out: Path, *words: str) -> list:
@@ -149,12 +148,6 @@ def _answers(folder: Path, out: Path, *words: str) -> list:
     asked = ["--gallery", folder, "--image", image, "--modality", "infrared", *words]
     run_tool(search.main, "query", *asked, "--top", COUNT, "--json", out)
     return json.loads(out.read_text())["queries"]
-
-
-@cache
-def _expected() -> list:
-    with patch("vireid.search.model.Extractor", ColourExtractor):
-        return _answers(galleries() / "g", galleries() / "expected.json")
 
 
 def _rows() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -22,6 +23,7 @@ from vireid.cli import serve as serve_tool
 from vireid.errors import DataError, UsageError
 from vireid.search.app import changes
 from vireid.search.app.form import Form, in_page, time_of
+from vireid.search.app.guard import Guard
 from vireid.search.app.maps import NO_MAPS, Maps
 from vireid.search.app.page import build_page
 from vireid.search.app.server import own_folder
@@ -325,3 +327,27 @@ def test_a_server_without_changes_has_no_way_to_make_them(service, allowed):
     changing = {"_add.<locals>.add", "_remove.<locals>.remove", "_add.<locals>.receive"}
     assert functions & changing == (changing if allowed else set())
     assert "_Actions.look" in functions
+
+
+def test_the_guard_passes_what_the_page_asks_for():
+    guard = Guard(None, Path(), local=False)
+    scope = {"method": "GET", "headers": [(b"host", b"cams.example:80")]}
+    for path in ("/", "/config", "/assets/a.js"):
+        assert guard._refusal(scope | {"path": path}) == 0
+    assert guard._refusal(scope | {"path": "/gradio_api/file=/etc/passwd"}) == 404
+
+
+def test_an_upload_that_is_done_already_is_no_error(tmp_path):
+    async def app(scope, receive, send):  # Gradio's answer about an upload that it does not know
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b"not found"})
+
+    async def send(event):
+        events.append(event)
+
+    for path, expected in (("upload_progress", [200, b'data: {"msg": "done"}\n\n']),
+                           ("app_id", [404, b"not found"])):  # fmt: skip
+        events: list[dict] = []
+        scope = {"type": "http", "method": "GET", "path": f"/gradio_api/{path}", "headers": []}
+        asyncio.run(Guard(app, tmp_path, local=False)(scope, None, send))
+        assert [events[0]["status"], events[1]["body"]] == expected

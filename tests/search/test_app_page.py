@@ -23,7 +23,7 @@ from tests.search.test_app import bomb, uploads_of
 from vireid.cli import serve as serve_tool
 from vireid.deploy.extractor import Extractor
 from vireid.search.app.form import Form
-from vireid.search.app.guard import HEADERS, MOST_REQUEST, Guard
+from vireid.search.app.guard import HEADERS, MOST_REQUEST
 from vireid.search.app.page import FOOTER
 from vireid.search.app.server import build_server, own_folder
 from vireid.search.app.service import open_service
@@ -49,6 +49,16 @@ def site(small_run, tiny_sysu, tmp_path_factory):
     list(ingest(gallery, list_images(folder / "list.csv", Modality.VISIBLE), extractor,
                 Modality.VISIBLE))  # fmt: skip
     service = open_service(str(folder / "people"), None, None, device="cpu")
+    outward: list[object] = []
+    connect = socket.socket.connect
+
+    def watched(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost"):
+            outward.append(address)
+        return connect(self, address)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", watched)
     with serve_tool.listen("127.0.0.1", 0) as listening, own_folder() as uploads:
         server = build_server(service, uploads, local=True, changes=True)
         thread = threading.Thread(target=server.run, args=([listening],))
@@ -56,7 +66,9 @@ def site(small_run, tiny_sysu, tmp_path_factory):
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", service
         server.should_exit = True
         thread.join(30)
+    patch.undo()
     assert not thread.is_alive() and not uploads.exists()
+    assert outward == []  # the server asked nothing of other machines
 
 
 def ask(url, path, method="GET", body=None, **headers):
@@ -95,6 +107,32 @@ def test_no_file_has_an_address(site, tmp_path):
     assert status == 404
 
 
+def test_a_path_in_a_request_is_not_opened(site, tmp_path):
+    url, service = site
+    config = json.loads(ask(url, "/config")[1])
+    upload = next(one for one in config["dependencies"] if one["targets"][0][1] == "upload")
+    image = service.gallery.path_of(service.gallery.rows(["path"])["path"][0].as_py())
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.2)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}/a.jpg"
+        for path in (str(image), "a.jpg", "../../a.jpg", address, "\0", None, 7):
+            file = {"path": path, "url": address, "meta": {"_type": "gradio.FileData"}}
+            body = {"data": [[file], None], "fn_index": upload["id"], "session_hash": "other"}
+            kind = {"content_type": "application/json"}
+            assert ask(url, "/gradio_api/queue/join", "POST", json.dumps(body), **kind)[0] == 403
+        assert ask(url, "/gradio_api/queue/join", "POST", "[" * 9999, **kind)[0] == 403
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
+def test_gradio_itself_refuses_files_that_were_not_uploaded(site, tmp_path):
+    _, service = site
+    with own_folder() as folder:
+        guard = build_server(service, folder, local=True, changes=False).config.app
+        pages = [one.app.get_blocks() for one in guard.app.routes if hasattr(one, "app")]
+        assert [one.has_launched for one in pages] == [True]
+
+
 def test_other_sites_and_large_requests_are_refused(site):
     url, _ = site
     assert ask(url, "/")[0] == ask(url, "/", origin=url)[0] == 200
@@ -118,14 +156,6 @@ def test_headers_keep_a_page_from_loading_what_is_elsewhere(site):
     assert policy.startswith("default-src 'self' data: blob:") and "http" not in policy
     text = response.read().decode()
     assert "fonts.googleapis" not in text
-
-
-def test_the_guard_passes_what_the_page_asks_for():
-    guard = Guard(None, local=False)
-    scope = {"method": "GET", "headers": [(b"host", b"cams.example:80")]}
-    for path in ("/", "/config", "/assets/a.js"):
-        assert guard._refusal(scope | {"path": path}) == 0
-    assert guard._refusal(scope | {"path": "/gradio_api/file=/etc/passwd"}) == 404
 
 
 # The page in a browser

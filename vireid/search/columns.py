@@ -53,15 +53,11 @@ def further_columns(frame: pd.DataFrame, where: str) -> pa.Table:
                 "letters, digits and _, beginning with a letter"
             )
     fields = {}
-    for name in frame.columns:
+    for name in frame.columns[frame.notna().any()]:  # an empty column has no type yet
         try:
             column = pa.array(frame[name], from_pandas=True)
-        except (
-            pa.ArrowInvalid,
-            pa.ArrowTypeError,
-            OverflowError,
-        ):  # of several kinds, or too large
-            column = pa.array(frame[name].map(str, na_action="ignore"), from_pandas=True)
+        except (pa.ArrowException, OverflowError):  # whole numbers beyond 64 bits, say
+            column = pa.array(frame[name].astype("string"), from_pandas=True)
         if pa.types.is_timestamp(column.type):
             column = column.cast(TIME, safe=False)
         if pa.types.is_null(column.type) or pa.types.is_large_string(column.type):
@@ -112,11 +108,14 @@ def fit_rows(rows: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
             continue
         column = rows[field.name]
         try:
+            kinds = {column.type, field.type} - {pa.string()}
+            if len(kinds) > 1 and pa.bool_() in kinds:
+                raise pa.ArrowTypeError("a cast would make numbers of true and false")
             columns.append(column.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except pa.ArrowException as error:
             raise UsageError(
-                f"column {field.name} holds values of type {column.type}, but in the gallery "
-                f"{place} it holds {field.type}: give it another name in the CSV file"
+                f"column {field.name}: the CSV file has {type_name(column.type)}, the gallery "
+                f"{place} {type_name(field.type)}: give it another name in the CSV file"
             ) from error
     return pa.table(columns, schema=schema)
 

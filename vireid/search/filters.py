@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
 import pyarrow as pa
 
 from vireid.errors import UsageError
 from vireid.search.columns import VECTOR, type_name
 
-QUOTED = re.compile(r"('(?:[^']|'')*'|`[^`]*`|\"[^\"]*\")")
-# Not < and >: of texts, '10' is less than '7'.
-COMPARED = r"(?P<before>(?<![\w.'`])(?:{names})\s*(?:=|<>|!=)\s*)"
-NUMBER = r"(?P<value>-?\d+(?:\.\d+)?)(?![\w.'])"
-LISTED = r"(?P<before>(?<![\w.'`])(?:{names})\s+(?:not\s+)?in\s*\()(?P<value>[-\d,.\s]+)(?=\))"
-TIMED = r"(?<![\w.'`])(?:{names})\s*(?:(?:=|<>|!=|<=|>=|<|>)|(?:not\s+)?between)\s*$"
-
-# Conditions of a thousand operators end the process in LanceDB.
+FORBIDDEN = re.compile(r"[;?$]|--|/\*|(?<!:):(?!:)")  # also places for values: ?, $1 and :name
+LONGEST, LONGEST_QUOTED = 5_000, 1_000_000  # characters; LanceDB may end the process from 10⁵ on
+DEEPEST = 30  # brackets within one another; LanceDB takes minutes from some 45 on
+# Symbols and words that combine values; from some 1,000 on, LanceDB ends the process.
 MOST_OPERATORS = 500
 OPERATORS = re.compile(
     r"\b(?:and|or|not|is|like|ilike|in|between|when)\b|[^\w\s,.'`\"]", re.IGNORECASE
 )
 # Functions by which a short condition fills any memory.
 GROWING = re.compile(
-    r"\b(\w*repeat|[lr]pad|\w*resize|range|generate_series|(regexp_)?replace)\s*\(", re.IGNORECASE
+    r"\b(\w*repeat|[lr]pad|\w*resize|range|generate_series|(?:regexp_)?replace)\s*\(", re.IGNORECASE
 )
+NAMED = 30  # columns in a message
+QUOTED = re.compile(r"('(?:[^']|'')*'|`[^`]*`|\"[^\"]*\")")
+COMPARED = r"(?P<before>(?<![\w.'`])(?:{names})\s*(?:=|<>|!=|<=|>=|<|>)\s*)"
+NUMBER = r"(?P<value>-?\d+(?:\.\d+)?)(?![\w.'])"
+LISTED = r"(?P<before>(?<![\w.'`])(?:{names})\s+(?:not\s+)?in\s*\()(?P<value>[-\d,.\s]+)(?=\))"
+TIMED = r"(?<![\w.'`])(?:{names})\s*(?:(?:=|<>|!=|<=|>=|<|>)|(?:not\s+)?between)\s*$"
 
 
 def checked_filter(where: str, schema: pa.Schema) -> str:
@@ -38,36 +41,33 @@ def checked_filter(where: str, schema: pa.Schema) -> str:
     """
     parts = QUOTED.split(where)
     plain = "".join(parts[::2])
-    if len(OPERATORS.findall(plain)) > MOST_OPERATORS:
-        raise UsageError(f"--where {where!r:.200}: has too many parts; use IN (…) for many values")
-    if ";" in plain or "--" in plain or "/*" in plain:
+    if FORBIDDEN.search(plain):
         raise UsageError(
-            f"--where {where!r:.200}: must be one condition, without ;, -- and /*, such as "
-            "\"camid = '3' AND modality = 'visible'\""
+            f"--where {where!r:.200}: must be one condition, without comments and any of ; ? $, "
+            "such as \"camid = '3' AND modality = 'visible'\""
+        )
+    if len(plain) > LONGEST or len(where) > LONGEST_QUOTED:
+        raise UsageError(
+            f"--where {where!r:.100}: has {len(where):,} characters; {LONGEST:,} may be outside of "
+            "quotation marks: use IN, or split it"
+        )
+    if len(OPERATORS.findall(plain)) > MOST_OPERATORS:
+        raise UsageError(f"--where {where!r:.200}: has too many parts; use IN for many values")
+    if found := GROWING.search(plain):
+        raise UsageError(f"--where {where!r:.200}: the function {found[1]} cannot be used here")
+    depths = [0, *accumulate((mark == "(") - (mark == ")") for mark in plain)]
+    if depths[-1] or min(depths) < 0 or max(depths) > DEEPEST:
+        raise UsageError(
+            f"--where {where!r:.100}: brackets do not match, or are more than {DEEPEST} deep"
         )
     if "'" in plain or plain.count('"') % 2:
         raise UsageError(f"--where {where!r:.200}: a quotation mark is not closed")
     if not where.strip():
         raise UsageError("--where is empty: name a condition, such as \"camid = '3'\"")
-    if found := GROWING.search(plain):
-        raise UsageError(f"--where {where!r:.200}: the function {found[1]} cannot be used here")
-    _require_balance(where, plain)
     text = _names(schema, pa.types.is_string)
     times = _names(schema, pa.types.is_timestamp)
     parts[::2] = [_quote_numbers(part, text) for part in parts[::2]]
-    # LanceDB reads as much as it understands and leaves the rest out; in brackets it must read all.
-    return f"({''.join(_mark_times(parts, times))})"
-
-
-def _require_balance(where: str, plain: str) -> None:
-    depth = 0
-    for character in plain:
-        depth += (character == "(") - (character == ")")
-        if depth < 0:
-            break
-    if depth:
-        what = "opened" if depth < 0 else "closed"
-        raise UsageError(f"--where {where!r:.200}: a bracket is not {what}")
+    return "".join(_mark_times(parts, times))
 
 
 def _names(schema: pa.Schema, is_kind: object) -> str:
@@ -130,8 +130,9 @@ def both(*conditions: str) -> str:
 
 def filter_error(where: str, reason: str, schema: pa.Schema) -> UsageError:
     """What is wrong with a filter that LanceDB refuses."""
-    columns = ", ".join(f"{f.name} ({type_name(f.type)})" for f in schema if f.name != VECTOR)
+    named = [f"{f.name} ({type_name(f.type)})" for f in schema if f.name != VECTOR]
+    columns = ", ".join(named[:NAMED]) + ", …" * (len(named) > NAMED)
     return UsageError(
-        f"--where {where!r:.200}: {reason}; the columns are {columns}; text stands in "
-        "single quotation marks, a time so: time > '2026-11-29 14:05'"
+        f"--where {where!r:.200}: {reason}; the columns are {columns}; put text and times between "
+        "single quotation marks"
     )

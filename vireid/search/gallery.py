@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import lancedb
 import pyarrow as pa
+from lancedb.index import BTree
 
 from vireid.errors import CheckpointError, DataError, UsageError
 from vireid.search.columns import OWN, fit_rows, gallery_schema, type_name
@@ -27,6 +28,10 @@ KEY = b"vireid"  # in the schema's metadata
 FORMAT = 2
 OLD = "gallery.json"  # of version 0.1
 SMALL_FILES = 64  # data files of one commit each, from which on they are put together
+# The same while images are still added: the old files stay for a week, and each time up to a
+# million rows are written again.
+SMALL_FILES_FILLING = 512
+ID_INDEX = 50_000  # rows from which on an index finds ids
 DELETED = 10_000  # ids in one condition
 
 
@@ -185,16 +190,28 @@ class Gallery:
             yield ""
             return
         condition = checked_filter(where, self.schema)
+        self._try(where, condition, rows=1)
         try:
-            self.table.search().where(condition).select(["id"]).limit(1).to_arrow()
-        except ValueError as error:
-            raise filter_error(where, short(error), self.schema) from error
+            yield condition
+        except CheckpointError:
+            self._try(where, condition)  # a later row may be to blame: cast(name AS int)
+            raise
+
+    def _try(self, where: str, condition: str, rows: int | None = None) -> None:
+        """
+        Raises:
+            UsageError: the rows can be read, but not with this condition.
+        """
+        found = self.table.search().select(["id"]).limit(rows)
+        try:
+            found.where(f"({condition})").to_arrow()
         except BaseException as error:
-            if not is_panic(error):
-                with lance_errors(self.place):
-                    raise
-            raise filter_error(where, "it cannot be understood", self.schema) from error
-        yield condition
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
+            with lance_errors(self.place):
+                self.table.search().select(["id"]).limit(rows).to_arrow()
+            reason = "it cannot be understood" if is_panic(error) else short(error)
+            raise filter_error(where, reason, self.schema) from error
 
     def add(self, rows: pa.Table) -> int:
         """Adds rows whose ``id`` is not there yet, all of them or, if it is stopped, none.
@@ -216,6 +233,8 @@ class Gallery:
     def update(self, rows: pa.Table) -> int:
         """Replaces the rows that have the same ``path``; others are not added.
 
+        Columns that ``rows`` lacks keep their values.
+
         Returns:
             how many were replaced.
         """
@@ -223,7 +242,8 @@ class Gallery:
 
         def replace() -> int:
             new = self.table.merge_insert("path").when_matched_update_all()
-            return int(new.execute(fit_rows(rows, self.schema, self.place)).num_updated_rows)
+            given = pa.schema([field for field in self.schema if field.name in rows.column_names])
+            return int(new.execute(fit_rows(rows, given, self.place)).num_updated_rows)
 
         with lance_errors(self.place):
             return committed(self.table, replace)
@@ -309,26 +329,34 @@ class Gallery:
         with lance_errors(self.place):
             committed(self.table, partial(self.table.restore, number))
 
-    def compact(self, *, always: bool = False) -> bool:
-        """Puts small data files together and updates the index, when that is due.
+    def compact(self, least: int | None = None) -> bool:
+        """Puts small data files together and updates the indexes, when that is due.
 
         Versions of the last seven days can still be restored.
 
+        Args:
+            least: small files from which on it is due; 64 by default.
         Returns:
             whether it was done; not if another process is doing it.
         """
         with lance_errors(self.place):
             self.table.checkout_latest()
             files = self.table.stats()["fragment_stats"]["num_small_fragments"]
-            if not always and files < SMALL_FILES:
+            if files < (SMALL_FILES if least is None else least):
                 return False
             try:
-                self.table.optimize()
+                self._optimize()
             except (OSError, RuntimeError, ValueError) as error:
                 if not is_conflict(error):
                     raise
                 return False
         return True
+
+    def _optimize(self) -> None:
+        indexed = {name for one in self.table.list_indices() for name in one.columns}
+        if "id" not in indexed and self.table.count_rows() >= ID_INDEX:
+            self.table.create_index("id", config=BTree())
+        self.table.optimize()
 
     def paths_of_ids(self, ids: Sequence[str]) -> dict[str, str]:
         """The stored paths of those ids that the gallery has, now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import pyarrow as pa
 from vireid.errors import UsageError
 from vireid.search.columns import BOX, build_rows
 from vireid.search.crops import image_sizes
-from vireid.search.gallery import Gallery
+from vireid.search.gallery import SMALL_FILES_FILLING, Gallery
+from vireid.search.lance_errors import lance_errors
 from vireid.search.listing import Listed, Listing, Skipped
 from vireid.search.people import Detect, Extracts, PersonImage, features_of, find_people
 from vireid.structures import Modality
@@ -26,6 +27,7 @@ BLOCK = 256  # images whose features are computed between two looks at the clock
 COMMIT_SECONDS, COMMIT_IMAGES = 10.0, 4096  # a stop loses what was computed since
 IN_GALLERY, NOT_IN_GALLERY = "in the gallery already", "not in the gallery"
 SAME_CONTENT = "equal to an image in the gallery"
+NOT_UTF8 = "its path is not UTF-8"
 
 
 @dataclass
@@ -52,7 +54,19 @@ class _Pending:
 
     rows: list[pa.Table] = field(default_factory=list)
     count: int = 0
+    paths: dict[str, str] = field(default_factory=dict)  # by id, as the table has them
     since: float = field(default_factory=time.monotonic)
+
+    def put(self, rows: pa.Table) -> None:
+        self.rows += [rows] * bool(len(rows))
+        self.count += len(rows)
+        ids, paths = (rows[name].to_pylist() for name in ("id", "path"))
+        self.paths |= dict(zip(ids, paths, strict=True))
+
+    @property
+    def is_due(self) -> bool:
+        late = time.monotonic() - self.since > COMMIT_SECONDS
+        return late or self.count >= COMMIT_IMAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +140,20 @@ def ingest(
     todo = list(_to_do(gallery, listing, images, progress, replace=replace))
     progress.done = len(images) - len(todo)
     yield progress
+    kept = _unknown(listing) if replace else []
     pending = _Pending()
     try:
         for start in range(0, len(todo), BLOCK):
             part = todo[start : start + BLOCK]
-            people, without = find_people(listing, part, detect)
-            progress.skipped += without
-            if detect is None:
-                progress.sizes += image_sizes([one.path for one in people], progress=False)
-                progress.names += [one.listed.path for one in people]
-            rows = _rows(gallery, listing, people, extractor, modality, progress, replace=replace)
-            pending.rows += [rows] * bool(len(rows))
-            pending.count += len(rows)
+            people = _people(listing, part, detect, progress)
+            known = gallery.paths_of_ids([one.id for one in people if one.id]) | pending.paths
+            people = _new(gallery, people, known, progress, replace=replace)
+            rows = _rows(gallery, listing, people, extractor, modality, progress)
+            pending.put(rows.drop_columns(kept))
             progress.done += len(part)
-            late = time.monotonic() - pending.since > COMMIT_SECONDS
-            if late or pending.count >= COMMIT_IMAGES:
+            if pending.is_due:
                 _commit(gallery, pending, progress, replace=replace)
+                gallery.compact(SMALL_FILES_FILLING)
                 pending = _Pending()
             yield progress
     finally:
@@ -159,13 +171,72 @@ def _to_do(
     replace: bool,
 ) -> Iterator[Listed]:
     """The images that are not in the gallery, or with ``replace`` those that are."""
-    known = {str(gallery.path_of(one)) for one in gallery.rows(["path"])["path"].to_pylist()}
+    wanted = {str(listing.full_path(image)) for image in images}
+    known: set[str] = set()
+    with lance_errors(gallery.place):
+        paths = gallery.table.search().select(["path"]).limit(None)
+        for batch in paths.to_batches():  # all paths of a large gallery fill the memory
+            known |= wanted & {str(gallery.path_of(one)) for one in batch["path"].to_pylist()}
     for image in images:
         there = str(listing.full_path(image)) in known
-        if there == replace:
+        if not _is_utf8(listing.full_path(image)):
+            progress.skipped.append((image.path, NOT_UTF8))
+        elif there == replace:
             yield image
         else:
             progress.skipped.append((image.path, NOT_IN_GALLERY if replace else IN_GALLERY))
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unknown(listing: Listing) -> list[str]:
+    """The columns that a listing does not know of any image: an update leaves them as they are."""
+    return [
+        name
+        for name in ("pid", "camid", "time")
+        if all(getattr(image, name) is None for image in listing.images)
+    ]
+
+
+def _people(
+    listing: Listing, images: Sequence[Listed], detect: Detect | None, progress: Progress
+) -> list[PersonImage]:
+    """The persons in images; notes those without any, and the sizes of images that are crops."""
+    people, without = find_people(listing, images, detect)
+    progress.skipped += without
+    if detect is None:
+        progress.sizes += image_sizes([one.path for one in people], progress=False)
+        progress.names += [one.listed.path for one in people]
+    return people
+
+
+def _new(
+    gallery: Gallery,
+    people: Sequence[PersonImage],
+    known: Mapping[str, str],
+    progress: Progress,
+    *,
+    replace: bool,
+) -> list[PersonImage]:
+    """The images whose content is new; notes the others.
+
+    Args:
+        known: stored paths by id.
+    """
+    chosen: dict[str, PersonImage] = {}
+    for one in people:
+        stored = gallery.stored(one.path)
+        if one.id in chosen or (one.id in known and not (replace and known[one.id] == stored)):
+            progress.skipped.append((one.listed.path, SAME_CONTENT))
+        else:
+            chosen[one.id or f"unreadable {one.listed.path}"] = one
+    return list(chosen.values())
 
 
 def _rows(
@@ -175,19 +246,9 @@ def _rows(
     extractor: Extracts,
     modality: Modality,
     progress: Progress,
-    *,
-    replace: bool,
 ) -> pa.Table:
-    """Rows of the images that can be read and whose content is new; notes what the others lack."""
-    known = gallery.paths_of_ids([one.id for one in people if one.id])
-    chosen: dict[str, PersonImage] = {}
-    for one in people:
-        stored = gallery.stored(one.path)
-        if one.id in chosen or (one.id in known and not (replace and known[one.id] == stored)):
-            progress.skipped.append((one.listed.path, SAME_CONTENT))
-        else:
-            chosen[one.id or f"unreadable {one.listed.path}"] = one
-    vectors, good, skipped = features_of(extractor, list(chosen.values()), modality)
+    """Rows of the images that can be read; notes what the others lack."""
+    vectors, good, skipped = features_of(extractor, people, modality)
     progress.skipped += skipped
     own: dict[str, list[object]] = {
         "id": [one.id for one in good],

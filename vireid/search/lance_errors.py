@@ -18,8 +18,9 @@ ATTEMPTS = 12  # of a commit that other processes' commits overtake
 DISK_ERRORS = {
     "No space left on device|os error 28|Disk quota|os error 122": "make room and start again; "
     "what was written before is whole",
-    "Permission denied|os error 13|Operation not permitted|os error 1\\)": "ask its owner for the "
-    "right to read or write it",
+    "Permission denied|os error 13": "ask its owner for the right to read or write it",
+    "Operation not permitted|os error 1\\)|Operation not supported|os error 95": "name a place on "
+    "another file system: this one may not be changed, or has no hard links",
     "Read-only file system|os error 30": "name a folder that can be written",
     "File too large|os error 27": "files may not grow so large here (ulimit -f); raise that",
     "Too many open files|os error 24": "this process may open no more files (ulimit -n)",
@@ -63,8 +64,6 @@ def _translated(place: str, error: BaseException) -> VireidError:
     for pattern, remedy in DISK_ERRORS.items():
         if re.search(pattern, text):
             return UsageError(f"gallery {place}: {short(error)}: {remedy}")
-    if "applying filter expression" in text:  # it was understood, but fails on a row
-        return UsageError(f"gallery {place}: --where cannot be computed: {short(error)}")
     if CONFLICT.search(text):
         return UsageError(
             f"gallery {place}: other processes change it all the time; start again later "

@@ -18,11 +18,18 @@ from vireid.data.datasets.files import is_image
 from vireid.errors import DataError
 from vireid.search.columns import BOX, OWN, VECTOR, further_columns
 from vireid.structures import Modality, modality_named
-from vireid.utils.paths import BROKEN_LINK, HIDDEN, LINK, exists_as, expand, list_files
+from vireid.utils.paths import (
+    BROKEN_LINK,
+    HIDDEN,
+    LINK,
+    exists_as,
+    expand,
+    list_files,
+    path_problem,
+)
 
 COLUMNS = ("path", "pid", "camid", "time", "modality")
 RESERVED = (*(name for name in OWN if name not in COLUMNS), VECTOR, BOX)
-ABSENT = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A"]
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
 OTHER_MODALITY = "of another modality"
 JUNK = "junk (a negative pid)"
@@ -126,7 +133,8 @@ def _of_csv(path: Path, modality: Modality) -> Listing:
         else:
             images[full] = image
     others = frame[[name for name in frame if name not in COLUMNS]]
-    further = further_columns(others, str(path)) if len(others.columns) else None
+    further = further_columns(others, str(path))
+    further = further if further.num_columns else None
     return Listing(path, path.parent, tuple(images.values()), tuple(skipped), further)
 
 
@@ -143,17 +151,18 @@ def _read(path: Path) -> pd.DataFrame:
         first = pd.read_csv(path, nrows=1, header=None, dtype=str, na_filter=False, **options)
         names = _checked_header(path, first.iloc[0].tolist())
         kinds = {column: str for column, name in zip(header, names, strict=True) if name in COLUMNS}
-        # An identity may be called NA or None.
-        absent = {column: [""] if column in kinds else ABSENT for column in header}
-        options |= {"keep_default_na": False, "na_values": absent, "low_memory": False}
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a line with too many values
-            frame = pd.read_csv(path, dtype=kinds, index_col=False, **options)
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row that is too long
+            frame = pd.read_csv(
+                path, dtype=kinds, index_col=False, dtype_backend="numpy_nullable", **options
+            )
     except pd.errors.EmptyDataError:
         _checked_header(path, [])
         raise
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        if isinstance(error, pd.errors.ParserWarning):
+            reason = "line 2 has more values than the first line has names"
         raise DataError(
             f"{path} cannot be read as a CSV file ({reason}): quote a value that holds a comma"
         ) from error
@@ -194,8 +203,10 @@ def _row(where: str, values: dict[Any, Any], modality: Modality, row: int) -> tu
     """The image, and why it is passed over, if it is."""
     text = {name: "" if pd.isna(v) else str(v).strip() for name, v in values.items()}
     path = text["path"].replace("\\", "/")
-    if not path or path.endswith("/") or "\0" in path:
+    if not path or path.endswith("/"):
         raise DataError(f"{where}, column path: must name an image, got {text['path']!r:.100}")
+    if problem := path_problem(path):
+        raise DataError(f"{where}, column path: {path!r:.100} {problem}")
     name = text.get("modality", "")
     try:
         own = not name or modality_named(name) is modality
@@ -218,12 +229,15 @@ def _time(where: str, text: str) -> pd.Timestamp | None:
     if not text:
         return None
     try:
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            return pd.Timestamp(float(text), unit="s")
-        found = pd.Timestamp(text)
-        if found is pd.NaT:
-            return None
-        return found.tz_convert("UTC").tz_localize(None) if found.tzinfo else found
+        if re.fullmatch(r"-?\d+(\.\d+)?", text):
+            found = pd.Timestamp(float(text), unit="s")
+        elif text[0].isdigit():
+            found = pd.Timestamp(text)
+        else:
+            raise ValueError("it is a word, such as now")
+        found = found.tz_convert("UTC").tz_localize(None) if found.tzinfo else found
+        found.to_pydatetime()  # refuses years that Python cannot show
+        return found
     except (ValueError, OverflowError) as error:
         raise DataError(
             f"{where}, column time: must be a date and time such as 2026-11-29 14:05:00, or "

@@ -15,14 +15,22 @@ from vireid.engine.signals import StopFlag
 from vireid.errors import DataError, StoppedError, UsageError, printable
 from vireid.search.crops import unusual
 from vireid.search.gallery import Gallery, GalleryModel
-from vireid.search.ingest import IN_GALLERY, NOT_IN_GALLERY, SAME_CONTENT, Process, Progress, ingest
+from vireid.search.ingest import (
+    IN_GALLERY,
+    NOT_IN_GALLERY,
+    NOT_UTF8,
+    SAME_CONTENT,
+    Process,
+    Progress,
+    ingest,
+)
 from vireid.search.listing import AT_START, Listing, Skipped, list_images
 from vireid.search.model import BatchExtractor, open_detector, open_model
 from vireid.utils.io import replace_file, require_target
 from vireid.utils.paths import HIDDEN
 
 SHOWN_SKIPPED = 5  # of the images that cannot be read
-KINDS = (*AT_START, IN_GALLERY, SAME_CONTENT, NOT_IN_GALLERY)
+KINDS = (*AT_START, NOT_UTF8, IN_GALLERY, SAME_CONTENT, NOT_IN_GALLERY)
 
 
 def build(args: argparse.Namespace) -> None:

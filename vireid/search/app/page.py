@@ -37,6 +37,13 @@ element.addEventListener('click', event => {
   trigger('click', {rank: Number(card.dataset.rank)});
 });
 """
+# A message comes into view where the reader is further down.
+SAY = """
+watch('value', () => {
+  const said = element.querySelector('.say.error, .say.warning');
+  if (said) said.scrollIntoView({block: 'nearest'});
+});
+"""
 # The two images come into view where they are above or below the window.
 SHOW = """
 watch('value', () => {
@@ -156,14 +163,14 @@ def _search_page(service: Service, folder: Path, page: gr.Blocks) -> Any:
 
 def _layout(service: Service, page: gr.Blocks, maps: Maps) -> _Parts:
     with gr.Row(equal_height=False):
-        with gr.Column(scale=2, min_width=300):
+        with gr.Column(scale=2, min_width=300, elem_classes="controls"):
             dropped = drop_zone("Query images")
             shown = gr.HTML()
             clear = gr.Button("Remove the query images", size="sm", visible=False)
             start = gr.Button("Search", variant="primary")
             values = _controls(service, page)
         with gr.Column(scale=5, min_width=300):
-            said = gr.HTML(message(FIRST))
+            said = gr.HTML(message(FIRST), js_on_load=SAY)
             kind = gr.Radio(
                 [(one.capitalize(), one) for one in maps.kinds],
                 value=maps.kinds[0] if maps.kinds else None,
@@ -171,7 +178,7 @@ def _layout(service: Service, page: gr.Blocks, maps: Maps) -> _Parts:
                 visible=False,
             )
             compared = gr.HTML(js_on_load=SHOW)
-            results = gr.HTML(js_on_load=CLICKED)
+            results = gr.HTML(js_on_load=CLICKED + SAY)
     return _Parts(dropped, shown, clear, start, values, said, kind, compared, results)
 
 

@@ -64,9 +64,10 @@ def build_server(service: Service, folder: Path, *, local: bool, changes: bool) 
         folder: that ``own_folder`` made.
     """
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    page = build_page(service, folder, changes=changes)
     gr.mount_gradio_app(
         app,
-        build_page(service, folder, changes=changes),
+        page,
         "/",
         footer_links=[],
         run_history=False,
@@ -80,8 +81,9 @@ def build_server(service: Service, folder: Path, *, local: bool, changes: bool) 
         theme=_theme(),
         css=Path(__file__).with_name("templates").joinpath("page.css").read_text("utf-8"),
     )
+    page.has_launched = True  # without it Gradio takes any file of this machine for an upload
     config = uvicorn.Config(
-        Guard(app, local=local),
+        Guard(app, folder, local=local),
         log_level="warning",
         access_log=False,
         ws="none",
