@@ -157,6 +157,8 @@ def pressed(press):
         (("--threads", "-2"), 2, "--threads must be at least 1"),
         (("--figure", "found.gif"), 2, "ends in .png, .jpg, .pdf, .svg"),
         (("--json", "no/such/found.json"), 2, "cannot write"),
+        (("--json", "PLACE/asked/04.png"), 2, "it is being read"),
+        (("--figure", "PLACE/images/a/04.png"), 2, "it is an image of the gallery"),
         (("--gallery", "none"), 4, "none: build one"),
         (("--image", "none"), 3, "must be a folder, an image or a .csv file; there is nothing"),
         (("--image", "PLACE/images/a/06.png"), 3, "06.png cannot be decoded"),

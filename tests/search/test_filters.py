@@ -8,6 +8,7 @@ import pytest
 from tests.search.double import DIM, content, make_rows, new_gallery, unit
 from vireid.errors import UsageError
 from vireid.search import Gallery
+from vireid.search.columns import gallery_schema
 from vireid.search.filters import any_of, both, checked_filter
 
 COUNT = 12
@@ -144,3 +145,9 @@ def test_numbers_and_times_are_quoted_only_where_they_are_compared(gallery):
     assert changed("note = 'time > ' AND pid = '2026'") == "note = 'time > ' AND pid = '2026'"
     assert both("a", "", "b OR c") == "(a) AND (b OR c)"
     assert any_of("pid", ["it's", ";"]) == "pid IN ('it''s', ';')"
+
+
+def test_text_is_not_compared_by_size_with_a_number():
+    """'10' < '7': LanceDB refuses the number instead."""
+    schema = gallery_schema(4, {})
+    assert checked_filter("pid < 10 OR camid = 3", schema) == "pid < 10 OR camid = '3'"

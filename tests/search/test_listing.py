@@ -156,3 +156,12 @@ def test_places_without_images_are_refused(tmp_path):
     ):
         with pytest.raises(DataError, match=phrase):
             list_images(path, VISIBLE)
+
+
+def test_an_identity_may_be_called_na_and_a_number_may_be_missing(tmp_path):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png", (6, 4))
+    text = "path,pid,camid,height\na.png,NA,null,1.5\nb.png,None,,NA\n"
+    listing = list_images(write_text(tmp_path / "list.csv", text), Modality.VISIBLE)
+    assert [(one.pid, one.camid) for one in listing.images] == [("NA", "null"), ("None", None)]
+    assert listing.further_of(listing.images)["height"].to_pylist() == [1.5, None]

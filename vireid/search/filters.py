@@ -25,7 +25,8 @@ GROWING = re.compile(
 )
 NAMED = 30  # columns in a message
 QUOTED = re.compile(r"('(?:[^']|'')*'|`[^`]*`|\"[^\"]*\")")
-COMPARED = r"(?P<before>(?<![\w.'`])(?:{names})\s*(?:=|<>|!=|<=|>=|<|>)\s*)"
+# Not for < and >, by which text is compared letter by letter: '10' < '7'.
+COMPARED = r"(?P<before>(?<![\w.'`])(?:{names})\s*(?:=|<>|!=)\s*)"
 NUMBER = r"(?P<value>-?\d+(?:\.\d+)?)(?![\w.'])"
 LISTED = r"(?P<before>(?<![\w.'`])(?:{names})\s+(?:not\s+)?in\s*\()(?P<value>[-\d,.\s]+)(?=\))"
 TIMED = r"(?<![\w.'`])(?:{names})\s*(?:(?:=|<>|!=|<=|>=|<|>)|(?:not\s+)?between)\s*$"

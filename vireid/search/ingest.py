@@ -170,11 +170,16 @@ def _to_do(
     *,
     replace: bool,
 ) -> Iterator[Listed]:
-    """The images that are not in the gallery, or with ``replace`` those that are."""
+    """The images that are not in the gallery, or with ``replace`` those that are.
+
+    Persons that were detected in photos are not replaced: one path has several rows.
+    """
     wanted = {str(listing.full_path(image)) for image in images}
     known: set[str] = set()
     with lance_errors(gallery.place):
         paths = gallery.table.search().select(["path"]).limit(None)
+        if replace and BOX in gallery.schema.names:
+            paths = paths.where(f"{BOX} IS NULL")
         for batch in paths.to_batches():  # all paths of a large gallery fill the memory
             known |= wanted & {str(gallery.path_of(one)) for one in batch["path"].to_pylist()}
     for image in images:

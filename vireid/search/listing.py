@@ -30,6 +30,7 @@ from vireid.utils.paths import (
 
 COLUMNS = ("path", "pid", "camid", "time", "modality")
 RESERVED = (*(name for name in OWN if name not in COLUMNS), VECTOR, BOX)
+UNKNOWN = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]  # in further columns
 TWICE, OTHER_FILE = "listed twice", "no image by its name"
 OTHER_MODALITY = "of another modality"
 JUNK = "junk (a negative pid)"
@@ -144,6 +145,7 @@ def _read(path: Path) -> pd.DataFrame:
         "skip_blank_lines": False,
         "encoding": "utf-8-sig",
         "skipinitialspace": True,
+        "keep_default_na": False,
     }
     try:
         header = pd.read_csv(path, nrows=0, header=0, **options)
@@ -153,9 +155,10 @@ def _read(path: Path) -> pd.DataFrame:
         kinds = {column: str for column, name in zip(header, names, strict=True) if name in COLUMNS}
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row that is too long
-            frame = pd.read_csv(
-                path, dtype=kinds, index_col=False, dtype_backend="numpy_nullable", **options
-            )
+            # An identity or a camera may be called NA.
+            unknown = {column: [""] if column in kinds else UNKNOWN for column in header}
+            options |= {"dtype": kinds, "na_values": unknown, "dtype_backend": "numpy_nullable"}
+            frame = pd.read_csv(path, index_col=False, **options)
     except pd.errors.EmptyDataError:
         _checked_header(path, [])
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -171,11 +172,17 @@ def _match(rank: int, one: Match) -> dict[str, Any]:
         **({"reranked_distance": one.distance} if one.distance is not None else {}),
     }
     others = {
-        name: _time(value) if isinstance(value, datetime) else value
+        f"column_{name}" if name in values else name: _plain(value)
         for name, value in one.others.items()
-        if name not in values
     }
     return values | others
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: times as text, numbers that are not finite as null."""
+    if isinstance(value, datetime):
+        return _time(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(text: str | None) -> int | str | None:

@@ -43,6 +43,7 @@ def query(args: argparse.Namespace) -> None:
         require_target(args.json, inputs=[Path(args.image)])
     gallery = _open(args)
     listing = list_images(args.image, args.modality)
+    _require_no_image(args, gallery, listing)
     queries, images, skipped = _read_queries(args, gallery, listing)
     if args.fuse:
         queries, images = [fused(queries)], [_fused_images(images)]
@@ -67,6 +68,22 @@ def query(args: argparse.Namespace) -> None:
             *expected_lines(gallery, options, model=model, modality=args.modality),
         ]
         print("\n".join([*how, "", *lines_of(images, results, options), *written]))
+
+
+def _require_no_image(args: argparse.Namespace, gallery: Gallery, listing: Listing) -> None:
+    """
+    Raises:
+        UsageError: a file to be written is an image of the queries or of the gallery.
+    """
+    for target in filter(None, (args.json, args.figure)):
+        if not target.exists():
+            continue
+        require_target(target, inputs=[listing.full_path(image) for image in listing.images])
+        try:
+            gallery.ids_of([target])
+        except DataError:
+            continue
+        raise UsageError(f"cannot write {target}: it is an image of the gallery; name another file")
 
 
 def _options(args: argparse.Namespace) -> SearchOptions:
