@@ -183,3 +183,18 @@ def test_devices_have_no_content(tmp_path):
 
     os.mkfifo(tmp_path / "pipe")
     assert [content_id(Path(one)) for one in ("/dev/zero", tmp_path / "pipe", tmp_path)] == [""] * 3
+
+
+def test_a_panic_of_lancedb_is_a_damaged_gallery(gallery):
+    class PanicException(BaseException):
+        """As Rust's code raises it."""
+
+    class Table:
+        @property
+        def schema(self):
+            raise PanicException("called Result::unwrap() on an Err value")
+
+    opened = Gallery(gallery.place)
+    opened.table = Table()
+    with pytest.raises(CheckpointError, match="is damaged"):
+        _ = opened.columns

@@ -1,10 +1,13 @@
 """Approximate search: what its index finds of what exact search finds."""
 
+import shutil
+
+import lancedb
 import numpy as np
 import pytest
 
 from tests.search.double import DIM, make_rows, new_gallery, unit
-from vireid.errors import UsageError
+from vireid.errors import CheckpointError, UsageError
 from vireid.search import Gallery, Query, SearchOptions, index, search
 from vireid.search.index import build_index, read_settings
 
@@ -135,3 +138,10 @@ def test_an_index_that_cannot_be_made_is_refused(tmp_path):
     for recall in (0, 1, 7, float("nan")):
         with pytest.raises(UsageError, match="--recall must be between 0 and 1"):
             build_index(few, recall=recall)
+
+
+def test_damaged_settings_of_the_index_are_refused(gallery, tmp_path):
+    copied = shutil.copytree(gallery.place, tmp_path / "g")
+    lancedb.connect(copied).create_table(index.SETTINGS, data=[{"refine": 5}], mode="overwrite")
+    with pytest.raises(CheckpointError, match="lacks probes, recall"):
+        read_settings(Gallery(copied))

@@ -62,7 +62,7 @@ def search_exact(
         condition: of SQL, as ``Gallery.filtering`` gives it.
     """
     out = exclusions or Exclusions()
-    asked = torch.from_numpy(queries).to(device)
+    asked = torch.tensor(queries, device=device)
     scores = torch.full((len(queries), 0), NONE, device=device)
     rows = torch.zeros((len(queries), 0), dtype=torch.int64, device=device)
     with lance_errors(gallery.place):

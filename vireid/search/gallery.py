@@ -81,7 +81,7 @@ class Gallery:
         self.place = place_name(place)
         table = _open(self.place)
         self.table = _missing(self.place) if table is None else table
-        self.model = _read_model(self.place, self.table.schema)
+        self.model = _read_model(self.place, self.schema)
         if fingerprint is not None:
             self.require_model(fingerprint)
 
@@ -145,7 +145,8 @@ class Gallery:
 
     @property
     def schema(self) -> pa.Schema:
-        return self.table.schema
+        with lance_errors(self.place):
+            return self.table.schema
 
     @property
     def columns(self) -> dict[str, str]:

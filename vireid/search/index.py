@@ -72,6 +72,8 @@ def read_settings(gallery: Gallery) -> IndexSettings | None:
         if SETTINGS not in database.list_tables().tables:
             return None
         (row,) = database.open_table(SETTINGS).search().limit(1).to_list()
+        if missing := [one.name for one in fields(IndexSettings) if one.name not in row]:
+            raise ValueError(f"the table {SETTINGS} lacks {', '.join(missing)}")
     return IndexSettings(**{one.name: row[one.name] for one in fields(IndexSettings)})
 
 
