@@ -117,7 +117,7 @@ def test_scores_below_the_least_are_left_out(gallery):
     (kept,) = search(gallery, [one], SearchOptions(top=COUNT, min_score=least)).matches
     assert kept == matches[:8]
     assert search(gallery, [one], SearchOptions(min_score=1.0)).matches == [[]]
-    assert search(gallery, [one], SearchOptions(where="pid = 'nobody'")).matches == [[]]
+    assert search(gallery, [one], SearchOptions(where="pid = 'unknown'")).matches == [[]]
 
 
 def test_fused_images_are_one_query_of_their_mean():

@@ -20,7 +20,7 @@ from vireid.structures import Modality
 from vireid.utils.threads import threaded_map
 
 ID_DIGITS = 32
-Detect = Callable[[Path], Sequence[PersonCrop]]  # raises DataError, also where nobody is seen
+Detect = Callable[[Path], Sequence[PersonCrop]]  # raises DataError, also for an image without a person
 
 
 class Extracts(Protocol):
