@@ -20,7 +20,8 @@ from vireid.structures import Modality
 from vireid.utils.threads import threaded_map
 
 ID_DIGITS = 32
-Detect = Callable[[Path], Sequence[PersonCrop]]  # raises DataError, also for an image without a person
+# Raises DataError, also for an image without a person.
+Detect = Callable[[Path], Sequence[PersonCrop]]
 
 
 class Extracts(Protocol):
