@@ -165,8 +165,8 @@ OPTIONS: dict[str, Option] = {
     "DATA.SYNTHETIC.TEST_IDS": Option(20, POSITIVE, DATA,
         "Number of test identities", in_names=False),
     "DATA.SYNTHETIC.IMAGES_PER_CAMERA": Option(6, POSITIVE, DATA,
-        "Images of each identity by each camera",
-        in_names=False),
+        "Images of each identity by each camera; in the layouts of `vcm` (12 or more) and `bupt`, "
+        "frames of a track, up to half more", in_names=False),
     "DATA.SYNTHETIC.SIZE": Option([128, 64], SIZE, DATA, "Size of the rendered images in pixels",
         in_names=False),
     "DATA.SYNTHETIC.SEED": Option(0, NOT_NEGATIVE, DATA, "Seed of the rendering", in_names=False),
