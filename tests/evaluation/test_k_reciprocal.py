@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from vireid.evaluation import rerank
 from vireid.evaluation.evaluate import evaluate, evaluate_reranked
 from vireid.evaluation.protocols import PROTOCOLS
-from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.reranking import k_reciprocal
+from vireid.evaluation.reranking.k_reciprocal import reranked_distances
 from vireid.structures import FeatureSet
 
 
@@ -72,7 +72,7 @@ def test_copies_of_an_image_equal_a_plain_loop():
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     rows = clusters(1, 40)
     whole = reranked_distances(rows[:15], rows[15:])
-    monkeypatch.setattr(rerank, "CHUNK", 7)
+    monkeypatch.setattr(k_reciprocal, "CHUNK", 7)
     np.testing.assert_allclose(reranked_distances(rows[:15], rows[15:]), whole, atol=1e-6)
 
 
