@@ -53,7 +53,7 @@ def clusters(seed: int, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize(("k1", "k2"), [(20, 6), (6, 3), (4, 1), (50, 6)])
+@pytest.mark.parametrize(("k1", "k2"), [(20, 6), (6, 3), (4, 1), (50, 6), (9, 60)])
 def test_distances_equal_a_plain_loop(metric: str, k1: int, k2: int):
     for seed in range(2):
         rows = clusters(seed, 45)

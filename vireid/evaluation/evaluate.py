@@ -106,6 +106,8 @@ def evaluate_reranked(
     trials = []
     for query_rows, rows in draw_trials(protocol, features, permutations, metric):
         reranking.require_images(protocol.name, len(rows))
+        if not trials:
+            reranking.warn_of_few(protocol.name, len(query_rows) + len(rows))
         queries, gallery = features.subset(query_rows), features.subset(rows)
         distances = reranking.distances(queries.features, gallery.features, metric)
         everything = np.ones((1, len(rows)), dtype=bool)

@@ -30,7 +30,7 @@ from vireid.evaluation.query_gallery import (
     read_permutations,
     require_complete,
 )
-from vireid.evaluation.reranking.methods import METHODS, Reranking, parse_name
+from vireid.evaluation.reranking.methods import METHODS, Reranking, rule_notes
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
@@ -141,16 +141,9 @@ def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
 def describe_all(
     protocols: Sequence[RetrievalProtocol], entries: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    """A line for each entry: that of ``describe``, or what re-ranking adds to it."""
-    known = {protocol.name: protocol for protocol in protocols}
-    lines = []
-    for name, entry in entries.items():
-        plain, reranking = parse_name(name)
-        if reranking is None:
-            lines.append(describe(known[name], entry))
-        else:
-            lines.append(f"{name}: as {plain}, {reranking.rule}; metric: {entry['metric']}")
-    return lines
+    """A line on each protocol, and one on each re-ranking that entries have."""
+    lines = [describe(protocol, entries[protocol.name]) for protocol in protocols]
+    return lines + rule_notes(entries)
 
 
 def _left_out(entry: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ and nothing else: command lines, results and tables follow from the table.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from vireid.evaluation.reranking.affinity import affinity_distances
 from vireid.evaluation.reranking.expansion import expanded_distances
 from vireid.evaluation.reranking.k_reciprocal import reranked_distances
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Constant:
@@ -30,6 +33,7 @@ class Constant:
         help: what it is.
         least, most: its range.
         of_gallery: it counts gallery images; the gallery must hold so many.
+        of_all: it counts query and gallery images.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Constant:
     least: float = 0
     most: float = np.inf
     of_gallery: bool = False
+    of_all: bool = False
 
     @property
     def symbol(self) -> str:
@@ -75,8 +80,8 @@ METHODS: dict[str, Method] = {
         "k-reciprocal re-ranking",
         ("queries", "gallery"),
         (
-            Constant("k1", 20, "images of a k-reciprocal neighbourhood", least=1),
-            Constant("k2", 6, "neighbours whose neighbourhoods are averaged", least=1),
+            Constant("k1", 20, "images of a k-reciprocal neighbourhood", least=1, of_all=True),
+            Constant("k2", 6, "neighbours whose neighbourhoods are averaged", least=1, of_all=True),
             Constant("lambda", 0.3, "weight of the plain distance", most=1),
         ),
         lambda queries, gallery, metric, values: reranked_distances(
@@ -101,7 +106,7 @@ METHODS: dict[str, Method] = {
         ),
     ),
     "aim": Method(
-        "affinity inference (AIM)",
+        "AIM affinity inference",
         ("gallery",),
         (
             Constant("k1", 20, "nearest gallery images whose cosines are an image's affinities",
@@ -147,6 +152,7 @@ class Reranking:
         """The method, its constants, and what it uses, in words."""
         method = METHODS[self.method]
         numbers = [f"{c.symbol} = {self.values[c.name]:.12g}" for c in method.constants]
+        numbers += [f"always {method.metric}"] if method.metric else []
         words = {"queries": "the other queries", "gallery": "the gallery"}
         used = " and ".join(words[one] for one in method.uses)
         return (
@@ -169,6 +175,17 @@ class Reranking:
                     f"{protocol}: {METHODS[self.method].title} asks for the {value:g} nearest "
                     f"gallery images, and the gallery holds {num_gallery}: set "
                     f"{option(self.method, constant)} to at most {num_gallery}"
+                )
+
+    def warn_of_few(self, protocol: str, num_images: int) -> None:
+        """Says so where a constant asks for more images than all queries and the gallery are."""
+        for constant in METHODS[self.method].constants:
+            value = self.values[constant.name]
+            if constant.of_all and value > num_images:
+                log.warning(
+                    "%s: %s of %s is %g, and query and gallery are only %d images: all of them "
+                    "are neighbours",
+                    *(protocol, constant.symbol, METHODS[self.method].title, value, num_images),
                 )
 
     def distances(self, queries: np.ndarray, gallery: np.ndarray, metric: str) -> Rows:
