@@ -30,7 +30,7 @@ from vireid.evaluation.query_gallery import (
     read_permutations,
     require_complete,
 )
-from vireid.evaluation.reranking.methods import METHODS, Reranking, rule_notes
+from vireid.evaluation.reranking.methods import METHODS, Reranking, parse_name, rule_notes
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
@@ -80,6 +80,26 @@ def write_results(
     """
     content = {"format": FORMAT, "protocols": dict(protocols), "source": dict(source)}
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def beside(
+    before: Mapping[str, Mapping[str, Any]], entries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Earlier entries of the same features, and new ones.
+
+    Re-ranked entries whose plain ones were now scored with another draw or metric are left out:
+    only entries of the same rules may be side by side.
+    """
+
+    def agrees(name: str, entry: Mapping[str, Any]) -> bool:
+        plain, reranking = parse_name(name)
+        if reranking is None or plain not in entries:
+            return True
+        now = entries[plain]
+        rules = now["gallery_draw"], reranking.metric_of(now["metric"])
+        return (entry.get("gallery_draw"), entry.get("metric")) == rules
+
+    return {**{name: one for name, one in before.items() if agrees(name, one)}, **entries}
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -280,7 +300,7 @@ def score_features(
     source: dict[str, Any] = dict.fromkeys(of_a_run)
     source |= {"features": str(path.resolve()), "digest": _digest(features, distances)}
     kept = before["protocols"] if before and before["source"] == source else {}
-    write_results(target, {**kept, **entries}, source)
+    write_results(target, beside(kept, entries), source)
     print("\n".join(describe_all(protocols, entries)))
     print(f"\n{results_table(entries)}\n\nwrote {target}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,14 @@ from vireid.evaluation.evaluate import require_answerable
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
 from vireid.evaluation.reranking.methods import METHODS, Reranking, reranking
-from vireid.evaluation.results import describe_all, result_entries, results_table, write_results
+from vireid.evaluation.results import (
+    beside,
+    describe_all,
+    read_results,
+    result_entries,
+    results_table,
+    write_results,
+)
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name, exit_names, require_two_modalities, warn_of_untrained
 from vireid.runs.features import (
@@ -79,7 +85,7 @@ def score_run(
     used = backend_name(backend)
     epoch = trained.checkpoint["progress"]["epoch"]
     source = source_of(cfg, run=run, epoch=epoch, data=trained.data, backend=used)
-    write_results(out, {**_kept(out, source), **results}, source)
+    write_results(out, beside(_kept(out, source), results), source)
     print("\n".join(describe_all(protocols, results)))
     print(f"\n{results_table(results)}\n\nfeatures by {used}; wrote {out}")
 
@@ -117,11 +123,12 @@ def reader_options(cfg: CfgNode) -> dict[str, Any]:
 def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
     """Earlier results in the same file, if they are of the same features."""
     try:
-        before = json.loads(out.read_text(encoding="utf-8"))
-        own = {"backend": TORCH, **before["source"], "run": source["run"]}  # older, or moved
-        return before["protocols"] if own == source else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        before = read_results(out)
+    except DataError:
         return {}
+    own = {"backend": TORCH, **before["source"], "run": source["run"]}  # older, or moved
+    protocols: dict[str, Any] = before["protocols"]
+    return protocols if own == source else {}
 
 
 def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
