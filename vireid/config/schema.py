@@ -146,6 +146,9 @@ OPTIONS: dict[str, Option] = {
         "`folder` only: regular expression with one group, which is the camera's name. It is "
         "searched in the file names. If one file name does not match, it is searched in the paths "
         "below `ROOT` instead. Empty: one camera per modality", in_names=False),
+    "DATA.FRAMES": Option(6, NOT_NEGATIVE, FEATURES,
+        "Frames of a track that make its feature, evenly spaced; their unit features are averaged."
+        " 0: all frames. For sets of tracks (`vcm`, `bupt`) [ours]"),
     "DATA.WORKERS": Option(4, NOT_NEGATIVE, NOTHING,
         "Largest number of processes that load images, for each training process. 0: the training "
         "process loads them"),
@@ -162,8 +165,8 @@ OPTIONS: dict[str, Option] = {
     "DATA.SYNTHETIC.TEST_IDS": Option(20, POSITIVE, DATA,
         "Number of test identities", in_names=False),
     "DATA.SYNTHETIC.IMAGES_PER_CAMERA": Option(6, POSITIVE, DATA,
-        "Images of each identity by each camera",
-        in_names=False),
+        "Images of each identity by each camera; in the layouts of `vcm` (12 or more) and `bupt`, "
+        "frames of a track, up to half more", in_names=False),
     "DATA.SYNTHETIC.SIZE": Option([128, 64], SIZE, DATA, "Size of the rendered images in pixels",
         in_names=False),
     "DATA.SYNTHETIC.SEED": Option(0, NOT_NEGATIVE, DATA, "Seed of the rendering", in_names=False),
@@ -205,7 +208,12 @@ OPTIONS: dict[str, Option] = {
 
     "SAMPLER.IDENTITIES": Option(8, POSITIVE, EPOCH,
         "P: identities in a batch, over all processes [field]"),
-    "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH, "K: images per identity and modality [field]"),
+    "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH,
+        "K: images, or tracks, per identity and modality [field]"),
+    "SAMPLER.FRAMES": Option(1, POSITIVE, EPOCH,
+        "Frames of each track in a batch, for sets of tracks. 1: one random frame. N: one random "
+        "frame of each of N equal parts of the track; the model's outputs are averaged over them, "
+        "and the losses see one row per track [ours]"),
 
     "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS,
         "Network that turns an image into feature maps"),
@@ -388,22 +396,17 @@ OPTIONS: dict[str, Option] = {
         "Distance between features. `auto`: the protocol's own"),
     "TEST.GALLERY_DRAW": Option("auto", ("auto", "official", "seeded"), SCORES,
         "How gallery images are drawn. `auto`: the protocol's own rule"),
-    # Each of these has entries of its own, whose names hold constants that are not the defaults.
-    "TEST.RERANK": Option(False, ANY, SCORES,
-        "Also score k-reciprocal re-ranking, beside the plain scores (docs/protocols.md)", False),
+    # docs/protocols.md explains them. Names of entries hold constants that are not the defaults.
+    "TEST.RERANK": Option(False, ANY, SCORES, "Also score k-reciprocal re-ranking", False),
     "TEST.RERANK_K1": Option(20, POSITIVE, SCORES, "Images of a k-reciprocal neighbourhood", False),
     "TEST.RERANK_K2": Option(6, POSITIVE, SCORES, "Neighbourhoods that are averaged", False),
     "TEST.RERANK_LAMBDA": Option(0.3, SHARE, SCORES, "Weight of the plain distance", False),
     "TEST.EXPANSION": Option(False, ANY, SCORES, "Also score query expansion", False),
-    "TEST.EXPANSION_K": Option(5, NOT_NEGATIVE, SCORES,
-        "Nearest gallery images that a query is averaged with [fast-reid]", False),
-    "TEST.EXPANSION_ALPHA": Option(3.0, NOT_NEGATIVE, SCORES,
-        "Power of a neighbour's cosine that is its weight; 0: equal weights [fast-reid]", False),
+    "TEST.EXPANSION_K": Option(5, NOT_NEGATIVE, SCORES, "Nearest gallery images", False),
+    "TEST.EXPANSION_ALPHA": Option(3.0, NOT_NEGATIVE, SCORES, "Power of their cosines", False),
     "TEST.AIM": Option(False, ANY, SCORES, "Also score affinity inference (AIM)", False),
-    "TEST.AIM_K1": Option(20, NOT_NEGATIVE, SCORES,
-        "Gallery images whose cosines are an image's affinities [SAAI, multi-shot]", False),
-    "TEST.AIM_K2": Option(6, POSITIVE, SCORES,
-        "Gallery images whose affinities are averaged [SAAI, multi-shot]", False),
+    "TEST.AIM_K1": Option(20, NOT_NEGATIVE, SCORES, "Images of an image's affinities", False),
+    "TEST.AIM_K2": Option(6, POSITIVE, SCORES, "Images whose affinities are averaged", False),
     "TEST.BATCH": Option(64, POSITIVE, ROUNDING,
         "Images in a batch when features are computed", in_names=False),
     "TEST.FLIP": Option(False, ANY, FEATURES,
