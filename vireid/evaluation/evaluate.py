@@ -103,7 +103,7 @@ def evaluate_reranked(
     """
     reranking = reranking or default_reranking("rerank")
     metric = reranking.metric_of(protocol.metric if metric == "auto" else metric)
-    trials = []
+    trials: list[TrialScores] = []
     for query_rows, rows in trial_rows(protocol, features, permutations, metric):
         reranking.require_images(protocol.name, len(rows))
         if not trials:

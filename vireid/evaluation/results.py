@@ -300,8 +300,8 @@ def score_features(
         require_complete(protocol, features, known)
     distances = _given_distances(held, metric, [one.method for one in rerankings])
     if distances is None:
-        rules = {"permutations": known, "metric": metric, "rerankings": rerankings}
-        entries = result_entries(protocols, features, **rules)
+        rules: dict[str, Any] = {"metric": metric, "rerankings": rerankings}
+        entries = result_entries(protocols, features, permutations=known, **rules)
     else:
         entries = given_entries(protocols, features, distances, permutations=known)
     of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
