@@ -146,6 +146,9 @@ OPTIONS: dict[str, Option] = {
         "`folder` only: regular expression with one group, which is the camera's name. It is "
         "searched in the file names. If one file name does not match, it is searched in the paths "
         "below `ROOT` instead. Empty: one camera per modality", in_names=False),
+    "DATA.AUXILIARY": Option(False, ANY, DATA,
+        "`bupt` only: train on the identities of train_auxiliary.txt, too, each of which only one "
+        "camera saw", in_names=False),
     "DATA.WORKERS": Option(4, NOT_NEGATIVE, NOTHING,
         "Largest number of processes that load images, for each training process. 0: the training "
         "process loads them"),
