@@ -299,5 +299,6 @@ INFO = DatasetInfo(
     image_folders=("DATA/*/RGB/*", "DATA/*/IR/*"),
     test_cameras=dict.fromkeys(Modality, tuple(CAMERAS.values())),
     check_lists=check_lists,
+    tracks=True,
     options={"auxiliary": "AUXILIARY"},
 )

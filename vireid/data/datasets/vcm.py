@@ -264,4 +264,5 @@ INFO = DatasetInfo(
     },
     image_folders=("Train/*/*/D*", "Test/*/*/D*"),
     check_lists=check_lists,
+    tracks=True,
 )
