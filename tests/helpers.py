@@ -269,7 +269,9 @@ def write_bupt(
                     for n in range(8535, 8535 + frames)
                 ]
                 for number, frame in enumerate(place[track]):
-                    color = (int(pid) % 256, 50 * int(track), number)
+                    shade = 60 * number + 30 * (kind == "IR")
+                    place_shade = sum(map(ord, camera)) % 100 + 70 * int(track)
+                    color = (53 * int(pid) % 256, place_shade, shade)
                     write_image(root / "DATA" / frame, (8, 4), color)
     write_text(root / "data_paths.json", json.dumps(paths))
     return root
