@@ -1,6 +1,16 @@
 """The data sets: to add one, write a file with its ``INFO`` and add a line to the table."""
 
-from vireid.data.datasets import bupt, csv_set, folder_set, llcm, regdb, sysu, vcm, vehicleid, veri
+from vireid.data.datasets import (
+    bupt,
+    csv_set,
+    folder_set,
+    llcm,
+    regdb,
+    sysu,
+    vcm,
+    vehicleid,
+    veri,
+)
 from vireid.data.datasets.info import DatasetInfo
 
 _INFOS = (
