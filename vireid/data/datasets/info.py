@@ -62,6 +62,8 @@ class DatasetInfo:
         check_lists: (root, whether it is a reduced set) → what the lists show; None counts
             identities and images of the only split.
         options: further arguments of ``load``, and the options ``DATA.<name>`` that set them.
+        related: names of data sets that may show the same people or places: whether they do is
+            not known.
     """
 
     name: str
@@ -75,6 +77,7 @@ class DatasetInfo:
     test_cameras: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
     check_lists: Callable[[str | Path, bool], ListCheck] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    related: Sequence[str] = ()
 
     def read(
         self,
