@@ -116,6 +116,12 @@ def test_too_few_identities_are_named(sysu_root, asked, processes, kept, error, 
         build_train_loader(cfg, replace(splits, train=train), device=CPU, world_size=processes)
 
 
+def test_frames_of_tracks_are_refused_for_a_set_of_images(sysu_root):
+    cfg = tiny(sysu_root, "SAMPLER.FRAMES", "6")
+    with pytest.raises(UsageError, match="sysu has single images: set SAMPLER.FRAMES 1"):
+        build_train_loader(cfg, build_splits(cfg), device=CPU)
+
+
 @pytest.mark.parametrize(
     ("changed", "options"),
     [
