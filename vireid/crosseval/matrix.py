@@ -109,10 +109,12 @@ def _plan(
     lines = [f"{len(runs)} × {len(sets)} cells (runs × data sets), {total} scores"]
     for run in runs:
         start, teacher = run.own.MODEL.PRETRAINED, run.own.TEACHER.WEIGHTS
-        if start not in ("", *WEIGHT_NAMES):
-            lines.append(f"note: {run.name} started from {start}: what trained that is not checked")
-        if teacher:
-            lines.append(f"note: {run.name} learnt from {teacher}: what trained that is not checked")
+        sources = {"started from": "" if start in WEIGHT_NAMES else start, "learnt from": teacher}
+        lines += [
+            f"note: {run.name} {how} {source}: what trained that is not checked"
+            for how, source in sources.items()
+            if source
+        ]
     pairs = {
         tuple(sorted((cell.run.dataset, cell.on.dataset)))
         for cell in cells

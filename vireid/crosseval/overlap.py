@@ -58,8 +58,8 @@ class Overlap:
             lines.append(f"not checked for images that train and test share: {self.reason}")
         if self.identities:
             lines.append(
-                f"{self.identities} of {self.tested} test identities are called as training "
-                "identities are: if they are the same people, the scores are too high"
+                f"{self.identities} of {self.tested} test identities have the number or name of a "
+                "training identity: if they are the same people, the scores are too high"
             )
         return lines
 
@@ -126,4 +126,4 @@ def _same_identities(run: EvaluatedRun, splits: Splits) -> int:
 
 
 def _files(records: Sequence[ImageRecord]) -> list[str]:
-    return [record.path for record in records]
+    return [path for record in records for path in record.paths]
