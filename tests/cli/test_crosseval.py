@@ -326,7 +326,7 @@ def test_protocols_go_to_the_sets_that_they_are_about():
     ("extra", "code", "phrase"),
     [
         (["DATA.ROOT", "/data"], 2, "use --sets NAME=ROOT"),
-        (["TEST.RERANK", "true"], 2, "without re-ranking"),
+        (["TEST.RERANK", "true"], 2, "holds plain scores"),
         (["--sets", "sysu=/nowhere"], 3, "data set folder /nowhere not found"),
         (["--runs", "/nowhere"], 4, "there is no run folder /nowhere"),
         (["--out", "{run}"], 2, "holds a run"),

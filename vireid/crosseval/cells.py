@@ -17,7 +17,7 @@ from vireid.config.schema import OPTIONS
 from vireid.config.values import override_text
 from vireid.crosseval.overlap import Overlap
 from vireid.crosseval.sets import EvaluationSet
-from vireid.crosseval.trained import EvaluatedRun
+from vireid.crosseval.trained import RERANKINGS, EvaluatedRun
 from vireid.data.build import build_splits
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.files import fingerprint
@@ -112,7 +112,8 @@ def plan_cells(
     for run in runs:
         for one in sets:
             words = ["DATA.DATASET", one.dataset, "DATA.ROOT", str(one.root)]
-            words += ["TEST.PROTOCOLS", "[]", *_trial_words(run, overrides), *shared[one.label]]
+            words += ["TEST.PROTOCOLS", "[]", *(w for key in RERANKINGS for w in (key, "false"))]
+            words += [*_trial_words(run, overrides), *shared[one.label]]
             cfg = apply_overrides(run.cfg, words, choices=choices())
             require_two_modalities(cfg, protocols[one.label])
             tested = any(not protocol.held_out for protocol in protocols[one.label])

@@ -10,6 +10,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from vireid.errors import UsageError
+from vireid.evaluation.reranking.methods import METHODS
 from vireid.runs.options import recipe_of, run_config
 from vireid.runs.run_scores import recipe_names
 from vireid.runs.trained_run import read_trained
@@ -20,6 +21,8 @@ DECIDED = {
     "DATA.ROOT": "--sets NAME=ROOT",
     "TEST.PROTOCOLS": "--protocols",
 }
+
+RERANKINGS = tuple(f"TEST.{name.upper()}" for name in METHODS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,8 @@ def open_runs(folders: Sequence[Path], overrides: Sequence[str] = ()) -> list[Ev
     for key in overrides[::2]:
         if key in DECIDED:
             raise UsageError(f"{key} differs from set to set: use {DECIDED[key]}")
-    if "TEST.RERANK" in overrides[::2]:
-        raise UsageError("TEST.RERANK: this table is without re-ranking; evaluate has --rerank")
+        if key in RERANKINGS:
+            raise UsageError(f"{key}: this table holds plain scores; evaluate re-ranks")
     names = run_names(folders)
     return [_open(folder, names[folder], overrides) for folder in folders]
 
