@@ -21,7 +21,7 @@ from scipy.io import loadmat
 
 from vireid.evaluation.evaluate import TrialScores, evaluate_all
 from vireid.evaluation.protocols import RetrievalProtocol, expand
-from vireid.evaluation.query_gallery import Permutations, draw_galleries, read_permutations
+from vireid.evaluation.query_gallery import Permutations, draw_images, read_permutations
 from vireid.structures import FeatureSet
 
 Counts = dict[tuple[int, int, int], int]  # (modality, camera, identity) → images
@@ -136,7 +136,7 @@ def time_loop(
         if protocol.gallery_cameras:
             chosen &= np.isin(features.camids, sorted(protocol.gallery_cameras))
         candidates = features.subset(chosen)
-        for trial, rows in enumerate(draw_galleries(protocol, candidates, permutations)):
+        for trial, rows in enumerate(draw_images(protocol, candidates, permutations)):
             if trial < trials:
                 scores = loop_trial(protocol, queries, candidates.subset(rows), style)
                 mine = found[protocol.name][trial].metrics

@@ -72,14 +72,17 @@ TEST_LISTS = (800, 1600, 2400)  # VehicleID's, by number of vehicles; each conta
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One image on disk.
+    """One image on disk, or one track: consecutive images of a person in one camera.
 
     Args:
-        path: relative to the data set's root, with ``/`` on every system.
+        path: relative to the data set's root, with ``/`` on every system; of a track, that of its
+            first frame.
         pid: the data set's number of the identity; negative for junk (``is_junk``).
         camid: the data set's number of the camera, from 1.
         role: whether it may be a query, a gallery image, or both.
         test_list: size of the smallest test list that contains it; 0 without such lists.
+        frames: paths of a track's frames, in their order; empty for an image.
+        track: the data set's number of the track, from 1; 0 for an image.
     """
 
     path: str
@@ -88,6 +91,13 @@ class ImageRecord:
     modality: Modality
     role: Role = Role.BOTH
     test_list: int = 0
+    frames: tuple[str, ...] = ()
+    track: int = 0
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Of all its images: one, or a track's frames."""
+        return self.frames or (self.path,)
 
 
 SPLITS = ("test", "val", "train")  # names of the groups of a data set's images
@@ -150,6 +160,11 @@ class Batch:
     def pin_memory(self) -> Batch:
         return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
+    def per_track(self, frames: int) -> Batch:
+        """One label per track, of a batch that holds ``frames`` images of each track in a row."""
+        first = slice(None, None, frames)
+        return Batch(self.images, self.labels[first], self.is_infrared[first], self.indices[first])
+
 
 BRANCH = "branch"  # the heads of branches are named branch1, branch2, …
 
@@ -211,6 +226,10 @@ class ModelOutput:
         )
         return ModelOutput(heads, parts, None if self.teacher is None else change(self.teacher))
 
+    def per_track(self, frames: int) -> ModelOutput:
+        """The mean over every ``frames`` rows: the outputs of tracks, of those of their frames."""
+        return self.map(lambda rows: rows.unflatten(0, (-1, frames)).mean(dim=1))
+
     @property
     def branches(self) -> list[HeadOutput]:
         """The heads of the branches in their order; empty without branches."""
@@ -237,7 +256,7 @@ class LossReport:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSet:
-    """Features of N images, and what a protocol needs to know about each image.
+    """Features of N images or tracks, and what a protocol needs to know about each.
 
     Args:
         features: (N, D) float32 or float64.
@@ -248,6 +267,8 @@ class FeatureSet:
         role: (N,) uint8, values of ``Role``; None if every image may be both.
         test_list: (N,) int64, size of the smallest test list that contains each image (``subset``
             in features.npz); None without such lists.
+        tracks: (N,) int64, number of each row's track; rows of one track have one number. None for
+            images.
     """
 
     features: np.ndarray
@@ -257,6 +278,7 @@ class FeatureSet:
     paths: np.ndarray
     role: np.ndarray | None = None
     test_list: np.ndarray | None = None
+    tracks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)

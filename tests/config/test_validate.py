@@ -66,7 +66,7 @@ def test_every_number_and_every_text_is_checked():
 
 
 def test_names_of_results_show_the_options_in_the_order_of_0_1_0():
-    younger = {"INPUT.BACKGROUND", "INPUT.VISIBLE.RANGE", "INPUT.INFRARED.RANGE"}
+    younger = {"DATA.FRAMES", "INPUT.BACKGROUND", "INPUT.VISIBLE.RANGE", "INPUT.INFRARED.RANGE"}
     names = "SIZE MEAN STD POOL DIRECTIONS SPATIAL_NORM SELECT METRIC GALLERY_DRAW FLIP EXIT"
     names += " GALLERY_EXIT EMBED BACKEND"
     assert [key.rpartition(".")[2] for key in SCORING if key not in younger] == names.split()

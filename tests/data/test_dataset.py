@@ -9,8 +9,10 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from tests.helpers import records_of, write_image
+from vireid.data.cache import cached_images
 from vireid.data.dataset import ImageDataset, SampleKey
 from vireid.data.loading import Collate, batches
+from vireid.data.tracks import evenly_spaced, frame_records
 from vireid.data.transforms import eval_transform, train_transform
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality
@@ -132,3 +134,72 @@ def test_view_1_is_drawn_by_another_transform_and_another_seed(root):
     assert torch.equal(doubled[SampleKey(0, view=1)].image, second.image)
     assert not torch.equal(first.image, second.image)
     assert (first.label, first.index) == (second.label, second.index)
+
+
+def track_of(count: int) -> ImageRecord:
+    """A track whose frames are grey: frame n has the level 10 n."""
+    frames = tuple(f"track/{n}.png" for n in range(count))
+    return ImageRecord(frames[0], 1, 1, Modality.VISIBLE, frames=frames, track=1)
+
+
+@pytest.fixture
+def grey_track(tmp_path: Path) -> Path:
+    (tmp_path / "track").mkdir()
+    for n in range(12):
+        Image.new("RGB", (SIZE[1], SIZE[0]), (10 * n,) * 3).save(tmp_path / f"track/{n}.png")
+    return tmp_path
+
+
+def frames_read(data: ImageDataset, count: int, segments: int) -> list[list[int]]:
+    """Numbers of the frames that ``count`` steps read, by segment."""
+    keys = [
+        [
+            SampleKey(0, position=segments * n + k, segment=k, segments=segments)
+            for k in range(segments)
+        ]
+        for n in range(count)
+    ]
+    return [[int(data[key].image[0, 0, 0]) // 10 for key in row] for row in keys]
+
+
+def test_a_step_reads_one_random_frame_of_each_segment_of_a_track(grey_track):
+    data = dataset(grey_track, records=[track_of(12)])
+    whole = [row[0] for row in frames_read(data, 200, 1)]
+    assert set(whole) == set(range(12))
+    assert all(whole.count(n) < 40 for n in range(12))  # 16.7 expected each
+    for first, second, third in frames_read(data, 30, 3):
+        assert first in range(4) and second in range(4, 8) and third in range(8, 12)
+    short = dataset(grey_track, records=[track_of(2)])
+    assert frames_read(short, 4, 4) == [[0, 0, 1, 1]] * 4
+
+
+def test_both_views_show_the_same_frame(grey_track):
+    data = ImageDataset(grey_track, [track_of(12)], [1], PLAIN, second_view=PLAIN[Modality.VISIBLE])
+    for position in range(10):
+        one, other = (data[SampleKey(0, 0, position, view)].image for view in (0, 1))
+        assert torch.equal(one, other)
+
+
+def test_frames_from_the_cache_equal_those_from_the_files(grey_track, tmp_path):
+    records = [track_of(5), track_of(12)]
+    cache = cached_images(tmp_path / "cache", grey_track, frame_records(records), size=SIZE)
+    plain = ImageDataset(grey_track, records, [1, 1], PLAIN)
+    cached = ImageDataset(grey_track, records, [1, 1], PLAIN, cache=cache)
+    for position in range(20):
+        key = SampleKey(position % 2, 0, position)
+        assert torch.equal(plain[key].image, cached[key].image)
+
+
+def test_evenly_spaced_frames_by_hand():
+    assert evenly_spaced(list(range(24)), 6) == [2, 6, 10, 14, 18, 22]
+    assert evenly_spaced(list(range(7)), 3) == [1, 3, 5]
+    for all_of_them in (0, 5, 6):
+        assert evenly_spaced([1, 2, 3, 4, 5], all_of_them) == [1, 2, 3, 4, 5]
+
+
+def test_frame_records_keep_what_the_track_says_and_leave_images_alone():
+    assert frame_records(RECORDS, 3) is RECORDS
+    found = frame_records([track_of(12), RECORDS[0]], 2)
+    assert [record.path for record in found] == ["track/3.png", "track/9.png", RECORDS[0].path]
+    assert [record.track for record in found] == [1, 1, 0]
+    assert not any(record.frames for record in found)

@@ -193,3 +193,15 @@ def test_second_views_stay_with_their_process():
     for one, two in zip(*shares, strict=True):
         assert len(one) == len(two) == 12
         assert not {EVEN[k.index].pid for k in one} & {EVEN[k.index].pid for k in two}
+
+
+def test_frames_of_a_track_come_in_a_row_one_of_each_segment():
+    plain, three = list(sampler()), list(sampler(frames=3, second_visible=True))
+    for one, batch in zip(plain, three, strict=True):
+        first = [key for key in batch if key.view == 0]
+        assert [key.index for key in first[::3]] == [key.index for key in one]
+        assert [key.segment for key in batch] == [0, 1, 2] * (len(batch) // 3)
+        for start in range(0, len(batch), 3):
+            assert len({(key.index, key.view) for key in batch[start : start + 3]}) == 1
+    keys = [(key.position, key.view) for batch in three for key in batch]
+    assert len(set(keys)) == len(keys)  # each image has its own augmentation

@@ -6,8 +6,12 @@ import pytest
 from scipy.io import savemat
 
 from vireid.errors import DataError, UsageError
-from vireid.evaluation import array_files
-from vireid.evaluation.feature_files import read_features, read_test_ids, write_features
+from vireid.evaluation.feature_files import (
+    array_files,
+    read_features,
+    read_test_ids,
+    write_features,
+)
 from vireid.structures import FeatureSet
 
 

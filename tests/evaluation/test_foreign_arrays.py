@@ -12,12 +12,22 @@ from scipy.io import savemat
 
 from vireid.cli import evaluate as tool
 from vireid.errors import DataError
-from vireid.evaluation import array_names
-from vireid.evaluation.array_names import COLUMNS, DISTANCES, SIDES, SIMILARITIES, recognise
 from vireid.evaluation.evaluate import TrialScores, evaluate, evaluate_all
-from vireid.evaluation.feature_columns import numbered_identities
-from vireid.evaluation.feature_contents import FeatureFile
-from vireid.evaluation.feature_files import holds_features, read_feature_file, read_features
+from vireid.evaluation.feature_files import (
+    FeatureFile,
+    array_names,
+    holds_features,
+    read_feature_file,
+    read_features,
+)
+from vireid.evaluation.feature_files.array_names import (
+    COLUMNS,
+    DISTANCES,
+    SIDES,
+    SIMILARITIES,
+    recognise,
+)
+from vireid.evaluation.feature_files.columns import numbered_identities
 from vireid.evaluation.protocols import PROTOCOLS, expand, with_draw
 from vireid.figures.tsne import choose_rows
 from vireid.structures import FeatureSet, Modality

@@ -14,13 +14,17 @@ RULES = {  # draw, CMC unit, own camera left out, gallery trials
     "veri": ("all", "image", True, 1),
     "vehicleid": ("seeded", "image", False, 10),
     "val_v2v": ("all", "image", True, 1),
+    "llcm_n2v_multi": ("seeded", "identity", True, 10),
+    "vcm": ("all", "track", True, 1),
+    "bupt": ("all", "track", True, 1),
+    "orbench": ("all", "image", False, 1),
 }
 ONE_MODALITY = ("veri", "vehicleid", "val_v2v")
 
 
 @pytest.mark.parametrize("group", sorted(RULES))
 def test_rules_are_the_documented_ones(group: str):
-    assert GROUPS.keys() == RULES.keys() - {"veri", "val_v2v"}  # which are single protocols
+    assert GROUPS.keys() == RULES.keys() - {"veri", "val_v2v", "llcm_n2v_multi"}  # single ones
     for protocol in expand([group]):
         rules = (protocol.draw, protocol.cmc_unit, protocol.drops_own_camera)
         assert (*rules, protocol.gallery_trials) == RULES[group]
@@ -33,7 +37,7 @@ def test_rules_are_the_documented_ones(group: str):
 def test_first_letter_is_the_querys_modality():
     letters = {"v": Modality.VISIBLE, "n": Modality.INFRARED, "i": Modality.INFRARED}
     letters["t"] = Modality.INFRARED
-    for group in ("regdb", "llcm", "csv", "folder", "val"):
+    for group in ("regdb", "llcm", "csv", "folder", "val", "vcm", "bupt", "orbench"):
         for name in GROUPS[group]:
             assert PROTOCOLS[name].query_modality is letters[name.split("_")[1][0]]
 

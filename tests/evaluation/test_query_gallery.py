@@ -7,7 +7,7 @@ from scipy.io import savemat
 from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol
-from vireid.evaluation.query_gallery import Permutations, draw_galleries, read_permutations
+from vireid.evaluation.query_gallery import Permutations, draw_images, read_permutations
 from vireid.structures import FeatureSet
 
 SINGLE, MULTI = PROTOCOLS["sysu_all_single"], PROTOCOLS["sysu_all_multi"]
@@ -37,7 +37,7 @@ def test_official_draw_picks_by_position_from_one_in_path_order(
     permutations = {
         key: np.stack([rng.permutation(n) + 1 for _ in range(10)]) for key, n in counts.items()
     }
-    galleries = list(draw_galleries(protocol, features, permutations))
+    galleries = list(draw_images(protocol, features, permutations))
     assert len(galleries) == 10
     for trial, rows in enumerate(galleries):
         expected = [
@@ -52,7 +52,7 @@ def test_path_order_is_by_text_not_by_number():
     features = sysu({(1, 1): 3})
     features.paths[:] = ["cam1/0001/9.jpg", "cam1/0001/10.jpg", "cam1/0001/1.jpg"]
     permutations = {(1, 1): np.tile([3, 1, 2], (10, 1))}
-    (rows, *_) = draw_galleries(SINGLE, features, permutations)
+    (rows, *_) = draw_images(SINGLE, features, permutations)
     assert features.paths[rows].tolist() == ["cam1/0001/9.jpg"]
 
 

@@ -16,7 +16,7 @@ from vireid.evaluation.sorting import stable_order
 from vireid.structures import FeatureSet
 
 V2N, N2V = PROTOCOLS["llcm_v2n"], PROTOCOLS["llcm_n2v"]
-CSV = PROTOCOLS["csv_v2i"]
+MULTI, CSV = PROTOCOLS["llcm_n2v_multi"], PROTOCOLS["csv_v2i"]
 SEEDED = with_draw(PROTOCOLS["sysu_all_single"], "seeded")
 
 Row = tuple[int, int, int, float]  # modality, camera, identity, position on a line
@@ -58,8 +58,11 @@ def loop_galleries(protocol: RetrievalProtocol, images: FeatureSet) -> list[list
     if protocol.gallery_cameras:
         rows = [r for r in rows if images.camids[r] in protocol.gallery_cameras]
     rows.sort(key=lambda r: images.paths[r])
-    if protocol.draw == "all":
-        return [rows]
+    return [rows] if protocol.draw == "all" else loop_draws(images, rows)
+
+
+def loop_draws(images: FeatureSet, rows: list[int]) -> list[list[int]]:
+    """Ten seeded draws of one image per identity and camera, of rows in the order of paths."""
     galleries = []
     for trial in range(10):
         random.seed(trial)
@@ -92,6 +95,24 @@ def test_own_camera_protocols_equal_a_plain_loop(name: str, seed: int, tied: boo
     found = evaluate(PROTOCOLS[name], images, metric="euclidean")
     assert found[0].num_gallery < 40
     assert_equal(found, PROTOCOLS[name], images)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_drawn_queries_search_every_visible_image(seed: int, tied: bool):
+    images = random_set(seed, tied=tied)
+    both = evaluate_all([MULTI, N2V], images, metric="euclidean")
+    by_path = sorted(range(len(images)), key=lambda r: images.paths[r])
+    gallery = [r for r in by_path if images.modality[r] == 0]
+    draws = loop_draws(images, [r for r in by_path if images.modality[r] == 1])
+    rules = {"unit": "identity", "own_camera": True}
+    for trial, queries in zip(both["llcm_n2v_multi"], draws, strict=True):
+        assert_scores_equal(trial, loop_trial(images, queries, gallery, **rules))
+    # the galleries of the opposite direction are its queries
+    opposite = evaluate(V2N, images, metric="euclidean")
+    for trial, other in zip(both["llcm_n2v_multi"], opposite, strict=True):
+        assert trial.num_query == other.num_gallery
+    require_answerable(MULTI, images)
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -5,8 +5,8 @@ import pytest
 
 from vireid.evaluation import sorting
 from vireid.evaluation.distance import distance_rows
-from vireid.evaluation.evaluate import without_features
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol
+from vireid.evaluation.query_gallery import without_features
 from vireid.evaluation.ranking import Ranks, rank_matches
 from vireid.evaluation.sorting import cosine_sorting, stable_sorting
 from vireid.structures import FeatureSet

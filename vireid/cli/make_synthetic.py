@@ -30,7 +30,10 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--test-ids", type=int, metavar="N", help=f"test identities ({DEFAULT_IDS['test_ids']})"
     )
-    about = "images per identity and camera (2 to 10, by layout)"
+    about = (
+        "images per identity and camera (2 to 10, by layout); for vcm and bupt, frames per track "
+        "(12; lengths vary between N and 1.5 N)"
+    )
     line.add_argument("--images-per-camera", type=int, metavar="N", help=about)
     about = (
         "a rand_perm_cam.mat: render as many identities and images as it lists, instead of the "

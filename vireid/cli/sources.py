@@ -9,8 +9,7 @@ from pathlib import Path
 
 from vireid.cli.arguments import modality
 from vireid.errors import DataError, UsageError
-from vireid.evaluation.feature_contents import FeatureFile
-from vireid.evaluation.feature_files import holds_features, read_feature_file
+from vireid.evaluation.feature_files import FeatureFile, holds_features, read_feature_file
 from vireid.figures.names import short_names
 from vireid.runs.names import IDENTITIES, read_identity_names
 from vireid.runs.options import run_config

@@ -146,6 +146,9 @@ OPTIONS: dict[str, Option] = {
         "`folder` only: regular expression with one group, which is the camera's name. It is "
         "searched in the file names. If one file name does not match, it is searched in the paths "
         "below `ROOT` instead. Empty: one camera per modality", in_names=False),
+    "DATA.FRAMES": Option(6, NOT_NEGATIVE, FEATURES,
+        "Frames of a track that make its feature, evenly spaced; their unit features are averaged."
+        " 0: all frames. For sets of tracks (`vcm`, `bupt`) [ours]"),
     "DATA.WORKERS": Option(4, NOT_NEGATIVE, NOTHING,
         "Largest number of processes that load images, for each training process. 0: the training "
         "process loads them"),
@@ -162,8 +165,8 @@ OPTIONS: dict[str, Option] = {
     "DATA.SYNTHETIC.TEST_IDS": Option(20, POSITIVE, DATA,
         "Number of test identities", in_names=False),
     "DATA.SYNTHETIC.IMAGES_PER_CAMERA": Option(6, POSITIVE, DATA,
-        "Images of each identity by each camera",
-        in_names=False),
+        "Images of each identity by each camera; in the layouts of `vcm` (12 or more) and `bupt`, "
+        "frames of a track, up to half more", in_names=False),
     "DATA.SYNTHETIC.SIZE": Option([128, 64], SIZE, DATA, "Size of the rendered images in pixels",
         in_names=False),
     "DATA.SYNTHETIC.SEED": Option(0, NOT_NEGATIVE, DATA, "Seed of the rendering", in_names=False),
@@ -205,7 +208,12 @@ OPTIONS: dict[str, Option] = {
 
     "SAMPLER.IDENTITIES": Option(8, POSITIVE, EPOCH,
         "P: identities in a batch, over all processes [field]"),
-    "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH, "K: images per identity and modality [field]"),
+    "SAMPLER.IMAGES": Option(4, POSITIVE, EPOCH,
+        "K: images, or tracks, per identity and modality [field]"),
+    "SAMPLER.FRAMES": Option(1, POSITIVE, EPOCH,
+        "Frames of each track in a batch, for sets of tracks. 1: one random frame. N: one random "
+        "frame of each of N equal parts of the track; the model's outputs are averaged over them, "
+        "and the losses see one row per track [ours]"),
 
     "MODEL.BACKBONE": Option("osnet_x1_0", TABLE, LAYERS,
         "Network that turns an image into feature maps"),

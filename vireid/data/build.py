@@ -22,6 +22,7 @@ from vireid.data.loading import (
 )
 from vireid.data.pixels import PERCENTILE, PixelRule
 from vireid.data.sampler import IdentityBatchSampler
+from vireid.data.tracks import frame_records
 from vireid.data.transforms import eval_transform, train_transform
 from vireid.data.verify import missing_modalities
 from vireid.errors import DataError, UsageError
@@ -89,7 +90,8 @@ def build_train_loader(
         rules=pixel_rules(cfg),
     )
     views = len({record.modality for record in splits.train}) + cfg.INPUT.SECOND_VISIBLE
-    batch = cfg.SAMPLER.IDENTITIES // world_size * cfg.SAMPLER.IMAGES * views
+    each = cfg.SAMPLER.IMAGES * cfg.SAMPLER.FRAMES * views
+    batch = cfg.SAMPLER.IDENTITIES // world_size * each
     options = _loading(cfg, device, batch=batch)
     loader = DataLoader(
         dataset, batch_sampler=sampler, persistent_workers=options["num_workers"] > 0, **options
@@ -98,6 +100,11 @@ def build_train_loader(
 
 
 def _sampler(cfg: CfgNode, splits: Splits, rank: int, world_size: int) -> IdentityBatchSampler:
+    if cfg.SAMPLER.FRAMES > 1 and not DATASETS[cfg.DATA.DATASET].tracks:
+        raise UsageError(
+            f"SAMPLER.FRAMES {cfg.SAMPLER.FRAMES} takes several frames of each track, and "
+            f"{cfg.DATA.DATASET} has single images: set SAMPLER.FRAMES 1"
+        )
     identities = _batch_identities(cfg.SAMPLER.IDENTITIES, splits, world_size)
     if identities // world_size * cfg.SAMPLER.IMAGES < 2:
         raise UsageError(
@@ -110,6 +117,7 @@ def _sampler(cfg: CfgNode, splits: Splits, rank: int, world_size: int) -> Identi
         identities=identities,
         images=cfg.SAMPLER.IMAGES,
         seed=cfg.SEED,
+        frames=cfg.SAMPLER.FRAMES,
         second_visible=cfg.INPUT.SECOND_VISIBLE,
         rank=rank,
         world_size=world_size,
@@ -178,7 +186,7 @@ def _cache(cfg: CfgNode, root: Path, records: Sequence[ImageRecord]) -> ImageCac
     if not cfg.DATA.CACHE:
         return None
     size, rules = tuple(cfg.INPUT.SIZE), pixel_rules(cfg)
-    return cached_images(cfg.DATA.CACHE, root, records, size=size, rules=rules)
+    return cached_images(cfg.DATA.CACHE, root, frame_records(records), size=size, rules=rules)
 
 
 def _loading(cfg: CfgNode, device: torch.device, *, batch: int) -> dict[str, Any]:

@@ -19,12 +19,18 @@ from vireid.structures import ImageRecord, Modality
 
 @dataclass(frozen=True, slots=True)
 class SampleKey:
-    """Which image to read, and its place in the epoch, which seeds its augmentation."""
+    """Which image to read, and its place in the epoch, which seeds its augmentation.
+
+    A track is divided into ``segments`` of equal length; the image is a random frame of the one
+    numbered ``segment``, from 0.
+    """
 
     index: int
     epoch: int = 0
     position: int = 0
     view: int = 0  # 1: a visible image's second view
+    segment: int = 0
+    segments: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class ImageDataset(Dataset):
         self.transforms, self.second_view = transforms, second_view
         self.seed, self.cache = seed, cache
         self.rules = rules or dict.fromkeys(Modality, PLAIN)
+        # position in the cache of each record's first image
+        self._starts = np.cumsum([0, *(len(record.paths) for record in records)])
 
     def __len__(self) -> int:
         return len(self.records)
@@ -75,11 +83,12 @@ class ImageDataset(Dataset):
         """
         key = SampleKey(key) if isinstance(key, int) else key
         record = self.records[key.index]
+        frame = self._frame(key, len(record.paths))
         try:
             if self.cache is None:
-                image = read_image(self.root / record.path, self.rules[record.modality])
+                image = read_image(self.root / record.paths[frame], self.rules[record.modality])
             else:
-                image = self.cache[key.index]
+                image = self.cache[int(self._starts[key.index]) + frame]
         except DataError as error:
             return error
         transform = self.second_view if key.view else self.transforms[record.modality]
@@ -92,3 +101,12 @@ class ImageDataset(Dataset):
             tensor = transform(image)
         is_infrared = record.modality is Modality.INFRARED
         return LabelledImage(tensor, self.labels[key.index], is_infrared, key.index)
+
+    def _frame(self, key: SampleKey, count: int) -> int:
+        """Number of the frame to read of a track of ``count`` frames; both views show the same."""
+        first = key.segment * count // key.segments
+        length = max((key.segment + 1) * count // key.segments - first, 1)
+        if length == 1:
+            return first
+        entropy = [self.seed, key.epoch, key.position]
+        return first + int(np.random.SeedSequence(entropy).generate_state(3)[2]) % length

@@ -85,6 +85,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
     exactly what one process would. Set ``epoch`` and ``first_step`` before iterating.
 
     Args:
+        frames: images of each drawn track, one of each of as many segments; they come in a row.
         second_visible: every visible image comes twice, the second time as view 1.
         identities: P, over all processes; also an attribute.
     Raises:
@@ -99,6 +100,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
         identities: int,
         images: int,
         seed: int,
+        frames: int = 1,
         second_visible: bool = False,
         rank: int = 0,
         world_size: int = 1,
@@ -111,7 +113,7 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
             identity_batches, records, identities=identities, images=images, seed=seed
         )
         self.identities = identities
-        self._records, self._second_visible = records, second_visible
+        self._records, self._second_visible, self._frames = records, second_visible, frames
         self._rank, self._world_size = rank, world_size
         self.epoch = self.first_step = 0
         self._length = len(self._batches(epoch=0))
@@ -123,8 +125,12 @@ class IdentityBatchSampler(Sampler[list[SampleKey]]):
     def __iter__(self) -> Iterator[list[SampleKey]]:
         position = 0
         for step, batch in enumerate(self._batches(epoch=self.epoch)):
-            keys = [SampleKey(i, self.epoch, position + n) for n, i in enumerate(batch)]
-            position += len(batch)
+            images = ((i, segment) for i in batch for segment in range(self._frames))
+            keys = [
+                SampleKey(i, self.epoch, position + n, segment=segment, segments=self._frames)
+                for n, (i, segment) in enumerate(images)
+            ]
+            position += len(keys)
             if self._second_visible:
                 visible = [k for k in keys if self._records[k.index].modality is Modality.VISIBLE]
                 keys += [replace(key, view=1) for key in visible]

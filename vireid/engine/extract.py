@@ -50,9 +50,10 @@ def extract_features(
 
 
 def labels_of(records: Sequence[ImageRecord]) -> FeatureSet:
-    """What the records say of the images; ``features`` is (N, 0)."""
+    """What the records say of the images or tracks; ``features`` is (N, 0)."""
     roles = np.array([int(record.role) for record in records], dtype=np.uint8)
     lists = np.array([record.test_list for record in records], dtype=np.int64)
+    tracks = np.array([record.track for record in records], dtype=np.int64)
     return FeatureSet(
         features=np.empty((len(records), 0), dtype=np.float32),
         pids=np.array([record.pid for record in records], dtype=np.int64),
@@ -61,4 +62,5 @@ def labels_of(records: Sequence[ImageRecord]) -> FeatureSet:
         paths=np.array([record.path for record in records]),
         role=roles if roles.any() else None,
         test_list=lists if lists.any() else None,
+        tracks=tracks if tracks.any() else None,
     )

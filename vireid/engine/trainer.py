@@ -69,6 +69,7 @@ class Trainer:
         freeze: weights that do not train in the first epochs.
         sampler: decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
+        frames: images in a row of a batch that show one track; their outputs are averaged.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
@@ -90,6 +91,7 @@ class Trainer:
     mean: list[float]
     std: list[float]
     teacher: TeacherLogits | None = None
+    frames: int = 1
     clip_norm: float = 0.0
     gradient_norms: bool = False
     freeze: Freeze = field(default_factory=Freeze)
@@ -140,8 +142,10 @@ class Trainer:
             own = self.wrapped(images, is_infrared)
             if self.teacher is not None:
                 own = replace(own, teacher=self.teacher(batch.images, is_infrared))
+        if self.frames > 1:
+            own, batch = own.per_track(self.frames), batch.per_track(self.frames)
         output, batch = self.world.gather(own, batch)
-        self.images += len(batch.labels)
+        self.images += len(batch.labels) * self.frames
         report = self.criterion(output, batch)
         if not report.total.requires_grad:
             raise UsageError(

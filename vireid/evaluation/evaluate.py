@@ -14,10 +14,10 @@ from vireid.evaluation.metrics import cmc_curve
 from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.evaluation.query_gallery import (
     Permutations,
-    draw_galleries,
+    draw_trials,
     gallery_order,
-    query_mask,
     select_query_and_gallery,
+    without_features,
 )
 from vireid.evaluation.ranking import Ranks, rank_matches
 from vireid.evaluation.rerank import reranked_distances
@@ -100,7 +100,7 @@ def evaluate_reranked(
     """
     metric = protocol.metric if metric == "auto" else metric
     trials = []
-    for query_rows, rows in draw_trials(protocol, features, permutations, metric):
+    for query_rows, rows in trial_rows(protocol, features, permutations, metric):
         queries, gallery = features.subset(query_rows), features.subset(rows)
         distances = reranked_distances(queries.features, gallery.features, metric=metric)
         sorting = stable_sorting(distances.__getitem__)
@@ -130,7 +130,7 @@ def evaluate_given(
     queries, candidates = select_query_and_gallery(protocol, images)
     first = len(images) - distances.shape[1]  # row of the first column's image
     trials = []
-    for gallery in _galleries(protocol, images, candidates, permutations):
+    for mask, gallery in draw_trials(protocol, images, queries, candidates, permutations):
         between = partial(_between, distances, queries, gallery - first)
         ranks = rank_matches(
             protocol,
@@ -139,7 +139,6 @@ def evaluate_given(
             np.ones((1, len(gallery)), dtype=bool),
             stable_sorting(between),
         )
-        mask = query_mask(protocol, queries, gallery)
         trials.append(_trial_scores(protocol, ranks, 0, len(gallery), mask))
     return trials
 
@@ -151,7 +150,7 @@ def _between(
     return distances[np.ix_(queries[rows], columns)]
 
 
-def draw_trials(
+def trial_rows(
     protocol: RetrievalProtocol,
     features: FeatureSet,
     permutations: Permutations | None,
@@ -165,8 +164,8 @@ def draw_trials(
     queries, candidates = select_query_and_gallery(protocol, features)
     used = {f"{protocol.name}: query and gallery": np.union1d(queries, candidates)}
     require_comparable(features, used, metric)
-    for rows in _galleries(protocol, features, candidates, permutations):
-        yield queries[query_mask(protocol, queries, rows)], rows
+    for mask, rows in draw_trials(protocol, features, queries, candidates, permutations):
+        yield queries[mask], rows
 
 
 def require_answerable(
@@ -181,8 +180,8 @@ def require_answerable(
         DataError: as ``evaluate``, but for features that cannot be compared.
     """
     queries, candidates = select_query_and_gallery(protocol, images)
-    for rows in _galleries(protocol, images, candidates, permutations):
-        asked = _identities_and_cameras(images, queries[query_mask(protocol, queries, rows)])
+    for mask, rows in draw_trials(protocol, images, queries, candidates, permutations):
+        asked = _identities_and_cameras(images, queries[mask])
         held = _identities_and_cameras(images, rows)
         asked = asked[np.isin(asked[:, 0], held[:, 0])]
         if not any(
@@ -191,11 +190,6 @@ def require_answerable(
             for camera in held[held[:, 0] == pid, 1].tolist()
         ):
             raise _unanswerable(protocol)
-
-
-def without_features(images: FeatureSet, rows: np.ndarray) -> FeatureSet:
-    """The given rows of everything but the features, which are (N, 0)."""
-    return replace(images, features=images.features[:, :0]).subset(rows)
 
 
 def require_comparable(
@@ -242,14 +236,15 @@ def _evaluate_group(
     metric: str,
 ) -> dict[str, list[TrialScores]]:
     """Scores of protocols that share their rules: every query's candidates are sorted once."""
-    owners, galleries, parts = [], [], {}
+    owners, galleries, masks, parts = [], [], [], {}
     for protocol in protocols:
         queries, candidates = select_query_and_gallery(protocol, features)
         parts[f"{protocol.name}: query"] = queries
         parts[f"{protocol.name}: gallery"] = candidates
-        drawn = list(_galleries(protocol, features, candidates, permutations))
-        galleries += drawn
-        owners += [protocol] * len(drawn)
+        for mask, rows in draw_trials(protocol, features, queries, candidates, permutations):
+            owners.append(protocol)
+            masks.append(mask)
+            galleries.append(rows)
     metric = protocols[0].metric if metric == "auto" else metric
     require_comparable(features, parts, metric)
     used = np.unique(np.concatenate(galleries))
@@ -267,8 +262,7 @@ def _evaluate_group(
         sorting,
     )
     scores: dict[str, list[TrialScores]] = {protocol.name: [] for protocol in protocols}
-    for trial, (protocol, rows) in enumerate(zip(owners, galleries, strict=True)):
-        mask = query_mask(protocol, queries, rows)
+    for trial, (protocol, rows, mask) in enumerate(zip(owners, galleries, masks, strict=True)):
         scores[protocol.name].append(_trial_scores(protocol, ranks, trial, len(rows), mask))
     return scores
 
@@ -293,18 +287,6 @@ def _trial_scores(
     metrics["mINP"] = float(ranks.penalty[trial, answered].mean())
     shown = min(CMC_LENGTH, int(ranks.length[trial, answered].min()))
     return TrialScores(metrics, cmc[:shown], int(queries.sum()), len(first), num_gallery)
-
-
-def _galleries(
-    protocol: RetrievalProtocol,
-    features: FeatureSet,
-    candidates: np.ndarray,
-    permutations: Permutations | None,
-) -> Iterator[np.ndarray]:
-    """Rows of ``features`` that each trial's gallery holds."""
-    images = without_features(features, candidates)
-    for rows in draw_galleries(protocol, images, permutations):
-        yield candidates[rows]
 
 
 def _identities_and_cameras(images: FeatureSet, rows: np.ndarray) -> np.ndarray:

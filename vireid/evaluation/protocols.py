@@ -24,7 +24,8 @@ class RetrievalProtocol:
             number), ``all`` (every gallery image) or ``given`` (those that a file of features
             lists, as the only trial).
         other_draws: rules by which the gallery may be drawn instead.
-        cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image.
+        cmc_unit: ``identity`` counts each identity once in a ranked list, ``image`` each image,
+            ``track`` each track.
         shots: gallery images per identity and camera; 0 where nothing is drawn.
         gallery_trials: gallery draws that are averaged.
         query_cameras, gallery_cameras: empty for all of the modality.
@@ -34,9 +35,12 @@ class RetrievalProtocol:
             removed from its list.
         cameras_optional: a set may lack cameras; then nothing is removed.
         by_role: the data set says of each image whether it is query, gallery or both.
+        roles_exchanged: the images that the data set calls queries are the gallery, and vice versa.
+        roles_optional: a set may lack roles; then the modality alone decides.
         test_list: only images of this test list, by its number of identities; 0 for all images.
         undrawn_are_queries: each draw takes one image per identity, by NumPy's generator; all other
             images are its queries.
+        draws_queries: the draw takes the queries, and the gallery holds every image.
         held_out: uses the validation identities, not the test identities.
         metric: distance between features unless the user asks for another.
     """
@@ -56,8 +60,11 @@ class RetrievalProtocol:
     drops_own_camera: bool = False
     cameras_optional: bool = False
     by_role: bool = False
+    roles_exchanged: bool = False
+    roles_optional: bool = False
     test_list: int = 0
     undrawn_are_queries: bool = False
+    draws_queries: bool = False
     held_out: bool = False
     metric: str = "cosine"
 
@@ -91,17 +98,33 @@ def _sysu(name: str, gallery_cameras: frozenset[int], shots: int) -> RetrievalPr
     )
 
 
-def _llcm(name: str, query: Modality, gallery: Modality) -> RetrievalProtocol:
+def _llcm(
+    name: str, query: Modality, gallery: Modality, *, draws_queries: bool = False
+) -> RetrievalProtocol:
     return RetrievalProtocol(
         name=name,
         query_modality=query,
         gallery_modality=gallery,
         source="Zhang and Wang, CVPR 2023 (DEEN); queries of the modality that the name says",
         draw="seeded",
+        draws_queries=draws_queries,
         cmc_unit="identity",
         shots=1,
         gallery_trials=10,
         drops_own_camera=True,
+    )
+
+
+def _tracks(name: str, query: Modality, source: str, **roles: Any) -> RetrievalProtocol:
+    return RetrievalProtocol(
+        name=name,
+        query_modality=query,
+        gallery_modality=Modality(1 - query),
+        source=source,
+        cmc_unit="track",
+        drops_own_camera=True,
+        by_role=True,
+        **roles,
     )
 
 
@@ -121,6 +144,9 @@ def _vehicleid(test_list: int) -> RetrievalProtocol:
 
 _REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with its own model"
 _OWN = "the user's own images; the gallery holds every image of the other modality"
+_VCM = "Lin et al., CVPR 2022 (HITSZ-VCM), the lists of its info folder"
+_BUPT = "Du et al., TMM 2024 (BUPTCampus, AuxNet), query.txt and gallery.txt"
+_ORBENCH = "Zuo et al., NeurIPS 2025 (ORBench, ReID5o), its infrared task"
 _VERI = "Liu et al., ECCV 2016; removal as in Market-1501"
 _VAL = "identities held out from training, to choose settings without the test set"
 
@@ -136,6 +162,12 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
         RetrievalProtocol("regdb_t2v", INFRARED, VISIBLE, _REGDB),
         _llcm("llcm_v2n", VISIBLE, INFRARED),
         _llcm("llcm_n2v", INFRARED, VISIBLE),
+        _llcm("llcm_n2v_multi", INFRARED, VISIBLE, draws_queries=True),
+        _tracks("vcm_i2v", INFRARED, _VCM, roles_optional=True),
+        _tracks("vcm_v2i", VISIBLE, _VCM, roles_optional=True, roles_exchanged=True),
+        _tracks("bupt_i2v", INFRARED, _BUPT),
+        _tracks("bupt_v2i", VISIBLE, _BUPT),
+        RetrievalProtocol("orbench_n2v", INFRARED, VISIBLE, _ORBENCH),
         *(
             RetrievalProtocol(f"{name}_{way}", query, gallery, _OWN, **_CAMERAS_IF_ANY)
             for name in ("csv", "folder")
@@ -152,8 +184,9 @@ PROTOCOLS: dict[str, RetrievalProtocol] = {
 # name of a group, such as sysu → its protocols
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in PROTOCOLS if name.startswith(f"{group}_"))
-    for group in ("sysu", "regdb", "llcm", "csv", "vehicleid", "folder")
+    for group in ("sysu", "regdb", "csv", "vehicleid", "folder", "vcm", "bupt", "orbench")
 }
+GROUPS["llcm"] = ("llcm_v2n", "llcm_n2v")  # the third one is asked for by its name
 GROUPS["val"] = ("val_v2i", "val_i2v")
 
 
@@ -194,7 +227,10 @@ def with_draw(protocol: RetrievalProtocol, draw: str) -> RetrievalProtocol:
         return replace(protocol, draw=draw)
     if draw == "given":
         once: dict[str, Any] = {"shots": 0, "gallery_trials": 1, "test_list": 0}
-        return replace(protocol, draw=draw, by_role=True, undrawn_are_queries=False, **once)
+        plain: dict[str, Any] = dict.fromkeys(
+            ("roles_exchanged", "roles_optional", "undrawn_are_queries", "draws_queries"), False
+        )
+        return replace(protocol, draw=draw, by_role=True, **plain, **once)
     if protocol.draw == "all":
         remedy = "it searches every gallery image, so leave the draw out"
     elif protocol.shots > 1:

@@ -93,19 +93,12 @@ def left_out_counts(protocol: RetrievalProtocol, images: FeatureSet) -> dict[str
     return {name: len(rows) for name, rows in found.items() if len(rows)}
 
 
-def query_mask(protocol: RetrievalProtocol, queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """(Q,) bool: which of the rows ``queries`` are queries of a trial with this gallery."""
-    if protocol.undrawn_are_queries:
-        return np.isin(queries, gallery, invert=True)
-    return np.ones(len(queries), dtype=bool)
-
-
 def _require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
     """Raises ``DataError`` when an array that the protocol selects images by is missing."""
     role = "'role' (0 both, 1 query, 2 gallery)"
     test_list = "'subset' (the smallest test list that holds each image: 800, 1600 or 2400)"
     for needed, column, text in (
-        (protocol.by_role, images.role, role),
+        (protocol.by_role and not protocol.roles_optional, images.role, role),
         (protocol.test_list, images.test_list, test_list),
     ):
         if needed and column is None:
@@ -116,6 +109,7 @@ def _require_columns(protocol: RetrievalProtocol, images: FeatureSet) -> None:
 
 
 _LISTS = (Role.QUERY, Role.GALLERY)
+_OTHER = {Role.QUERY: Role.GALLERY, Role.GALLERY: Role.QUERY}
 
 
 def _select(
@@ -129,7 +123,8 @@ def _select(
     if cameras:
         mask &= np.isin(images.camids, sorted(cameras))
     if protocol.by_role and images.role is not None:
-        mask &= np.isin(images.role, (int(Role.BOTH), int(role)))
+        listed = _OTHER[role] if protocol.roles_exchanged else role
+        mask &= np.isin(images.role, (int(Role.BOTH), int(listed)))
     if protocol.test_list and images.test_list is not None:
         mask &= (images.test_list > 0) & (images.test_list <= protocol.test_list)
     return np.flatnonzero(mask)
@@ -159,13 +154,48 @@ def read_permutations(path: Path) -> Permutations:
     return permutations
 
 
-def draw_galleries(
-    protocol: RetrievalProtocol, candidates: FeatureSet, permutations: Permutations | None
-) -> Iterator[np.ndarray]:
-    """For each trial, rows of ``candidates`` that make up the gallery, in its order.
+def draw_trials(
+    protocol: RetrievalProtocol,
+    images: FeatureSet,
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    permutations: Permutations | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each trial, which queries it has, and its gallery.
 
     Args:
-        candidates: all images that the protocol's gallery may hold.
+        queries, candidates: rows of the images that may be queries, and of those that a gallery
+            may hold; see ``select_query_and_gallery``.
+        permutations: for the official draw.
+    Returns:
+        (Q,) bool of ``queries``; rows of ``images``, in the gallery's order.
+    Raises:
+        DataError: see ``draw_images``.
+    """
+    if protocol.draws_queries:
+        gallery = candidates[gallery_order(protocol, without_features(images, candidates))]
+        for rows in draw_images(protocol, without_features(images, queries), permutations):
+            yield np.isin(np.arange(len(queries)), rows), gallery
+        return
+    for rows in draw_images(protocol, without_features(images, candidates), permutations):
+        gallery = candidates[rows]
+        # where they may be queries, the drawn images are none
+        mask = np.isin(queries, gallery, invert=True) if protocol.undrawn_are_queries else None
+        yield np.ones(len(queries), dtype=bool) if mask is None else mask, gallery
+
+
+def without_features(images: FeatureSet, rows: np.ndarray) -> FeatureSet:
+    """The given rows of everything but the features, which are (N, 0)."""
+    return replace(images, features=images.features[:, :0]).subset(rows)
+
+
+def draw_images(
+    protocol: RetrievalProtocol, candidates: FeatureSet, permutations: Permutations | None
+) -> Iterator[np.ndarray]:
+    """For each trial, rows of ``candidates`` that are drawn, in their order in a gallery.
+
+    Args:
+        candidates: all images that may be drawn.
         permutations: for the official draw.
     Raises:
         DataError: the official draw without permutations, or with some of another data set.
@@ -183,17 +213,23 @@ def draw_galleries(
 def gallery_order(protocol: RetrievalProtocol, candidates: FeatureSet) -> np.ndarray:
     """Rows of ``candidates`` in the order in which a gallery holds them, and ties are broken.
 
+    A gallery of all images has the order of no draw, also where the queries are drawn.
+
     Official draw: by camera, identity and path. Seeded draw: by identity, camera and path. No
     draw: by path. Given: as in the file. (Within a folder the official gallery has the order of the
     draw, which no score depends on: those images share identity and camera.)
     """
+    return _ordered("all" if protocol.draws_queries else protocol.draw, candidates)
+
+
+def _ordered(draw: str, images: FeatureSet) -> np.ndarray:
     keys = {
-        "official": (candidates.paths, candidates.pids, candidates.camids),
-        "seeded": (candidates.paths, candidates.camids, candidates.pids),
-        "all": (candidates.paths,),
-        "given": (np.arange(len(candidates)),),
+        "official": (images.paths, images.pids, images.camids),
+        "seeded": (images.paths, images.camids, images.pids),
+        "all": (images.paths,),
+        "given": (np.arange(len(images)),),
     }
-    return np.lexsort(keys[protocol.draw])
+    return np.lexsort(keys[draw])
 
 
 def _seeded(protocol: RetrievalProtocol, candidates: FeatureSet) -> Iterator[np.ndarray]:
@@ -257,8 +293,8 @@ def _without_permutations(protocol: RetrievalProtocol) -> str:
 def _folders(
     protocol: RetrievalProtocol, candidates: FeatureSet
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(camid, pid, rows ordered by path) of each camera and identity, in the gallery's order."""
-    order = gallery_order(protocol, candidates)
+    """(camid, pid, rows ordered by path) of each camera and identity, in the draw's order."""
+    order = _ordered(protocol.draw, candidates)
     keys = np.stack([candidates.camids[order], candidates.pids[order]], axis=1)
     starts = np.flatnonzero(np.any(keys[1:] != keys[:-1], axis=1)) + 1
     for rows in np.split(order, starts):
@@ -281,7 +317,7 @@ def require_complete(
     """
     _require_columns(protocol, images)
     if (junk := junk_rows(images)).any():
-        images = replace(images, features=images.features[:, :0]).subset(~junk)
+        images = without_features(images, ~junk)
     listed = protocol.test_list
     if listed and images.test_list is not None and not np.any(images.test_list == listed):
         raise DataError(

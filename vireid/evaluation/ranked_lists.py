@@ -9,9 +9,9 @@ import numpy as np
 
 from vireid.errors import UsageError
 from vireid.evaluation.distance import Rows, distance_rows
-from vireid.evaluation.evaluate import draw_trials, without_features
+from vireid.evaluation.evaluate import trial_rows
 from vireid.evaluation.protocols import RetrievalProtocol
-from vireid.evaluation.query_gallery import Permutations
+from vireid.evaluation.query_gallery import Permutations, without_features
 from vireid.evaluation.ranking import rank_matches
 from vireid.evaluation.sorting import stable_order, stable_sorting
 from vireid.structures import FeatureSet
@@ -129,7 +129,7 @@ def rank_gallery(
         UsageError: there is no such trial.
     """
     metric = protocol.metric if metric == "auto" else metric
-    trials = list(draw_trials(protocol, features, permutations, metric))
+    trials = list(trial_rows(protocol, features, permutations, metric))
     if not 1 <= trial <= len(trials):
         raise UsageError(f"trial {trial}: {protocol.name} draws {len(trials)} galleries, from 1 on")
     queries, gallery = trials[trial - 1]

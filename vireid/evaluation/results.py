@@ -21,8 +21,7 @@ from vireid.evaluation.evaluate import (
     evaluate_given,
     evaluate_reranked,
 )
-from vireid.evaluation.feature_contents import FeatureFile
-from vireid.evaluation.feature_files import read_feature_file, read_test_ids
+from vireid.evaluation.feature_files import FeatureFile, read_feature_file, read_test_ids
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import (
     Permutations,
@@ -121,8 +120,12 @@ def require_curve(path: Path, protocol: str, entry: Mapping[str, Any]) -> None:
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
     """One line: a protocol's query and gallery images, its rules, and the numbers of images."""
     drawn = _drawn(protocol, len(entry["trials"]))
-    selection = " (query images → gallery images)" if protocol.by_role else ""
-    selection = f" (test list {protocol.test_list})" if protocol.test_list else selection
+    unit = "tracks" if protocol.cmc_unit == "track" else "images"
+    selection = f" (test list {protocol.test_list})" if protocol.test_list else ""
+    if protocol.by_role:
+        sides = ["query", "gallery"]
+        first, second = sides[::-1] if protocol.roles_exchanged else sides
+        selection = f" ({first} {unit} → {second} {unit})"
     removed = [f"camera {g} for queries of camera {q}" for q, g in protocol.ignored_cameras]
     removed += ["same identity and same camera"] if protocol.drops_own_camera else []
     return (
@@ -132,7 +135,7 @@ def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
         f"gallery: {drawn}; "
         f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
         f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
-        f"answerable, {entry['num_gallery']} gallery images" + _left_out(entry)
+        f"answerable, {entry['num_gallery']} gallery {unit}" + _left_out(entry)
     )
 
 
@@ -148,6 +151,11 @@ def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
         return (
             "one image per identity, drawn by NumPy's generator, seeded with 0, 1, …, "
             f"{trials} trials; all others are queries"
+        )
+    if protocol.draws_queries:
+        return (
+            "every image; queries: drawn by Python's generator, seeded with 0, 1, …, "
+            f"{protocol.shots} per identity and camera, {trials} trials"
         )
     text = {
         "official": "drawn by the official permutations",

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import unit_rows
-from vireid.evaluation.evaluate import require_comparable, without_features
-from vireid.evaluation.query_gallery import identified
+from vireid.evaluation.evaluate import require_comparable
+from vireid.evaluation.query_gallery import identified, without_features
 from vireid.figures.names import wrapped
 from vireid.figures.style import COLORS, GREY, MARKERS, drawn_panels
 from vireid.structures import FeatureSet, Modality

@@ -22,10 +22,12 @@ from vireid.data.findings import few_levels
 from vireid.data.grey_range import auto_range
 from vireid.data.images import ImageHeader, require_readable
 from vireid.data.pixels import PixelRule
+from vireid.data.tracks import frame_records
 from vireid.engine.checkpoint import saved_options
-from vireid.engine.extract import extract_features
+from vireid.engine.extract import extract_features, labels_of
 from vireid.errors import DataError
 from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.evaluation.tracks import pool_tracks
 from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import gallery_exit
@@ -78,6 +80,8 @@ def features_of(
 ) -> FeatureSet:
     """One exit's features of the records; the model keeps its mode.
 
+    A track has one row: the mean of ``DATA.FRAMES`` frames' features (``pool_tracks``).
+
     Args:
         exit_name: instead of ``TEST.EXIT``.
         backend: instead of torch.
@@ -89,22 +93,32 @@ def features_of(
         model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
     )
     cfg = with_ranges(cfg, splits, records)
+    frames = frame_records(records, cfg.DATA.FRAMES)
     if backend is not None:
-        return backend(splits.root, records, exit_name or cfg.TEST.EXIT, pixel_rules(cfg))
+        rules = pixel_rules(cfg)
+        features = backend(splits.root, frames, exit_name or cfg.TEST.EXIT, rules)
+        return _per_record(features, records)
     was_training = model.training
     model.eval()
     chosen.eval()
     features = extract_features(
         chosen,
-        build_eval_loader(cfg, splits.root, records, device=device),
-        records,
+        build_eval_loader(cfg, splits.root, frames, device=device),
+        frames,
         device=device,
         mean=cfg.INPUT.MEAN,
         std=cfg.INPUT.STD,
         flip=cfg.TEST.FLIP,
     )
     model.train(was_training)
-    return features
+    return _per_record(features, records)
+
+
+def _per_record(features: FeatureSet, records: Sequence[ImageRecord]) -> FeatureSet:
+    """One row per record, of features of images and of frames of tracks."""
+    if features.tracks is None:
+        return features
+    return replace(labels_of(records), features=pool_tracks(features).features)
 
 
 def features_by_query(

@@ -105,6 +105,7 @@ def source_of(
         "flip": cfg.TEST.FLIP,
         "input_size": list(cfg.INPUT.SIZE),
         "backend": backend,
+        **({"frames": cfg.DATA.FRAMES} if DATASETS[cfg.DATA.DATASET].tracks else {}),
         **reader_options(cfg),
     }
 

@@ -11,6 +11,7 @@ from numpy.random import Generator
 
 from vireid.synthetic.places import Place, indoor_place, outdoor_place, photograph, road_place
 
+INFRARED = 100  # a camera of both spectra takes near infrared under its number + 100
 PITCH = {"indoor": (0.05, 0.15), "outdoor": (0.15, 0.3)}  # radians
 
 Range = tuple[float, float]
@@ -135,6 +136,21 @@ def llcm_cameras(rng: Generator) -> dict[int, Camera]:
         cameras[number] = draw_camera(place, "visible", background, rng, light=dusk)
         if number != 3:
             cameras[number + 10] = draw_camera(place, "near_infrared", background, rng)
+    return cameras
+
+
+def paired_cameras(rng: Generator, count: int) -> dict[int, Camera]:
+    """Cameras of both spectra, by their number; in near infrared, by their number + INFRARED."""
+    cameras = {}
+    for number in range(1, count + 1):
+        background = "indoor" if number % 3 == 0 else "outdoor"
+        place = (indoor_place if background == "indoor" else outdoor_place)(rng)
+        visible = draw_camera(place, "visible", background, rng)
+        infrared = draw_camera(place, "near_infrared", background, rng)
+        cameras[number] = visible
+        cameras[number + INFRARED] = replace(
+            infrared, pitch=visible.pitch, scale=visible.scale, azimuth=visible.azimuth
+        )
     return cameras
 
 

@@ -61,6 +61,7 @@ class DatasetInfo:
         test_cameras: cameras that took test images, by modality.
         check_lists: (root, whether it is a reduced set) → what the lists show; None counts
             identities and images of the only split.
+        tracks: whether its records are tracks, not single images.
         options: further arguments of ``load``, and the options ``DATA.<name>`` that set them.
     """
 
@@ -74,6 +75,7 @@ class DatasetInfo:
     image_folders: Sequence[str] = ()
     test_cameras: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
     check_lists: Callable[[str | Path, bool], ListCheck] | None = None
+    tracks: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
     def read(

@@ -17,7 +17,7 @@ from vireid.synthetic.pedestrians.skeleton import Frame
 from vireid.synthetic.surfaces import Surface, as_rgb
 
 SUPERSAMPLING = 2
-OCCLUDERS = ("none", "post", "low", "passer_by")
+OCCLUDERS = ("none", "post", "low", "passer_by")  # in tracks also "crossing", who walks through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class PedestrianView(View):
     """How one picture of a person is taken."""
 
     phase: float  # gait, radians
+    shadow: float  # in [0, 1]: to which side it falls
     occluder_surface: Surface
 
 
@@ -53,7 +54,8 @@ def draw_view(camera: Camera, rng: Generator, *, from_behind: bool = False) -> P
         window=(float(rng.random()), float(rng.random()), float(rng.uniform(0.7, 1.0))),
         sharpness=float(rng.uniform(0.8, 1.35)),
         occluder=str(rng.choice(OCCLUDERS, p=(0.8, 0.06, 0.07, 0.07))),
-        occluder_at=float(rng.random()),
+        occluder_at=(at := float(rng.random())),
+        shadow=at,
         occluder_surface=Surface(occluder_colour, float(rng.uniform(0.15, 0.85))),
     )
 
@@ -82,8 +84,9 @@ def _paint_occluder(parts: Image.Image, view: View) -> None:
         top = height * (0.7 + 0.2 * at)
         draw.rectangle((0, top, width, height), fill=dark)
         draw.rectangle((0, top, width, top + height * 0.03), fill=lit)
-    elif view.occluder == "passer_by":
-        x = width * (0.02 if at < 0.5 else 0.98)
+    elif view.occluder in ("passer_by", "crossing"):
+        edge = 0.02 if at < 0.5 else 0.98
+        x = width * (1.6 * at - 0.3 if view.occluder == "crossing" else edge)
         draw.ellipse((x - width * 0.1, height * 0.06, x + width * 0.1, height * 0.18), fill=dark)
         draw.rectangle((x - width * 0.2, height * 0.19, x + width * 0.2, height * 0.55), fill=lit)
         draw.rectangle((x - width * 0.15, height * 0.55, x + width * 0.15, height), fill=dark)
@@ -123,7 +126,7 @@ def _add_person(
     parts = paint_person(person, frame, picture.size, view.phase)
     _paint_occluder(parts, view)
     if camera.spectrum != "thermal":
-        _cast_shadow(picture, frame, shift=view.occluder_at - 0.5)
+        _cast_shadow(picture, frame, shift=view.shadow - 0.5)
     mask = parts.point([255] * BACKGROUND + [0])
     parts.putpalette(_palette(person, view, camera.spectrum).tobytes())
     picture.paste(parts.convert("RGB"), mask=mask)

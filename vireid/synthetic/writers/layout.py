@@ -16,7 +16,7 @@ STREAMS = {"cameras": (0,), "presence": (0, 0, 1), "split": (0, 0, 2), "names": 
 
 @dataclass(frozen=True, slots=True)
 class SetNumbers:
-    """What is asked of a set; ``images`` per identity and camera."""
+    """What is asked of a set; ``images`` per identity and camera, or per track."""
 
     train_ids: int
     test_ids: int
@@ -55,11 +55,12 @@ class Layout:
     Args:
         draw_cameras: generator → cameras by number.
         content: what a set of given numbers consists of.
-        images: per identity and camera by default.
+        images: per identity and camera by default; per track in a set of tracks.
         counted_content: a set with the identities and image counts of a file; raises DataError for
             a file that is missing, or not what it should be.
         vehicles: instead of pedestrians.
         least_test_ids: fewest test identities that fill the lists.
+        least_images: fewest ``images`` that readers keep.
     """
 
     draw_cameras: Callable[[Generator], dict[int, Camera]]
@@ -68,6 +69,7 @@ class Layout:
     counted_content: Callable[[Path], SetContent] | None = None
     vehicles: bool = False
     least_test_ids: int = 1
+    least_images: int = 1
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Takes the pictures of a set, in as many processes as wanted.
 
-Every picture is a pure function of (seed, identity, camera, index), so any part of a set can be
-made again alone, in any order, and by any process.
+Every picture is a pure function of (seed, identity, camera, track, index), so any part of a set
+can be made again alone, in any order, and by any process.
 """
 
 import multiprocessing
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from vireid.synthetic.cameras import Camera
+from vireid.synthetic.optics import draw_exposure
 from vireid.synthetic.pedestrians.person import Person, draw_person
 from vireid.synthetic.pedestrians.render import draw_view, render_person
+from vireid.synthetic.pedestrians.track import draw_track
 from vireid.synthetic.vehicles.render import draw_vehicle_view, render_vehicle
 from vireid.synthetic.vehicles.vehicle import draw_vehicle
 from vireid.utils.threads import processors
@@ -43,10 +45,13 @@ class Shot:
 
     Args:
         camera: key in ``Studio.cameras``.
-        index: from 1, among the pictures of this identity by this camera.
+        index: from 1, among the pictures of this identity by this camera, or of its track.
         path: relative to the set's folder; its ending names the format.
         from_behind: seen from the back, by a camera that sees front and back only.
         viewpoint: of a vehicle, in eighths of a turn; 0 is its front.
+        track: from 1, among the tracks of this identity by this camera; 0: a picture of its own.
+        aligned: camera that takes the same track at the same moments, and decides how the person
+            moves; 0: the camera itself.
     """
 
     pid: int
@@ -55,6 +60,8 @@ class Shot:
     path: str
     from_behind: bool = False
     viewpoint: int = 0
+    track: int = 0
+    aligned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,22 @@ class Studio:
             vehicle_view = draw_vehicle_view(camera, shot.viewpoint, rng)
             return render_vehicle(vehicle, camera, vehicle_view, self.size, rng)
         person = None if empty else person_of(self.seed, shot.pid)
+        if shot.track:
+            return self._frame(person, shot)
         view = draw_view(camera, rng, from_behind=shot.from_behind)
+        return render_person(person, camera, view, self.size, rng)
+
+    def _frame(self, person: Person | None, shot: Shot) -> np.ndarray:
+        """One picture of a track."""
+        camera, leader = self.cameras[shot.camera], self.cameras[shot.aligned or shot.camera]
+        moves = (self.seed, shot.pid, shot.aligned or shot.camera, shot.track)
+        track = draw_track(leader, np.random.default_rng((*moves, 0)))
+        view = track.view(shot.index, np.random.default_rng((*moves, shot.index)))
+        own = (self.seed, shot.pid, shot.camera, shot.track)
+        if shot.aligned:  # another sensor before the same scene
+            exposure = draw_exposure(camera, np.random.default_rng((*own, 0)))
+            view = replace(view, exposure=exposure)
+        rng = np.random.default_rng((*own, shot.index, 1))
         return render_person(person, camera, view, self.size, rng)
 
     def save(self, folder: Path, shot: Shot) -> None:

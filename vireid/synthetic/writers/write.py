@@ -16,12 +16,14 @@ from vireid.synthetic.writers.llcm import LLCM
 from vireid.synthetic.writers.pictures import Studio, save_all
 from vireid.synthetic.writers.regdb import REGDB
 from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU
+from vireid.synthetic.writers.vcm import VCM
 from vireid.synthetic.writers.vehicles import VEHICLEID, VERI
 
 LAYOUTS = {
     "sysu": SYSU,
     "regdb": REGDB,
     "llcm": LLCM,
+    "vcm": VCM,
     "folder": FOLDER,
     "veri": VERI,
     "vehicleid": VEHICLEID,
@@ -47,7 +49,8 @@ def write_set(
         layout: one of LAYOUTS.
         train_ids: training and validation identities together.
         test_ids: test identities; VehicleID's three test lists need three of them.
-        images_per_camera: per identity, in each camera that sees it; None: as suits the layout.
+        images_per_camera: per identity, in each camera that sees it; frames per track in layouts
+            of tracks; None: as suits the layout.
         counts: a real set's file that decides identities and images instead of these three, for
             layouts with ``counted_content``; SYSU-MM01's ``rand_perm_cam.mat``, beside which
             ``{train,val,test}_id`` (``.txt`` or ``.mat``) decide the split.
@@ -65,7 +68,7 @@ def write_set(
     if counts is None:
         images = chosen.images if images_per_camera is None else images_per_camera
         numbers = {"train_ids": train_ids, "test_ids": test_ids, "images_per_camera": images}
-        _check_numbers(numbers, chosen.least_test_ids)
+        _check_numbers(numbers, chosen)
         content = chosen.content(SetNumbers(train_ids, test_ids, images, seed))
         record |= numbers
     else:
@@ -86,9 +89,10 @@ def write_set(
             (folder / path).write_bytes(text if isinstance(text, bytes) else text.encode("ascii"))
 
 
-def _check_numbers(numbers: Mapping[str, int], least_test_ids: int) -> None:
+def _check_numbers(numbers: Mapping[str, int], layout: Layout) -> None:
+    least = {"test_ids": layout.least_test_ids, "images_per_camera": layout.least_images}
     for name, value in numbers.items():
-        _check_number(name, value, least_test_ids if name == "test_ids" else 1, MAX_NUMBER)
+        _check_number(name, value, least.get(name, 1), MAX_NUMBER)
     if numbers["train_ids"] + numbers["test_ids"] > MAX_NUMBER:
         raise ValueError(
             f"train_ids + test_ids={numbers['train_ids'] + numbers['test_ids']} does not fit the "

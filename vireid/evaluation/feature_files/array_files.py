@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.array_names import is_known
+from vireid.evaluation.feature_files.array_names import is_known
 from vireid.utils.matlab import read_variables
 from vireid.utils.paths import is_hidden
 

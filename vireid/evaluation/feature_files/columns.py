@@ -28,6 +28,7 @@ KINDS = {
     "paths": ("US", "str"),
     "role": ("iuf", "uint8"),
     "subset": ("iuf", "int64"),
+    "tracks": ("iuf", "int64"),
 }
 # column → whether each value may be in it, and the rule in words
 RULES: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
@@ -46,6 +47,7 @@ RULES: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
         lambda values: np.isin(values, (0, *TEST_LISTS)),
         f"the smallest test list of the image: {', '.join(map(str, TEST_LISTS))}, 0 for none",
     ),
+    "tracks": (lambda tracks: (tracks >= 0) & (tracks <= LARGEST), "0 or more"),
 }
 # of a query list or a gallery list, where cameras may count from 0 and paths are only names
 LIST_RULES = RULES | {

@@ -44,7 +44,7 @@ SIMILARITIES = (
 )
 
 
-ONLY_WHOLE = ("role", "subset")  # columns of features.npz that no other code has
+ONLY_WHOLE = ("role", "subset", "tracks")  # columns of features.npz that no other code has
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Features on disk: ``features.npz``, arrays of other code, and SYSU-MM01's official folders."""
+"""Reads and writes files of features."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.array_files import array_files, read_arrays, require_modest
-from vireid.evaluation.array_names import is_known
-from vireid.evaluation.feature_columns import read_columns
-from vireid.evaluation.feature_contents import FeatureFile, to_feature_file
+from vireid.evaluation.feature_files.array_files import array_files, read_arrays, require_modest
+from vireid.evaluation.feature_files.array_names import is_known
+from vireid.evaluation.feature_files.columns import read_columns
+from vireid.evaluation.feature_files.contents import FeatureFile, to_feature_file
 from vireid.evaluation.protocols import SYSU_CAMERAS, SYSU_INFRARED
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import read_ids, replace_file
@@ -22,7 +22,7 @@ from vireid.utils.paths import is_hidden
 
 # arrays of features.npz → fields of FeatureSet
 FIELDS = {"pids": "pids", "camids": "camids", "modality": "modality"}
-OPTIONAL_FIELDS = {"role": "role", "subset": "test_list"}
+OPTIONAL_FIELDS = {"role": "role", "subset": "test_list", "tracks": "tracks"}
 
 
 def read_features(
@@ -47,9 +47,8 @@ def read_feature_file(path: Path) -> FeatureFile:
     """Features, and distances, as any code base saved them.
 
     Args:
-        path: a ``features.npz``; a file or folder of arrays under the names of
-            ``vireid.evaluation.array_names``; or a folder of official ``*_cam1.mat`` …
-            ``*_cam6.mat``.
+        path: a ``features.npz``; a file or folder of arrays under the names of ``array_names``; or
+            a folder of official ``*_cam1.mat`` … ``*_cam6.mat``.
     Raises:
         DataError: what is wrong with the file, and how to save it.
     """

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.array_names import GALLERY, QUERY, Recognised, recognise
-from vireid.evaluation.feature_columns import numbered_identities, read_columns, read_matrix
+from vireid.evaluation.feature_files.array_names import GALLERY, QUERY, Recognised, recognise
+from vireid.evaluation.feature_files.columns import numbered_identities, read_columns, read_matrix
 from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.evaluation.tracks import pool_tracks
 from vireid.structures import FeatureSet, Modality, Role
 
 DOCS = "docs/scoring_features.md"
@@ -107,8 +108,8 @@ class FeatureFile:
         if "camids" in self.absent:
             images = replace(images, camids=_two_cameras(images))
         if self.lists:
-            protocols = [replace(protocol, by_role=True) for protocol in protocols]
-        return images, list(protocols)
+            protocols = [replace(one, by_role=True, roles_exchanged=False) for one in protocols]
+        return self._pooled(images), list(protocols)
 
     def for_figures(self, query_modality: Modality | None = None) -> FeatureSet:
         """The images as a figure compares them.
@@ -140,7 +141,17 @@ class FeatureFile:
             )
         if "camids" in self.absent:
             images = replace(images, camids=_two_cameras(images))
-        return images
+        return self._pooled(images)
+
+    def _pooled(self, images: FeatureSet) -> FeatureSet:
+        """The images, or the tracks where the file names them."""
+        pooled = pool_tracks(images)
+        if self.distances is not None and len(pooled) < len(images):
+            raise DataError(
+                f"{self.path}: distances are between tracks, but {len(images)} rows show "
+                f"{len(pooled)} tracks: save one row per track"
+            )
+        return pooled
 
     def _require_fit(self, protocol: RetrievalProtocol) -> None:
         """Raises ``DataError`` where a column is absent that the protocol uses."""
@@ -249,6 +260,7 @@ def _images(columns: Mapping[str, np.ndarray], word: str) -> FeatureSet:
         paths=columns.get("paths", _numbered(word, count)),
         role=columns.get("role"),
         test_list=columns.get("subset"),
+        tracks=columns.get("tracks"),
     )
 
 

@@ -1,0 +1,52 @@
+"""One feature for each track, from those of its frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vireid.errors import DataError
+from vireid.evaluation.distance import unit_rows
+from vireid.evaluation.evaluate import require_comparable
+from vireid.structures import FeatureSet
+
+SAME = {"pids": "identities", "camids": "cameras", "modality": "modalities", "role": "roles"}
+
+
+def pool_tracks(images: FeatureSet) -> FeatureSet:
+    """One row per track: the mean of its frames' unit features, brought to unit length.
+
+    Tracks are in the order of their first rows, and have these rows' paths. Images without tracks
+    stay as they are.
+
+    Args:
+        images: with or without features.
+    Returns:
+        features in float64.
+    Raises:
+        DataError: rows of one track differ in identity, camera, modality or role; or a feature is
+            zero or not finite.
+    """
+    if images.tracks is None:
+        return images
+    _, first, track = np.unique(images.tracks, return_index=True, return_inverse=True)
+    for column, name in SAME.items():
+        values = getattr(images, column)
+        if values is not None and (wrong := values != values[first][track]).any():
+            row = int(np.argmax(wrong))
+            both = f"{values[first[track[row]]]} and {values[row]}"
+            raise DataError(
+                f"track {images.tracks[row]} has frames of two {name}, {both} "
+                f"({images.paths[row]}): give every track a number that no other track has"
+            )
+    order = np.argsort(first)
+    pooled = images.subset(first[order])
+    if not images.features.shape[1]:
+        return pooled
+    require_comparable(images, {"frame": np.arange(len(images))})
+    sums = np.zeros((len(first), images.features.shape[1]))
+    np.add.at(sums, track, unit_rows(images.features.astype(np.float64)))
+    means = sums / np.bincount(track)[:, None]
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    return replace(pooled, features=(means / np.where(lengths > 0, lengths, 1))[order])
