@@ -1,5 +1,6 @@
 """What several tests share: small hand-made trees of the data sets, readers of configurations."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,39 @@ def write_veri(root: Path, names: Mapping[str, Sequence[str]] = VERI_NAMES, *, l
         if lists:
             part = folder.removeprefix("image_")
             write_text(root / f"name_{part}.txt", "".join(f"{name}\n" for name in members))
+    return root
+
+
+ORBENCH_IDS = ([3, 12], [5, 9])
+
+
+def write_orbench(
+    root: Path, ids: tuple[Sequence[int], Sequence[int]] = ORBENCH_IDS, *, images: int = 1
+) -> Path:
+    """ORBench's tree: (training, test) identities, ``images`` visible and infrared ones of each.
+
+    The training list numbers its identities from 1; a task with texts is in the test list, too.
+    """
+    paths = {
+        (kind, pid): [f"{kind}/{pid:04d}/{kind}_{n}.jpg" for n in range(1, images + 1)]
+        for kind in ("vis", "nir")
+        for pid in (*ids[0], *ids[1])
+    }
+    for names in paths.values():
+        for name in names:
+            write_image(root / name)
+    entries = [
+        {"id": label, "file_path": path, "caption": ["a man"]}
+        for label, pid in enumerate(ids[0], 1)
+        for path in paths["vis", pid]
+    ]
+    lists = {
+        name: [[pid, p] for pid in ids[1] for p in paths[kind, pid]]
+        for name, kind in (("RGB_GALLERY", "vis"), ("NIR", "nir"))
+    }
+    lists["TEXT"] = [[pid, "a man"] for pid in ids[1]]
+    write_text(root / "train_annos.json", json.dumps(entries))
+    write_text(root / "test_gallery_and_queries.json", json.dumps(lists))
     return root
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers import (
     VEHICLEID_LISTS,
     write_llcm,
+    write_orbench,
     write_regdb,
     write_sysu,
     write_text,
@@ -25,6 +26,7 @@ WRITE: dict[str, Callable[[Path], Path]] = {
     "llcm": write_llcm,
     "veri": partial(write_veri, lists=True),
     "vehicleid": write_vehicleid,
+    "orbench": write_orbench,
 }
 LISTS = {
     "regdb": "idx/train_thermal_1.txt",
@@ -45,6 +47,8 @@ def write_ids(name: str, root: Path, train: Sequence[int], test: Sequence[int]) 
             return write_regdb(root, {1: (train, test)})
         case "llcm":
             return write_llcm(root, (train, test))
+        case "orbench":
+            return write_orbench(root, (train, test))
         case "veri":
             parts = {"train": train, "query": test, "test": test}
             names = {f"image_{p}": [f"{pid:04d}_c001_1_0.jpg" for pid in parts[p]] for p in parts}
@@ -87,6 +91,7 @@ def test_a_root_that_is_no_folder_shows_the_tree_and_where_to_get_it(tmp_path, n
         *(("veri", part) for part in ("image_train", "image_query", "image_test")),
         ("vehicleid", "image"),
         ("vehicleid", "train_test_split/test_list_1600.txt"),
+        *(("orbench", part) for part in ("vis", "nir", "train_annos.json")),
     ],
 )
 def test_a_missing_part_is_named_with_what_was_found_and_the_tree(tmp_path, name, part):
@@ -103,7 +108,7 @@ def test_identities_that_train_and_test_are_refused(tmp_path, name):
     assert said.endswith("training and test identities overlap: [2]")
 
 
-@every_list
+@pytest.mark.parametrize("name", [*LISTS, "orbench"])
 def test_every_fifth_training_identity_is_held_out_on_request(tmp_path, name):
     root = write_ids(name, tmp_path / "set", [11, 2, 30, 4, 5, 60, 7, 8, 9, 10], [99])
     whole, apart = (DATASETS[name].load(root, split=split) for split in ("train+val", "train"))
@@ -170,6 +175,8 @@ def test_a_list_of_the_other_modality_is_refused(tmp_path, name):
         ("veri", "name_train.txt", "Name_train.txt"),
         ("vehicleid", "image", "Image"),
         ("vehicleid", "image/0000011.jpg", "image/0000011.JPG"),
+        ("orbench", "train_annos.json", "Train_annos.json"),
+        ("orbench", "vis/0005/vis_1.jpg", "vis/0005/VIS_1.jpg"),
     ],
 )
 def test_a_part_of_other_letter_case_is_named(tmp_path, name, there, renamed):

@@ -1,7 +1,8 @@
 """Results that others printed, beside measured ones: each with its rules, never averaged with them.
 
-The numbers are in ``published.csv``, one row per number of a method and a protocol. Every row names
-where its numbers were read. ``docs/make_published.py`` writes them into the documentation.
+The numbers are in ``published.csv``, one row per method and protocol. Every row names where its
+numbers were read. ``published_queries.csv`` has the number of queries of each whole data set.
+``docs/make_published.py`` writes both into the documentation.
 """
 
 from __future__ import annotations
@@ -20,27 +21,13 @@ if TYPE_CHECKING:  # pandas takes half a second to import
     import pandas as pd
 
 TABLE = Path(__file__).with_name("published.csv")
+QUERIES = Path(__file__).with_name("published_queries.csv")
 UNKNOWN = "unknown"
 UNREAD = "its evaluation code was not read"
 MEASURED = "Measured here, per cent: mean ± population standard deviation over seeds and splits."
 PRINTED = "Printed by others, per cent, not measured here."
 PRINTED_COLUMNS = ("rank1", "mAP", "mINP")
 UNITS = {"identity": "identities", "image": "images", "track": "tracks"}
-# protocol, or its data set → queries of the whole set, where that number is published
-WHOLE = {
-    "sysu": 3_803,
-    "regdb": 2_060,
-    "llcm_v2n": 8_680,
-    "llcm_n2v": 7_166,
-    "vcm_i2v": 4_584,
-    "vcm_v2i": 5_099,
-    "bupt_i2v": 536,
-    "bupt_v2i": 540,
-    "veri": 1_678,
-    "vehicleid_800": 5_693,
-    "vehicleid_1600": 11_777,
-    "vehicleid_2400": 17_377,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +75,20 @@ class PublishedResult:
 
 def read_published() -> list[PublishedResult]:
     """All printed results, in the order of the file."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        names = [field.name for field in fields(PublishedResult)]
-        return [PublishedResult(*(row[name] for name in names)) for row in csv.DictReader(file)]
+    names = [field.name for field in fields(PublishedResult)]
+    return [PublishedResult(*(row[name] for name in names)) for row in _rows(TABLE)]
 
 
 def whole_set(protocol: str) -> int | None:
     """Queries of a protocol on its whole data set; None if that number is not published."""
     name = protocol.partition("+")[0]
-    return WHOLE.get(name, WHOLE.get(name.partition("_")[0]))
+    found = (int(row["queries"]) for row in _rows(QUERIES) if row["protocol"] == name)
+    return next(found, None)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def published_table(table: pd.DataFrame) -> pd.DataFrame:

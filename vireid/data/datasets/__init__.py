@@ -1,6 +1,15 @@
 """The data sets: to add one, write a file with its ``INFO`` and add a line to the table."""
 
-from vireid.data.datasets import csv_set, folder_set, llcm, regdb, sysu, vehicleid, veri
+from vireid.data.datasets import (
+    csv_set,
+    folder_set,
+    llcm,
+    orbench,
+    regdb,
+    sysu,
+    vehicleid,
+    veri,
+)
 from vireid.data.datasets.info import DatasetInfo
 
 _INFOS = (
@@ -11,6 +20,7 @@ _INFOS = (
     folder_set.INFO,
     veri.INFO,
     vehicleid.INFO,
+    orbench.INFO,
 )
 # DATA.DATASET → how that data set is read and checked
 DATASETS: dict[str, DatasetInfo] = {info.name: info for info in _INFOS}
