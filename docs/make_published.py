@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vireid.reports.published import PublishedResult, read_published, whole_set
+from vireid.reports.published import EQUAL, UNKNOWN, PublishedResult, read_published, whole_set
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/published.md"
 INTRODUCTION = """\
@@ -138,12 +138,11 @@ def _section(protocol: str, results: Sequence[PublishedResult]) -> str:
 
 def _cells(result: PublishedResult, printed: str) -> list[str]:
     scores = [value or "–" for value in (result.rank1, result.mAP, result.mINP)]
-    fits = {"unknown": "not known"}.get(result.fits, result.fits)
-    draw = {"unknown": "not known"}.get(result.draw, result.draw)
+    draw = EQUAL[UNKNOWN] if result.draw == UNKNOWN else result.draw
     name = result.method.replace("*", "\\*")
     source = f"[{result.source}]({result.address})"
     remarks = result.rules.replace("*", "\\*") or "–"
-    return [name, result.year or "–", printed, *scores, draw, fits, remarks, source]
+    return [name, result.year or "–", printed, *scores, draw, EQUAL[result.fits], remarks, source]
 
 
 if __name__ == "__main__":

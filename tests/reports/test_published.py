@@ -126,6 +126,13 @@ def test_scores_of_a_smaller_set_equal_no_printed_rule(tmp_path, capsys):
     assert len(rows) == sum(r.protocol == "regdb_v2t" for r in RESULTS)
 
 
+def test_rules_are_not_equal_where_the_whole_sets_queries_are_not_known(tmp_path, capsys):
+    run = write_run(tmp_path / "a/seed0", orbench_n2v=("all", 32))
+    row = printed(capsys, run)["ReID5o", "orbench_n2v"]
+    assert row["equal rules"] == "not known"
+    assert row["rules"].startswith("how many queries the whole set has is not known (measured: 32)")
+
+
 def test_csv_never_has_measured_and_printed_scores_in_one_column(tmp_path, capsys):
     run = write_run(tmp_path / "a/seed0", llcm_n2v=("seeded", 7166), csv_v2i=("all", 9))
     assert table.main([run, "--with", "published", "--format", "csv"]) == 0

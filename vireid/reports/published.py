@@ -27,6 +27,8 @@ UNREAD = "its evaluation code was not read"
 MEASURED = "Measured here, per cent: mean ± population standard deviation over seeds and splits."
 PRINTED = "Printed by others, per cent, not measured here."
 PRINTED_COLUMNS = ("rank1", "mAP", "mINP")
+EQUAL = {"yes": "yes", "no": "no", UNKNOWN: "not known"}
+DRAWS = {"all": "whole gallery", "given": "given lists"}  # of the measured results
 UNITS = {"identity": "identities", "image": "images", "track": "tracks"}
 
 
@@ -119,26 +121,25 @@ def published_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def _beside(result: PublishedResult, entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """A printed result as a row beside the measured ones of its protocol."""
-    differing = _differences(result, entries)
-    equal = {"yes": "yes", "no": "no", UNKNOWN: "not known"}["no" if differing else result.fits]
-    scores = [getattr(result, metric) or "–" for metric in PRINTED_COLUMNS]
-    rules = "; ".join([*differing, *([result.rules] if result.rules else [])])
-    source = f"{result.source}, {result.address}"
-    year = result.year or "–"
-    return [result.method, year, result.protocol, *scores, equal, rules or "–", source]
-
-
-def _differences(result: PublishedResult, entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How a printed result differs from measured ones in the draw and in the number of queries."""
-    found = []
+    equal, found = result.fits, []
     draws = sorted({str(entry["gallery_draw"]) for entry in entries})
     if result.draw not in (*draws, UNKNOWN):
+        equal = "no"
         found.append(f"{result.draw} draw (measured: {', '.join(draws)})")
     whole = whole_set(result.protocol)
     counts = sorted({entry["num_query"] for entry in entries})
-    if whole and counts != [whole]:
-        found.append(f"whole set (measured: {', '.join(map(str, counts))} of {whole} queries)")
-    return found
+    measured = f"measured: {', '.join(map(str, counts))}"
+    if whole is None:
+        equal = UNKNOWN if equal == "yes" else equal
+        found.append(f"how many queries the whole set has is not known ({measured})")
+    elif counts != [whole]:
+        equal = "no"
+        found.append(f"whole set ({measured} of {whole} queries)")
+    rules = "; ".join([*found, *([result.rules] if result.rules else [])])
+    scores = [getattr(result, metric) or "–" for metric in PRINTED_COLUMNS]
+    source = f"{result.source}, {result.address}"
+    named = [result.method, result.year or "–", result.protocol]
+    return [*named, *scores, EQUAL[equal], rules or "–", source]
 
 
 def _measured_texts(table: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +155,8 @@ def _measured_rules(entry: Mapping[Any, Any]) -> str:
         f"{entry['num_query']} of {whole} queries" if whole else f"{entry['num_query']} queries"
     )
     unit = UNITS.get(entry["cmc_unit"], entry["cmc_unit"])
-    return f"{entry['gallery_draw']} draw, {entry['metric']}, CMC in {unit}, {queries}"
+    draw = DRAWS.get(entry["gallery_draw"], f"{entry['gallery_draw']} draw")
+    return f"{draw}, {entry['metric']}, CMC in {unit}, {queries}"
 
 
 def _as_markdown(table: pd.DataFrame) -> str:
