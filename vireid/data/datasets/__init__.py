@@ -16,11 +16,11 @@ _INFOS = (
     sysu.INFO,
     regdb.INFO,
     llcm.INFO,
+    orbench.INFO,
     csv_set.INFO,
     folder_set.INFO,
     veri.INFO,
     vehicleid.INFO,
-    orbench.INFO,
 )
 # DATA.DATASET → how that data set is read and checked
 DATASETS: dict[str, DatasetInfo] = {info.name: info for info in _INFOS}
