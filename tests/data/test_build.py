@@ -116,12 +116,20 @@ def test_too_few_identities_are_named(sysu_root, asked, processes, kept, error, 
         build_train_loader(cfg, replace(splits, train=train), device=CPU, world_size=processes)
 
 
+def test_frames_of_tracks_are_refused_for_a_set_of_images(sysu_root):
+    cfg = tiny(sysu_root, "SAMPLER.FRAMES", "6")
+    with pytest.raises(UsageError, match="sysu has single images: set SAMPLER.FRAMES 1"):
+        build_train_loader(cfg, build_splits(cfg), device=CPU)
+
+
 @pytest.mark.parametrize(
     ("changed", "options"),
     [
         (Modality.VISIBLE, ["INPUT.GRAYSCALE", "1"]),
         (Modality.VISIBLE, ["INPUT.ERASE", "1", "INPUT.INFRARED.ERASE", "0"]),
         (Modality.INFRARED, ["INPUT.INFRARED.CHANNEL_EXCHANGE", "1"]),
+        (Modality.VISIBLE, ["INPUT.CORRUPT", "1"]),
+        (Modality.INFRARED, ["INPUT.INFRARED.CORRUPT", "1"]),
     ],
 )
 def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):
@@ -134,7 +142,10 @@ def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):
     )
     for batch in batches(loader):
         same = (batch.images == plain[batch.indices]).flatten(1).all(1)
-        assert torch.equal(same, batch.is_infrared == (changed is Modality.VISIBLE))
+        others = batch.is_infrared == (changed is Modality.VISIBLE)
+        # some corruptions, such as blur, leave these images of one colour as they are
+        changes = not same[~others].all() if "CORRUPT" in options[0] else not same[~others].any()
+        assert same[others].all() and changes
 
 
 def test_evaluation_reads_every_record_once_in_order_with_its_own_identity(sysu_root):

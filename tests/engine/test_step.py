@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from dataclasses import fields
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from vireid.engine.precision import AsyncScalars, compile_stages
 from vireid.models.build import build_model
 from vireid.models.two_stream import share_stages
 from vireid.runs.options import read_config
+from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
 
 # What makes the processor wait for a GPU: single numbers read, and shapes that depend on values
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")
@@ -87,3 +89,29 @@ def test_compiled_streams_compute_what_eager_ones_do(caplog):
     with torch.inference_mode():
         both = [one.eval()(images[:5], flags[:5])[-1] for one in (eager, compiled)]
     torch.testing.assert_close(*both)
+
+
+def test_a_track_of_equal_frames_trains_as_its_frame(tiny_command, tmp_path):
+    trainer, batch = trainer_of(tiny_command, tmp_path)
+    other, _ = trainer_of(tiny_command, tmp_path)
+    other.model.load_state_dict(trainer.model.state_dict())
+    other.frames = 3
+    three = Batch(*(getattr(batch, f.name).repeat_interleave(3, dim=0) for f in fields(batch)))
+    assert other.step(three) == pytest.approx(trainer.step(batch), rel=1e-4, abs=1e-5)
+    assert other.images == 3 * trainer.images == 3 * len(batch.labels)
+    for one, found in zip(trainer.model.parameters(), other.model.parameters(), strict=True):
+        if one.grad is not None and found.grad is not None:
+            torch.testing.assert_close(one.grad, found.grad, rtol=1e-2, atol=1e-3)
+
+
+def test_outputs_of_a_track_are_the_means_of_its_frames():
+    rows = torch.tensor([[1.0, 2.0], [3.0, 6.0], [0.0, 1.0], [4.0, 1.0]], requires_grad=True)
+    head = HeadOutput(rows, 2 * rows, 3 * rows)
+    parts = PartOutput(rows, rows, rows[:, None].expand(4, 5, 2))
+    found = ModelOutput({"deep": head}, (parts,), teacher=rows).per_track(2)
+    mean = torch.tensor([[2.0, 4.0], [2.0, 1.0]])
+    for tensor, factor in ((found.deep.feature, 2), (found.teacher, 1), (found.deep.logits, 3)):
+        torch.testing.assert_close(tensor, factor * mean)
+    assert found.parts[0].logits.shape == (2, 5, 2)
+    found.deep.embedding.sum().backward()
+    assert rows.grad is not None and rows.grad.unique().tolist() == [0.5]

@@ -10,6 +10,7 @@ import pytest
 from vireid.synthetic.cameras import Camera, regdb_cameras, sysu_cameras
 from vireid.synthetic.optics import View
 from vireid.synthetic.pedestrians import person as people_module
+from vireid.synthetic.pedestrians.caption import caption
 from vireid.synthetic.pedestrians.person import MIN_TONE_STEP, Garment, Person, draw_person
 from vireid.synthetic.pedestrians.render import draw_view, render_person
 from vireid.synthetic.surfaces import AMBIENT_WARMTH, Surface, luminance
@@ -177,3 +178,22 @@ def test_colour_links_visible_pictures_only():
     cameras = cameras_of(5)
     assert mean_rank(torso(1, 1), torso(4, 1)) < 4.5
     assert mean_rank(torso(3, 1), torso(4, 1)) > 6.5  # 9.5 is chance
+
+
+def test_a_caption_names_what_is_worn():
+    def plain(red: float, green: float, blue: float) -> Surface:
+        return Surface((red, green, blue), 0.5)
+
+    replace, person = dataclasses.replace, person_of(0, 1)
+    navy, orange, white = plain(0.1, 0.15, 0.35), plain(0.9, 0.5, 0.2), plain(0.9, 0.9, 0.9)
+    upper = replace(person.upper, cut="t_shirt", pattern="horizontal", base=orange, accent=navy)
+    lower = replace(person.lower, cut="skirt", pattern="plain", base=white)
+    bag = replace(person.bag, kind="shoulder_bag", surface=navy)
+    dressed = replace(person, upper=upper, lower=lower, bag=bag, hat="none", shoes=navy)
+    assert caption(dressed) == (
+        "A person in a horizontally striped orange and navy T-shirt, a white skirt and navy shoes, "
+        "with a navy shoulder bag."
+    )
+    more = replace(dressed, hat="cap", hat_surface=orange, bag=replace(bag, kind="none"))
+    more = replace(more, lower=replace(lower, cut="wide"))
+    assert caption(more).endswith("T-shirt, white wide trousers, navy shoes and an orange cap.")

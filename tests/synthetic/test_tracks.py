@@ -1,7 +1,9 @@
 """Rendered tracks: how a walk looks from frame to frame, and the layouts of sets of tracks."""
 
+import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from vireid.synthetic.pedestrians.track import Obstacle, Track, draw_track
 from vireid.synthetic.writers import LAYOUTS, Shot, pictures, write_set
 
 SMALL = {"train_ids": 2, "test_ids": 2, "images_per_camera": 12, "size": (32, 16), "seed": 7}
-LAYOUTS_OF_TRACKS = ("vcm",)
+LAYOUTS_OF_TRACKS = ("vcm", "bupt")
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +99,10 @@ def test_frames_of_a_track_look_alike_and_differ_from_another_track():
     assert np.array_equal(frames(1, 1, 1)[4], studio.picture(Shot(1, 1, 5, "", track=1)))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS_OF_TRACKS)
-def test_equal_seeds_write_equal_bytes_whatever_the_processes(sets, layout, tmp_path, monkeypatch):
-    expected = digests(sets[layout])
+def test_equal_seeds_write_equal_bytes_whatever_the_processes(sets, tmp_path, monkeypatch):
+    expected = digests(sets["bupt"])
     monkeypatch.setattr(pictures, "BATCH", 90)
-    write_set(layout, tmp_path / "shared", **SMALL, workers=2)
+    write_set("bupt", tmp_path / "shared", **SMALL, workers=2)
     assert digests(tmp_path / "shared") == expected
 
 
@@ -148,6 +149,71 @@ def test_vcm_queries_are_infrared_and_have_a_match_in_another_camera(sets):
     assert set(places.values()) == {1, 2, 3}
     seen = Counter((pid, modality) for pid, modality, _ in places)
     assert len(seen) == 8 and 2 <= min(seen.values()) <= max(seen.values()) <= 4
+
+
+def read_bupt(root: Path, name: str) -> list[list[str]]:
+    return [line.split(" ") for line in (root / f"{name}.txt").read_text().splitlines()]
+
+
+def test_bupt_lists_and_paths_name_every_file(sets):
+    root = sets["bupt"]
+    paths = json.loads((root / "data_paths.json").read_text())
+    named = []
+    every = [
+        (pid, modality, camera, track, found)
+        for pid, modalities in paths.items()
+        for modality, cameras in modalities.items()
+        for camera, tracks in cameras.items()
+        for track, found in tracks.items()
+    ]
+    for pid, modality, camera, track, found in every:
+        assert 12 <= len(found) <= 18 and camera in "LS3 G25 CQ1 W4 TSG1 TSG2".split()
+        stem = f"{pid}/{modality}/{camera}/{pid}_{modality}_{camera}_{track}_"
+        frames = [int(path.removeprefix(stem).removesuffix(".jpg")) for path in found]
+        assert frames == list(range(frames[0], frames[0] + len(found)))
+        named += [f"DATA/{path}" for path in found]
+    fake = {p.relative_to(root).as_posix() for p in root.glob("DATA/*/FakeIR/*/*.jpg")}
+    assert fake and all(path.replace("FakeIR", "RGB") in named for path in fake)
+    files = {p.relative_to(root).as_posix() for p in root.rglob("*.jpg")}
+    assert len(named) == len(set(named)) and set(named) == files - fake
+    listed = [row for name in ("train", "train_auxiliary") for row in read_bupt(root, name)]
+    assert {row[1] for row in listed} == {"RGB/IR"}
+    for pid, modality, camera, track in (
+        listed + read_bupt(root, "query") + read_bupt(root, "gallery")
+    ):
+        assert all(track in paths[pid][kind][camera] for kind in modality.split("/"))
+
+
+def test_bupt_has_one_query_per_identity_by_turns_and_all_else_in_the_gallery(sets):
+    root = sets["bupt"]
+    pids = {name: {row[0] for row in read_bupt(root, name)} for name in ("train", "gallery")}
+    assert pids == {"train": {"1", "2"}, "gallery": {"3", "4"}}
+    assert [(row[0], row[1]) for row in read_bupt(root, "query")] == [("3", "IR"), ("4", "RGB")]
+    assert [row[0] for row in read_bupt(root, "train_auxiliary")] == ["5"]  # one track each
+    gallery = [tuple(row) for row in read_bupt(root, "gallery")]
+    for pid, _, camera, track in read_bupt(root, "query"):
+        assert not {(pid, kind, camera, track) for kind in ("RGB", "IR")} & set(gallery)
+        assert all(
+            any(g[:2] == (pid, kind) and g[2] != camera for g in gallery) for kind in ("RGB", "IR")
+        )
+    both = Counter((pid, camera, track) for pid, _, camera, track in gallery)
+    assert set(both.values()) == {2}
+
+
+def test_bupt_pairs_show_the_same_moment(monkeypatch):
+    """Both pictures of a pair are taken with one view, but for the exposure of their sensor."""
+    views = []
+    monkeypatch.setattr(pictures, "render_person", lambda *args: views.append((args[1], args[2])))
+    studio = LAYOUTS["bupt"].studio(3, (64, 32))
+    for index in (1, 2, 9):
+        studio.picture(Shot(1, 2, index, "", track=1))
+        studio.picture(Shot(1, 2 + INFRARED, index, "", track=1, aligned=2))
+        (visible, first), (infrared, second) = views[-2:]
+        assert (visible.spectrum, infrared.spectrum) == ("visible", "near_infrared")
+        assert visible.pitch == infrared.pitch and first.exposure != second.exposure
+        assert replace(second, exposure=first.exposure) == first
+    assert len({view.exposure for _, view in views[1::2]}) == 1
+    assert len({view.phase for _, view in views}) == 3
 
 
 def test_tracks_too_short_for_readers_are_refused(tmp_path):

@@ -158,7 +158,8 @@ def test_regdb_names_and_lines_are_the_real_sets(sets):
 
 def test_layouts_have_a_usual_number_of_images(tmp_path):
     usual = {name: LAYOUTS[name].images for name in OF_IMAGES}
-    assert usual == {"sysu": 6, "regdb": 10, "llcm": 4, "folder": 4, "veri": 2, "vehicleid": 2}
+    expected = {"sysu": 6, "regdb": 10, "llcm": 4, "orbench": 4, "folder": 4}
+    assert usual == {**expected, "veri": 2, "vehicleid": 2}
     write_set("sysu", tmp_path, train_ids=1, test_ids=1, size=(32, 16), seed=0)
     assert len(list(tmp_path.rglob("*.jpg"))) == 2 * 6 * 6
     assert (tmp_path / "exp/val_id.txt").read_text() == "\n"
@@ -199,6 +200,35 @@ def test_llcm_identities_are_seen_by_several_cameras_and_never_by_camera_3_at_ni
         night = {path.name[5:8] for path in (root / "nir" / folder.name).iterdir()}
         assert 4 <= len(cams) <= 9 and night == cams - {"c03"}
     assert not (root / "test_nir/cam3").exists()
+
+
+def test_orbench_lists_name_visible_and_near_infrared_images(sets):
+    root = sets["orbench"]
+    train = json.loads((root / "train_annos.json").read_text())
+    lists = json.loads((root / "test_gallery_and_queries.json").read_text())
+    assert {
+        len(row) for name in ("RGB_GALLERY", "NIR", "CP", "SK", "TEXT") for row in lists[name]
+    } == {2}
+    folders = {row["id"]: row["file_path"].split("/")[1] for row in train}
+    assert sorted(folders) == [1, 2, 3, 4, 5]
+    assert folders != {label: f"{label:04d}" for label in folders}  # the folder's number is another
+    tested = {pid for pid, _ in lists["NIR"]}
+    assert len(tested) == 3 and not {f"{pid:04d}" for pid in tested} & set(folders.values())
+    visible = [row["file_path"] for row in train] + [path for _, path in lists["RGB_GALLERY"]]
+    infrared = [
+        path
+        for pid in folders.values()
+        for path in (f"nir/{pid}/c{c}_000{n}.jpg" for c in (3, 6) for n in (1, 2))
+    ]
+    infrared += [path for _, path in lists["NIR"]]
+    drawn = [f"{kind}/{pid:04d}/0001.jpg" for kind in ("cp", "sk") for pid in range(1, 9)]
+    found = [path.relative_to(root).as_posix() for path in root.rglob("*.jpg")]
+    assert sorted(visible + infrared + drawn) == sorted(found)
+    captions = {row["id"]: row["caption"] for row in train}
+    assert len(set(captions.values())) == 5  # one for each person
+    assert all(
+        re.fullmatch(r"A person in .+ and [a-z -]+\b.*\.", text) for text in captions.values()
+    )
 
 
 def test_veri_is_read_back_with_its_names(sets):

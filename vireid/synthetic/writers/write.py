@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from vireid.synthetic import RENDERER_VERSION
+from vireid.synthetic.writers.bupt import BUPT
 from vireid.synthetic.writers.folder import FOLDER
 from vireid.synthetic.writers.layout import Layout, SetNumbers
 from vireid.synthetic.writers.llcm import LLCM
+from vireid.synthetic.writers.orbench import ORBENCH
 from vireid.synthetic.writers.pictures import Studio, save_all
 from vireid.synthetic.writers.regdb import REGDB
 from vireid.synthetic.writers.sysu import MAX_NUMBER, SYSU
@@ -24,6 +26,8 @@ LAYOUTS = {
     "regdb": REGDB,
     "llcm": LLCM,
     "vcm": VCM,
+    "bupt": BUPT,
+    "orbench": ORBENCH,
     "folder": FOLDER,
     "veri": VERI,
     "vehicleid": VEHICLEID,
