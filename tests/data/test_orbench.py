@@ -185,7 +185,7 @@ def test_the_check_counts_all_images_and_names_what_is_not_read(root, capsys):
     counts = {count.name: count.found for count in report.counts}
     assert (counts["identities"], counts["visible images"], counts["infrared images"]) == (5, 5, 4)
     assert (counts["training identities"], counts["test infrared images"]) == (2, 2)
-    assert f"tasks of {TEST} that are not read: 1 (TEXT)" in report.notes
+    assert "tasks of the test list that are not read: 1 (TEXT)" in report.notes
     assert "images in vis that no list names: 1, the first: vis/0700/a.jpg" in report.notes
     assert report.problems == ()
     assert check_data.main(["--dataset", "orbench", "--root", str(root)]) == 3

@@ -203,7 +203,7 @@ def _notes(splits: Splits, found: Mapping[str, Sequence[str]]) -> Iterator[str]:
     others = [name for name in tasks if name not in (GALLERY, TASK)]
     if others:
         named = ", ".join(others[:SHOWN]) + (" …" if len(others) > SHOWN else "")
-        yield f"tasks of {TEST_LIST} that are not read: {len(others)} ({named})"
+        yield f"tasks of the test list that are not read: {len(others)} ({named})"
     records = splits.train + splits.test
     known = {record.path for record in records}
     unlisted: dict[str, list[str]] = defaultdict(list)
