@@ -1,12 +1,14 @@
 """The data sets: to add one, write a file with its ``INFO`` and add a line to the table."""
 
 from vireid.data.datasets import (
+    bupt,
     csv_set,
     folder_set,
     llcm,
     orbench,
     regdb,
     sysu,
+    vcm,
     vehicleid,
     veri,
 )
@@ -17,6 +19,8 @@ _INFOS = (
     regdb.INFO,
     llcm.INFO,
     orbench.INFO,
+    vcm.INFO,
+    bupt.INFO,
     csv_set.INFO,
     folder_set.INFO,
     veri.INFO,
