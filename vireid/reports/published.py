@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vireid.evaluation.results import COLUMNS, RERANKED
+from vireid.evaluation.reranking.methods import parse_name
+from vireid.evaluation.results import COLUMNS
 from vireid.reports.tables import FORMATS, score_texts
 from vireid.utils import tables
 
@@ -107,7 +108,7 @@ def published_table(table: pd.DataFrame) -> pd.DataFrame:
 
     measured: dict[str, list[dict[str, Any]]] = {}
     for entry in table.to_dict("records"):
-        name = str(entry["protocol"]).removesuffix(RERANKED)
+        name = parse_name(str(entry["protocol"]))[0]
         measured.setdefault(name, []).append({str(key): value for key, value in entry.items()})
     rows = [
         _beside(result, entries)
@@ -197,7 +198,7 @@ def _as_csv(table: pd.DataFrame) -> str:
 
 def _not_listed(table: pd.DataFrame, printed: pd.DataFrame) -> list[str]:
     """A line that names the measured protocols without printed results, if there are any."""
-    names = [name.removesuffix(RERANKED) for name in table["protocol"]]
+    names = [parse_name(name)[0] for name in table["protocol"]]
     lacking = [name for name in dict.fromkeys(names) if name not in set(printed["protocol"])]
     return [f"No printed result is listed for {', '.join(lacking)}."] if lacking else []
 
