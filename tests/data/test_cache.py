@@ -231,6 +231,7 @@ def read(root: Path, cache: str, workers: int) -> tuple[list[Batch], list[Batch]
     """Two epochs of training batches with every augmentation, and the test set."""
     words = ["DATA.ROOT", str(root), "DATA.CACHE", cache, "DATA.WORKERS", str(workers)]
     words += "INPUT.SIZE [40,32] INPUT.GRAYSCALE 0.5 INPUT.CHANNEL_EXCHANGE 0.5".split()
+    words += "INPUT.CORRUPT 0.5 INPUT.INFRARED.CORRUPT 0.5".split()
     words += "SAMPLER.IDENTITIES 2 SAMPLER.IMAGES 2 TEST.BATCH 4".split()
     cfg = load_config(None, words, environment={})
     splits = build_splits(cfg)

@@ -5,11 +5,13 @@ from torchvision.transforms import v2
 
 from vireid.data.transforms import (
     ChannelExchange,
+    RandomCorruption,
     eval_transform,
     normalize,
     resize,
     train_transform,
 )
+from vireid.structures import Modality
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OFF = {"pad": 0, "flip": 0.0, "erase": 0.0, "erase_area": (0.02, 0.4), "mean": MEAN}
@@ -112,6 +114,19 @@ def test_a_certain_exchange_shows_one_channel():
     image = noise(32, 16)
     result = train_transform((32, 16), **OFF, channel_exchange=1.0)(image)
     assert any(torch.equal(result, channel.expand(3, -1, -1)) for channel in pixels(image))
+
+
+def test_corruption_is_as_frequent_as_asked_and_a_function_of_torchs_generator():
+    image, corruption = noise(24, 12), RandomCorruption(0.25, Modality.VISIBLE)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = [pixels(corruption(image)) for _ in range(200)]
+        torch.manual_seed(0)
+        again = [pixels(corruption(image)) for _ in range(200)]
+    assert all(map(torch.equal, first, again))
+    changed = [one for one in first if not torch.equal(one, pixels(image))]
+    assert 30 < len(changed) < 70
+    assert len({one.numpy().tobytes() for one in changed}) > 25  # kinds, severities and noise vary
 
 
 @pytest.mark.parametrize("seed", range(4))

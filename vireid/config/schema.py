@@ -188,6 +188,9 @@ OPTIONS: dict[str, Option] = {
     "INPUT.SECOND_VISIBLE": Option(False, ANY, TRAINING,
         "Add a second copy of every visible image, with exchanged channels. A batch then has P × "
         "3K images [CAJ]"),
+    "INPUT.CORRUPT": Option(0.0, SHARE, TRAINING,
+        "Probability that a visible image is corrupted by one of 20 kinds, after it was resized. "
+        "A test with corruptions then shows kinds that training showed, too (docs/corruption.md)"),
     "INPUT.BACKGROUND": Option([128, 128, 128], COLOUR, FEATURES,
         "RGB colour behind transparent pixels. The default is mid-grey, which normalisation turns "
         "into values near zero"),
@@ -201,6 +204,8 @@ OPTIONS: dict[str, Option] = {
         "Probability of random erasing for infrared images. Negative: the value of `INPUT.ERASE`"),
     "INPUT.INFRARED.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
         "`INPUT.CHANNEL_EXCHANGE` for infrared images that are stored in false colours [CAJ: 0.5]"),
+    "INPUT.INFRARED.CORRUPT": Option(0.0, SHARE, TRAINING,
+        "`INPUT.CORRUPT` for infrared images, without the kind `saturate`"),
     "INPUT.MEAN": Option([0.485, 0.456, 0.406], MEAN, FEATURES,
         "Mean of each channel in the data that OSNet's published weights were trained on"),
     "INPUT.STD": Option([0.229, 0.224, 0.225], STD, FEATURES,

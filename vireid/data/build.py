@@ -157,6 +157,7 @@ def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transf
         erase=options.ERASE,
         erase_area=tuple(options.ERASE_AREA),
         mean=options.MEAN,
+        corrupt=options.CORRUPT,
     )
     transforms = {
         Modality.VISIBLE: augment(
@@ -165,6 +166,8 @@ def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transf
         Modality.INFRARED: augment(
             erase=options.ERASE if infrared.ERASE < 0 else infrared.ERASE,
             channel_exchange=infrared.CHANNEL_EXCHANGE,
+            corrupt=infrared.CORRUPT,
+            modality=Modality.INFRARED,
         ),
     }
     return transforms, augment(channel_exchange=1.0) if options.SECOND_VISIBLE else None

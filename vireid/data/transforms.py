@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
+
+from vireid.data.corruptions.draw import CorruptionRule
+from vireid.structures import Modality
 
 RESIZE_FILTER = v2.InterpolationMode.BILINEAR
 
@@ -20,8 +24,10 @@ def train_transform(
     mean: Sequence[float],
     grayscale: float = 0.0,
     channel_exchange: float = 0.0,
+    corrupt: float = 0.0,
+    modality: Modality = Modality.VISIBLE,
 ) -> v2.Transform:
-    """Resize, change colours, pad and crop, flip, erase: PIL image → (3, H, W) uint8.
+    """Resize, corrupt, change colours, pad and crop, flip, erase: PIL image → (3, H, W) uint8.
 
     Resizing comes first and draws no random number, so that an image resized before
     (``vireid.data.cache``) gives the same result.
@@ -34,10 +40,13 @@ def train_transform(
         mean: normalisation mean in [0, 1]; erased pixels take it, so that they become zero.
         grayscale: probability of dropping the colours.
         channel_exchange: probability of ``ChannelExchange``.
+        corrupt: probability of ``RandomCorruption``.
+        modality: of the images, which decides the kinds of corruption.
     """
     fill = [round(255 * value) for value in mean]
     steps = [
         resize(size),
+        *([RandomCorruption(corrupt, modality)] if corrupt else []),
         *([v2.RandomGrayscale(grayscale)] if grayscale else []),
         v2.PILToTensor(),
         *([ChannelExchange(channel_exchange)] if channel_exchange else []),
@@ -46,6 +55,25 @@ def train_transform(
         v2.RandomErasing(erase, scale=erase_area, value=fill),
     ]
     return v2.Compose(steps)
+
+
+class RandomCorruption:
+    """Corrupts an image by one kind and one severity, drawn at random.
+
+    Args:
+        probability: of a corruption; otherwise the image stays as it is.
+        modality: of the images.
+    """
+
+    def __init__(self, probability: float, modality: Modality) -> None:
+        self.probability, self.modality = probability, modality
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        if torch.rand(()) >= self.probability:
+            return image
+        seed = int(torch.randint(2**62, ()))
+        rule = CorruptionRule(frozenset({self.modality}), seed=seed)
+        return rule.apply(image, "", self.modality)
 
 
 class ChannelExchange:

@@ -1,0 +1,73 @@
+"""Which corruption an image gets: a function of a seed and the image's path alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vireid.data.corruptions import KINDS, SEVERITIES, corrupt
+from vireid.structures import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnCorruption:
+    """One image's corruption.
+
+    Args:
+        kind: its name.
+        severity: 1 to 5.
+        seed: of the generator for its noise.
+    """
+
+    kind: str
+    severity: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptionRule:
+    """How the images of a test are corrupted: each by one kind and one severity.
+
+    Args:
+        modalities: whose images are corrupted.
+        kinds: to draw from; empty for all of an image's modality.
+        severity: of every image; 0: drawn from 1 to 5.
+        seed: of the draw.
+    """
+
+    modalities: frozenset[Modality] = frozenset({Modality.VISIBLE})
+    kinds: tuple[str, ...] = ()
+    severity: int = 0
+    seed: int = 0
+
+    def kinds_of(self, modality: Modality) -> tuple[str, ...]:
+        """The kinds that images of a modality may get."""
+        return self.kinds or KINDS[modality]
+
+    def draw(self, path: str, modality: Modality) -> DrawnCorruption:
+        """The corruption of one image, equal on every machine and in every process.
+
+        Args:
+            path: relative to the data set's root, ``/``-separated.
+        """
+        text = f"{self.seed}:{path}".encode()
+        digest = hashlib.blake2b(text, digest_size=32).digest()
+        which, how_much = (int.from_bytes(digest[k : k + 8], "little") for k in (0, 8))
+        kinds = self.kinds_of(modality)
+        severity = self.severity or SEVERITIES[how_much % len(SEVERITIES)]
+        seed = int.from_bytes(digest[16:], "little")
+        return DrawnCorruption(kinds[which % len(kinds)], severity, seed)
+
+    def apply(self, image: Image.Image, path: str, modality: Modality) -> Image.Image:
+        """An RGB image as it is tested: corrupted, unless its modality stays clean."""
+        if modality not in self.modalities:
+            return image
+        drawn = self.draw(path, modality)
+        rng = np.random.default_rng(drawn.seed)
+        is_infrared = modality is Modality.INFRARED
+        pixels = np.asarray(image)
+        corrupted = corrupt(pixels, drawn.kind, drawn.severity, rng, one_channel=is_infrared)
+        return Image.fromarray(corrupted)
