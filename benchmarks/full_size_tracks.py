@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from vireid.cli.check_data import lines_of
 from vireid.data.datasets import DATASETS
 from vireid.data.tracks import frame_records
 from vireid.data.verify import check_dataset
+from vireid.engine.extract import labels_of
 from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate_all
 from vireid.evaluation.protocols import expand
@@ -111,6 +113,8 @@ def plan_vcm(share: float) -> Plan:
             found += _vcm_tracks(lengths, modality, range(before + 1, before + 1 + identities))
             name = _vcm_name(part, modality)
             counts |= {f"{name} tracks": kept.tracks, f"{name} frames": kept.frames}
+            listed = f"{name.split()[0]} tracks listed"
+            counts[listed] = counts.get(listed, 0) + kept.tracks + dropped.tracks
         tracks[part] = sorted(found, key=lambda t: (t.pid, -t.modality, t.camera, t.number))
         before += identities
         long = "training" if part == "train" else part
@@ -202,7 +206,9 @@ def write_tree(plan: Plan, layout: str, root: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     images = zip(plan.frames, pictures(layout, len(plan.frames)), strict=True)
     for path, image in tqdm(images, "frames", total=len(plan.frames), disable=None):
-        image.save(root / path, quality=80)
+        encoded = BytesIO()  # saving to a path takes twice as long
+        image.save(encoded, "JPEG", quality=80)
+        (root / path).write_bytes(encoded.getvalue())
     for path, text in plan.files.items():
         (root / path).write_text(text)
 
@@ -223,17 +229,9 @@ def check(layout: str, root: Path, plan: Plan, *, reduced: bool) -> None:
 
 def random_features(splits: Splits) -> FeatureSet:
     """Normal noise for ``FRAMES`` frames of every test track."""
-    records = frame_records(splits.test, FRAMES)
-    features = np.random.default_rng(0).standard_normal((len(records), DIM), dtype=np.float32)
-    return FeatureSet(
-        features,
-        np.array([record.pid for record in records]),
-        np.array([record.camid for record in records]),
-        np.array([int(record.modality) for record in records], dtype=np.uint8),
-        np.array([record.path for record in records]),
-        role=np.array([int(record.role) for record in records], dtype=np.uint8),
-        tracks=np.array([record.track for record in records]),
-    )
+    labels = labels_of(frame_records(splits.test, FRAMES))
+    rng = np.random.default_rng(0)
+    return replace(labels, features=rng.standard_normal((len(labels), DIM), dtype=np.float32))
 
 
 def measure(layout: str, root: Path, plan: Plan, *, reduced: bool) -> Figures:
