@@ -12,7 +12,7 @@ import pytest
 from tests.helpers import write_veri
 from tests.run_files import change_checkpoint, last
 from vireid.cli import crosseval, evaluate
-from vireid.crosseval import cells
+from vireid.crosseval import cells, tables
 from vireid.crosseval.sets import parse_sets, protocols_of
 from vireid.crosseval.trained import EvaluatedRun
 from vireid.data.datasets import sysu
@@ -94,9 +94,9 @@ def markdown(out: Path) -> list[list[str]]:
 def test_the_folder_holds_the_table_three_times_the_figure_and_every_cell(matrix):
     out, printed = matrix
     files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    tables = {f"crosseval.{kind}" for kind in ("md", "csv", "tex", "png")}
-    stems = [re.sub("-[0-9a-f]{8}", "", name) for name in files - tables]
-    assert tables < files and sorted(stems) == sorted(
+    written = {f"crosseval.{kind}" for kind in ("md", "csv", "tex", "png")}
+    stems = [re.sub("-[0-9a-f]{8}", "", name) for name in files - written]
+    assert written < files and sorted(stems) == sorted(
         f"cells/{one}/{run}.json"
         for one in ("sysu", "llcm", "my_photos")
         for run in ("small_seed0", "small_seed1", "other")
@@ -252,6 +252,21 @@ def test_a_cell_that_fails_is_reported_and_the_others_finish(place, tiny_sysu, t
     # a draw that this protocol has is the remedy that the message names
     assert crosseval.main([*line, "--out", str(out), "TEST.GALLERY_DRAW", "seeded"]) == 1
     assert "1 of 3 scores are missing" in capsys.readouterr().err
+
+
+def test_rows_of_unlike_rules_are_named(place, tiny_sysu):
+    (one,) = parse_sets([f"sysu={tiny_sysu}"])
+    same = {"gallery_draw": "official", "cmc_unit": "identity", "num_query": 9, "num_gallery": 4}
+    of = {"trained_on": "sysu", "on": one, "protocol": "sysu_all_single", "own": True, "of": 1}
+    of |= {"shared_images": 0, "shared_identities": 0, "runs": 1, "mean": {}, "std": {}}
+    scores = [
+        tables.MeanScore(recipe=name, problem="", rules={**same, "metric": metric}, **of)
+        for name, metric in (("a", "cosine"), ("b", "cosine"), ("c", "euclidean"))
+    ]
+    assert tables.unlike(scores[:2]) == []
+    assert tables.unlike(scores) == [
+        "sysu_all_single: metric is euclidean for c, cosine for a: do not compare these rows"
+    ]
 
 
 def test_data_that_are_gone_or_have_the_same_numbers_are_said(place, tmp_path, capsys):
