@@ -1,5 +1,7 @@
 """What several tests share: small hand-made trees of the data sets, readers of configurations."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -207,3 +209,69 @@ def problems_of(error: pytest.ExceptionInfo[UsageError]) -> list[str]:
 def log_of(run: Path) -> str:
     """A run's log.txt with its line breaks as blanks: long messages may break anywhere."""
     return " ".join((run / "log.txt").read_text(encoding="utf-8").split())
+
+
+VCM_TRACKS = {  # part → (identity, modality: 1 infrared or 2 visible, camera, frames)
+    "train": [(1, 1, 2, 13), (1, 2, 3, 12), (1, 2, 3, 11), (2, 1, 2, 12), (2, 2, 4, 12)],
+    "test": [(503, 2, 1, 12), (503, 1, 2, 12), (504, 1, 2, 12), (504, 1, 3, 3), (504, 2, 3, 14)],
+}
+
+
+def write_vcm(
+    root: Path,
+    tracks: Mapping[str, Sequence[tuple[int, int, int, int]]] = VCM_TRACKS,
+    queries: Sequence[int] = (2, 3, 4),
+) -> Path:
+    """HITSZ-VCM's tree; the numbers of an identity's frames in a camera go on from track to track.
+
+    Args:
+        tracks: part → (identity, modality, camera, frames) of each track.
+        queries: rows of test tracks.
+    """
+    for part, rows in tracks.items():
+        names: list[str] = []
+        lines, seen = [], Counter[tuple[int, int, int]]()
+        (root / part.capitalize()).mkdir(parents=True)
+        for pid, kind, camera, frames in rows:
+            folder = f"{part.capitalize()}/{pid:04d}/{'ir' if kind == 1 else 'rgb'}/D{camera}"
+            lines.append(f"{kind} {len(names) + 1} {len(names) + frames} {pid:04d} {camera}\n")
+            for _ in range(frames):
+                seen[pid, kind, camera] += 1
+                number = seen[pid, kind, camera]
+                names.append(f"{pid:04d}M{kind}D{camera}T1F{number}.jpg")
+                write_image(root / folder / f"{number}.jpg", (8, 4), (pid % 256, 99, number))
+        write_text(root / f"info/{part}_name.txt", "".join(f"{name}\n" for name in names))
+        write_text(root / f"info/track_{part}_info.txt", "".join(lines))
+    write_text(root / "info/query_IDX.txt", " ".join(map(str, queries)) + "\n")
+    return root
+
+
+BUPT_LISTS = {
+    "train": ["7 RGB/IR LS3 1", "7 RGB/IR G25 1", "20 RGB/IR W4 1", "20 RGB/IR TSG1 2"],
+    "train_auxiliary": ["3 RGB/IR CQ1 1"],
+    "query": ["101 IR LS3 1", "102 RGB TSG2 1"],
+    "gallery": ["101 RGB/IR G25 1", "102 RGB/IR LS3 1", "102 RGB/IR LS3 2"],
+}
+
+
+def write_bupt(
+    root: Path, lists: Mapping[str, Sequence[str]] = BUPT_LISTS, *, frames: int = 3
+) -> Path:
+    """BUPTCampus's tree: lines of each list; every track has as many frames."""
+    paths: dict[str, Any] = {}
+    for name, lines in lists.items():
+        write_text(root / f"{name}.txt", "".join(f"{line}\n" for line in lines))
+        for pid, kinds, camera, track in map(str.split, lines):
+            for kind in kinds.split("/"):
+                place = paths.setdefault(pid, {}).setdefault(kind, {}).setdefault(camera, {})
+                place[track] = [
+                    f"{pid}/{kind}/{camera}/{pid}_{kind}_{camera}_{track}_{n}.jpg"
+                    for n in range(8535, 8535 + frames)
+                ]
+                for number, frame in enumerate(place[track]):
+                    shade = 60 * number + 30 * (kind == "IR")
+                    place_shade = sum(map(ord, camera)) % 100 + 70 * int(track)
+                    color = (53 * int(pid) % 256, place_shade, shade)
+                    write_image(root / "DATA" / frame, (8, 4), color)
+    write_text(root / "data_paths.json", json.dumps(paths))
+    return root

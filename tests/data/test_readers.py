@@ -9,10 +9,12 @@ import pytest
 
 from tests.helpers import (
     VEHICLEID_LISTS,
+    write_bupt,
     write_llcm,
     write_regdb,
     write_sysu,
     write_text,
+    write_vcm,
     write_vehicleid,
     write_veri,
 )
@@ -23,6 +25,8 @@ WRITE: dict[str, Callable[[Path], Path]] = {
     "sysu": write_sysu,
     "regdb": write_regdb,
     "llcm": write_llcm,
+    "vcm": write_vcm,
+    "bupt": write_bupt,
     "veri": partial(write_veri, lists=True),
     "vehicleid": write_vehicleid,
 }
@@ -45,6 +49,14 @@ def write_ids(name: str, root: Path, train: Sequence[int], test: Sequence[int]) 
             return write_regdb(root, {1: (train, test)})
         case "llcm":
             return write_llcm(root, (train, test))
+        case "vcm":
+            parts = {"train": train, "test": test}
+            rows = {p: [(pid, m, 1, 12) for pid in parts[p] for m in (1, 2)] for p in parts}
+            return write_vcm(root, rows, queries=[1])
+        case "bupt":
+            parts = {"train": train, "query": test, "gallery": test}
+            lists = {p: [f"{pid} RGB/IR W4 1" for pid in parts[p]] for p in parts}
+            return write_bupt(root, lists)
         case "veri":
             parts = {"train": train, "query": test, "test": test}
             names = {f"image_{p}": [f"{pid:04d}_c001_1_0.jpg" for pid in parts[p]] for p in parts}
@@ -85,6 +97,8 @@ def test_a_root_that_is_no_folder_shows_the_tree_and_where_to_get_it(tmp_path, n
         *(("regdb", part) for part in ("Visible", "Thermal", "idx/test_thermal_1.txt")),
         *(("llcm", part) for part in ("vis", "test_nir", "idx/train_vis.txt", "idx/test_id.txt")),
         *(("veri", part) for part in ("image_train", "image_query", "image_test")),
+        *(("vcm", part) for part in ("Train", "info/test_name.txt", "info/query_IDX.txt")),
+        *(("bupt", part) for part in ("DATA", "data_paths.json", "gallery.txt")),
         ("vehicleid", "image"),
         ("vehicleid", "train_test_split/test_list_1600.txt"),
     ],
@@ -166,6 +180,10 @@ def test_a_list_of_the_other_modality_is_refused(tmp_path, name):
         ("regdb", "Visible/1/v_1.bmp", "Visible/1/V_1.BMP"),
         ("llcm", "nir", "NIR"),
         ("llcm", "test_vis", "Test_vis"),
+        ("vcm", "Test", "test"),
+        ("vcm", "Train/0001/ir/D2/1.jpg", "Train/0001/ir/D2/1.JPG"),
+        ("bupt", "DATA/7/IR", "DATA/7/ir"),
+        ("bupt", "train_auxiliary.txt", "Train_auxiliary.txt"),
         ("veri", "image_query", "image_Query"),
         ("veri", "name_train.txt", "Name_train.txt"),
         ("vehicleid", "image", "Image"),

@@ -103,6 +103,9 @@ OPTIONS: dict[str, Option] = {
         "`folder` only: regular expression with one group, which is the camera's name. It is "
         "searched in the file names. If one file name does not match, it is searched in the paths "
         "below `ROOT` instead. Empty: one camera per modality", in_names=False),
+    "DATA.AUXILIARY": Option(False, ANY, DATA,
+        "`bupt` only: train on the identities of train_auxiliary.txt, too, each of which only one "
+        "camera saw", in_names=False),
     "DATA.FRAMES": Option(6, NOT_NEGATIVE, FEATURES,
         "Frames of a track that make its feature, evenly spaced; their unit features are averaged."
         " 0: all frames. For sets of tracks (`vcm`, `bupt`) [ours]"),

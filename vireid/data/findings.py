@@ -33,8 +33,9 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An image in one of the ``PARTS``, and the data set's name of its identity."""
+    """An image or a frame in one of the ``PARTS``, and the data set's name of its identity."""
 
+    path: str
     part: str
     record: ImageRecord
     identity: str
@@ -65,17 +66,20 @@ class Survey:
     def headers_of(self, modality: Modality) -> list[ImageHeader]:
         """Of the images of a modality that can be read, by path."""
         lists = [records for s in self.splits for records in (s.train, s.val, s.test)]
-        paths = {r.path for records in lists for r in records if r.modality is modality}
+        kept = (r for records in lists for r in records if r.modality is modality)
+        paths = {path for record in kept for path in record.paths}
         return [self.headers[path] for path in sorted(paths & self.headers.keys())]
 
     def places(self) -> Iterator[dict[str, list[Place]]]:
-        """For each split: path → where it is."""
+        """For each split: path → where it is, of the images in ``same``."""
+        wanted = {path for group in self.same for path in group}
         for one in self.splits:
             found: dict[str, list[Place]] = defaultdict(list)
             for part, records in zip(PARTS, (one.train, one.val, one.test), strict=True):
                 for record in records:
                     name = one.identities.get(record.pid, str(record.pid))
-                    found[record.path].append(Place(part, record, name))
+                    for path in wanted.intersection(record.paths):
+                        found[path].append(Place(path, part, record, name))
             yield found
 
 
@@ -179,7 +183,7 @@ def _in_two_parts(seen: Survey) -> Iterator[str]:
         seen,
         "the same picture is in two of the parts training, validation and test",
         wrong=lambda one, other: one.part != other.part,
-        shown=lambda place: f"{place.record.path} ({place.part})",
+        shown=lambda place: f"{place.path} ({place.part})",
     )
 
 
@@ -188,7 +192,7 @@ def _under_two_identities(seen: Survey) -> Iterator[str]:
         seen,
         "the same picture shows two identities",
         wrong=lambda one, other: one.record.pid != other.record.pid,
-        shown=lambda place: f"{place.record.path} ({place.identity})",
+        shown=lambda place: f"{place.path} ({place.identity})",
     )
 
 
@@ -214,7 +218,7 @@ def _query_in_gallery(seen: Survey) -> Iterator[str]:
 
 
 def _twice(seen: Survey) -> Iterator[str]:
-    """Copies that no other check names."""
+    """Copies that no other check names; frames of one track are alike where nothing moves."""
 
     def kind(place: Place) -> tuple[object, ...]:
         return place.part, place.record.pid, place.record.modality, place.record.role
@@ -222,7 +226,9 @@ def _twice(seen: Survey) -> Iterator[str]:
     yield from _copies(
         seen,
         "the same picture is there twice under one identity",
-        wrong=lambda one, other: kind(one) == kind(other),
+        wrong=lambda one, other: (
+            kind(one) == kind(other) and not (one.record.track and one.record is other.record)
+        ),
     )
 
 
@@ -231,7 +237,7 @@ def _copies(
     what: str,
     *,
     wrong: Callable[[Place, Place], bool],
-    shown: Callable[[Place], str] = lambda place: place.record.path,
+    shown: Callable[[Place], str] = lambda place: place.path,
 ) -> Iterator[str]:
     """One line if some pictures have copies that they should not have.
 

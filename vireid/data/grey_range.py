@@ -48,7 +48,7 @@ def auto_range(
         headers: by path.
     """
     for records in groups:
-        paths = [record.path for record in records if record.modality is modality]
+        paths = [path for r in records if r.modality is modality for path in r.paths]
         values = {path: headers[path].values for path in paths if path in headers}
         deep = {path: one for path, one in values.items() if one is not None}
         if deep:

@@ -104,7 +104,7 @@ def check_dataset(
     records = sorted({r for s in lists.splits for r in s.train + s.test}, key=lambda r: r.path)
     absent = [line for s in lists.splits for line in _missing(s, info.modalities)]
     names = lists.splits[0].identities
-    images = inspect_images(root, [record.path for record in records])
+    images = inspect_images(root, image_paths(records))
     ranges = _found_ranges(lists.splits[0], images.headers)
     seen = survey(lists.splits, images.headers, info.image_folders, _rules(ranges))
     return DataCheck(
@@ -199,7 +199,7 @@ def _ignored_files(
         folders: glob patterns; if there are none, the folders of the records are searched, except
             ``root`` itself, which also holds lists.
     """
-    known = {record.path for record in records}
+    known = set(image_paths(records))
     found = (place for pattern in folders for place in root.glob(pattern) if place.is_dir())
     places = {place for place in found if not is_hidden_below(place, root)}
     if not folders:
@@ -216,6 +216,11 @@ def _ignored_files(
             f"files among the images that are ignored: {len(ignored)}, the first: {ignored[0]} "
             f"(images end in {', '.join(sorted(IMAGE_SUFFIXES))})"
         )
+
+
+def image_paths(records: Iterable[ImageRecord]) -> list[str]:
+    """Every image of the records once; all frames of tracks."""
+    return list(dict.fromkeys(path for record in records for path in record.paths))
 
 
 def inspect_images(root: Path, paths: Sequence[str]) -> ImageCheck:

@@ -97,8 +97,8 @@ def features_of(
     chosen = build_inference_model(
         model, exit_name=exit_name or cfg.TEST.EXIT, embedding=cfg.TEST.EMBED
     )
-    cfg = with_ranges(cfg, splits, records)
     frames = frame_records(records, cfg.DATA.FRAMES)
+    cfg = with_ranges(cfg, splits, frames)
     if backend is not None:
         rules = pixel_rules(cfg)
         features = backend(splits.root, frames, exit_name or cfg.TEST.EXIT, rules, corruption)

@@ -26,6 +26,7 @@ from vireid.data.datasets.files import fingerprint
 from vireid.data.findings import findings, survey
 from vireid.data.images import require_readable
 from vireid.data.loading import end_processes
+from vireid.data.verify import image_paths
 from vireid.engine.build import build_trainer
 from vireid.engine.checkpoint import (
     BEST,
@@ -200,7 +201,7 @@ def _look_at(cfg: CfgNode, splits: Splits, start: Start, world: World) -> tuple[
 
 def _seen_in(cfg: CfgNode, splits: Splits, start: Start) -> _Seen:
     records = splits.train + splits.val + splits.test
-    headers = require_readable(splits.root, [record.path for record in records])
+    headers = require_readable(splits.root, image_paths(records))
     ranges, found = training_ranges(cfg, splits, headers, start.checkpoint)
     rules = pixel_rules(apply_overrides(cfg, ranges))
     folders = DATASETS[cfg.DATA.DATASET].image_folders

@@ -75,7 +75,7 @@ def require_rendered(cfg: CfgNode) -> None:
 
 def expected_identities(cfg: CfgNode) -> int | None:
     """Number of training identities, as rendered or published; None if only the files show it."""
-    if cfg.DATA.SPLIT == "train":
+    if cfg.DATA.SPLIT == "train" or cfg.DATA.AUXILIARY:
         return None
     if _is_rendered(cfg) and "test_share" not in DATASETS[cfg.DATA.DATASET].options:
         return cfg.DATA.SYNTHETIC.TRAIN_IDS

@@ -28,6 +28,7 @@ def threaded_map(
     items: Sequence[Item],
     *,
     doing: str,
+    unit: str = "image",
     threads: int = THREADS,
     progress: bool | None = None,
 ) -> Iterator[Result]:
@@ -36,7 +37,7 @@ def threaded_map(
     An error or a signal ends it at once: items that wait are not started.
 
     Args:
-        doing: the progress bar's title.
+        doing: the progress bar's title; ``unit``: what it counts.
         threads: at most; never more than processors.
         progress: whether to show a bar; None: on a terminal only.
     """
@@ -44,7 +45,7 @@ def threaded_map(
     pool = ThreadPoolExecutor(min(threads, processors()))
     try:
         hidden = None if progress is None and items else not progress
-        with tqdm(total=len(items), desc=doing, unit="image", disable=hidden, leave=False) as bar:
+        with tqdm(total=len(items), desc=doing, unit=unit, disable=hidden, leave=False) as bar:
             for position, item in enumerate(items, 1):
                 waiting.append(pool.submit(function, item))
                 while len(waiting) >= AHEAD or (waiting and position == len(items)):

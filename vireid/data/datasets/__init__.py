@@ -1,12 +1,24 @@
 """The data sets: to add one, write a file with its ``INFO`` and add a line to the table."""
 
-from vireid.data.datasets import csv_set, folder_set, llcm, regdb, sysu, vehicleid, veri
+from vireid.data.datasets import (
+    bupt,
+    csv_set,
+    folder_set,
+    llcm,
+    regdb,
+    sysu,
+    vcm,
+    vehicleid,
+    veri,
+)
 from vireid.data.datasets.info import DatasetInfo
 
 _INFOS = (
     sysu.INFO,
     regdb.INFO,
     llcm.INFO,
+    vcm.INFO,
+    bupt.INFO,
     csv_set.INFO,
     folder_set.INFO,
     veri.INFO,
