@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from torchvision.transforms import v2
 
 from vireid.cli import evaluate, extract
 from vireid.data.build import build_eval_loader, build_splits, corruption_rule
@@ -17,6 +20,7 @@ from vireid.data.transforms import eval_transform
 from vireid.errors import UsageError
 from vireid.evaluation.feature_files import read_features, read_source
 from vireid.evaluation.protocols import PROTOCOLS, expand
+from vireid.runs import features as module
 from vireid.runs.options import run_config
 from vireid.runs.saved_features import run_features
 from vireid.runs.score import SCORING
@@ -84,7 +88,7 @@ def test_other_rules_of_corruption_have_files_of_their_own(run):
 )
 def test_images_are_corrupted_as_they_are_on_disk_and_resized_then(run, side, changed):
     cfg = run_config(
-        run, ["TEST.CORRUPTION", side, "DATA.CACHE", "/nowhere", "INPUT.SIZE", "[40, 24]"]
+        run, ["TEST.CORRUPTION", side, "DATA.CACHE", "/nowhere", "INPUT.SIZE", "[40, 32]"]
     )
     splits, rule = build_splits(cfg), corruption_rule(cfg)
     records = [*splits.test[:3], *splits.test[-3:]]
@@ -92,7 +96,8 @@ def test_images_are_corrupted_as_they_are_on_disk_and_resized_then(run, side, ch
     loader = build_eval_loader(
         cfg, splits.root, records, device=torch.device("cpu"), corruption=rule
     )
-    resized = eval_transform((40, 24))
+    assert rule.fields["resized_first"] is False
+    resized = eval_transform((40, 32))
     for image, record in zip(next(iter(batches(loader))).images, records, strict=True):
         clean = read_image(splits.root / record.path)
         corrupted = rule.apply(clean, record.path, record.modality)
@@ -134,21 +139,14 @@ def test_kept_features_are_clean(run):
 
 
 def test_every_kind_and_severity_has_its_scores(run, capsys):
-    words = ["--by-kind", "TEST.CORRUPTION_KINDS", "[fog, contrast]"]
-    words += ["TEST.CORRUPTION_SEVERITY", "3"]
-    assert evaluate.main(["--run", str(run), *words]) == 0
-    (folder,) = run.glob("results_*_by_kind")
+    words = ["TEST.CORRUPTION_KINDS", "[fog]", "TEST.CORRUPTION_SEVERITY", "3"]
+    assert evaluate.main(["--run", str(run), "--by-kind", *words]) == 0
+    results, folder = (next(run.glob(f"results_corruption*{end}")) for end in (".json", "_by_kind"))
     table = pd.read_csv(folder / "by_kind.csv").set_index(["kind", "severity"])
-    assert list(table.index) == [("clean", 0), ("contrast", 3), ("fog", 3)]
-    (path,) = run.glob("results_corruption*.json")
-    clean = entries(path)[NAME]["mean"]
-    assert table.loc[("clean", 0), "mAP"] == pytest.approx(clean["mAP"], abs=1e-4)
-    only = ["TEST.CORRUPTION_KINDS", "[fog]", "TEST.CORRUPTION_SEVERITY", "3"]
-    assert (
-        evaluate.main(["--run", str(run), "--corrupted", "--out", str(run / "f.json"), *only]) == 0
-    )
-    fog = entries(run / "f.json")[BOTH[1]]["mean"]
-    assert table.loc[("fog", 3), "mAP"] == pytest.approx(fog["mAP"], abs=1e-4)
+    assert list(table.index) == [("clean", 0), ("fog", 3)]
+    for line, name in zip(table.index, BOTH, strict=True):
+        expected = entries(results)[name]["mean"]
+        assert table.loc[line, list(expected)].to_dict() == pytest.approx(expected, abs=1e-4)
     assert (folder / f"{NAME}.png").stat().st_size > 5000
     assert "| fog " in (folder / "by_kind.md").read_text()
     assert "| clean" in capsys.readouterr().out
@@ -174,3 +172,47 @@ def test_by_kind_needs_a_run(capsys):
     words = ["--features", "x.npz", "--protocols", NAME, "--by-kind"]
     assert evaluate.main(words) == 2
     assert "go with --run" in capsys.readouterr().err
+
+
+def test_only_corrupted_images_pass_the_model_again_at_the_exit_of_their_side(run, monkeypatch):
+    words = ["TEST.EXIT", "shallow1", "TEST.GALLERY_EXIT", "deep", "TEST.EMBED", "global"]
+    cfg = run_config(run, words)
+    trained, rule = TrainedRun.open(cfg, run), corruption_rule(cfg)
+    records = [*trained.splits.test[:2], *trained.splits.test[-2:]]
+    passed: list[tuple[str, int]] = []
+    extract = module.features_of
+
+    def counted(cfg, model, splits, records, **options):
+        passed.append((options.get("exit_name") or cfg.TEST.EXIT, len(records)))
+        return extract(cfg, model, splits, records, **options)
+
+    monkeypatch.setattr(module, "features_of", counted)
+    given = (cfg, trained.model(), trained.splits, records)
+    device = {"device": torch.device("cpu")}
+    clean = module.features_by_query(*given, query_modalities=list(Modality), **device)
+    found = module.corrupted_by_query(*given, clean, rule, **device)
+    visible = clean[Modality.VISIBLE].modality == Modality.VISIBLE
+    assert passed == [
+        ("shallow1", 4),
+        ("deep", 4),
+        *[("shallow1", visible.sum()), ("deep", visible.sum())],
+    ]
+    for query, exit_name in ((Modality.VISIBLE, "shallow1"), (Modality.INFRARED, "deep")):
+        own = [record for record in records if record.modality is Modality.VISIBLE]
+        expected = extract(*given[:3], own, exit_name=exit_name, corruption=rule, **device)
+        np.testing.assert_allclose(found[query].features[visible], expected.features, rtol=1e-5)
+        np.testing.assert_array_equal(
+            found[query].features[~visible], clean[query].features[~visible]
+        )
+
+
+def test_images_may_be_resized_before_they_are_corrupted(run):
+    words = ["TEST.CORRUPTION_RESIZED", "true", "INPUT.SIZE", "[40, 32]"]
+    rule = corruption_rule(run_config(run, words))
+    assert rule.fields["resized_first"] == [40, 32]
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 50, 3), dtype=np.uint8))
+    small = v2.functional.to_pil_image(eval_transform((40, 32))(image))
+    found = rule.apply(image, "a.jpg", Modality.VISIBLE)
+    assert found.size == (32, 40)
+    expected = replace(rule, size=None).apply(small, "a.jpg", Modality.VISIBLE)
+    assert found.tobytes() == expected.tobytes()

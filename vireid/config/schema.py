@@ -367,6 +367,8 @@ OPTIONS: dict[str, Option] = {
     "TEST.CORRUPTION_KINDS": Option([], TABLE, SCORES, "Kinds to draw from. Empty: all"),
     "TEST.CORRUPTION_SEVERITY": Option(0, SEVERITY, SCORES,
         "Severity of every image, 1 to 5. 0: drawn for each image"),
+    "TEST.CORRUPTION_RESIZED": Option(False, ANY, SCORES,
+        "Resize images to `INPUT.SIZE` before they are corrupted, not after [CIL-CrossModal]"),
     "TEST.CORRUPTION_SEED": Option(0, SEEDS, SCORES,
         "Seed of the draw of kind and severity, which is a function of this seed and the path"),
     # docs/protocols.md explains them. Names of entries hold constants that are not the defaults.

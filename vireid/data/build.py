@@ -77,6 +77,7 @@ def corruption_rule(cfg: CfgNode) -> CorruptionRule:
         tuple(test.CORRUPTION_KINDS),
         test.CORRUPTION_SEVERITY,
         test.CORRUPTION_SEED,
+        tuple(cfg.INPUT.SIZE) if test.CORRUPTION_RESIZED else None,
     )
 
 

@@ -185,9 +185,10 @@ def corruption_text(entry: Mapping[str, Any]) -> str:
     kinds, levels = rule["kinds"], rule["severities"]
     which = kinds[0] if len(kinds) == 1 else f"one of {len(kinds)} kinds"
     severity = f"{levels[0]}" if len(levels) == 1 else f"{levels[0]} to {levels[-1]}"
+    resized = ", resized first," if rule.get("resized_first") else ""
     return (
-        f"; {side} images corrupted, each by {which} at severity {severity}, drawn by seed "
-        f"{rule['seed']} and path"
+        f"; {side} images{resized} corrupted, each by {which} at severity {severity}, drawn by "
+        f"seed {rule['seed']} and path"
     )
 
 

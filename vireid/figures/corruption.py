@@ -14,7 +14,6 @@ from vireid.evaluation.results import COLUMNS
 from vireid.figures.image_rows import (
     GAP,
     LINE,
-    TEXT,
     draw_header,
     draw_image,
     end_page,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 SHOWN = {"rank1": "rank-1", "mAP": "mAP"}  # scores in heat maps and in the printed table
 MEAN = "mean"
 MIDDLE = 0.6  # lightness of a colour from which on its text is black
-WIDE, NAME, BLOCKS = 0.52, 0.98, 2  # inches of an image and of a kind's name; kinds side by side
+WIDE, NAME, BLOCKS = 0.52, 0.66, 2  # inches of an image and of a kind's name; kinds side by side
 HIGHEST = 1.04  # inches
 
 
@@ -157,7 +156,7 @@ def draw_corruptions(image: Image.Image, path: Path, *, modality: Modality, seed
         top = draw_header(axes, title, {}, [], width=DOUBLE) + GAP
         for number, kind in enumerate(kinds):
             block, row = divmod(number, rows)
-            left = GAP + block * (DOUBLE - GAP) / BLOCKS
+            left = GAP + block * (DOUBLE / BLOCKS + GAP)
             upper = top + row * (height + GAP / 2)
             label = kind.replace("_", "\n")
             write(axes, left, upper + (height - LINE * (1 + label.count("\n"))) / 2, label)
@@ -165,6 +164,6 @@ def draw_corruptions(image: Image.Image, path: Path, *, modality: Modality, seed
                 rng = np.random.default_rng([seed, severity])
                 is_infrared = modality is Modality.INFRARED
                 one = corrupt(pixels, kind, severity, rng, one_channel=is_infrared)
-                place = left + NAME * TEXT / 9 + (severity - 1) * (WIDE + GAP / 3)
+                place = left + NAME + (severity - 1) * (WIDE + GAP / 3)
                 draw_image(axes, Image.fromarray(one), (place, upper, WIDE, height))
         end_page(figure, top + rows * (height + GAP / 2) + GAP)

@@ -245,7 +245,7 @@ def scored_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
     """
     protocols = _with_draws(cfg, cfg.TEST.PROTOCOLS)
     if cfg.TEST.CORRUPTION != "none":
-        protocols += map(with_corruption, protocols)
+        protocols += [with_corruption(protocol) for protocol in protocols]
     rule, modalities = corruption_rule(cfg), DATASETS[cfg.DATA.DATASET].modalities
     corrupts = any(map(rule.kinds_of, modalities))
     if not corrupts and any(protocol.corrupted for protocol in protocols):

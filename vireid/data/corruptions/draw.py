@@ -37,12 +37,15 @@ class CorruptionRule:
         kinds: to draw from; empty for all of an image's modality.
         severity: of every image; 0: drawn from 1 to 5.
         seed: of the draw.
+        size: (height, width) that images are resized to before they are corrupted; None: they are
+            corrupted as they are.
     """
 
     modalities: frozenset[Modality] = frozenset({Modality.VISIBLE})
     kinds: tuple[str, ...] = ()
     severity: int = 0
     seed: int = 0
+    size: tuple[int, int] | None = None
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class CorruptionRule:
             "severities": [self.severity] if self.severity else list(SEVERITIES),
             "draw": "one kind and one severity per image, by seed and path",
             "seed": self.seed,
+            "resized_first": self.size is not None and list(self.size),
         }
 
     def kinds_of(self, modality: Modality) -> tuple[str, ...]:
@@ -85,6 +89,8 @@ class CorruptionRule:
         drawn = self.draw(path, modality)
         rng = np.random.default_rng(drawn.seed)
         is_infrared = modality is Modality.INFRARED
+        if self.size:
+            image = image.resize(self.size[::-1], Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
         corrupted = corrupt(pixels, drawn.kind, drawn.severity, rng, one_channel=is_infrared)
         return Image.fromarray(corrupted)
