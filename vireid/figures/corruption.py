@@ -128,7 +128,7 @@ def _draw_heat(axes: Axes, grid: pd.DataFrame, clean: float) -> None:
     for (row, column), value in np.ndenumerate(values):
         dark = np.dot(colours(value / top)[:3], (0.299, 0.587, 0.114)) < MIDDLE
         text = "white" if dark else "black"
-        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=text, fontsize=6.5)
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=text, fontsize=7)
     axes.set_xticks(range(values.shape[1]), [*map(str, grid.columns), MEAN])
     axes.set_yticks(range(values.shape[0]), [*grid.index, MEAN])
     axes.set_xlabel("severity")
