@@ -230,7 +230,7 @@ def unlike(scores: Sequence[MeanScore]) -> list[str]:
     for column in dict.fromkeys(score.on.column(score.protocol) for score in scores):
         own = [s for s in scores if s.runs and s.on.column(s.protocol) == column]
         for rule in RULES:
-            values = {str(score.rules[rule]): score.recipe for score in reversed(own)}
+            values = {str(score.rules.get(rule)): score.recipe for score in reversed(own)}
             if len(values) > 1:
                 shown = ", ".join(f"{value} for {recipe}" for value, recipe in values.items())
                 lines.append(f"{column}: {rule} is {shown}: do not compare these rows")
