@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 LARGEST_SCORE = 1 + 1e-9  # the mean of ones may be rounded up
+OF_A_RUN = ("run", "epoch", "exit", "embedding", "flip", "input_size")  # not known of a file
 COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -317,8 +318,7 @@ def score_features(
     held = read_feature_file(path)
     if line := held.describe():
         print(line)
-    if test_ids:
-        held = held.subset(read_test_ids(test_ids))
+    held = held.subset(read_test_ids(test_ids)) if test_ids else held
     features, protocols = held.for_protocols(protocols)
     for protocol in protocols:
         require_complete(protocol, features, known)
@@ -329,8 +329,7 @@ def score_features(
     else:
         entries = given_entries(protocols, features, distances, permutations=known)
     entries = {name: {**entry, **corruption} for name, entry in entries.items()}
-    of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
-    source: dict[str, Any] = dict.fromkeys(of_a_run)
+    source: dict[str, Any] = dict.fromkeys(OF_A_RUN)
     source |= {"features": str(path.resolve()), "digest": _digest(features, distances)}
     kept = before["protocols"] if before and before["source"] == source else {}
     write_results(target, beside(kept, entries), source)

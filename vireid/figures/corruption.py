@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SHOWN = {"rank1": "rank-1", "mAP": "mAP"}  # scores in heat maps and in the printed table
 MEAN = "mean"
-MIDDLE = 0.6  # lightness of a colour from which on its text is black
+MIDDLE = 0.5  # lightness of a colour from which on its text is black
 WIDE, NAME, BLOCKS = 0.52, 0.66, 2  # inches of an image and of a kind's name; kinds side by side
 HIGHEST = 1.04  # inches
 

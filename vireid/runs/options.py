@@ -32,9 +32,8 @@ def choices() -> dict[str, Collection[str]]:
     """The names that an option may have, from the table that implements it.
 
     The config package imports none of these tables; its options whose ``allowed`` is ``TABLE`` are
-    all here.
+    all here. Most tables import torch, which takes seconds; so this file does not at its top.
     """
-    # Not at the top: most of these import torch, which takes seconds.
     from vireid.data.corruptions import CORRUPTIONS
     from vireid.data.datasets import DATASETS
     from vireid.engine.optim import DECAYS, OPTIMIZERS
