@@ -100,14 +100,13 @@ galleries count.
 
 ## Results
 
-- **printed as** is the protocol in the words of the source.
+- The link of a row leads to the source in which the number was read. "Quoted" means that it was not
+  read in its first source.
 - **draw** is the gallery draw: official, seeded, all images, or unseeded.
 - **equal rules** compares with the protocol of the heading and the draw of the row.
-- R1, mAP and mINP are per cent. "quoted" in the column **read in** means that the number was not
-  read in its first source.
+- R1, mAP and mINP are per cent, as printed.
 """
-OTHER = "no protocol of this project"
-HEADER = "method · year · printed as · R1 · mAP · mINP · draw · equal rules · remarks · read in"
+HEADER = "method, year (read in) · R1 · mAP · mINP · draw · equal rules · remarks".split(" · ")
 
 
 def page() -> str:
@@ -121,28 +120,33 @@ def page() -> str:
 
 def _section(protocol: str, results: Sequence[PublishedResult]) -> str:
     """A heading, a sentence and a table."""
+    title = f"### {protocol or 'Direction not stated'}\n"
+    lines = [title, f"{_what(protocol, results)}\n", f"| {' | '.join(HEADER)} |"]
+    lines.append("|" + "---|" * len(HEADER))
+    for result in results:
+        remarks = [result.rules] if protocol else [result.dataset, result.rules]
+        lines.append(f"| {' | '.join(_cells(result, '; '.join(filter(None, remarks))))} |")
+    return "\n".join([*lines, ""])
+
+
+def _what(protocol: str, results: Sequence[PublishedResult]) -> str:
+    """The data set, its queries, and the words of the sources."""
     if not protocol:
-        title = "### Without a protocol\n\nThe source does not state the direction."
-        rows = [f"{result.dataset}: {result.printed}" for result in results]
-    else:
-        whole = whole_set(protocol)
-        title = f"### {protocol}\n\n{results[0].dataset}"
-        title += f", {whole:,} queries." if whole else "."
-        rows = [result.printed for result in results]
-    header = HEADER.split(" · ")
-    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    for result, printed in zip(results, rows, strict=True):
-        lines.append(f"| {' | '.join(_cells(result, printed))} |")
-    return "\n".join([title, "", *lines, ""])
+        return "The sources do not say which modality the queries have."
+    whole = whole_set(protocol)
+    queries = f", {whole:,} queries" if whole else ""
+    words = " or ".join(f'"{word}"' for word in dict.fromkeys(r.printed for r in results))
+    return f"{results[0].dataset}{queries}. Printed as {words}."
 
 
-def _cells(result: PublishedResult, printed: str) -> list[str]:
+def _cells(result: PublishedResult, remarks: str) -> list[str]:
     scores = [value or "–" for value in (result.rank1, result.mAP, result.mINP)]
     draw = EQUAL[UNKNOWN] if result.draw == UNKNOWN else result.draw
-    name = result.method.replace("*", "\\*")
-    source = f"[{result.source}]({result.address})"
-    remarks = result.rules.replace("*", "\\*") or "–"
-    return [name, result.year or "–", printed, *scores, draw, EQUAL[result.fits], remarks, source]
+    year = f", {result.year}" if result.year else ""
+    name = result.method.replace("*", "\\*") + year
+    source = f"([{result.source}]({result.address}))"
+    remarks = remarks.replace("*", "\\*") or "–"
+    return [f"{name} {source}", *scores, draw, EQUAL[result.fits], remarks]
 
 
 if __name__ == "__main__":
