@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vireid.config.load import flatten
 from vireid.config.schema import default_config
-from vireid.evaluation.protocols import PROTOCOLS, with_draw
+from vireid.evaluation.protocols import PROTOCOLS, plain_name, with_draw
 from vireid.evaluation.reranking.methods import parse_name
 from vireid.evaluation.results import COLUMNS, describe
 from vireid.reports.run_files import RunFiles
@@ -86,7 +86,17 @@ def score_page_table(table: pd.DataFrame) -> PageTable:
     caption = "Per cent"
     if (table["runs"] > 1).any():
         caption += ": mean ± population standard deviation over the runs of each recipe"
+    caption += _of_reranked(table["protocol"])
     return PageTable(caption, list(texts.columns), texts.to_numpy().tolist(), names=2)
+
+
+def _of_reranked(names: Iterable[str]) -> str:
+    """A sentence on a table with re-ranked scores; empty for others."""
+    suffixes = [f"+{one.method}" for _, one in map(parse_name, names) if one]
+    if not suffixes:
+        return ""
+    which = ", ".join(dict.fromkeys(suffixes))
+    return f". {which}: re-ranked with other test images, which does not compare with plain scores"
 
 
 def rules_of(runs: Iterable[RunFiles]) -> dict[str, str]:
@@ -100,6 +110,7 @@ def rules_of(runs: Iterable[RunFiles]) -> dict[str, str]:
 
 def _rule(name: str, entry: Mapping[str, Any]) -> str:
     plain, reranking = parse_name(name)
+    plain = plain_name(plain)
     if plain in PROTOCOLS:
         line = describe(with_draw(PROTOCOLS[plain], entry["gallery_draw"]), entry)
         rule = line.removeprefix(f"{plain}: ")
@@ -167,6 +178,7 @@ def results_table(name: str, results: Mapping[str, Any]) -> PageTable:
     """Every protocol of one file, mean ± deviation over gallery trials where there are several."""
     header = ["protocol", *COLUMNS, "queries", "gallery"]
     caption = "; ".join([f"{name}, per cent", "±: over gallery trials", *_source(results)])
+    caption += _of_reranked(results["protocols"])
     rows = [_result_row(name, entry) for name, entry in results["protocols"].items()]
     return PageTable(caption, header, rows)
 
