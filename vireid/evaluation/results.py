@@ -34,7 +34,7 @@ from vireid.evaluation.query_gallery import (
     read_permutations,
     require_complete,
 )
-from vireid.evaluation.reranking.methods import METHODS, Reranking, parse_name, rule_notes
+from vireid.evaluation.reranking.methods import METHODS, Reranking, parse_name, rule_notes, rule_of
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
@@ -97,11 +97,11 @@ def beside(
     """
 
     def agrees(name: str, entry: Mapping[str, Any]) -> bool:
-        plain, reranking = parse_name(name)
-        if reranking is None or plain not in entries:
+        plain, method = parse_name(name)
+        if not method or plain not in entries:
             return True
         now = entries[plain]
-        rules = now["gallery_draw"], reranking.metric_of(now["metric"])
+        rules = now["gallery_draw"], METHODS[method].metric or now["metric"]
         return (entry.get("gallery_draw"), entry.get("metric")) == rules
 
     return {**{name: one for name, one in before.items() if agrees(name, one)}, **entries}
@@ -174,7 +174,7 @@ def describe_all(
 ) -> list[str]:
     """A line on each protocol, and one on each re-ranking that entries have."""
     lines = [describe(protocol, entries[protocol.name]) for protocol in protocols]
-    return lines + rule_notes(entries)
+    return lines + rule_notes((name, rule_of(name, one)) for name, one in entries.items())
 
 
 def corruption_text(entry: Mapping[str, Any]) -> str:
