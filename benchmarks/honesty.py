@@ -6,7 +6,8 @@ Training on a synthetic set makes sense only if these baselines stay far below a
 grey pixels and colour histograms near chance, gradient histograms (HOG) not far above it. Vehicles
 have few colours and shapes, so simple features recognise a car model, but not a car. The viewpoints
 of rendered vehicles are known: their scores are also shown by the viewpoint difference between a
-query and its matches, and ``--features`` adds saved features of trained models.
+query and its matches, and ``--features`` adds saved features of trained models. Of a track,
+``--frames`` frames are averaged.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from PIL import Image
 
 from vireid.cli.arguments import tool
 from vireid.data.datasets import DATASETS
+from vireid.data.tracks import frame_records
 from vireid.engine.extract import labels_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.distance import distance_rows
@@ -28,6 +30,7 @@ from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import PROTOCOLS
 from vireid.evaluation.query_gallery import read_permutations
+from vireid.evaluation.tracks import pool_tracks
 from vireid.structures import FeatureSet, ImageRecord, Role, Splits
 from vireid.synthetic.vehicles.render import VIEWPOINTS
 from vireid.synthetic.writers.vehicles import VIEWPOINT_LIST, read_viewpoints
@@ -38,11 +41,15 @@ CELL = 8  # pixels
 ORIENTATIONS = 9  # unsigned
 STRIPES = 6
 BINS = 8
+FRAMES = 6
 PROTOCOLS_OF = {
     "sysu": ("sysu_all_single",),
     "regdb": ("regdb_v2t", "regdb_t2v"),
     "veri": ("veri",),
     "vehicleid": ("vehicleid_2400",),
+    "orbench": ("orbench_n2v",),
+    "vcm": ("vcm_i2v", "vcm_v2i"),
+    "bupt": ("bupt_i2v", "bupt_v2i"),
 }
 
 
@@ -101,18 +108,23 @@ def feature_set(
     records: Sequence[ImageRecord],
     describe: Callable[[np.ndarray], np.ndarray],
 ) -> FeatureSet:
-    """One kind of features of images."""
+    """One kind of features of images, or of tracks from those of their frames."""
     features = np.stack([describe(image) for image in images]).astype(np.float64)
-    return replace(labels_of(records), features=features)
+    return pool_tracks(replace(labels_of(records), features=features))
 
 
 def baseline_scores(
-    splits: Splits, protocol_name: str, size: tuple[int, int] = SIZE
+    splits: Splits, protocol_name: str, size: tuple[int, int] = SIZE, *, frames: int = FRAMES
 ) -> dict[str, dict[str, float]]:
-    """Mean metrics over the gallery trials, by feature; ``chance`` is the mean of random ones."""
+    """Mean metrics over the gallery trials, by feature; ``chance`` is the mean of random ones.
+
+    Args:
+        frames: of a track.
+    """
     protocol = PROTOCOLS[protocol_name]
     permutations = splits.gallery_permutations and read_permutations(splits.gallery_permutations)
-    images = [read_image(splits.root, record, size) for record in splits.test]
+    records = frame_records(splits.test, frames)
+    images = [read_image(splits.root, record, size) for record in records]
     rng = np.random.default_rng(0)
 
     def scores(features: FeatureSet) -> dict[str, float]:
@@ -123,10 +135,9 @@ def baseline_scores(
         }
 
     found = {
-        name: scores(feature_set(images, splits.test, describe))
-        for name, describe in FEATURES.items()
+        name: scores(feature_set(images, records, describe)) for name, describe in FEATURES.items()
     }
-    blank = feature_set(images, splits.test, lambda image: np.zeros(1))
+    blank = labels_of(splits.test)
     draws = [
         scores(replace(blank, features=rng.standard_normal((len(blank), 16)))) for _ in range(10)
     ]
@@ -212,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument("--layout", choices=sorted(PROTOCOLS_OF), required=True)
     line.add_argument("--root", type=Path, required=True, metavar="DIR")
     line.add_argument("--features", type=Path, nargs="*", default=[], metavar="FILE")
+    line.add_argument("--frames", type=int, default=FRAMES, help="of a track, averaged; 0: all")
     args = line.parse_args(arguments)
     splits, size = DATASETS[args.layout].load(args.root), SIZES.get(args.layout, SIZE)
     sides_known = (args.root / VIEWPOINT_LIST).is_file()
@@ -221,7 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "saved features with the evaluate tool, or name a set of rendered vehicles"
         )
     for protocol in PROTOCOLS_OF[args.layout]:
-        for name, metrics in baseline_scores(splits, protocol, size).items():
+        scores = baseline_scores(splits, protocol, size, frames=args.frames)
+        for name, metrics in scores.items():
             print(
                 f"{protocol:16} {name:17} rank-1 {metrics['rank1']:.3f}  mAP {metrics['mAP']:.3f}"
             )

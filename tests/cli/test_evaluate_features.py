@@ -124,14 +124,59 @@ def test_seeded_draw_is_of_single_shots_only(sysu, capsys):
     assert "sysu_all_multi" in error and "official" in error and "sysu_all_single" in error
 
 
-def test_reranked_scores_stand_beside_the_plain_ones(llcm, tmp_path):
+def test_rerankings_of_all_kinds_and_constants_stand_side_by_side(sysu, tmp_path, capsys):
+    out, plain = tmp_path / "r.json", "sysu_all_single"
+    common = ["--features", sysu, "--protocols", plain, "--gallery-draw", "seeded", "--out", out]
+    assert run(*common, "--rerank", "--expansion", "--aim", "--aim-k1", 8, "--aim-k2", 2) == 0
+    before = entries(out)
+    assert run(*common, "--rerank", "--rerank-k1", 15, "--rerank-lambda", 0.5) == 0
+    printed = capsys.readouterr().out
+    assert "+rerank:k1=15,k2=6,lambda=0.5: after k-reciprocal re-ranking (k1 = 15, " in printed
+    found, other = entries(out), f"{plain}+rerank:k1=15,k2=6,lambda=0.5"
+    names = [plain, *(f"{plain}+{one}" for one in ("rerank", "expansion", "aim:k1=8,k2=2"))]
+    assert list(before) == names and list(found) == [*names, other]
+    assert {name: found[name] for name in names} == before
+    assert found[other]["rerank"] == {"k1": 15, "k2": 6, "lambda": 0.5}
+    assert found[names[2]]["expansion"] == {"k": 5, "alpha": 3.0}
+    assert [found[name]["uses"] for name in names[1:]] == [["queries", "gallery"]] + 2 * [
+        ["gallery"]
+    ]
+    assert all(found[name]["transductive"] and found[name]["reranked"] for name in names[1:])
+    assert "transductive" not in found[plain]
+    assert len({found[name]["mean"]["mAP"] for name in found}) > 3
+
+
+def test_reranked_scores_leave_with_the_plain_ones_of_their_rules(sysu, tmp_path):
+    """Scores of another metric would stand beside plain ones that they do not belong to."""
     out = tmp_path / "r.json"
-    assert run("--features", llcm, "--protocols", "llcm_n2v", "--rerank", "--out", out) == 0
-    found = entries(out)
-    assert list(found) == ["llcm_n2v", "llcm_n2v+rerank"]
-    assert [entry["reranked"] for entry in found.values()] == [False, True]
-    plain, again = (entry["mean"]["mAP"] for entry in found.values())
-    assert plain == pytest.approx(0.33264461, abs=1e-7) and again > plain
+    common = ["--features", sysu, "--protocols", "sysu_all_single", "--gallery-draw", "seeded"]
+    common += ["--out", out]
+    assert run(*common, "--expansion", "--aim", "--aim-k1", 3, "--aim-k2", 1) == 0
+    assert run(*common, "--metric", "euclidean") == 0
+    assert [(name, entry["metric"]) for name, entry in entries(out).items()] == [
+        ("sysu_all_single", "euclidean"),
+        ("sysu_all_single+aim:k1=3,k2=1", "cosine"),  # which it always is
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "problem"),
+    [
+        (["--rerank-k1", 9], 2, "--rerank-k1 is a constant of --rerank: add --rerank"),
+        (
+            ["--rerank", "--rerank-lambda", 2],
+            2,
+            "must be at least 0 and at most 1, not 2",
+        ),
+        (["--aim", "--aim-k2", 0], 2, "TEST.AIM_K2 (--aim-k2) must be at least 1, not 0"),
+        (["--expansion", "--expansion-k", 10**6], 3, "and the gallery holds "),
+    ],
+)
+def test_constants_that_cannot_be_are_one_line(llcm, capsys, words, code, problem):
+    assert run("--features", llcm, "--protocols", "llcm_n2v", *words) == code
+    error = capsys.readouterr().err
+    assert problem in error and error.count("\n") == 1
+    assert not llcm.with_name("results.json").exists()
 
 
 def test_metric_is_stated_and_changes_the_scores(sysu, tmp_path):

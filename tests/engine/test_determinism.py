@@ -53,12 +53,12 @@ def test_validation_between_epochs_changes_no_training(tiny_command, whole, tmp_
 
 
 def test_scoring_draws_nothing_from_the_generators_of_training(whole):
-    cfg = load_config(whole / "config.yaml", environment={})
+    cfg = load_config(whole / "config.yaml", ["TEST.RERANK", "true"], environment={})
     model = trained_model(cfg, last(whole), whole).train()
     for seeded in (random.seed, np.random.seed, torch.manual_seed):
         seeded(7)
     before = rng_state()
     device = torch.device("cpu")
-    score(cfg, model, build_splits(cfg), chosen_protocols(cfg), device=device, rerank=True)
+    score(cfg, model, build_splits(cfg), chosen_protocols(cfg), device=device)
     assert alike(rng_state(), before)
     assert model.training

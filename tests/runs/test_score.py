@@ -146,6 +146,20 @@ def test_reranked_scores_join_the_plain_ones(run):
     assert after["sysu_all_single+rerank"]["reranked"] is True
 
 
+def test_constants_of_reranking_are_options_and_parts_of_names(run, capsys):
+    words = ["--run", str(run), *ALL, "TEST.EXPANSION", "true", "TEST.RERANK_K1", "4"]
+    assert evaluate.main([*words, "--rerank", "--expansion-k", "2"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((run / "results.json").read_text())["protocols"]
+    names = ["+rerank:k1=4,k2=6,lambda=0.3", "+expansion:k=2,alpha=3"]
+    assert list(found) == ["sysu_all_single", *("sysu_all_single" + name for name in names)]
+    assert all(f"{name}: after " in printed for name in names)
+    assert evaluate.main([*words, "--aim-k1", "2"]) == 2
+    assert "--aim-k1 is a constant of --aim" in capsys.readouterr().err
+    assert evaluate.main([*words, "TEST.AIM", "true", "TEST.AIM_K1", "9999"]) == 3
+    assert "asks for the 9999 nearest gallery images" in capsys.readouterr().err
+
+
 def test_a_run_of_an_older_version_lacks_newer_options(run):
     options = yaml.safe_load(last(run)["config"])
     del options["TEST"]["GALLERY_DRAW"]

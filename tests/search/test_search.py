@@ -7,7 +7,7 @@ import pytest
 
 from tests.search.double import DIM, make_rows, new_gallery, unit
 from vireid.errors import CheckpointError, UsageError
-from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.reranking.k_reciprocal import reranked_distances
 from vireid.search import Gallery, Query, SearchOptions, index, query, search
 from vireid.search.query import default_method, fused
 

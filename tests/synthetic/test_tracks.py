@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 
 from tests.synthetic.test_writers import digests
+from vireid.config import load_config
+from vireid.data.datasets import DATASETS
+from vireid.data.verify import check_dataset
+from vireid.errors import UsageError
+from vireid.runs.rendered_data import prepare_data, synthetic_root
 from vireid.synthetic.cameras import INFRARED, Camera, paired_cameras
 from vireid.synthetic.pedestrians.track import Obstacle, Track, draw_track
 from vireid.synthetic.writers import LAYOUTS, Shot, pictures, write_set
@@ -220,3 +225,22 @@ def test_tracks_too_short_for_readers_are_refused(tmp_path):
     with pytest.raises(ValueError, match="images_per_camera=11 is out of range: give .* from 12"):
         write_set("vcm", tmp_path / "set", **{**SMALL, "images_per_camera": 11})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("layout", "dropped"), [("vcm", True), ("bupt", False)])
+def test_a_rendered_set_of_tracks_is_read_without_a_fault(sets, layout, dropped):
+    report = check_dataset(layout, sets[layout], reduced=True)
+    assert report.faults == 0 and not report.findings
+    assert any("left out" in note for note in report.notes) == dropped
+    splits = DATASETS[layout].load(sets[layout])
+    assert splits.train_pids == (1, 2) and {track.pid for track in splits.test} == {3, 4}
+    assert all(12 <= len(track.frames) <= 18 for track in splits.train + splits.test)
+
+
+def test_options_say_what_is_wrong_with_a_set_of_tracks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["DATA.DATASET", "vcm", "DATA.SYNTHETIC.ENABLED", "true"]  # six frames by default
+    cfg = load_config(None, words, environment={})
+    cfg.merge_from_list(["DATA.ROOT", str(synthetic_root(cfg))])
+    with pytest.raises(UsageError, match="images_per_camera=6 is out of range: give .* from 12"):
+        prepare_data(cfg)

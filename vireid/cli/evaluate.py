@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vireid.cli.arguments import LIST, OVERRIDES_HELP, ToolParser, as_overrides, parser, tool
 from vireid.errors import UsageError
 from vireid.evaluation.distance import METRICS
+from vireid.evaluation.reranking.methods import METHODS, reranking
 from vireid.evaluation.results import score_features
 from vireid.runs.options import run_config
 
@@ -48,13 +49,13 @@ def _parser() -> ToolParser:
     line.add_argument("--metric", choices=(*METRICS, "given"), help=about)
     about = "default: the protocol's own; given: exactly the gallery in the file"
     line.add_argument("--gallery-draw", choices=GALLERY_DRAWS, help=about)
-    line.add_argument("--rerank", action="store_true", help="also score k-reciprocal re-ranking")
     about = (
         "default: results.json beside the features or in the run folder; with changed options, a "
         "file beside it that is named by them; required for other data than the run's"
     )
     line.add_argument("--out", type=Path, metavar="FILE", help=about)
     _add_groups(line)
+    _add_rerankings(line)
     return line
 
 
@@ -75,6 +76,45 @@ def _add_groups(line: ToolParser) -> None:
     run.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
 
 
+def _add_rerankings(line: ToolParser) -> None:
+    """``--rerank``, ``--rerank-k1`` and so on, of every method."""
+    group = line.add_argument_group("re-ranking, beside the plain scores")
+    for name, method in METHODS.items():
+        group.add_argument(f"--{name}", action="store_true", help=f"also score {method.title}")
+        for constant in method.constants:
+            kind = type(constant.default)
+            about = f"{constant.help} ({constant.default:g})"
+            letter = "N" if kind is int else "X"
+            flag = f"--{name}-{constant.name}"
+            group.add_argument(flag, type=kind, metavar=letter, help=about)
+
+
+def _constants(args: argparse.Namespace, method: str) -> dict[str, float | None]:
+    """What the command line says about a method's constants; ``None``: nothing."""
+    names = [constant.name for constant in METHODS[method].constants]
+    return {name: getattr(args, f"{method}_{name}") for name in names}
+
+
+def _require_methods(args: argparse.Namespace, asked: Collection[str]) -> None:
+    """Raises ``UsageError`` for a constant of a method that is not asked for."""
+    for method in METHODS:
+        given = [name for name, value in _constants(args, method).items() if value is not None]
+        if given and method not in asked:
+            raise UsageError(
+                f"--{method}-{given[0]} is a constant of --{method}: add --{method}, or leave it "
+                "out"
+            )
+
+
+def _reranking_options(args: argparse.Namespace) -> dict[str, str | None]:
+    """The options of a run's configuration that the command line sets."""
+    options = {name.upper(): "true" if getattr(args, name) else None for name in METHODS}
+    for method in METHODS:
+        for name, value in _constants(args, method).items():
+            options[f"{method}_{name}".upper()] = None if value is None else str(value)
+    return {f"TEST.{key}": value for key, value in options.items()}
+
+
 def official_permutations(given: Path | None) -> Path | None:
     """``--permutations``, or else the file in the folder that the environment names."""
     folder = os.environ.get(SPLITS_FOLDER)
@@ -88,6 +128,8 @@ def _score_features(args: argparse.Namespace) -> None:
             raise UsageError(f"{option} goes with --run, not with --features; got {given}")
     if not args.protocols:
         raise UsageError("--features needs --protocols: the file does not say which rules apply")
+    asked = [name for name in METHODS if getattr(args, name)]
+    _require_methods(args, asked)
     if args.device not in (None, "auto", "cpu"):
         print(f"--device {args.device} has no effect: features are scored on the processor")
     score_features(
@@ -97,7 +139,7 @@ def _score_features(args: argparse.Namespace) -> None:
         draw=args.gallery_draw or "auto",
         permutations=official_permutations(args.permutations),
         test_ids=args.test_ids,
-        rerank=args.rerank,
+        rerankings=[reranking(name, _constants(args, name)) for name in asked],
         out=args.out,
     )
 
@@ -120,11 +162,12 @@ def _score_run(args: argparse.Namespace) -> None:
         "DATA.ROOT": args.root,
         "TEST.METRIC": args.metric,
         "TEST.GALLERY_DRAW": args.gallery_draw,
-        "TEST.RERANK": "true" if args.rerank else None,
+        **_reranking_options(args),
         "TEST.PROTOCOLS": f"[{', '.join(args.protocols)}]" if args.protocols else None,
     }
     if args.dataset and "TEST.PROTOCOLS" not in args.overrides and not args.protocols:
         chosen["TEST.PROTOCOLS"] = "[]"  # the run's own are about its own data set
     overrides = args.overrides + as_overrides(chosen)
     cfg = run_config(args.run, overrides)
+    _require_methods(args, [name for name in METHODS if cfg.TEST[name.upper()]])
     score_run(cfg, run=args.run, out=args.out, backend=backend_of(cfg, args.run, overrides))

@@ -397,15 +397,24 @@ OPTIONS: dict[str, Option] = {
     "SOLVER.CHECKPOINT_EVERY": Option(0, NOT_NEGATIVE, NOTHING,
         "Epochs between checkpoints that are kept beside last.pth. 0: none"),
 
-    # in_names: results.json has an entry for each protocol, and for re-ranking
+    # in_names: results.json has an entry for each protocol
     "TEST.PROTOCOLS": Option([], TABLE, SCORES,
         "Protocols or groups of protocols. Empty: all of the data set's", in_names=False),
     "TEST.METRIC": Option("auto", TABLE, SCORES,
         "Distance between features. `auto`: the protocol's own"),
     "TEST.GALLERY_DRAW": Option("auto", ("auto", "official", "seeded"), SCORES,
         "How gallery images are drawn. `auto`: the protocol's own rule"),
-    "TEST.RERANK": Option(False, ANY, SCORES,
-        "Also score k-reciprocal re-ranking, beside the plain scores", in_names=False),
+    # docs/protocols.md explains them. Names of entries hold constants that are not the defaults.
+    "TEST.RERANK": Option(False, ANY, SCORES, "Also score k-reciprocal re-ranking", False),
+    "TEST.RERANK_K1": Option(20, POSITIVE, SCORES, "Images of a k-reciprocal neighbourhood", False),
+    "TEST.RERANK_K2": Option(6, POSITIVE, SCORES, "Neighbourhoods that are averaged", False),
+    "TEST.RERANK_LAMBDA": Option(0.3, SHARE, SCORES, "Weight of the plain distance", False),
+    "TEST.EXPANSION": Option(False, ANY, SCORES, "Also score query expansion", False),
+    "TEST.EXPANSION_K": Option(5, NOT_NEGATIVE, SCORES, "Nearest gallery images", False),
+    "TEST.EXPANSION_ALPHA": Option(3.0, NOT_NEGATIVE, SCORES, "Power of their cosines", False),
+    "TEST.AIM": Option(False, ANY, SCORES, "Also score affinity inference (AIM)", False),
+    "TEST.AIM_K1": Option(20, NOT_NEGATIVE, SCORES, "Images of an image's affinities", False),
+    "TEST.AIM_K2": Option(6, POSITIVE, SCORES, "Images whose affinities are averaged", False),
     "TEST.BATCH": Option(64, POSITIVE, ROUNDING,
         "Images in a batch when features are computed", in_names=False),
     "TEST.FLIP": Option(False, ANY, FEATURES,

@@ -50,7 +50,7 @@ def distance_rows(metric: str, queries: np.ndarray, gallery: np.ndarray) -> Rows
     Equal gallery rows have equal distances. (A matrix product may round its last columns in
     another way than the others, so the product is of distinct rows.)
     """
-    first, copies = _distinct(gallery)
+    first, copies = distinct_rows(gallery)
     if len(first) == len(gallery):
         return _METRICS[metric](queries, gallery)
     distances = _METRICS[metric](queries, gallery[first])
@@ -77,7 +77,7 @@ def _euclidean_rows(queries: np.ndarray, gallery: np.ndarray) -> Rows:
     return distances
 
 
-def _distinct(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct_rows(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows that equal no earlier row, and for each row which of them it equals."""
     seen: dict[bytes, int] = {}
     digests = (hashlib.sha256((row + 0).tobytes()).digest() for row in features)  # -0 becomes 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from vireid.evaluation.query_gallery import (
     without_features,
 )
 from vireid.evaluation.ranking import Ranks, rank_matches
-from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.reranking.methods import Reranking, default_reranking
 from vireid.evaluation.sorting import cosine_sorting, stable_sorting
 from vireid.structures import FeatureSet
 
@@ -89,23 +89,29 @@ def evaluate_all(
 def evaluate_reranked(
     protocol: RetrievalProtocol,
     features: FeatureSet,
+    reranking: Reranking | None = None,
     *,
     permutations: Permutations | None = None,
     metric: str = "auto",
 ) -> list[TrialScores]:
-    """Scores of every gallery trial after k-reciprocal re-ranking of its queries and gallery.
+    """Scores of every gallery trial after re-ranking of its queries and gallery.
 
+    Args:
+        reranking: None: k-reciprocal re-ranking with its default constants.
     Raises:
-        DataError: as ``evaluate_all``.
+        DataError: as ``evaluate_all``, or a gallery holds fewer images than a constant asks for.
     """
-    metric = protocol.metric if metric == "auto" else metric
-    trials = []
+    reranking = reranking or default_reranking("rerank")
+    metric = reranking.metric_of(protocol.metric if metric == "auto" else metric)
+    trials: list[TrialScores] = []
     for query_rows, rows in trial_rows(protocol, features, permutations, metric):
+        reranking.require_images(protocol.name, len(rows))
+        if not trials:
+            reranking.warn_of_few(protocol.name, len(query_rows) + len(rows))
         queries, gallery = features.subset(query_rows), features.subset(rows)
-        distances = reranked_distances(queries.features, gallery.features, metric=metric)
-        sorting = stable_sorting(distances.__getitem__)
+        distances = reranking.distances(queries.features, gallery.features, metric)
         everything = np.ones((1, len(rows)), dtype=bool)
-        ranks = rank_matches(protocol, queries, gallery, everything, sorting)
+        ranks = rank_matches(protocol, queries, gallery, everything, stable_sorting(distances))
         trials.append(_trial_scores(protocol, ranks, 0, len(rows), np.ones(len(queries), bool)))
     return trials
 
@@ -173,14 +179,18 @@ def require_answerable(
     images: FeatureSet,
     *,
     permutations: Permutations | None = None,
+    rerankings: Iterable[Reranking] = (),
 ) -> None:
     """Draws every gallery and looks for a query with a match; the features are not used.
 
     Raises:
-        DataError: as ``evaluate``, but for features that cannot be compared.
+        DataError: as ``evaluate`` and ``evaluate_reranked``, but for features that cannot be
+            compared.
     """
     queries, candidates = select_query_and_gallery(protocol, images)
     for mask, rows in draw_trials(protocol, images, queries, candidates, permutations):
+        for reranking in rerankings:
+            reranking.require_images(protocol.name, len(rows))
         asked = _identities_and_cameras(images, queries[mask])
         held = _identities_and_cameras(images, rows)
         asked = asked[np.isin(asked[:, 0], held[:, 0])]

@@ -29,6 +29,7 @@ from vireid.evaluation.query_gallery import (
     read_permutations,
     require_complete,
 )
+from vireid.evaluation.reranking.methods import METHODS, Reranking, parse_name, rule_notes
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 LARGEST_SCORE = 1 + 1e-9  # the mean of ones may be rounded up
-RERANKED = "+rerank"  # ends the name of re-ranked results
 COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -46,16 +46,18 @@ def summarise(
     trials: Sequence[TrialScores],
     *,
     metric: str = "auto",
-    reranked: bool = False,
+    reranking: Reranking | None = None,
 ) -> dict[str, Any]:
     """One protocol's entry of results.json: rules, counts, mean, population std, every trial."""
+    metric = protocol.metric if metric == "auto" else metric
     table = {name: np.array([trial.metrics[name] for trial in trials]) for name in COLUMNS}
     length = min(len(trial.cmc) for trial in trials)
     cmc = np.mean([trial.cmc[:length] for trial in trials], axis=0)
     return {
         "gallery_draw": protocol.draw,
-        "metric": protocol.metric if metric == "auto" else metric,
-        "reranked": reranked,
+        "metric": reranking.metric_of(metric) if reranking else metric,
+        "reranked": reranking is not None,
+        **(reranking.fields if reranking else {}),
         "cmc_unit": protocol.cmc_unit,
         "num_query": trials[0].num_query,
         "num_valid_query": trials[0].num_valid_query,
@@ -77,6 +79,26 @@ def write_results(
     """
     content = {"format": FORMAT, "protocols": dict(protocols), "source": dict(source)}
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def beside(
+    before: Mapping[str, Mapping[str, Any]], entries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Earlier entries of the same features, and new ones.
+
+    Re-ranked entries whose plain ones were now scored with another draw or metric are left out:
+    only entries of the same rules may be side by side.
+    """
+
+    def agrees(name: str, entry: Mapping[str, Any]) -> bool:
+        plain, reranking = parse_name(name)
+        if reranking is None or plain not in entries:
+            return True
+        now = entries[plain]
+        rules = now["gallery_draw"], reranking.metric_of(now["metric"])
+        return (entry.get("gallery_draw"), entry.get("metric")) == rules
+
+    return {**{name: one for name, one in before.items() if agrees(name, one)}, **entries}
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -137,6 +159,14 @@ def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
         f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
         f"answerable, {entry['num_gallery']} gallery {unit}" + _left_out(entry)
     )
+
+
+def describe_all(
+    protocols: Sequence[RetrievalProtocol], entries: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """A line on each protocol, and one on each re-ranking that entries have."""
+    lines = [describe(protocol, entries[protocol.name]) for protocol in protocols]
+    return lines + rule_notes(entries)
 
 
 def _left_out(entry: Mapping[str, Any]) -> str:
@@ -200,12 +230,12 @@ def result_entries(
     *,
     permutations: Permutations | None = None,
     metric: str = "auto",
-    rerank: bool = False,
+    rerankings: Sequence[Reranking] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Entries of results.json by protocol; re-ranked ones stand behind their plain ones.
+    """Entries of results.json by protocol; re-ranked ones follow their plain ones.
 
     Raises:
-        DataError: see ``evaluate_all``.
+        DataError: see ``evaluate_all`` and ``evaluate_reranked``.
     """
     if problem := collapse_problem(features.features):
         log.warning(
@@ -216,10 +246,11 @@ def result_entries(
     for protocol in protocols:
         counts = left_out_counts(protocol, features)
         entries[protocol.name] = summarise(protocol, scores[protocol.name], metric=metric) | counts
-        if rerank:
-            trials = evaluate_reranked(protocol, features, permutations=permutations, metric=metric)
-            entry = summarise(protocol, trials, metric=metric, reranked=True)
-            entries[protocol.name + RERANKED] = entry | counts
+        for one in rerankings:
+            rules: dict[str, Any] = {"permutations": permutations, "metric": metric}
+            trials = evaluate_reranked(protocol, features, one, **rules)
+            entry = summarise(protocol, trials, metric=metric, reranking=one)
+            entries[protocol.name + one.suffix] = entry | counts
     return entries
 
 
@@ -231,7 +262,7 @@ def score_features(
     draw: str = "auto",
     permutations: Path | None = None,
     test_ids: Path | None = None,
-    rerank: bool = False,
+    rerankings: Sequence[Reranking] = (),
     out: Path | None = None,
 ) -> None:
     """Scores features that any code base saved, prints the rules and the scores, writes them.
@@ -245,6 +276,7 @@ def score_features(
         draw: ``auto``, ``official``, ``seeded`` or ``given``.
         permutations: rand_perm_cam.mat, for the official draw.
         test_ids: file of the identities to score; all in ``path`` by default.
+        rerankings: also score these.
         out: by default results.json in the folder, or beside the file.
     Raises:
         DataError: the features are malformed or cannot answer a protocol.
@@ -266,18 +298,18 @@ def score_features(
     features, protocols = held.for_protocols(protocols)
     for protocol in protocols:
         require_complete(protocol, features, known)
-    distances = _given_distances(held, metric, rerank=rerank)
+    distances = _given_distances(held, metric, [one.method for one in rerankings])
     if distances is None:
-        rules: dict[str, Any] = {"permutations": known, "metric": metric, "rerank": rerank}
-        entries = result_entries(protocols, features, **rules)
+        rules: dict[str, Any] = {"metric": metric, "rerankings": rerankings}
+        entries = result_entries(protocols, features, permutations=known, **rules)
     else:
         entries = given_entries(protocols, features, distances, permutations=known)
     of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
     source: dict[str, Any] = dict.fromkeys(of_a_run)
     source |= {"features": str(path.resolve()), "digest": _digest(features, distances)}
     kept = before["protocols"] if before and before["source"] == source else {}
-    write_results(target, {**kept, **entries}, source)
-    print("\n".join(describe(protocol, entries[protocol.name]) for protocol in protocols))
+    write_results(target, beside(kept, entries), source)
+    print("\n".join(describe_all(protocols, entries)))
     print(f"\n{results_table(entries)}\n\nwrote {target}")
 
 
@@ -303,9 +335,13 @@ def _results_before(target: Path, path: Path) -> dict[str, Any]:
     return before
 
 
-def _given_distances(held: FeatureFile, metric: str, *, rerank: bool) -> np.ndarray | None:
+def _given_distances(
+    held: FeatureFile, metric: str, rerankings: Sequence[str]
+) -> np.ndarray | None:
     """The file's matrix, if it is what to score.
 
+    Args:
+        rerankings: names of the methods that are asked for.
     Raises:
         DataError: it cannot be scored so, or there is none.
         UsageError: a metric of features, where there are only distances.
@@ -323,9 +359,11 @@ def _given_distances(held: FeatureFile, metric: str, *, rerank: bool) -> np.ndar
         raise UsageError(
             f"--metric {metric} compares features, and {held.path} holds distances: leave it out"
         )
-    if rerank:
+    if rerankings:
+        uses = METHODS[rerankings[0]].uses
+        pairs = "queries with queries" if "queries" in uses else "gallery images with each other"
         raise DataError(
-            f"--rerank compares all images by their features, also queries with queries, and "
+            f"--{rerankings[0]} compares all images by their features, also {pairs}, and "
             f"{held.path} holds distances only: save the features"
         )
     return held.distances

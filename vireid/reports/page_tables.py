@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
+from vireid.evaluation.reranking.methods import parse_name
 from vireid.evaluation.results import COLUMNS, describe
 from vireid.reports.run_files import RunFiles
 from vireid.reports.tables import score_texts
@@ -66,7 +67,7 @@ def key_numbers(
     for runs, rank1, texts in zip(table["runs"], table["rank1_mean"], records, strict=True):
         found.setdefault(texts["protocol"], []).append(((int(runs), float(rank1)), texts))
     for protocol, recipes in found.items():
-        if "+" in protocol:  # after re-ranking, for example
+        if parse_name(protocol)[1]:  # re-ranked
             continue
         best = max(recipes, key=lambda row: row[0])[1]
         chosen = [t for _, t in recipes if t["recipe"] == baseline and t is not best] + [best]
@@ -98,13 +99,13 @@ def rules_of(runs: Iterable[RunFiles]) -> dict[str, str]:
 
 
 def _rule(name: str, entry: Mapping[str, Any]) -> str:
-    plain, _, rerank = name.partition("+")
+    plain, reranking = parse_name(name)
     if plain in PROTOCOLS:
         line = describe(with_draw(PROTOCOLS[plain], entry["gallery_draw"]), entry)
         rule = line.removeprefix(f"{plain}: ")
     else:
         rule = f"this version does not know its rules; metric: {entry['metric']}"
-    return rule + ("; after k-reciprocal re-ranking" if rerank else "")
+    return rule + (f"; {reranking.rule}" if reranking else "")
 
 
 def option_tables(runs: Mapping[str, RunFiles]) -> Iterator[PageTable]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vireid.errors import DataError
+from vireid.evaluation.reranking.methods import rule_notes
 from vireid.evaluation.results import COLUMNS, read_results
 from vireid.runs.options import recipe_of
 from vireid.runs.run_scores import RESULTS, mean_and_std, recipe_names, require_same_rules
@@ -67,13 +68,20 @@ def score_texts(table: pd.DataFrame) -> pd.DataFrame:
     return texts
 
 
+def _as_markdown(table: pd.DataFrame) -> str:
+    """The table, and below it what re-ranked rows are."""
+    notes = rule_notes(table["protocol"])
+    return "\n\n".join([tables.markdown(score_texts(table)), *notes])
+
+
 def _as_latex(table: pd.DataFrame) -> str:
-    note = rf"{NOTE} Needs \usepackage{{booktabs}}."
+    note = " ".join([NOTE, *rule_notes(table["protocol"])])
+    note += r" Needs \usepackage{booktabs}."
     return tables.latex(score_texts(table), note=note, columns="llr" + "r" * len(COLUMNS))
 
 
 FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {
-    "md": lambda table: tables.markdown(score_texts(table)),
+    "md": _as_markdown,
     "csv": tables.csv,
     "latex": _as_latex,
 }

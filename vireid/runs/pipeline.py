@@ -62,7 +62,13 @@ from vireid.runs.resume import (
     teacher_changes,
 )
 from vireid.runs.run_dir import claim_folder, describe_run, seed_everything
-from vireid.runs.score import check_answerable, chosen_protocols, score, source_of
+from vireid.runs.score import (
+    check_answerable,
+    chosen_protocols,
+    chosen_rerankings,
+    score,
+    source_of,
+)
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
 from vireid.runs.trackers.tracker import TrackedRun
@@ -161,7 +167,8 @@ def _splits_and_start(
     cfg: CfgNode, given: CfgNode, config_path: Path, resume: bool, resume_from: Path | None
 ) -> tuple[Splits, Start]:
     splits = build_splits(cfg)
-    check_answerable(chosen_protocols(cfg) + _validation_protocols(cfg), splits)
+    check_answerable(chosen_protocols(cfg), splits, chosen_rerankings(cfg))
+    check_answerable(_validation_protocols(cfg), splits)
     start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
     return splits, start
 
@@ -343,7 +350,6 @@ def _write_scores(training: _Training, trackers: Trackers) -> None:
         splits,
         chosen_protocols(cfg),
         device=training.trainer.device,
-        rerank=cfg.TEST.RERANK,
     )
     write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=training.data))
     log.info("\n%s\n", "\n".join(score_lines(results, epoch)))

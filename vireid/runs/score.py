@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,15 @@ from vireid.errors import DataError, UsageError
 from vireid.evaluation.evaluate import require_answerable
 from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
 from vireid.evaluation.query_gallery import Permutations, read_permutations, require_complete
-from vireid.evaluation.results import describe, result_entries, results_table, write_results
+from vireid.evaluation.reranking.methods import METHODS, Reranking, reranking
+from vireid.evaluation.results import (
+    beside,
+    describe_all,
+    read_results,
+    result_entries,
+    results_table,
+    write_results,
+)
 from vireid.models.reid_model import ReidModel
 from vireid.runs.exits import embedding_name, exit_names, require_two_modalities, warn_of_untrained
 from vireid.runs.features import (
@@ -74,14 +81,12 @@ def score_run(
     warn_of_untrained(cfg)
     model, splits = trained.model().to(device), trained.splits
     warn_of_few_levels(cfg, splits.root, splits.test)
-    results = score(
-        cfg, model, splits, protocols, device=device, rerank=cfg.TEST.RERANK, backend=backend
-    )
+    results = score(cfg, model, splits, protocols, device=device, backend=backend)
     used = backend_name(backend)
     epoch = trained.checkpoint["progress"]["epoch"]
     source = source_of(cfg, run=run, epoch=epoch, data=trained.data, backend=used)
-    write_results(out, {**_kept(out, source), **results}, source)
-    print("\n".join(describe(protocol, results[protocol.name]) for protocol in protocols))
+    write_results(out, beside(_kept(out, source), results), source)
+    print("\n".join(describe_all(protocols, results)))
     print(f"\n{results_table(results)}\n\nfeatures by {used}; wrote {out}")
 
 
@@ -119,11 +124,12 @@ def reader_options(cfg: CfgNode) -> dict[str, Any]:
 def _kept(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
     """Earlier results in the same file, if they are of the same features."""
     try:
-        before = json.loads(out.read_text(encoding="utf-8"))
-        own = {"backend": TORCH, **before["source"], "run": source["run"]}  # older, or moved
-        return before["protocols"] if own == source else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        before = read_results(out)
+    except DataError:
         return {}
+    own = {"backend": TORCH, **before["source"], "run": source["run"]}  # older, or moved
+    protocols: dict[str, Any] = before["protocols"]
+    return protocols if own == source else {}
 
 
 def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
@@ -138,9 +144,28 @@ def chosen_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
     return [with_draw(protocol, cfg.TEST.GALLERY_DRAW) for protocol in protocols]
 
 
-def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> Permutations | None:
+def chosen_rerankings(cfg: CfgNode) -> list[Reranking]:
+    """The methods that ``TEST`` asks for, with their constants.
+
+    Raises:
+        UsageError: a constant is out of range.
+    """
+    return [
+        reranking(name, {c.name: cfg.TEST[f"{name}_{c.name}".upper()] for c in method.constants})
+        for name, method in METHODS.items()
+        if cfg.TEST[name.upper()]
+    ]
+
+
+def check_answerable(
+    protocols: Sequence[RetrievalProtocol],
+    splits: Splits,
+    rerankings: Sequence[Reranking] = (),
+) -> Permutations | None:
     """Draws every gallery once without features: fails before training rather than after it.
 
+    Args:
+        rerankings: of all these protocols.
     Returns:
         the official permutations, if a protocol draws by them.
     Raises:
@@ -159,7 +184,7 @@ def check_answerable(protocols: Sequence[RetrievalProtocol], splits: Splits) -> 
     for protocol in protocols:
         images = labels_of(records_of(protocol, splits))
         require_complete(protocol, images, permutations)
-        require_answerable(protocol, images, permutations=permutations)
+        require_answerable(protocol, images, permutations=permutations, rerankings=rerankings)
     return permutations
 
 
@@ -170,18 +195,17 @@ def score(
     protocols: Sequence[RetrievalProtocol],
     *,
     device: torch.device,
-    rerank: bool = False,
     backend: Backend | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Entries of results.json, by protocol; every image passes the model once per exit.
 
     Args:
-        rerank: add entries after k-reciprocal re-ranking.
         backend: computes the features instead of torch.
     Raises:
         DataError: the data cannot answer a protocol.
     """
-    permutations = check_answerable(protocols, splits)
+    rerankings = chosen_rerankings(cfg)
+    permutations = check_answerable(protocols, splits, rerankings)
     results: dict[str, dict[str, Any]] = {}
     for held_out in dict.fromkeys(protocol.held_out for protocol in protocols):
         group = [protocol for protocol in protocols if protocol.held_out == held_out]
@@ -201,6 +225,6 @@ def score(
                 same,
                 permutations=permutations,
                 metric=cfg.TEST.METRIC,
-                rerank=rerank,
+                rerankings=rerankings,
             )
     return results

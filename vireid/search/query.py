@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from vireid.errors import CheckpointError, UsageError
-from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.reranking.k_reciprocal import reranked_distances
 from vireid.search.columns import OWN, VECTOR
 from vireid.search.exact import NONE, Exclusions, Nearest, search_exact
 from vireid.search.filters import any_of

@@ -49,13 +49,16 @@ class BuptTrack:
         return f"{self.pid} {modality} {self.camera} {self.number}\n"
 
 
-def data_paths(tracks: Iterable[BuptTrack]) -> str:
-    """``data_paths.json``: identity, modality, camera and track → frames."""
+def data_paths(tracks: Iterable[tuple[BuptTrack, str]]) -> str:
+    """``data_paths.json``: identity, modality, camera and track → frames.
+
+    Args:
+        tracks: each with one of its modalities.
+    """
     found: Paths = {}
-    for track in tracks:
-        for modality in MODALITIES:
-            cameras = found.setdefault(str(track.pid), {}).setdefault(modality, {})
-            cameras.setdefault(track.camera, {})[str(track.number)] = track.paths(modality)
+    for track, modality in tracks:
+        cameras = found.setdefault(str(track.pid), {}).setdefault(modality, {})
+        cameras.setdefault(track.camera, {})[str(track.number)] = track.paths(modality)
     return json.dumps(found)
 
 
@@ -109,7 +112,7 @@ def _content(numbers: SetNumbers) -> SetContent:
     train = [track for pid in numbers.pids[: numbers.train_ids] for track in tracks[pid]]
     test = [_test_lines(tracks[pid], numbers) for pid in numbers.pids[numbers.train_ids :]]
     files = {
-        "data_paths.json": data_paths(every),
+        "data_paths.json": data_paths((t, kind) for t in every for kind in MODALITIES),
         "train.txt": "".join(track.line(BOTH) for track in train),
         "train_auxiliary.txt": "".join(t.line(BOTH) for many in auxiliary.values() for t in many),
         "query.txt": "".join(query for query, _ in test),

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from vireid.evaluation import rerank
 from vireid.evaluation.evaluate import evaluate, evaluate_reranked
 from vireid.evaluation.protocols import PROTOCOLS
-from vireid.evaluation.rerank import reranked_distances
+from vireid.evaluation.reranking import k_reciprocal
+from vireid.evaluation.reranking.k_reciprocal import reranked_distances
 from vireid.structures import FeatureSet
 
 
@@ -53,7 +53,7 @@ def clusters(seed: int, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize(("k1", "k2"), [(20, 6), (6, 3), (4, 1), (50, 6)])
+@pytest.mark.parametrize(("k1", "k2"), [(20, 6), (6, 3), (4, 1), (50, 6), (9, 60)])
 def test_distances_equal_a_plain_loop(metric: str, k1: int, k2: int):
     for seed in range(2):
         rows = clusters(seed, 45)
@@ -72,7 +72,7 @@ def test_copies_of_an_image_equal_a_plain_loop():
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     rows = clusters(1, 40)
     whole = reranked_distances(rows[:15], rows[15:])
-    monkeypatch.setattr(rerank, "CHUNK", 7)
+    monkeypatch.setattr(k_reciprocal, "CHUNK", 7)
     np.testing.assert_allclose(reranked_distances(rows[:15], rows[15:]), whole, atol=1e-6)
 
 

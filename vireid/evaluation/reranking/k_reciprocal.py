@@ -41,7 +41,8 @@ def reranked_distances(
     distances, nearest = _neighbours(both, metric, max(k1, k2))
     encoded = _encode(distances, nearest, k1)
     if k2 > 1:
-        encoded = _incidence(nearest[:, :k2], len(both)) @ encoded / k2
+        averaged = nearest[:, :k2]  # fewer than k2 where all images are fewer
+        encoded = _incidence(averaged, len(both)) @ encoded / averaged.shape[1]
     jaccard = _jaccard(encoded, len(queries))
     plain = distances[: len(queries), len(queries) :]
     return (1 - weight) * jaccard + weight * plain
