@@ -86,11 +86,6 @@ class GalleryRanking:
     cameras: Mapping[int, str] = field(default_factory=dict)
     frames: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    @property
-    def unit(self) -> str:
-        """What a row of the features is: ``image`` or ``track``."""
-        return "image" if self.features.tracks is None else "track"
-
     def of_set(self, splits: Splits) -> GalleryRanking:
         """The same with what a data set knows: names, and the frames of tracks."""
         records = splits.train + splits.val + splits.test

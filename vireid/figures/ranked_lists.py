@@ -92,7 +92,7 @@ def describe(found: RankedList, search: GalleryRanking) -> str:
 def explain_ranks(search: GalleryRanking) -> str:
     """What the ranks of :func:`describe` and of the figure count."""
     if search.protocol.cmc_unit != "identity":
-        return f"rank: counts {search.unit}s, as the CMC of this protocol does"
+        return f"rank: counts {search.features.unit}s, as the CMC of this protocol does"
     return "rank: counts images; id rank: counts identities, as the CMC of this protocol does"
 
 

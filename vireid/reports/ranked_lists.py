@@ -195,7 +195,7 @@ def _protocol_lists(
         f"Drawn at random (seed {SEED})": [lists.of(at) for at in others],
     }
     groups = {name: of for name, of in groups.items() if of}
-    return ProtocolLists(protocol.name, about, groups, search.unit)
+    return ProtocolLists(protocol.name, about, groups, search.features.unit)
 
 
 def _chosen(
@@ -231,7 +231,8 @@ class _Lists:
             self._image(found, at, int(ranks[at]), int(identities[at]), apart=at > top)
             for at in places
         ]
-        where = f"{self.search.unit} rank {ranks[first]}, identity rank {identities[first]}"
+        unit = self.search.features.unit
+        where = f"{unit} rank {ranks[first]}, identity rank {identities[first]}"
         scores = f"AP {found.precision:.3f}, first true match at {where}"
         return QueryList(self._query(found.query), scores, images)
 
@@ -243,7 +244,7 @@ class _Lists:
         distance = float(found.distances[at])
         cosine = self.search.metric == "cosine"  # the project's cosine distance is −similarity
         score = f"similarity {-distance:.3f}" if cosine else f"distance {distance:.3f}"
-        place = [f"{self.search.unit} rank {rank}", f"identity rank {identity_rank}"]
+        place = [f"{self.search.features.unit} rank {rank}", f"identity rank {identity_rank}"]
         facts = [*(["left out by the protocol"] if removed else place), score, *self._who(row)]
         return self._listed(row, mark, facts, apart=apart)
 

@@ -79,8 +79,7 @@ def save_features(
     write_features(out, features, source=source)
     named = write_names(out.parent, trained.splits, stem=f"{out.stem}_")
     count, length = features.features.shape
-    rows = "images" if features.tracks is None else "tracks"
-    print(f"wrote {out}: {count} {rows}, {length} numbers each, by {used}")
+    print(f"wrote {out}: {count} {features.unit}s, {length} numbers each, by {used}")
     if named:
         print(f"wrote {' and '.join(map(str, named))}: the names of pids and camids")
 
