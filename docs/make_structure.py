@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 1.05, 0.42  # inches, of a box
 # The order within a floor that keeps arrows from running behind boxes.
 LEFT_TO_RIGHT = (
-    *("search", "deploy", "cost", "reports", "figures"),
+    *("search", "deploy", "cost", "reports", "crosseval", "figures"),
     *("evaluation", "config", "data", "models", "losses", "synthetic", "structures", "utils"),
 )
 

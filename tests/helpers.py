@@ -145,6 +145,39 @@ def write_veri(root: Path, names: Mapping[str, Sequence[str]] = VERI_NAMES, *, l
     return root
 
 
+ORBENCH_IDS = ([3, 12], [5, 9])
+
+
+def write_orbench(
+    root: Path, ids: tuple[Sequence[int], Sequence[int]] = ORBENCH_IDS, *, images: int = 1
+) -> Path:
+    """ORBench's tree: (training, test) identities, ``images`` visible and infrared ones of each.
+
+    The training list numbers its identities from 1; a task with texts is in the test list, too.
+    """
+    paths = {
+        (kind, pid): [f"{kind}/{pid:04d}/{kind}_{n}.jpg" for n in range(1, images + 1)]
+        for kind in ("vis", "nir")
+        for pid in (*ids[0], *ids[1])
+    }
+    for names in paths.values():
+        for name in names:
+            write_image(root / name)
+    entries = [
+        {"id": label, "file_path": path, "caption": ["a man"]}
+        for label, pid in enumerate(ids[0], 1)
+        for path in paths["vis", pid]
+    ]
+    lists = {
+        name: [[pid, p] for pid in ids[1] for p in paths[kind, pid]]
+        for name, kind in (("RGB_GALLERY", "vis"), ("NIR", "nir"))
+    }
+    lists["TEXT"] = [[pid, "a man"] for pid in ids[1]]
+    write_text(root / "train_annos.json", json.dumps(entries))
+    write_text(root / "test_gallery_and_queries.json", json.dumps(lists))
+    return root
+
+
 VEHICLEID_LISTS = {  # vehicle → images
     "train_list": {3: [11, 12], 4: [0]},
     "test_list_800": {7: [21, 22]},

@@ -29,11 +29,11 @@ ALLOWED: dict[str, set[str]] = {
     "runs": CORE | {"engine", "synthetic"},  # synthetic: data that a training asks to render
 }
 ALLOWED["figures"] = ALLOWED["deploy"] = ALLOWED["runs"] | {"runs"}
-ALLOWED["cost"] = ALLOWED["figures"] | {"figures"}
+ALLOWED["cost"] = ALLOWED["crosseval"] = ALLOWED["figures"] | {"figures"}
 ALLOWED["sweeps"] = ALLOWED["cost"] | {"cost"}
 ALLOWED["reports"] = ALLOWED["sweeps"] | {"sweeps"}
 ALLOWED["search"] = ALLOWED["deploy"] | {"deploy", "figures"}
-ALLOWED["cli"] = ALLOWED["reports"] | ALLOWED["search"] | {"reports", "search"}
+ALLOWED["cli"] = ALLOWED["reports"] | ALLOWED["search"] | {"crosseval", "reports", "search"}
 ALLOWED["__main__"] = {"cli"}
 
 

@@ -68,6 +68,12 @@ class SweepError(VireidError):
     exit_code = 1
 
 
+class CellsError(VireidError):
+    """Some cells of a table across data sets failed; the others are finished."""
+
+    exit_code = 1
+
+
 class StoppedError(VireidError):
     """A signal stopped training, after a checkpoint to continue from was written.
 

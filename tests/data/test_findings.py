@@ -172,3 +172,17 @@ def test_an_equal_end_alone_is_no_copy(tmp_path):
     assert findings.same_content(tmp_path, headers) == []
     shutil.copyfile(tmp_path / "a", tmp_path / "b")
     assert findings.same_content(tmp_path, headers) == [["a", "b"]]
+
+
+def test_files_in_two_folders_are_compared_byte_for_byte(root, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(root / "train", other / "a")
+    noise(other / "a/1v1.png", 99)  # another picture of nearly the same length under its name
+    shutil.copy(root / "train/1v1.png", other / "copy.png")
+    (other / "grown.png").write_bytes((root / "train/2v1.png").read_bytes() + b"\0")
+    names = [path.name for path in (root / "train").iterdir()]
+    others = ["grown.png", "copy.png", *(f"a/{name}" for name in names)]
+    found = findings.shared_files(root, [f"train/{name}" for name in names], other, others)
+    same = {f"a/{name}": f"train/{name}" for name in names if name != "1v1.png"}
+    assert found == {**same, "copy.png": "train/1v1.png"}
+    assert findings.shared_files(root, [], other, others) == {}

@@ -11,6 +11,7 @@ from tests.helpers import (
     VEHICLEID_LISTS,
     write_bupt,
     write_llcm,
+    write_orbench,
     write_regdb,
     write_sysu,
     write_text,
@@ -29,6 +30,7 @@ WRITE: dict[str, Callable[[Path], Path]] = {
     "bupt": write_bupt,
     "veri": partial(write_veri, lists=True),
     "vehicleid": write_vehicleid,
+    "orbench": write_orbench,
 }
 LISTS = {
     "regdb": "idx/train_thermal_1.txt",
@@ -49,6 +51,8 @@ def write_ids(name: str, root: Path, train: Sequence[int], test: Sequence[int]) 
             return write_regdb(root, {1: (train, test)})
         case "llcm":
             return write_llcm(root, (train, test))
+        case "orbench":
+            return write_orbench(root, (train, test))
         case "vcm":
             parts = {"train": train, "test": test}
             rows = {p: [(pid, m, 1, 12) for pid in parts[p] for m in (1, 2)] for p in parts}
@@ -101,6 +105,7 @@ def test_a_root_that_is_no_folder_shows_the_tree_and_where_to_get_it(tmp_path, n
         *(("bupt", part) for part in ("DATA", "data_paths.json", "gallery.txt")),
         ("vehicleid", "image"),
         ("vehicleid", "train_test_split/test_list_1600.txt"),
+        *(("orbench", part) for part in ("vis", "nir", "train_annos.json")),
     ],
 )
 def test_a_missing_part_is_named_with_what_was_found_and_the_tree(tmp_path, name, part):
@@ -117,7 +122,7 @@ def test_identities_that_train_and_test_are_refused(tmp_path, name):
     assert said.endswith("training and test identities overlap: [2]")
 
 
-@every_list
+@pytest.mark.parametrize("name", [*LISTS, "orbench"])
 def test_every_fifth_training_identity_is_held_out_on_request(tmp_path, name):
     root = write_ids(name, tmp_path / "set", [11, 2, 30, 4, 5, 60, 7, 8, 9, 10], [99])
     whole, apart = (DATASETS[name].load(root, split=split) for split in ("train+val", "train"))
@@ -188,6 +193,8 @@ def test_a_list_of_the_other_modality_is_refused(tmp_path, name):
         ("veri", "name_train.txt", "Name_train.txt"),
         ("vehicleid", "image", "Image"),
         ("vehicleid", "image/0000011.jpg", "image/0000011.JPG"),
+        ("orbench", "train_annos.json", "Train_annos.json"),
+        ("orbench", "vis/0005/vis_1.jpg", "vis/0005/VIS_1.jpg"),
     ],
 )
 def test_a_part_of_other_letter_case_is_named(tmp_path, name, there, renamed):

@@ -16,6 +16,7 @@ from vireid.config.schema import default_config
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_configuration
+import make_published
 import make_structure
 
 IDS = [name_of(page) for page in PAGES]
@@ -135,3 +136,8 @@ def test_the_options_page_has_every_option_with_its_default():
     assert list(rows) == sorted(rows, key=list(defaults).index) and rows.keys() == defaults.keys()
     assert rows["SOLVER.EPOCHS"] == "`120`" and rows["INPUT.SIZE"] == "`[288, 144]`"
     assert rows["DATA.ROOT"] == "empty" and rows["MODEL.SDM.SCALE_T2"] == "`true`"
+
+
+def test_the_page_of_printed_numbers_is_what_the_table_holds():
+    written = make_published.PAGE.read_text(encoding="utf-8")
+    assert written == make_published.page(), "run python docs/make_published.py"

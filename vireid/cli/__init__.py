@@ -27,6 +27,7 @@ TOOLS = (
     "extract",
     "export",
     "table",
+    "crosseval",
     "sweep",
     "cost",
     "report",

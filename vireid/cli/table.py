@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vireid.cli.arguments import parser, tool
 from vireid.cli.sources import add_runs, finished_runs
+from vireid.reports.published import WITH_PUBLISHED
 from vireid.reports.tables import FORMATS, score_table
 
 
@@ -17,5 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     line.add_argument(
         "--format", choices=tuple(FORMATS), default="md", help="Markdown, CSV or LaTeX (md)"
     )
+    about = "published: also results that others printed for the same protocols, with their rules"
+    line.add_argument("--with", dest="beside", choices=("published",), help=about)
     args = line.parse(arguments)
-    print(FORMATS[args.format](score_table(finished_runs(args.runs))))
+    formats = WITH_PUBLISHED if args.beside else FORMATS
+    print(formats[args.format](score_table(finished_runs(args.runs))))

@@ -159,6 +159,36 @@ def same_content(root: Path, headers: Sequence[ImageHeader]) -> list[list[str]]:
     return _groups((digest, path) for digest, path in zip(digests, paths, strict=True))
 
 
+def shared_files(
+    first: Path, paths: Sequence[str], second: Path, others: Sequence[str]
+) -> dict[str, str]:
+    """Files in two folders that are equal byte for byte: path in the second → path in the first.
+
+    Only files whose length occurs in both folders are read.
+
+    Args:
+        first, second: the folders.
+        paths, others: relative paths in the first and in the second one.
+    """
+    lengths = [_by_length(root, names) for root, names in ((first, paths), (second, others))]
+    both = lengths[0].keys() & lengths[1].keys()
+    digests = []
+    for root, found in zip((first, second), lengths, strict=True):
+        alike = [path for length in both for path in found[length]]
+        of = threaded_map(partial(_digest, root), alike, doing="comparing images")
+        digests.append(dict(zip(alike, of, strict=True)))
+    names_of = {digest: path for path, digest in digests[0].items()}
+    same = {path: names_of[digest] for path, digest in digests[1].items() if digest in names_of}
+    return dict(sorted(same.items()))
+
+
+def _by_length(root: Path, paths: Sequence[str]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    for path in paths:
+        found[(root / path).stat().st_size].append(path)
+    return found
+
+
 def _groups(items: Iterable[tuple[object, str]]) -> list[list[str]]:
     found: dict[object, list[str]] = defaultdict(list)
     for key, path in items:

@@ -145,7 +145,7 @@ def _vehicleid(test_list: int) -> RetrievalProtocol:
 _REGDB = "Ye et al., AAAI 2018; ten train/test splits, each with its own model"
 _OWN = "the user's own images; the gallery holds every image of the other modality"
 _VCM = "Lin et al., CVPR 2022 (HITSZ-VCM), the lists of its info folder"
-_BUPT = "Du et al., TMM 2024 (BUPTCampus, AuxNet), query.txt and gallery.txt"
+_BUPT = "Du et al., TIFS 2023 (BUPTCampus, AuxNet), query.txt and gallery.txt"
 _ORBENCH = "Zuo et al., NeurIPS 2025 (ORBench, ReID5o), its infrared task"
 _VERI = "Liu et al., ECCV 2016; removal as in Market-1501"
 _VAL = "identities held out from training, to choose settings without the test set"

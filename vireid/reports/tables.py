@@ -10,7 +10,13 @@ from vireid.errors import DataError
 from vireid.evaluation.reranking.methods import rule_notes
 from vireid.evaluation.results import COLUMNS, read_results
 from vireid.runs.options import recipe_of
-from vireid.runs.run_scores import RESULTS, mean_and_std, recipe_names, require_same_rules
+from vireid.runs.run_scores import (
+    RESULTS,
+    RULES,
+    mean_and_std,
+    recipe_names,
+    require_same_rules,
+)
 from vireid.utils import tables
 
 if TYPE_CHECKING:  # pandas takes half a second to import
@@ -24,7 +30,8 @@ def score_table(runs: Sequence[Path]) -> pd.DataFrame:
 
     Returns:
         columns ``recipe`` (name of the folder above ``split<t>/seed<k>``), ``protocol``, ``runs``
-        (how many), and for each metric ``<metric>_mean`` and ``<metric>_std`` in per cent.
+        (how many), for each metric ``<metric>_mean`` and ``<metric>_std`` in per cent, and the
+        rules by which all runs of the row were scored.
     Raises:
         DataError: a run has no results, or lacks a protocol that others of its recipe have, or
             they were not scored alike; names the run.
@@ -42,9 +49,10 @@ def score_table(runs: Sequence[Path]) -> pd.DataFrame:
             entries = _entries(members, protocol)
             mean, std = mean_and_std(entries)
             scores = [value for metric in COLUMNS for value in (mean[metric], std[metric])]
-            rows.append((names[folder], protocol, len(entries), *scores))
+            rules = [entries[0].get(rule) for rule in RULES]
+            rows.append((names[folder], protocol, len(entries), *scores, *rules))
     metrics = [f"{metric}_{kind}" for metric in COLUMNS for kind in ("mean", "std")]
-    return pd.DataFrame(rows, columns=["recipe", "protocol", "runs", *metrics])
+    return pd.DataFrame(rows, columns=["recipe", "protocol", "runs", *metrics, *RULES])
 
 
 def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[dict[str, Any]]:

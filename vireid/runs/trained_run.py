@@ -142,13 +142,21 @@ class TrainedRun:
         tested = any(not protocol.held_out for protocol in protocols)
         splits = build_splits(cfg, parts=("test",) if tested else ())
         run = TrainedRun(cfg, path, checkpoint, splits, fingerprint(splits))
-        run._require_unseen(protocols)
-        run._check_names(read_training_names(folder), protocols)
+        run.require_unseen(folder, protocols)
         return run
 
     def model(self) -> ReidModel:
         """The trained model, on the CPU."""
         return trained_model(self.cfg, self.checkpoint, self.path)
+
+    def require_unseen(self, folder: Path, protocols: Sequence[RetrievalProtocol]) -> None:
+        """Raises ``DataError`` if protocols would score identities that the model trained with.
+
+        Args:
+            folder: of the run.
+        """
+        self._require_unseen(protocols)
+        self._check_names(read_training_names(folder), protocols)
 
     def _check_names(
         self, trained: Collection[str], protocols: Sequence[RetrievalProtocol]

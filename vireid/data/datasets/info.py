@@ -63,6 +63,8 @@ class DatasetInfo:
             identities and images of the only split.
         tracks: whether its records are tracks, not single images.
         options: further arguments of ``load``, and the options ``DATA.<name>`` that set them.
+        related: names of data sets that may show the same people or places: whether they do is
+            not known.
     """
 
     name: str
@@ -77,6 +79,7 @@ class DatasetInfo:
     check_lists: Callable[[str | Path, bool], ListCheck] | None = None
     tracks: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
+    related: Sequence[str] = ()
 
     def read(
         self,
