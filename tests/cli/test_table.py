@@ -58,6 +58,23 @@ def test_csv_and_latex_hold_the_same_numbers(tmp_path, capsys):
     assert r"a\_b & regdb\_v2t & 2" in printed and r"30.00 $\pm$ 10.00" in printed
 
 
+def test_reranked_results_have_rows_of_their_own_for_each_choice_of_constants(tmp_path, capsys):
+    other = "regdb_v2t+rerank:k1=15,k2=5,lambda=0.3"
+    names = ("regdb_v2t", "regdb_v2t+rerank", other)
+    runs = [write_run(tmp_path / f"a/seed{k}", 0.2 + 0.2 * k, names=names) for k in range(2)]
+    runs += [write_run(tmp_path / "b/seed0", 0.9, names=names[::2])]
+    assert table.main(runs) == 0
+    lines, *notes = capsys.readouterr().out.strip().split("\n\n")
+    rows = [cells(line) for line in lines.splitlines()[2:]]
+    expected = [("a", name, "2", "30.00 ± 10.00") for name in names]
+    expected += [("b", name, "1", "90.00") for name in names[::2]]
+    assert [(*row[:3], row[7]) for row in rows] == expected
+    assert [note.partition(": after ")[0] for note in notes] == ["+rerank", other[9:]]
+    assert "(k1 = 15, k2 = 5, λ = 0.3)" in notes[1] and "transductive" in notes[1]
+    assert table.main([*runs, "--format", "latex"]) == 0
+    assert "% Per cent" in (printed := capsys.readouterr().out) and notes[0] in printed
+
+
 def test_a_recipe_of_any_name_is_one_cell(tmp_path, capsys):
     run = write_run(tmp_path / "50%, a&b|#1/seed0", 0.5)
     assert table.main([run, "--format", "csv"]) == 0

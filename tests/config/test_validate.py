@@ -26,6 +26,7 @@ WRONG = {
     schema.NOT_NEGATIVE: ("-1", "-0.1", ".nan", ".inf"),
     schema.SHARE: ("-0.1", "1.1", ".nan", ".inf"),
     schema.SHARE_OR_NEGATIVE: ("1.1", ".nan"),
+    schema.SEVERITY: ("-1", "6", "9" * 400),
     schema.SEEDS: ("-1", str(2**32), "9" * 400),
     schema.TRIALS: ("0", "11"),
     schema.DEPTH: ("-1", "6"),
@@ -67,6 +68,7 @@ def test_every_number_and_every_text_is_checked():
 
 def test_names_of_results_show_the_options_in_the_order_of_0_1_0():
     younger = {"DATA.FRAMES", "INPUT.BACKGROUND", "INPUT.VISIBLE.RANGE", "INPUT.INFRARED.RANGE"}
+    younger |= {key for key in OPTIONS if key.startswith("TEST.CORRUPTION")}
     names = "SIZE MEAN STD POOL DIRECTIONS SPATIAL_NORM SELECT METRIC GALLERY_DRAW FLIP EXIT"
     names += " GALLERY_EXIT EMBED BACKEND"
     assert [key.rpartition(".")[2] for key in SCORING if key not in younger] == names.split()

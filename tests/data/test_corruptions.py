@@ -1,8 +1,6 @@
 """Corruptions: shapes, effects, published constants, and the draw by seed and path."""
 
 import colorsys
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from itertools import pairwise
@@ -176,16 +174,6 @@ def test_the_draw_is_a_function_of_seed_and_path():
     assert rule.draw("cam1/0001/0001.jpg", VISIBLE) == DrawnCorruption(
         "rain", 3, 49061136839446691175714030964139144661
     )
-
-
-def test_another_process_draws_the_same():
-    code = (
-        "from vireid.data.corruptions.draw import CorruptionRule;"
-        "from vireid.structures import Modality;"
-        "print(CorruptionRule(seed=3).draw('a/b.jpg', Modality.VISIBLE))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == repr(CorruptionRule(seed=3).draw("a/b.jpg", VISIBLE))
 
 
 def test_kinds_and_severities_are_drawn_evenly_and_independently():

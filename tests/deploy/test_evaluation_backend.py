@@ -54,6 +54,7 @@ def test_features_are_those_of_torch_and_not_of_unit_length(run, tmp_path):
     files = [tmp_path / f"{name}.npz" for name in ("torch", "onnxruntime")]
     for path in files:
         words = ["--run", str(run), "--out", str(path), "TEST.BACKEND", path.stem]
+        words += ["TEST.CORRUPTION", "visible"]
         assert extract.main([*words, "TEST.FLIP", "true"]) == 0
     own, other = (read_features(path) for path in files)
     np.testing.assert_array_equal(own.paths, other.paths)

@@ -117,6 +117,21 @@ def test_runs_without_figures_commands_or_environment_work(run, tmp_path):
     assert len(found.sources) == 2
 
 
+def test_reranked_scores_are_rows_with_their_rule_and_no_key_numbers(run, tmp_path):
+    results = json.loads((run / "results.json").read_text())
+    name = "sysu_all_single+aim:k1=4,k2=1"
+    plain = results["protocols"]["sysu_all_single"]
+    best = dict.fromkeys(plain["mean"], 0.9876)
+    results["protocols"][name] = {**plain, "reranked": True, "mean": best}
+    (run / "results.json").write_text(json.dumps(results))
+    found = made(tmp_path / "report.html", run)
+    rank1 = f"{100 * plain['mean']['rank1']:.2f}"
+    rows = [row[1:4] for row in found.rows]
+    assert ["sysu_all_single", "1", rank1] in rows and [name, "1", "98.76"] in rows
+    assert "after AIM affinity inference (k1 = 4, k2 = 1, always cosine), which also" in found.text
+    assert found.text.count("98.76") == 2 * len(plain["mean"])  # in two tables, and no headline
+
+
 def test_scores_of_other_exits_stand_with_the_runs_own(run, tmp_path):
     results = json.loads((run / "results.json").read_text())
     results["source"] |= {"exit": "shallow1", "embedding": "global", "flip": True}

@@ -124,6 +124,16 @@ def test_missing_scores_are_shown_as_missing(sweep, values):
     assert markdown_rows(relative)[1][1][4] == "-10.00 (n = 1)"
 
 
+def test_reranked_scores_are_columns_of_their_own_and_explained(sweep):
+    names = ["v2t", "v2t+expansion", "v2t+expansion:k=9,alpha=3"]
+    given = [scores(A, {0: 0.1 * k}, name) for k, name in enumerate(names, 1)]
+    note, rows = markdown_rows(sweep_tables(sweep, pd.concat(given), NO_COSTS)[0])
+    assert rows[0][2::3] == [f"{name} rank1" for name in names]
+    assert rows[1][2::3] == ["10.00", "20.00", "30.00"]
+    assert "+expansion: after query expansion (k = 5, α = 3), " in note
+    assert "+expansion:k=9,alpha=3: after query expansion (k = 9, α = 3), " in note
+
+
 def test_no_difference_has_no_minus(sweep):
     both = [scores(A, {0: 0.10, 1: 0.20}), scores(B, {0: 0.10, 1: 0.19999999})]
     _, relative = sweep_tables(sweep, pd.concat(both), NO_COSTS)

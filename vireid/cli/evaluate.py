@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from vireid.cli.arguments import LIST, OVERRIDES_HELP, ToolParser, as_overrides, parser, tool
 from vireid.errors import UsageError
@@ -73,6 +74,16 @@ def _add_groups(line: ToolParser) -> None:
         "--device",
         help="auto, cpu, cuda or cuda:N (same as DEVICE); --features uses the CPU",
     )
+    about = (
+        "also score corrupted images, beside the clean ones: visible ones unless TEST.CORRUPTION "
+        "is set (names of protocols may end in +corrupted instead)"
+    )
+    run.add_argument("--corrupted", action="store_true", help=about)
+    about = (
+        "with --corrupted, and score every kind of corruption at every severity; writes a table "
+        "and heat maps beside the results. Takes 100 times the corrupted images"
+    )
+    run.add_argument("--by-kind", action="store_true", help=about)
     run.add_argument("overrides", nargs="*", metavar="KEY VALUE", help=OVERRIDES_HELP)
 
 
@@ -126,6 +137,11 @@ def _score_features(args: argparse.Namespace) -> None:
     for option, given in of_runs.items():
         if given:
             raise UsageError(f"{option} goes with --run, not with --features; got {given}")
+    if args.corrupted or args.by_kind:
+        raise UsageError(
+            "--corrupted and --by-kind go with --run: write features of corrupted images with the "
+            "extract tool (TEST.CORRUPTION visible), and score that file"
+        )
     if not args.protocols:
         raise UsageError("--features needs --protocols: the file does not say which rules apply")
     asked = [name for name in METHODS if getattr(args, name)]
@@ -146,7 +162,7 @@ def _score_features(args: argparse.Namespace) -> None:
 
 def _score_run(args: argparse.Namespace) -> None:
     from vireid.deploy.evaluation_backend import backend_of  # imports torch
-    from vireid.runs.score import score_run
+    from vireid.runs.score import score_run, score_run_by_kind
 
     for option, given in {"--permutations": args.permutations, "--test-ids": args.test_ids}.items():
         if given:
@@ -169,5 +185,15 @@ def _score_run(args: argparse.Namespace) -> None:
         chosen["TEST.PROTOCOLS"] = "[]"  # the run's own are about its own data set
     overrides = args.overrides + as_overrides(chosen)
     cfg = run_config(args.run, overrides)
+    if (args.corrupted or args.by_kind) and cfg.TEST.CORRUPTION == "none":
+        overrides += ["TEST.CORRUPTION", "visible"]
+        cfg = run_config(args.run, overrides)
     _require_methods(args, [name for name in METHODS if cfg.TEST[name.upper()]])
-    score_run(cfg, run=args.run, out=args.out, backend=backend_of(cfg, args.run, overrides))
+    scored: dict[str, Any] = {"run": args.run, "out": args.out}
+    scored["backend"] = backend_of(cfg, args.run, overrides)
+    score_run(cfg, **scored)
+    if args.by_kind:
+        from vireid.figures.corruption import write_breakdown
+
+        scores, folder = score_run_by_kind(cfg, **scored)
+        print(f"\n{write_breakdown(scores, folder)}\n\nwrote {folder}")

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_options(line)
     args = line.parse(arguments)
     chosen = {"DATA.DATASET": args.dataset, "DATA.ROOT": args.root}
+    if "TEST.CORRUPTION" not in args.overrides:  # the run's own is about its scores
+        chosen["TEST.CORRUPTION"] = "none"
     overrides = args.overrides + as_overrides(chosen)
     cfg = run_config(args.run, overrides)
     backend = backend_of(cfg, args.run, overrides)

@@ -53,6 +53,7 @@ NOT_NEGATIVE = _rule("0 or more", lambda v: v >= 0)
 SHARE = _rule("between 0 and 1", lambda v: 0 <= v <= 1)
 SHARE_OR_NEGATIVE = _rule("at most 1", lambda v: v <= 1)
 SEEDS = _rule("0 to 4294967295, the seeds of numpy", lambda v: 0 <= v < 2**32)
+SEVERITY = _rule("0 to 5", lambda v: 0 <= v <= 5)
 TRIALS = _rule("one of the splits 1 to 10", lambda v: 1 <= v <= 10)
 DEPTH = _rule("0 (two backbones) to 5 (one stream)", lambda v: 0 <= v <= 5)
 AT_LEAST_2 = _rule("at least 2", lambda v: v >= 2)  # attention halves it

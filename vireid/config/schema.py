@@ -10,12 +10,11 @@ list or zero, and the help says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from yacs.config import CfgNode
 
+from vireid.config.option import Effect, Option
 from vireid.config.rules import (
     ANY,
     AREA,
@@ -30,6 +29,7 @@ from vireid.config.rules import (
     POSITIVE,
     RANGE,
     SEEDS,
+    SEVERITY,
     SHARE,
     SHARE_OR_NEGATIVE,
     SIZE,
@@ -37,59 +37,16 @@ from vireid.config.rules import (
     STRIPES,
     TRIALS,
     WEIGHTS,
-    Rule,
 )
 from vireid.config.values import WordOrNumbers
-
-
-class Effect(Enum):
-    """What a change of an option changes, and with it everything that is computed from that."""
-
-    LAYERS = "the layers of the model, and with them its weights"
-    POOLING = "the features of trained weights, through layers that have no weights"
-    STUDENTS = "the layers of the student heads, and with them the weights"
-    START = "the weights that training starts from; no effect on a resumed run"
-    EPOCH = "losses or batches; a resumed run may change it only between two epochs"
-    TRAINING = "the trained weights in any other way"
-    DATA = "the images that train or test"
-    FEATURES = "the features of trained weights"
-    SCORES = "the scores of given features"
-    ROUNDING = "only the last digits of weights, features or scores"
-    NOTHING = "no result"
-
 
 LAYERS, POOLING, STUDENTS, START, EPOCH, TRAINING, DATA, FEATURES, SCORES, ROUNDING, NOTHING = (
     Effect
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option.
-
-    Args:
-        default: of the type that all its values have.
-        allowed: a rule, or the names to choose from; of a list, what each item may be.
-        effect: what a change of it changes.
-        help: meaning, unit and source, in Markdown. [field] marks what most published code of the
-            field uses (AGW, CAJ, HcTri, MPANet), [ours] a choice of this project; another name in
-            brackets names the paper or code that a value is from.
-        in_names: False keeps the option out of the names of results and kept features, and out of
-            what is recorded beside those: something else distinguishes its values, such as the
-            fingerprint of the images, or only the last digits differ.
-        costs: whether it also changes what the deployed model costs (parameters, MACs, length of
-            the feature). Layers always do.
-    """
-
-    default: Any
-    allowed: Rule | tuple[str, ...]
-    effect: Effect
-    help: str
-    in_names: bool = True
-    costs: bool = False
-
-
 TABLE: tuple[str, ...] = ()  # names of the table that implements the option: runs/options.py
+CORRUPTED_SIDES = ("visible", "infrared", "both")
 EXITS = ("deep", "shallow1", "shallow2", "shallow3")
 WEIGHT_NAMES = ("imagenet", "none")
 
@@ -404,6 +361,16 @@ OPTIONS: dict[str, Option] = {
         "Distance between features. `auto`: the protocol's own"),
     "TEST.GALLERY_DRAW": Option("auto", ("auto", "official", "seeded"), SCORES,
         "How gallery images are drawn. `auto`: the protocol's own rule"),
+    # results.json has entries of corrupted images beside the others; these say what they are of
+    "TEST.CORRUPTION": Option("none", ("none", *CORRUPTED_SIDES), SCORES,
+        "Also score corrupted images of this modality, beside the clean ones (docs/corruption.md)"),
+    "TEST.CORRUPTION_KINDS": Option([], TABLE, SCORES, "Kinds to draw from. Empty: all"),
+    "TEST.CORRUPTION_SEVERITY": Option(0, SEVERITY, SCORES,
+        "Severity of every image, 1 to 5. 0: drawn for each image"),
+    "TEST.CORRUPTION_RESIZED": Option(False, ANY, SCORES,
+        "Resize images to `INPUT.SIZE` before they are corrupted, not after [CIL-CrossModal]"),
+    "TEST.CORRUPTION_SEED": Option(0, SEEDS, SCORES,
+        "Seed of the draw of kind and severity, which is a function of this seed and the path"),
     # docs/protocols.md explains them. Names of entries hold constants that are not the defaults.
     "TEST.RERANK": Option(False, ANY, SCORES, "Also score k-reciprocal re-ranking", False),
     "TEST.RERANK_K1": Option(20, POSITIVE, SCORES, "Images of a k-reciprocal neighbourhood", False),

@@ -25,6 +25,7 @@ def find_problems(
         *_option_problems(values, choices),
         *_module_problems(cfg),
         *_exit_problems(cfg),
+        *_corruption_problems(cfg.TEST),
         *_branch_problems(cfg.MODEL),
         *_training_problems(cfg),
     ]
@@ -102,6 +103,14 @@ def _exit_problems(cfg: CfgNode) -> Iterator[str]:
             yield "students have global features only: across exits, set TEST.EMBED global"
     elif query != "deep" and cfg.TEST.EMBED == "parts":
         yield f"TEST.EMBED parts: the exit {query} has a global feature only"
+
+
+def _corruption_problems(test: CfgNode) -> Iterator[str]:
+    """Kinds must apply to the images that they corrupt."""
+    if test.CORRUPTION == "infrared" and test.CORRUPTION_KINDS == ["saturate"]:
+        yield "TEST.CORRUPTION_KINDS [saturate] leaves infrared images clean: choose other kinds"
+    if len(set(test.CORRUPTION_KINDS)) < len(test.CORRUPTION_KINDS):
+        yield f"TEST.CORRUPTION_KINDS names a kind twice: {test.CORRUPTION_KINDS}"
 
 
 def _branch_problems(model: CfgNode) -> Iterator[str]:

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from yacs.config import CfgNode
 
 from vireid.data.cache import ImageCache, cached_images
+from vireid.data.corruptions.draw import CorruptionRule
 from vireid.data.dataset import ImageDataset
 from vireid.data.datasets import DATASETS
 from vireid.data.loading import (
@@ -64,6 +65,20 @@ def pixel_rules(cfg: CfgNode) -> dict[Modality, PixelRule]:
         known = limits if limits == PERCENTILE else None if limits == "auto" else tuple(limits)
         rules[modality] = PixelRule(known, tuple(cfg.INPUT.BACKGROUND))
     return rules
+
+
+def corruption_rule(cfg: CfgNode) -> CorruptionRule:
+    """How the images of protocols ``…+corrupted`` are corrupted; ``none`` means visible ones."""
+    test = cfg.TEST
+    both = test.CORRUPTION == "both"
+    side = Modality.INFRARED if test.CORRUPTION == "infrared" else Modality.VISIBLE
+    return CorruptionRule(
+        frozenset(Modality if both else {side}),
+        tuple(test.CORRUPTION_KINDS),
+        test.CORRUPTION_SEVERITY,
+        test.CORRUPTION_SEED,
+        tuple(cfg.INPUT.SIZE) if test.CORRUPTION_RESIZED else None,
+    )
 
 
 def build_train_loader(
@@ -174,13 +189,30 @@ def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transf
 
 
 def build_eval_loader(
-    cfg: CfgNode, root: Path, records: Sequence[ImageRecord], *, device: torch.device
+    cfg: CfgNode,
+    root: Path,
+    records: Sequence[ImageRecord],
+    *,
+    device: torch.device,
+    corruption: CorruptionRule | None = None,
 ) -> DataLoader:
-    """Every record once, in order; labels are the data set's own pids."""
+    """Every record once, in order; labels are the data set's own pids.
+
+    Args:
+        corruption: of the images as they are on disk; ``DATA.CACHE`` is then not used.
+    """
     pids = [record.pid for record in records]
     transforms = dict.fromkeys(Modality, eval_transform(tuple(cfg.INPUT.SIZE)))
-    cache, rules = _cache(cfg, root, records), pixel_rules(cfg)
-    dataset = ImageDataset(root, records, pids, transforms, cache=cache, rules=rules)
+    cache = None if corruption else _cache(cfg, root, records)
+    dataset = ImageDataset(
+        root,
+        records,
+        pids,
+        transforms,
+        cache=cache,
+        rules=pixel_rules(cfg),
+        corruption=corruption,
+    )
     batch = min(cfg.TEST.BATCH, len(records))
     return DataLoader(dataset, batch_size=cfg.TEST.BATCH, **_loading(cfg, device, batch=batch))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vireid.data.cache import ImageCache
+from vireid.data.corruptions.draw import CorruptionRule
 from vireid.data.images import read_image
 from vireid.data.pixels import PLAIN, PixelRule
 from vireid.errors import DataError
@@ -52,6 +53,7 @@ class ImageDataset(Dataset):
         seed: with the key's epoch, position and view it seeds torch's generator for the transform.
         cache: resized images to use instead of the files.
         rules: per modality, how pixels become RGB; none: as those of eight bits.
+        corruption: of images from files, before the transform.
     """
 
     def __init__(
@@ -65,11 +67,14 @@ class ImageDataset(Dataset):
         seed: int = 0,
         cache: ImageCache | None = None,
         rules: Mapping[Modality, PixelRule] | None = None,
+        corruption: CorruptionRule | None = None,
     ) -> None:
+        assert cache is None or corruption is None, "the cache holds resized images"
         self.root, self.records, self.labels = root, records, labels
         self.transforms, self.second_view = transforms, second_view
         self.seed, self.cache = seed, cache
         self.rules = rules or dict.fromkeys(Modality, PLAIN)
+        self.corruption = corruption
         # position in the cache of each record's first image
         self._starts = np.cumsum([0, *(len(record.paths) for record in records)])
 
@@ -91,6 +96,8 @@ class ImageDataset(Dataset):
                 image = self.cache[int(self._starts[key.index]) + frame]
         except DataError as error:
             return error
+        if self.corruption is not None:
+            image = self.corruption.apply(image, record.paths[frame], record.modality)
         transform = self.second_view if key.view else self.transforms[record.modality]
         assert transform is not None, "view 1 asked for, but there is no transform for it"
         entropy = [self.seed, key.epoch, key.position, *([key.view] if key.view else [])]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import timeit
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from yacs.config import CfgNode
 
+from vireid.data.corruptions.draw import CorruptionRule
+from vireid.data.images import read_image
 from vireid.data.pixels import PixelRule, Range
 from vireid.deploy.backends import RUNTIMES, require_packages
 from vireid.deploy.extractor import Extractor
@@ -74,6 +77,7 @@ class EvaluationBackend:
     ) -> None:
         self.used, self._names = names[0], list(names)
         self._ranges: dict[str, Range | None] = {}
+        self._chosen: dict[Hashable, Extractor] = {}  # by exit, ranges and modalities
         self._run, self._overrides = run, list(overrides)
         self._threads, self._batch = threads or None, batch
 
@@ -83,6 +87,7 @@ class EvaluationBackend:
         records: Sequence[ImageRecord],
         exit_name: str,
         rules: Mapping[Modality, PixelRule],
+        corruption: CorruptionRule | None = None,
     ) -> FeatureSet:
         """The records' features as the protocols score them, not brought to unit length.
 
@@ -90,12 +95,22 @@ class EvaluationBackend:
             root: folder of the records' paths.
             exit_name: whose features.
             rules: how the images of each modality become RGB.
+            corruption: of the images.
         """
         self._ranges = {modality.name.lower(): rule.range for modality, rule in rules.items()}
         groups = {m.name.lower(): [r for r in records if r.modality is m] for m in Modality}
         paths = {name: [root / r.path for r in group] for name, group in groups.items() if group}
-        chosen = self._choose(exit_name, paths, len(records))
-        return features_of_records(root, records, dict.fromkeys(paths, chosen), batch=self._batch)
+        key = (exit_name, *sorted(self._ranges.items()), *paths)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(exit_name, paths, len(records))
+
+        def load(record: ImageRecord) -> Image.Image:
+            image = read_image(root / record.path, rules[record.modality])
+            return corruption.apply(image, record.path, record.modality) if corruption else image
+
+        extractors = dict.fromkeys(paths, self._chosen[key])
+        used = load if corruption else None
+        return features_of_records(root, records, extractors, batch=self._batch, load=used)
 
     def _open(self, name: str, exit_name: str) -> Extractor:
         options = [*self._overrides, "TEST.EXIT", exit_name, "TEST.GALLERY_EXIT", ""]

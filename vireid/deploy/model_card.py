@@ -16,7 +16,7 @@ from vireid.data.datasets import DATASETS
 from vireid.data.pixels import Range
 from vireid.deploy.metadata import ExportMetadata
 from vireid.errors import DataError
-from vireid.evaluation.protocols import PROTOCOLS, with_draw
+from vireid.evaluation.protocols import PROTOCOLS, plain_name, with_draw
 from vireid.evaluation.reranking.methods import parse_name
 from vireid.evaluation.results import describe, read_results, results_table
 from vireid.runs.exits import embedding_name, exit_names
@@ -68,7 +68,8 @@ class DataScores:
 
 
 def _rule(name: str, entry: Mapping[str, Any]) -> str:
-    plain, reranking = parse_name(name)
+    protocol, reranking = parse_name(name)
+    plain = plain_name(protocol)
     if plain in PROTOCOLS:
         line = describe(with_draw(PROTOCOLS[plain], entry["gallery_draw"]), entry)
         return name + line.removeprefix(plain) + (f"; {reranking.rule}" if reranking else "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from yacs.config import CfgNode
 
 from vireid.data.tracks import frame_records
@@ -190,18 +191,40 @@ def features_of_records(
     extractors: Mapping[str, Extractor],
     *,
     batch: int,
+    load: Callable[[ImageRecord], Image.Image] | None = None,
 ) -> FeatureSet:
     """Features, one row per record, each by its modality's extractor.
 
     Args:
         root: folder of the records' paths.
         extractors: by modality; a modality without images needs none.
+        load: reads a record's image; none: the extractor reads the file.
     """
     labels = labels_of(records)
     dim = next(iter(extractors.values())).dim
     features = np.empty((len(records), dim), np.float32)
     for name, extractor in extractors.items():
         rows = np.flatnonzero(labels.modality == Modality[name.upper()])
-        paths = [root / records[int(row)].path for row in rows]
-        features[rows] = extractor(paths, name, batch=batch)
+        own = [records[int(row)] for row in rows]
+        images: Any = [root / one.path for one in own] if load is None else LazyImages(own, load)
+        features[rows] = extractor(images, name, batch=batch)
     return replace(labels, features=features)
+
+
+class LazyImages:
+    """The images of records, each read when it is asked for.
+
+    Args:
+        load: reads a record's image.
+    """
+
+    def __init__(
+        self, records: Sequence[ImageRecord], load: Callable[[ImageRecord], Image.Image]
+    ) -> None:
+        self.records, self.load = records, load
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self.load(self.records[index])

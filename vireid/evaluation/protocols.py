@@ -9,6 +9,7 @@ from typing import Any
 from vireid.errors import UsageError
 from vireid.structures import TEST_LISTS, Modality
 
+CORRUPTED = "+corrupted"  # ends the names of protocols whose images are corrupted
 SYSU_CAMERAS, SYSU_INFRARED = (1, 2, 3, 4, 5, 6), (3, 6)
 
 
@@ -43,6 +44,7 @@ class RetrievalProtocol:
         draws_queries: the draw takes the queries, and the gallery holds every image.
         held_out: uses the validation identities, not the test identities.
         metric: distance between features unless the user asks for another.
+        corrupted: its images are corrupted; the run's options say how (``TEST.CORRUPTION``).
     """
 
     name: str
@@ -67,6 +69,7 @@ class RetrievalProtocol:
     draws_queries: bool = False
     held_out: bool = False
     metric: str = "cosine"
+    corrupted: bool = False
 
     @property
     def needs_cameras(self) -> bool:
@@ -195,6 +198,8 @@ def expand(
 ) -> list[RetrievalProtocol]:
     """Protocols by name or group, each once, in the order asked for.
 
+    A name or group may end in ``+corrupted``: the same protocols, with corrupted images.
+
     Args:
         modalities: of the data set; the images of a single one search one another in ``val``.
     Raises:
@@ -203,13 +208,29 @@ def expand(
     expanded: dict[str, RetrievalProtocol] = {}
     groups = GROUPS | ({"val": ("val_v2v",)} if len(modalities) == 1 else {})
     for name in names:
-        for member in groups.get(name, (name,)):
+        plain = plain_name(name)
+        for member in groups.get(plain, (plain,)):
             if member not in PROTOCOLS:
                 raise ValueError(
-                    f"unknown protocol {member!r}; choose one of {sorted([*PROTOCOLS, *GROUPS])}"
+                    f"unknown protocol {name!r}; choose one of {sorted([*PROTOCOLS, *GROUPS])}, "
+                    f"each also with {CORRUPTED} at its end"
                 )
-            expanded[member] = PROTOCOLS[member]
+            protocol = PROTOCOLS[member]
+            protocol = protocol if name == plain else with_corruption(protocol)
+            expanded[protocol.name] = protocol
     return list(expanded.values())
+
+
+def plain_name(name: str) -> str:
+    """The name of a protocol without ``+corrupted`` at its end."""
+    return name.removesuffix(CORRUPTED)
+
+
+def with_corruption(protocol: RetrievalProtocol) -> RetrievalProtocol:
+    """The protocol of the same rules, with corrupted images."""
+    if protocol.corrupted:
+        return protocol
+    return replace(protocol, name=protocol.name + CORRUPTED, corrupted=True)
 
 
 def with_draw(protocol: RetrievalProtocol, draw: str) -> RetrievalProtocol:

@@ -21,8 +21,13 @@ from vireid.evaluation.evaluate import (
     evaluate_given,
     evaluate_reranked,
 )
-from vireid.evaluation.feature_files import FeatureFile, read_feature_file, read_test_ids
-from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
+from vireid.evaluation.feature_files import (
+    FeatureFile,
+    read_feature_file,
+    read_source,
+    read_test_ids,
+)
+from vireid.evaluation.protocols import RetrievalProtocol, expand, plain_name, with_draw
 from vireid.evaluation.query_gallery import (
     Permutations,
     left_out_counts,
@@ -38,6 +43,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 LARGEST_SCORE = 1 + 1e-9  # the mean of ones may be rounded up
+OF_A_RUN = ("run", "epoch", "exit", "embedding", "flip", "input_size")  # not known of a file
 COLUMNS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -157,7 +163,9 @@ def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
         f"gallery: {drawn}; "
         f"left out: {', '.join(sorted(removed)) or 'nothing'}; metric: {entry['metric']}; CMC "
         f"counts: {entry['cmc_unit']}; {entry['num_valid_query']} of {entry['num_query']} queries "
-        f"answerable, {entry['num_gallery']} gallery {unit}" + _left_out(entry)
+        f"answerable, {entry['num_gallery']} gallery {unit}"
+        + _left_out(entry)
+        + corruption_text(entry)
     )
 
 
@@ -167,6 +175,22 @@ def describe_all(
     """A line on each protocol, and one on each re-ranking that entries have."""
     lines = [describe(protocol, entries[protocol.name]) for protocol in protocols]
     return lines + rule_notes(entries)
+
+
+def corruption_text(entry: Mapping[str, Any]) -> str:
+    """Words on how the images of an entry were corrupted; empty for clean ones."""
+    rule = entry.get("corruption")
+    if not rule:
+        return ""
+    side = "all" if rule["side"] == "both" else rule["side"]
+    kinds, levels = rule["kinds"], rule["severities"]
+    which = kinds[0] if len(kinds) == 1 else f"one of {len(kinds)} kinds"
+    severity = f"{levels[0]}" if len(levels) == 1 else f"{levels[0]} to {levels[-1]}"
+    resized = ", resized first," if rule.get("resized_first") else ""
+    return (
+        f"; {side} images{resized} corrupted, each by {which} at severity {severity}, drawn by "
+        f"seed {rule['seed']} and path"
+    )
 
 
 def _left_out(entry: Mapping[str, Any]) -> str:
@@ -290,11 +314,11 @@ def score_features(
     before = _results_before(target, path)
     official = any(protocol.draw == "official" for protocol in protocols)
     known = read_permutations(permutations) if permutations and official else None
+    corruption = _corruption_of(path, protocols)
     held = read_feature_file(path)
     if line := held.describe():
         print(line)
-    if test_ids:
-        held = held.subset(read_test_ids(test_ids))
+    held = held.subset(read_test_ids(test_ids)) if test_ids else held
     features, protocols = held.for_protocols(protocols)
     for protocol in protocols:
         require_complete(protocol, features, known)
@@ -304,8 +328,8 @@ def score_features(
         entries = result_entries(protocols, features, permutations=known, **rules)
     else:
         entries = given_entries(protocols, features, distances, permutations=known)
-    of_a_run = ("run", "epoch", "exit", "embedding", "flip", "input_size")
-    source: dict[str, Any] = dict.fromkeys(of_a_run)
+    entries = {name: {**entry, **corruption} for name, entry in entries.items()}
+    source: dict[str, Any] = dict.fromkeys(OF_A_RUN)
     source |= {"features": str(path.resolve()), "digest": _digest(features, distances)}
     kept = before["protocols"] if before and before["source"] == source else {}
     write_results(target, beside(kept, entries), source)
@@ -318,6 +342,25 @@ def _chosen(names: Sequence[str], draw: str) -> list[RetrievalProtocol]:
         return [with_draw(protocol, draw) for protocol in expand(list(names))]
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _corruption_of(path: Path, protocols: Sequence[RetrievalProtocol]) -> dict[str, Any]:
+    """What a file of features says of its corrupted images; nothing of clean ones.
+
+    Raises:
+        UsageError: a protocol needs corrupted images, and the file does not say that it has them.
+    """
+    found = (read_source(path) or {}).get("corruption")
+    if isinstance(found, dict) and found.keys() >= {"side", "kinds", "severities", "seed"}:
+        return {"corruption": found}
+    for protocol in protocols:
+        if protocol.corrupted:
+            raise UsageError(
+                f"{protocol.name}: {path} does not say that its images were corrupted: write such "
+                "features with the extract tool (--run RUN_DIR TEST.CORRUPTION visible), or name "
+                f"{plain_name(protocol.name)} for features of other code"
+            )
+    return {}
 
 
 def _results_before(target: Path, path: Path) -> dict[str, Any]:

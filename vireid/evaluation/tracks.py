@@ -45,8 +45,10 @@ def pool_tracks(images: FeatureSet) -> FeatureSet:
     if not images.features.shape[1]:
         return pooled
     require_comparable(images, {"frame": np.arange(len(images))})
-    sums = np.zeros((len(first), images.features.shape[1]))
-    np.add.at(sums, track, unit_rows(images.features.astype(np.float64)))
-    means = sums / np.bincount(track)[:, None]
-    lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    return replace(pooled, features=(means / np.where(lengths > 0, lengths, 1))[order])
+    means = np.empty((len(first), images.features.shape[1]))
+    by_track = np.argsort(track, kind="stable")
+    for number, rows in enumerate(np.split(by_track, np.cumsum(np.bincount(track))[:-1])):
+        # In ascending order, so that the order of the frames does not change the last digits.
+        frames = np.sort(unit_rows(images.features[rows]), axis=0)
+        means[number] = frames.sum(axis=0) / len(rows)
+    return replace(pooled, features=unit_rows(means)[order])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vireid.config.load import flatten
 from vireid.config.schema import default_config
-from vireid.evaluation.protocols import PROTOCOLS, with_draw
+from vireid.evaluation.protocols import PROTOCOLS, plain_name, with_draw
 from vireid.evaluation.reranking.methods import parse_name
 from vireid.evaluation.results import COLUMNS, describe
 from vireid.reports.run_files import RunFiles
@@ -100,6 +100,7 @@ def rules_of(runs: Iterable[RunFiles]) -> dict[str, str]:
 
 def _rule(name: str, entry: Mapping[str, Any]) -> str:
     plain, reranking = parse_name(name)
+    plain = plain_name(plain)
     if plain in PROTOCOLS:
         line = describe(with_draw(PROTOCOLS[plain], entry["gallery_draw"]), entry)
         rule = line.removeprefix(f"{plain}: ")

@@ -18,6 +18,7 @@ from vireid.config.load import flatten
 from vireid.config.schema import with_found
 from vireid.config.values import override_text
 from vireid.data.build import build_eval_loader, pixel_rules
+from vireid.data.corruptions.draw import CorruptionRule
 from vireid.data.findings import few_levels
 from vireid.data.grey_range import auto_range
 from vireid.data.images import ImageHeader, require_readable
@@ -54,11 +55,13 @@ class Backend(Protocol):
         records: Sequence[ImageRecord],
         exit_name: str,
         rules: Mapping[Modality, PixelRule],
+        corruption: CorruptionRule | None = None,
     ) -> FeatureSet:
         """Features of the records, whose paths are relative to ``root``, at an exit.
 
         Args:
             rules: how the images of each modality become RGB.
+            corruption: of the images.
         """
         ...
 
@@ -77,6 +80,7 @@ def features_of(
     device: torch.device,
     exit_name: str = "",
     backend: Backend | None = None,
+    corruption: CorruptionRule | None = None,
 ) -> FeatureSet:
     """One exit's features of the records; the model keeps its mode.
 
@@ -85,6 +89,7 @@ def features_of(
     Args:
         exit_name: instead of ``TEST.EXIT``.
         backend: instead of torch.
+        corruption: of the images.
     Raises:
         DataError: an image cannot be read.
         UsageError: the model has no such exit or embedding.
@@ -96,14 +101,14 @@ def features_of(
     cfg = with_ranges(cfg, splits, frames)
     if backend is not None:
         rules = pixel_rules(cfg)
-        features = backend(splits.root, frames, exit_name or cfg.TEST.EXIT, rules)
+        features = backend(splits.root, frames, exit_name or cfg.TEST.EXIT, rules, corruption)
         return per_record(features, records)
     was_training = model.training
     model.eval()
     chosen.eval()
     features = extract_features(
         chosen,
-        build_eval_loader(cfg, splits.root, frames, device=device),
+        build_eval_loader(cfg, splits.root, frames, device=device, corruption=corruption),
         frames,
         device=device,
         mean=cfg.INPUT.MEAN,
@@ -130,18 +135,62 @@ def features_by_query(
     device: torch.device,
     query_modalities: Sequence[Modality],
     backend: Backend | None = None,
+    corruption: CorruptionRule | None = None,
 ) -> dict[Modality, FeatureSet]:
     """Features for the protocols whose queries are of each modality.
 
     Queries leave the model at ``TEST.EXIT``; images of the other modality, which are these
     protocols' galleries, at ``TEST.GALLERY_EXIT``.
     """
-    extract = partial(features_of, cfg, model, splits, records, device=device, backend=backend)
+    options: dict[str, Any] = {"device": device, "backend": backend, "corruption": corruption}
+    extract = partial(features_of, cfg, model, splits, records, **options)
     features = extract()
     if gallery_exit(cfg) == cfg.TEST.EXIT:
         return dict.fromkeys(query_modalities, features)
     other = extract(exit_name=gallery_exit(cfg))
     return {modality: mixed(features, other, modality) for modality in query_modalities}
+
+
+def corrupted_by_query(
+    cfg: CfgNode,
+    model: ReidModel,
+    splits: Splits,
+    records: Sequence[ImageRecord],
+    clean: Mapping[Modality, FeatureSet],
+    rule: CorruptionRule,
+    *,
+    device: torch.device,
+    backend: Backend | None = None,
+) -> dict[Modality, FeatureSet]:
+    """``features_by_query`` with corrupted images; only these pass the model again.
+
+    Args:
+        clean: features of all records, by the queries' modality.
+        rule: which images are corrupted, and how.
+    Raises:
+        DataError: there is none.
+    """
+    rows = np.array([bool(rule.kinds_of(record.modality)) for record in records])
+    own = [record for record, own in zip(records, rows, strict=True) if own]
+    if not own:
+        raise DataError(f"{splits.root} has no image that TEST.CORRUPTION corrupts")
+    changed = features_by_query(
+        cfg,
+        model,
+        splits,
+        own,
+        device=device,
+        query_modalities=list(clean),
+        backend=backend,
+        corruption=rule,
+    )
+    merged: dict[int, FeatureSet] = {}  # sets that several modalities share stay one set
+    for modality, features in clean.items():
+        if id(features) not in merged:
+            numbers = features.features.copy()
+            numbers[rows] = changed[modality].features
+            merged[id(features)] = replace(features, features=numbers)
+    return {modality: merged[id(features)] for modality, features in clean.items()}
 
 
 class NoHeldOutError(DataError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -11,17 +11,30 @@ from yacs.config import CfgNode
 from vireid.config import apply_overrides, load_config
 from vireid.config.load import parse_config
 from vireid.errors import CheckpointError, UsageError
-from vireid.evaluation.protocols import GROUPS, PROTOCOLS
+from vireid.evaluation.protocols import GROUPS, PROTOCOLS, plain_name
 from vireid.utils.paths import MODEL_FILE, is_model_folder
+
+
+class ProtocolNames(Collection[str]):
+    """Names of protocols and groups; each may end in ``+corrupted``, which is not listed."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and plain_name(name) in {*PROTOCOLS, *GROUPS}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*PROTOCOLS, *GROUPS))
+
+    def __len__(self) -> int:
+        return len(PROTOCOLS) + len(GROUPS)
 
 
 def choices() -> dict[str, Collection[str]]:
     """The names that an option may have, from the table that implements it.
 
     The config package imports none of these tables; its options whose ``allowed`` is ``TABLE`` are
-    all here.
+    all here. Most tables import torch, which takes seconds; so this file does not at its top.
     """
-    # Not at the top: most of these import torch, which takes seconds.
+    from vireid.data.corruptions import CORRUPTIONS
     from vireid.data.datasets import DATASETS
     from vireid.engine.optim import DECAYS, OPTIMIZERS
     from vireid.engine.precision import DTYPES
@@ -56,7 +69,8 @@ def choices() -> dict[str, Collection[str]]:
         "SOLVER.SCHEDULE": tuple(DECAYS),
         "TEACHER.POSTERIOR": tuple(POSTERIORS),
         "TEST.METRIC": ("auto", *METRICS),
-        "TEST.PROTOCOLS": (*PROTOCOLS, *GROUPS),
+        "TEST.CORRUPTION_KINDS": tuple(CORRUPTIONS),
+        "TEST.PROTOCOLS": ProtocolNames(),
         "TRACKERS": tuple(TRACKERS),
     }
 

@@ -64,9 +64,9 @@ from vireid.runs.resume import (
 from vireid.runs.run_dir import claim_folder, describe_run, seed_everything
 from vireid.runs.score import (
     check_answerable,
-    chosen_protocols,
     chosen_rerankings,
     score,
+    scored_protocols,
     source_of,
 )
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
@@ -167,7 +167,7 @@ def _splits_and_start(
     cfg: CfgNode, given: CfgNode, config_path: Path, resume: bool, resume_from: Path | None
 ) -> tuple[Splits, Start]:
     splits = build_splits(cfg)
-    check_answerable(chosen_protocols(cfg), splits, chosen_rerankings(cfg))
+    check_answerable(scored_protocols(cfg), splits, chosen_rerankings(cfg))
     check_answerable(_validation_protocols(cfg), splits)
     start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
     return splits, start
@@ -348,7 +348,7 @@ def _write_scores(training: _Training, trackers: Trackers) -> None:
         cfg,
         training.trainer.model,
         splits,
-        chosen_protocols(cfg),
+        scored_protocols(cfg),
         device=training.trainer.device,
     )
     write_results(path, results, source_of(cfg, run=folder, epoch=epoch, data=training.data))

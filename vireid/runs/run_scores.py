@@ -15,7 +15,7 @@ from vireid.utils.paths import is_hidden_below, is_model_folder
 
 RESULTS, CONFIG = "results.json", "config.yaml"  # a finished run's folder has both
 # Fields of a protocol's entry in results.json that must agree for scores to be averaged.
-RULES = ("gallery_draw", "metric", "cmc_unit", "num_query", "num_gallery")
+RULES = ("gallery_draw", "metric", "cmc_unit", "num_query", "num_gallery", "corruption")
 
 
 def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:

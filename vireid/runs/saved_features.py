@@ -13,10 +13,14 @@ from yacs.config import CfgNode
 
 from vireid.config.load import flatten
 from vireid.config.schema import Effect, options_in_names
+from vireid.data.build import corruption_rule
+from vireid.data.corruptions.draw import CorruptionRule
+from vireid.engine.checkpoint import saved_options
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.feature_files import read_features, read_source, write_features
 from vireid.evaluation.protocols import RetrievalProtocol
+from vireid.evaluation.results import corruption_text
 from vireid.runs.exits import require_one_exit, warn_of_untrained
 from vireid.runs.features import (
     TORCH,
@@ -57,6 +61,8 @@ def save_features(
 ) -> None:
     """Writes features.npz of one split's images, in the order in which the data set is read.
 
+    ``TEST.CORRUPTION`` corrupts the images first, and the file says so.
+
     Beside it, ``<stem>_identities.csv`` and ``<stem>_cameras.csv`` for a set that names them.
 
     Args:
@@ -73,13 +79,16 @@ def save_features(
     if out.exists() and out.suffix != ".npz":
         raise UsageError(f"{out} exists and is not a feature file: name another file with --out")
     trained = TrainedRun.open(cfg, run)
-    features = _compute(trained, split, backend)
+    rule = None if cfg.TEST.CORRUPTION == "none" else corruption_rule(cfg)
+    features = _compute(trained, split, backend, rule)
     used = backend_name(backend)
     source = _source(trained, split) | ({} if used == TORCH else {"backend": used})
+    source |= {"corruption": rule.fields} if rule else {}
     write_features(out, features, source=source)
     named = write_names(out.parent, trained.splits, stem=f"{out.stem}_")
     count, length = features.features.shape
-    print(f"wrote {out}: {count} {features.unit}s, {length} numbers each, by {used}")
+    rows = f"{count} {features.unit}s, {length} numbers each, by {used}"
+    print(f"wrote {out}: {rows}" + corruption_text(source))
     if named:
         print(f"wrote {' and '.join(map(str, named))}: the names of pids and camids")
 
@@ -88,6 +97,8 @@ def run_features(
     cfg: CfgNode, *, run: Path, split: str = "test", protocols: Sequence[RetrievalProtocol] = ()
 ) -> RunFeatures:
     """A run's features from its folder; computed and kept there if the folder lacks them.
+
+    They are those of clean images.
 
     ``features.npz`` holds the run's own test features; the names of other files show which split
     and options differ. Each file records its source (checkpoint, data, options); features of
@@ -100,6 +111,7 @@ def run_features(
     """
     require_one_exit(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
+    _require_clean(trained)
     if is_model_folder(run):  # what people publish: nothing is kept in it
         return RunFeatures(_compute(trained, split), trained.splits, None)
     path = _place(trained, run, split)
@@ -126,6 +138,7 @@ def kept_features(
     """
     require_one_exit(cfg)
     trained = TrainedRun.open(cfg, run, protocols)
+    _require_clean(trained)
     return _kept(trained, _place(trained, run, split), split)
 
 
@@ -163,7 +176,23 @@ def _source(trained: TrainedRun, split: str) -> dict[str, Any]:
     }
 
 
-def _compute(trained: TrainedRun, split: str, backend: Backend | None = None) -> FeatureSet:
+def _require_clean(trained: TrainedRun) -> None:
+    """Raises ``UsageError`` if corrupted images were asked for, where clean ones are used."""
+    side = trained.cfg.TEST.CORRUPTION
+    if side not in ("none", saved_options(trained.checkpoint)["TEST.CORRUPTION"]):
+        raise UsageError(
+            f"TEST.CORRUPTION {side}: features that this tool keeps in the run folder are of clean "
+            f"images; write corrupted ones with the extract tool (TEST.CORRUPTION {side} --out "
+            "FILE), and name that file in place of the run"
+        )
+
+
+def _compute(
+    trained: TrainedRun,
+    split: str,
+    backend: Backend | None = None,
+    corruption: CorruptionRule | None = None,
+) -> FeatureSet:
     cfg, splits = trained.cfg, trained.splits
     records = records_in(splits, split)
     use_threads(cfg.THREADS)
@@ -171,7 +200,9 @@ def _compute(trained: TrainedRun, split: str, backend: Backend | None = None) ->
     warn_of_untrained(cfg)
     warn_of_few_levels(cfg, splits.root, records)
     model = trained.model().to(device)
-    return features_of(cfg, model, splits, records, device=device, backend=backend)
+    return features_of(
+        cfg, model, splits, records, device=device, backend=backend, corruption=corruption
+    )
 
 
 def _require_no_features(path: Path) -> None:

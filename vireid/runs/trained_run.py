@@ -209,6 +209,8 @@ class TrainedRun:
         for options in (own, now):  # an empty one is the queries'
             if options["TEST.GALLERY_EXIT"] == options["TEST.EXIT"]:
                 options["TEST.GALLERY_EXIT"] = ""
+            if options["TEST.CORRUPTION"] == "none":  # results.json holds both kinds of entries
+                options["TEST.CORRUPTION"] = "visible"
         for key in keys:
             if now[key] != own[key]:
                 values = now[key] if isinstance(now[key], list) else [now[key]]

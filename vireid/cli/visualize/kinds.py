@@ -11,6 +11,7 @@ KINDS = {
     "match": "regions that make a query and gallery images alike",
     "distances": "distances within and between identities across modalities",
     "curves": "learning curves by loss term, or CMC curves, of one run or several",
+    "corruptions": "an image under every kind and severity of corruption",
     "sheet": "contact sheet of a data set: identities by camera",
 }
 

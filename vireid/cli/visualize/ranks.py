@@ -13,7 +13,7 @@ from vireid.cli.visualize.kinds import kind_parser
 from vireid.errors import DataError, UsageError, printable
 from vireid.evaluation.distance import METRICS
 from vireid.evaluation.feature_files import read_feature_file
-from vireid.evaluation.protocols import RetrievalProtocol, expand, with_draw
+from vireid.evaluation.protocols import RetrievalProtocol, expand, plain_name, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
 from vireid.figures.ranked_lists import (
@@ -54,6 +54,15 @@ def _search_run(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
     return found, splits.root
 
 
+def _require_clean(name: str | None) -> None:
+    """Raises ``UsageError`` for the name of a protocol with corrupted images."""
+    if name and name != plain_name(name):
+        raise UsageError(
+            f"{name}: ranked lists show the images on disk, which are clean: name "
+            f"{plain_name(name)}"
+        )
+
+
 def search_run(
     args: argparse.Namespace, *, metric: str | None = None
 ) -> tuple[GalleryRanking, Splits]:
@@ -63,6 +72,7 @@ def search_run(
         args: has ``run``, ``protocol``, ``gallery_draw``, ``trial`` and ``overrides``.
         metric: instead of the protocol's own.
     """
+    _require_clean(args.protocol)
     chosen = {
         "TEST.METRIC": metric,
         "TEST.GALLERY_DRAW": args.gallery_draw,
@@ -88,6 +98,7 @@ def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:
         raise UsageError("--features needs --protocol (by which rules) and --root (the images)")
     if not args.root.is_dir():
         raise DataError(f"--root {args.root} is not a folder: name the one where the paths start")
+    _require_clean(args.protocol)
     try:
         (protocol, *_) = expand([args.protocol])
     except ValueError as error:
