@@ -12,7 +12,7 @@ import pytest
 from tests.helpers import write_veri
 from tests.run_files import change_checkpoint, last
 from vireid.cli import crosseval, evaluate
-from vireid.crosseval import cells
+from vireid.crosseval import cells, tables
 from vireid.crosseval.sets import parse_sets, protocols_of
 from vireid.crosseval.trained import EvaluatedRun
 from vireid.data.datasets import sysu
@@ -94,9 +94,9 @@ def markdown(out: Path) -> list[list[str]]:
 def test_the_folder_holds_the_table_three_times_the_figure_and_every_cell(matrix):
     out, printed = matrix
     files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    tables = {f"crosseval.{kind}" for kind in ("md", "csv", "tex", "png")}
-    stems = [re.sub("-[0-9a-f]{8}", "", name) for name in files - tables]
-    assert tables < files and sorted(stems) == sorted(
+    written = {f"crosseval.{kind}" for kind in ("md", "csv", "tex", "png")}
+    stems = [re.sub("-[0-9a-f]{8}", "", name) for name in files - written]
+    assert written < files and sorted(stems) == sorted(
         f"cells/{one}/{run}.json"
         for one in ("sysu", "llcm", "my_photos")
         for run in ("small_seed0", "small_seed1", "other")
@@ -254,6 +254,38 @@ def test_a_cell_that_fails_is_reported_and_the_others_finish(place, tiny_sysu, t
     assert "1 of 3 scores are missing" in capsys.readouterr().err
 
 
+def test_corrupted_columns_are_beside_the_clean_ones(matrix, place, tmp_path, scored):
+    """They are added to what was scored before, and are those of ``evaluate --corrupted``."""
+    out = shutil.copytree(matrix[0], tmp_path / "out")
+    line = ["--runs", str(place / "runs/other"), "--sets", f"llcm={place / 'llcm'}"]
+    line += ["--protocols", "llcm_n2v", "--corrupted", "--out", str(out)]
+    assert crosseval.main(line) == 0
+    assert scored == ["llcm llcm_n2v+corrupted"]
+    assert markdown(out)[0][4:] == ["llcm_n2v", "llcm_n2v+corrupted"]
+    line = ["--run", str(place / "runs/other"), "--dataset", "llcm"]
+    line += ["--root", str(place / "llcm"), "--protocols", "llcm_n2v", "--corrupted"]
+    assert evaluate.main([*line, "--out", str(tmp_path / "r.json")]) == 0
+    (file,) = (out / "cells/llcm").glob("other-*.json")
+    found, expected = (read_results(path)["protocols"] for path in (file, tmp_path / "r.json"))
+    assert found["llcm_n2v+corrupted"]["trials"] == expected["llcm_n2v+corrupted"]["trials"]
+    assert found["llcm_n2v+corrupted"]["mean"] != found["llcm_n2v"]["mean"]
+
+
+def test_rows_of_unlike_rules_are_named(place, tiny_sysu):
+    (one,) = parse_sets([f"sysu={tiny_sysu}"])
+    same = {"gallery_draw": "official", "cmc_unit": "identity", "num_query": 9, "num_gallery": 4}
+    of = {"trained_on": "sysu", "on": one, "protocol": "sysu_all_single", "own": True, "of": 1}
+    of |= {"shared_images": 0, "shared_identities": 0, "runs": 1, "mean": {}, "std": {}}
+    scores = [
+        tables.MeanScore(recipe=name, problem="", rules={**same, "metric": metric}, **of)
+        for name, metric in (("a", "cosine"), ("b", "cosine"), ("c", "euclidean"))
+    ]
+    assert tables.unlike(scores[:2]) == []
+    assert tables.unlike(scores) == [
+        "sysu_all_single: metric is euclidean for c, cosine for a: do not compare these rows"
+    ]
+
+
 def test_data_that_are_gone_or_have_the_same_numbers_are_said(place, tmp_path, capsys):
     """The runs' own data set is gone, and the test set counts its identities as that did."""
     home = tmp_path / "runs/other"
@@ -313,6 +345,10 @@ def test_protocols_go_to_the_sets_that_they_are_about():
         "x": ["llcm_n2v", "val_v2i", "val_i2v"],
         "veri": ["val_v2v"],
     }
+    asked = ["sysu_all_single", "sysu_all_multi+corrupted", "llcm_n2v", "veri"]
+    names = [p.name for p in protocols_of(sets, asked, corrupted=True)["sysu"]]
+    first = ["sysu_all_single", "sysu_all_single+corrupted"]
+    assert names == [*first, "sysu_all_multi+corrupted"]
     for wrong, phrase in (
         (["sysu", "regdb"], "regdb is about none"),
         (["sysu"], "none is about the data set x"),

@@ -133,6 +133,21 @@ def test_missing_or_unlike_results_name_the_run(tmp_path, capsys):
         assert all(phrase in error for phrase in phrases), error
 
 
+def test_runs_of_other_corruptions_are_not_averaged(tmp_path, capsys):
+    name = "regdb_v2t+corrupted"
+    runs = [write_run(tmp_path / f"regdb/seed{seed}", 0.5, names=(name,)) for seed in (0, 1)]
+    for seed, run in enumerate(runs):
+        path = Path(run) / "results.json"
+        content = json.loads(path.read_text())
+        rule = {"side": "visible", "kinds": ["fog", "snow"], "severities": [3], "seed": seed}
+        content["protocols"][name]["corruption"] = rule
+        path.write_text(json.dumps(content))
+    assert table.main(runs) == 3
+    error = capsys.readouterr().err
+    assert f"{name}: corruption is visible images corrupted, each by one of 2 kinds" in error
+    assert "drawn by seed 1 and path" in error and "drawn by seed 0 and path" in error
+
+
 def test_a_folder_above_runs_stands_for_all_of_them(tmp_path, capsys):
     for name, value in {"split1/seed0": 0.2, "split2/seed0": 0.4, "split10/seed0": 0.6}.items():
         run = write_run(tmp_path / "runs/regdb" / name, value)

@@ -272,7 +272,7 @@ def test_mistakes_are_one_line_and_leave_no_file(
 @pytest.mark.parametrize(
     ("words", "code", "phrase"),
     [
-        ([], 2, "{ranks,activations,match,distances,curves,sheet}"),
+        ([], 2, "{ranks,activations,match,distances,curves,corruptions,sheet}"),
         (["rank"], 2, "invalid choice: 'rank'"),
         (["--help"], 0, "distances"),
         *(([kind, "--help"], 0, f"visualize.py {kind} ") for kind in visualize.KINDS),

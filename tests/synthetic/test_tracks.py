@@ -14,6 +14,7 @@ from vireid.config import load_config
 from vireid.data.datasets import DATASETS
 from vireid.data.verify import check_dataset
 from vireid.errors import UsageError
+from vireid.figures.contact_sheet import contact_sheet
 from vireid.runs.rendered_data import prepare_data, synthetic_root
 from vireid.synthetic.cameras import INFRARED, Camera, paired_cameras
 from vireid.synthetic.pedestrians.track import Obstacle, Track, draw_track
@@ -244,3 +245,10 @@ def test_options_say_what_is_wrong_with_a_set_of_tracks(tmp_path, monkeypatch):
     cfg.merge_from_list(["DATA.ROOT", str(synthetic_root(cfg))])
     with pytest.raises(UsageError, match="images_per_camera=6 is out of range: give .* from 12"):
         prepare_data(cfg)
+
+
+def test_a_contact_sheet_shows_queries_whose_files_are_named_as_those_of_the_gallery(sets):
+    splits = DATASETS["vcm"].load(sets["vcm"])
+    sheet = contact_sheet(splits, "test", name="vcm", images=1)
+    shown = [path for row in sheet.rows.values() for path in row if path]
+    assert len(shown) == len({(r.pid, r.modality, r.camid) for r in splits.test}) >= 8

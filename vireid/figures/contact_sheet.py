@@ -172,8 +172,8 @@ def _records(splits: Splits, split: str, cameras: Collection[str]) -> list[Image
     return list(found)
 
 
-def _file(record: ImageRecord) -> tuple[int, int, str]:
-    return record.pid, record.camid, PurePosixPath(record.path).name
+def _file(record: ImageRecord) -> tuple[int, int, Modality, str]:
+    return record.pid, record.camid, record.modality, PurePosixPath(record.path).name
 
 
 def _spread(paths: Sequence[str], count: int) -> list[str | None]:

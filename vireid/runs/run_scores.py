@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError
-from vireid.evaluation.results import COLUMNS
+from vireid.evaluation.results import COLUMNS, corruption_text
 from vireid.utils.paths import is_hidden_below, is_model_folder
 
 RESULTS, CONFIG = "results.json", "config.yaml"  # a finished run's folder has both
 # Fields of a protocol's entry in results.json that must agree for scores to be averaged.
-RULES = ("gallery_draw", "metric", "cmc_unit", "num_query", "num_gallery", "corruption")
+RULES = ("gallery_draw", "metric", "cmc_unit", "num_query", "num_gallery")
 
 
 def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -57,12 +57,19 @@ def require_same_rules(protocol: str, entries: Iterable[tuple[Path, Mapping[str,
     """
     (first, expected), *others = entries
     for run, entry in others:
-        for rule in RULES:
+        for rule in (*RULES, "corruption"):  # of corrupted images only
             if entry.get(rule) != expected.get(rule):
                 raise DataError(
-                    f"{protocol}: {rule} is {entry.get(rule)!s:.60} in {run}, but "
-                    f"{expected.get(rule)!s:.60} in {first}: their scores cannot be compared"
+                    f"{protocol}: {rule} is {_shown(entry, rule)} in {run}, but "
+                    f"{_shown(expected, rule)} in {first}: their scores cannot be compared"
                 )
+
+
+def _shown(entry: Mapping[str, Any], rule: str) -> str:
+    """An entry's rule, for messages."""
+    if rule == "corruption":
+        return corruption_text(entry).removeprefix("; ") or "none"
+    return f"{entry.get(rule)!s:.60}"
 
 
 def mean_and_std(entries: Iterable[Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
