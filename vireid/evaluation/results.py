@@ -214,7 +214,7 @@ def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
     text = {
         "official": "drawn by the official permutations",
         "seeded": "drawn by Python's generator, seeded with 0, 1, …",
-        "all": "every image",
+        "all": "every track" if protocol.cmc_unit == "track" else "every image",
         "given": "the gallery images that the file lists, 1 trial",
     }[protocol.draw]
     if protocol.shots:
