@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def require_curve(path: Path, protocol: str, entry: Mapping[str, Any]) -> None:
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
     """One line: a protocol's query and gallery images, its rules, and the numbers of images."""
     drawn = _drawn(protocol, len(entry["trials"]))
-    unit = "tracks" if protocol.cmc_unit == "track" else "images"
+    unit = "tracks" if entry["cmc_unit"] == "track" else "images"
     selection = f" (test list {protocol.test_list})" if protocol.test_list else ""
     if protocol.by_role:
         sides = ["query", "gallery"]
@@ -266,6 +267,9 @@ def result_entries(
             "the model gives every image the same feature (%s): these scores are chance", problem
         )
     entries = {}
+    if features.tracks is not None:  # val_v2i counts what the data set consists of
+        units = {"image": "track"}
+        protocols = [replace(p, cmc_unit=units.get(p.cmc_unit, p.cmc_unit)) for p in protocols]
     scores = evaluate_all(protocols, features, permutations=permutations, metric=metric)
     for protocol in protocols:
         counts = left_out_counts(protocol, features)
