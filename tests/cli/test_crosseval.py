@@ -4,10 +4,12 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from tests.helpers import write_veri
 from tests.run_files import change_checkpoint, last
@@ -19,6 +21,7 @@ from vireid.data.datasets import sysu
 from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
 from vireid.evaluation.results import COLUMNS, read_results
+from vireid.figures import style
 from vireid.runs.options import run_config
 from vireid.structures import Modality
 from vireid.synthetic.writers import write_set
@@ -67,6 +70,16 @@ def words(place: Path, tiny_sysu: Path, out: Path, *runs: str) -> list[str]:
         "--device",
         "cpu",
     ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_figures() -> Iterator[list[Figure]]:
+    """The figures that are drawn, of few pixels."""
+    save, found = Figure.savefig, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DPI", 30)
+        patch.setattr(Figure, "savefig", lambda f, *a, **k: found.append(f) or save(f, *a, **k))
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -149,16 +162,14 @@ def test_markdown_latex_and_csv_hold_the_same_numbers(matrix):
             assert numbers == [f"{float(number):.2f}" for number in given]
 
 
-def test_the_own_data_set_is_marked(matrix, place, tiny_sysu, tmp_path, figures):
+def test_the_own_data_set_is_marked(matrix, drawn_figures):
     out, _ = matrix
     assert {key[1] for key, row in rows(out).items() if row["own"] == "True"} == {"sysu"}
     for line in markdown(out)[2:]:
         assert ["*" in text for text in line[4:]] == [True, False, False, False]
-    again = shutil.copytree(out, tmp_path / "again")
-    assert crosseval.main(words(place, tiny_sysu, again)) == 0
-    panels = figures[-1].axes[:2]
-    frames = [[p.get_y() for p in axes.patches] for axes in panels]
-    assert all(len(of) == 2 and max(of) < 0.5 for of in frames)  # two recipes, first row
+    for axes in drawn_figures[0].axes[:2]:
+        frames = sorted((patch.get_x(), patch.get_y()) for patch in axes.patches)
+        np.testing.assert_allclose(frames, [(-0.47, -0.4), (0.53, -0.4)])  # both runs, first row
 
 
 def test_images_that_train_and_test_are_found(matrix):
@@ -250,8 +261,8 @@ def test_a_cell_that_fails_is_reported_and_the_others_finish(place, tiny_sysu, t
     assert first[4:6] == ["–", "–"] and float(first[6].rstrip("*")) > 0
     assert "\n- other on cars (veri): " in (out / "crosseval.md").read_text(encoding="utf-8")
     # a draw that this protocol has is the remedy that the message names
-    assert crosseval.main([*line, "--out", str(out), "TEST.GALLERY_DRAW", "seeded"]) == 1
-    assert "1 of 3 scores are missing" in capsys.readouterr().err
+    line = [word for word in line if not word.startswith("cars:") and word != "veri"]
+    assert crosseval.main([*line, "--out", str(out), "TEST.GALLERY_DRAW", "seeded"]) == 0
 
 
 def test_corrupted_columns_are_beside_the_clean_ones(matrix, place, tmp_path, scored):

@@ -52,8 +52,7 @@ def test_tracks_are_rows_of_names_and_short_ones_are_left_out(root):
     assert splits.train[1].path == "Train/0001/rgb/D3/1.jpg"
     assert {r.role for r in splits.train} == {Role.BOTH}
     assert splits.notes == tuple(
-        f"tracks of {name} of fewer than 12 frames, which are left out: 1 of 5"
-        for name in (TRAIN, TEST)
+        f"left out of {name} as shorter than 12 frames: 1 of 5 tracks" for name in (TRAIN, TEST)
     )
 
 
@@ -70,7 +69,7 @@ def test_listed_rows_are_queries_and_all_others_the_gallery(root):
 def test_identities_that_lose_every_track_are_named(tmp_path):
     rows = [*VCM_TRACKS["train"], (9, 1, 1, 11), (9, 2, 1, 2)]
     splits = vcm.load(write_vcm(tmp_path, {**VCM_TRACKS, "train": rows}))
-    assert splits.notes[0].endswith("left out: 3 of 7, and with them identities [9]")
+    assert splits.notes[0].endswith("frames: 3 of 7 tracks, and with them identities [9]")
 
 
 def test_every_fifth_training_identity_is_held_out_on_request(tmp_path):

@@ -10,6 +10,7 @@ from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.feature_files import read_feature_file, write_features
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
+from vireid.evaluation.results import describe, result_entries
 from vireid.evaluation.tracks import pool_tracks
 from vireid.structures import FeatureSet, Role
 
@@ -137,3 +138,13 @@ def test_distances_between_frames_are_not_scored_as_tracks(tmp_path):
     held = replace(held, distances=np.zeros((len(images),) * 2))
     with pytest.raises(DataError, match="save one row per track"):
         held.for_protocols([PROTOCOLS["vcm_i2v"]])
+
+
+def test_validation_protocols_count_tracks_where_there_are_tracks():
+    images = pool_tracks(frames_of(1))
+    protocol = PROTOCOLS["val_v2i"]
+    for features, unit in ((images, "track"), (replace(images, tracks=None), "image")):
+        entry = result_entries([protocol], features)["val_v2i"]
+        assert entry["cmc_unit"] == unit
+        assert f"CMC counts: {unit}; " in describe(protocol, entry)
+        assert describe(protocol, entry).endswith(f"gallery {unit}s")
