@@ -49,9 +49,21 @@ def test_a_track_has_the_mean_of_its_frames_unit_features():
     found = pool_tracks(images)
     both = np.array([0.6 + 1.0, 0.8])  # the sum of (0.6, 0.8) and (1, 0)
     np.testing.assert_allclose(found.features, [both / np.linalg.norm(both), [0, 1]], atol=1e-15)
-    assert (found.pids.tolist(), found.paths.tolist()) == ([7, 2], ["b", "c"])
+    assert (found.pids.tolist(), found.paths.tolist()) == ([7, 2], ["a", "c"])
     np.testing.assert_allclose(pool_tracks(found).features, found.features, atol=1e-15)
     assert pool_tracks(replace(images, tracks=None)) == replace(images, tracks=None)
+
+
+def test_the_order_of_rows_does_not_decide_between_equal_tracks():
+    images = frames_of(3)
+    rng = np.random.default_rng(0)
+    names = np.array([f"{n}.jpg" for n in rng.permutation(len(images))])  # no folders of tracks
+    images = replace(images, features=np.ones_like(images.features), paths=names)
+    shuffled = images.subset(rng.permutation(len(images)))
+    found, again = (
+        evaluate(PROTOCOLS["vcm_i2v"], pool_tracks(rows))[0] for rows in (images, shuffled)
+    )
+    assert found.metrics == pytest.approx(again.metrics, abs=1e-12)
 
 
 @pytest.mark.parametrize(
