@@ -194,6 +194,15 @@ def test_absent_frames_are_counted_and_the_first_is_named(tmp_path):
     assert "11.JPG exists, which differs in letter case only" in message(root)
 
 
+def test_a_link_that_leads_to_itself_is_one_absent_frame(tmp_path):
+    frame = write_vcm(tmp_path) / "Train/0002/ir/D2/12.jpg"
+    frame.unlink()
+    frame.symlink_to(frame.name)
+    assert message(tmp_path).startswith(
+        f"1 frame of 1 of 8 tracks not found under {tmp_path}, the first: Train/0002/ir/D2/12.jpg "
+    )
+
+
 def test_only_short_tracks_are_no_data_set(tmp_path):
     rows = [(1, 1, 1, 11), (1, 2, 1, 5)]
     said = message(write_vcm(tmp_path, {**VCM_TRACKS, "train": rows}))
