@@ -54,6 +54,21 @@ def test_a_track_has_the_mean_of_its_frames_unit_features():
     assert pool_tracks(replace(images, tracks=None)) == replace(images, tracks=None)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="no longer floating type")
+def test_a_track_of_equal_frames_is_equal_to_one_of_them():
+    lengths = np.arange(1, 9)
+    rows = int(lengths.sum())
+    images = FeatureSet(
+        features=np.tile(np.random.default_rng(0).normal(size=32), (rows, 1)),
+        pids=np.ones(rows, dtype=np.int64),
+        camids=np.ones(rows, dtype=np.int64),
+        modality=np.zeros(rows, dtype=np.uint8),
+        paths=np.array([f"{n}.jpg" for n in range(rows)]),
+        tracks=np.repeat(lengths, lengths),
+    )
+    assert len(np.unique(pool_tracks(images).features, axis=0)) == 1
+
+
 def test_the_order_of_rows_does_not_decide_between_equal_tracks():
     images = frames_of(3)
     rng = np.random.default_rng(0)

@@ -50,9 +50,10 @@ def pool_tracks(images: FeatureSet) -> FeatureSet:
     means = np.empty((len(first), images.features.shape[1]))
     by_track = np.argsort(track, kind="stable")
     for number, rows in enumerate(np.split(by_track, np.cumsum(np.bincount(track))[:-1])):
-        # In ascending order, so that the order of the frames does not change the last digits.
+        # In ascending order, so that the order of the frames does not change the last digits; and
+        # with more digits, so that a track of equal frames ties with one of them.
         frames = np.sort(unit_rows(images.features[rows]), axis=0)
-        means[number] = frames.sum(axis=0) / len(rows)
+        means[number] = frames.sum(axis=0, dtype=np.longdouble) / len(rows)
     return replace(pooled, features=unit_rows(means)[order])
 
 
