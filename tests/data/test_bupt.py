@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -264,3 +265,24 @@ def test_damage_is_found_in_every_frame_and_copies_within_a_track_are_none(tmp_p
     (line,) = [one for one in check_dataset("bupt", root).findings if "two of the parts" in one]
     assert "DATA/101/RGB/G25/101_RGB_G25_1_8536.jpg (test)" in line
     assert "DATA/7/IR/LS3/7_IR_LS3_1_8537.jpg (training)" in line
+
+
+@pytest.mark.parametrize("name", ["train.txt", "train_auxiliary.txt", "data_paths.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_never_waited_for(root: Path, name: str, make):
+    (root / name).unlink()
+    make(root / name)
+    assert "is not a file" in message(root) and name in message(root)
+
+
+def test_tracks_that_no_list_names_are_noted(root: Path):
+    path = root / "data_paths.json"
+    content = json.loads(path.read_text())
+    (pid, kinds), *_ = content.items()
+    (kind, cameras), *_ = kinds.items()
+    (camera, tracks), *_ = cameras.items()
+    tracks["99"] = []
+    content["9999"] = 7  # no list names it: its content is not looked at
+    path.write_text(json.dumps(content))
+    (note,) = (note for note in bupt.load(root).notes if "no list names" in note)
+    assert "not read: 1 of " in note and note.endswith(f"{pid} {kind} {camera} 99")

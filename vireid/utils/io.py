@@ -30,6 +30,18 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 NUMBER = re.compile(r"[0-9]{1,18}")
 
 
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        OSError: it cannot be read, or is no file: reading a pipe would never end.
+        UnicodeDecodeError: it is no text.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    return path.read_text(encoding="utf-8-sig")
+
+
 def read_ids(path: Path, *, blanks: bool = False) -> list[int]:
     """Identities from one comma-separated line of numbers.
 
@@ -40,7 +52,7 @@ def read_ids(path: Path, *, blanks: bool = False) -> list[int]:
     """
     wanted = f"{path} must hold one comma-separated line of identity numbers"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{wanted}: it is not a text file (.mat files are not read)") from error
     except OSError as error:

@@ -5,7 +5,7 @@ Layout and counts as in data/manager.py of workingcoder/M3-ReID.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from vireid.data.datasets.info import DatasetInfo, ListCheck
 from vireid.data.datasets.track_files import check_frames, count_tracks
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Role, Splits
-from vireid.utils.io import NUMBER
+from vireid.utils.io import NUMBER, read_text
 
 CAMERAS = {name: n for n, name in enumerate(("LS3", "G25", "CQ1", "W4", "TSG1", "TSG2"), 1)}
 # A line RGB/IR names two tracks, in the order of the published code.
@@ -94,6 +94,22 @@ class _Tracks:
         )
         return self.known[key]
 
+    def unlisted(self) -> Iterator[str]:
+        """A note if no list names some tracks of ``data_paths.json``."""
+        found = [
+            (pid, kind, camera, track)
+            for pid, kinds in self.paths.items()
+            for kind, cameras in _inside(kinds)
+            for camera, own in _inside(cameras)
+            for track, _ in _inside(own)
+        ]
+        others = [key for key in found if key not in self.known]
+        if others:
+            yield (
+                f"tracks of {PATHS} that no list names, and that are not read: {len(others):,} of "
+                f"{len(found):,}, the first: {' '.join(others[0])}"
+            )
+
     def check(self) -> tuple[str, ...]:
         """Notes; ``DataError`` if a frame is absent."""
         where = [self.where[key] for key in self.known]
@@ -148,10 +164,11 @@ def _read(root: str | Path) -> _Lists:
     train = tracks.read(LISTS["train"], Role.BOTH)
     test = _test_tracks(tracks)
     auxiliary = tracks.read(AUXILIARY, Role.BOTH) if has_list(root / AUXILIARY) else []
+    unlisted = tuple(tracks.unlisted())
     tracks.paths = {}  # hundreds of megabytes
     groups = {"training": train, "auxiliary": auxiliary, "test": test}
     check_apart({name: {track.pid for track in of} for name, of in groups.items()}, root)
-    return _Lists(root, train, test, auxiliary, tracks.check())
+    return _Lists(root, train, test, auxiliary, (*unlisted, *tracks.check()))
 
 
 def _splits(lists: _Lists, train: Sequence[ImageRecord], val: Sequence[ImageRecord] = ()) -> Splits:
@@ -196,7 +213,7 @@ def _words(line: str, where: str) -> list[str]:
 def _read_paths(path: Path) -> Mapping[str, Any]:
     """``data_paths.json``, whose inner parts are checked as they are needed."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         reason = f"{error!s:.200}".splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"cannot read {path}: {reason}: copy it again") from error
@@ -211,6 +228,11 @@ def _other_content(path: Path, what: str, found: object) -> DataError:
         f"{path} must hold {{identity: {{RGB|IR: {{camera: {{track: [paths below DATA]}}}}}}}}, "
         f"but {what} is {kind}: copy it again"
     )
+
+
+def _inside(found: object) -> Iterable[tuple[str, object]]:
+    """The entries of a part of ``data_paths.json``; none where it is malformed."""
+    return found.items() if isinstance(found, dict) else ()
 
 
 def _frames(

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
-from vireid.utils.io import NUMBER
+from vireid.utils.io import NUMBER, read_text
 from vireid.utils.paths import (
     BROKEN_LINK,
     LINKS_TOO_DEEP,
@@ -62,9 +62,11 @@ def has_list(path: Path) -> bool:
     """Whether a list that a data set may lack is there.
 
     Raises:
-        DataError: it is there under a name of other letter case or Unicode form, or is a link to
-            nothing; without it the set would be another one.
+        DataError: it is there under a name of other letter case or Unicode form, is a link to
+            nothing, or is no file; without it the set would be another one.
     """
+    if path.exists() and not is_file(path):
+        raise DataError(f"{path} is not a file: put the list there, or remove it")
     if not is_file(path) and (other := exists_as(path)):
         raise DataError(f"no {path}{other}")
     return is_file(path)
@@ -138,7 +140,7 @@ def check_seen(records: Iterable[ImageRecord], pids: Collection[int], where: str
 def read_lines(path: Path) -> list[str]:
     """Lines of a text file in UTF-8; ``DataError`` if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
 

@@ -21,7 +21,7 @@ from vireid.data.datasets.files import (
 from vireid.data.datasets.info import DatasetInfo, ListCheck, count_images
 from vireid.errors import DataError
 from vireid.structures import ImageRecord, Modality, Splits
-from vireid.utils.io import NUMBER
+from vireid.utils.io import NUMBER, read_text
 from vireid.utils.paths import exists_as
 
 FOLDERS = {"vis": Modality.VISIBLE, "nir": Modality.INFRARED}
@@ -59,7 +59,7 @@ def load(root: str | Path, *, split: str = "train+val", split_trial: int = 1) ->
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(read_text(path))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error}") from error
     except (ValueError, RecursionError) as error:  # no UTF-8, too large numbers, no JSON
