@@ -99,6 +99,7 @@ def test_the_control_has_the_teachers_backbones_and_other_averages():
 COUNTS = {
     "components": (4, 3),
     "demo_components": (4, 3),
+    "demo_corrupt": (2, 3),
     "demo_depth": (6, 3),
     "granularities": (7, 3),
     "input_size": (5, 3),

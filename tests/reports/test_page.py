@@ -129,6 +129,7 @@ def test_reranked_scores_are_rows_with_their_rule_and_no_key_numbers(run, tmp_pa
     rows = [row[1:4] for row in found.rows]
     assert ["sysu_all_single", "1", rank1] in rows and [name, "1", "98.76"] in rows
     assert "after AIM affinity inference (k1 = 4, k2 = 1, always cosine), which also" in found.text
+    assert found.text.count("+aim: re-ranked with other test images, which does not") == 2
     assert found.text.count("98.76") == 2 * len(plain["mean"])  # in two tables, and no headline
 
 

@@ -126,6 +126,15 @@ def test_scores_of_a_smaller_set_equal_no_printed_rule(tmp_path, capsys):
     assert len(rows) == sum(r.protocol == "regdb_v2t" for r in RESULTS)
 
 
+def test_corrupted_results_have_printed_ones_of_their_own(tmp_path, capsys):
+    run = write_run(tmp_path / "a/seed0", sysu_all_single_plus_corrupted=("seeded", 3803))
+    rows = printed(capsys, run)
+    assert {name for _, name in rows} == {"sysu_all_single+corrupted"} and len(rows) == 2
+    row = rows["AGW", "sysu_all_single+corrupted"]
+    assert (row["rank1"], row["equal rules"]) == ("34.42", "no")
+    assert row["rules"] == "corruptions are drawn without a seed; trial 0 only"
+
+
 def test_rules_are_not_equal_where_the_whole_sets_queries_are_not_known(tmp_path, capsys):
     run = write_run(tmp_path / "a/seed0", orbench_n2v=("all", 32))
     row = printed(capsys, run)["ReID5o", "orbench_n2v"]

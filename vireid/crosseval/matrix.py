@@ -26,6 +26,7 @@ from vireid.runs.run_scores import CONFIG
 from vireid.utils.io import locked, say, write_text
 from vireid.utils.paths import MODEL_FILE
 
+CORRUPTION = "TEST.CORRUPTION"  # as in evaluate, which images to corrupt asks for it
 MARKDOWN, CSV, LATEX, FIGURE = (f"crosseval.{kind}" for kind in ("md", "csv", "tex", "png"))
 
 
@@ -55,7 +56,8 @@ def cross_evaluate(
         CheckpointError, DataError, UsageError: what is wrong before the first cell.
     """
     chosen = parse_sets(sets)
-    by_set = protocols_of(chosen, protocols, corrupted=corrupted)
+    asked = dict(zip(overrides[::2], overrides[1::2], strict=False)).get(CORRUPTION, "none")
+    by_set = protocols_of(chosen, protocols, corrupted=corrupted or asked != "none")
     _require_place(out, chosen)
     runs = open_runs(folders, overrides)
     with _claimed(out):

@@ -10,12 +10,16 @@ from pathlib import Path
 from vireid.data.datasets import DATASETS
 from vireid.data.datasets.info import DatasetInfo
 from vireid.errors import UsageError
-from vireid.evaluation.protocols import RetrievalProtocol, expand
+from vireid.evaluation.protocols import (
+    RetrievalProtocol,
+    expand,
+    plain_name,
+    with_corruption,
+)
 from vireid.utils.paths import expand as expand_path
 
 FORM = "write NAME=ROOT or LABEL:NAME=ROOT, where NAME is a reader of data sets and ROOT its folder"
 LABEL = re.compile(r"\w[\w .+-]{0,39}")
-CORRUPTED = "+corrupted"  # ends the name of a protocol on corrupted images
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class EvaluationSet:
 
     def has(self, protocol: RetrievalProtocol) -> bool:
         """Whether a protocol is one of this data set, or one of validation identities."""
-        name = protocol.name.partition("+")[0]
+        name = plain_name(protocol.name)
         return name == self.dataset or name.startswith(f"{self.dataset}_") or protocol.held_out
 
     def short(self, protocol: str) -> str:
@@ -122,15 +126,11 @@ def protocols_of(
 
 
 def _chosen(one: EvaluationSet, names: Sequence[str], corrupted: bool) -> list[RetrievalProtocol]:
-    plain = [protocol for protocol in _expand(names, one) if one.has(protocol)]
-    if not corrupted:
-        return plain
-    both = [
-        name
-        for protocol in plain
-        for name in (protocol.name, protocol.name.removesuffix(CORRUPTED) + CORRUPTED)
-    ]
-    return _expand(both, one)
+    chosen = [protocol for protocol in _expand(names, one) if one.has(protocol)]
+    if corrupted:
+        pairs = [(protocol, with_corruption(protocol)) for protocol in chosen]
+        chosen = list({member.name: member for pair in pairs for member in pair}.values())
+    return chosen
 
 
 def _expand(names: Sequence[str], one: EvaluationSet) -> list[RetrievalProtocol]:

@@ -12,7 +12,7 @@ from vireid.crosseval.sets import EvaluationSet
 from vireid.crosseval.trained import by_recipe
 from vireid.errors import DataError
 from vireid.evaluation.results import COLUMNS
-from vireid.runs.run_scores import mean_and_std, require_same_rules
+from vireid.runs.run_scores import RULES, mean_and_std, require_same_rules
 from vireid.utils import tables
 
 METRICS = {"rank1": "rank-1", "mAP": "mAP", "mINP": "mINP"}  # of Markdown and LaTeX
@@ -56,6 +56,7 @@ class MeanScore:
         mean, std: mean and population standard deviation over the runs, in per cent, by metric;
             empty where none was scored.
         problem: why a run could not be scored; empty if all were.
+        rules: by which they were scored: fields of their entries.
     """
 
     recipe: str
@@ -70,6 +71,7 @@ class MeanScore:
     mean: Mapping[str, float]
     std: Mapping[str, float]
     problem: str
+    rules: Mapping[str, Any]
 
     @property
     def marks(self) -> str:
@@ -129,6 +131,7 @@ def _mean(recipe: str, group: Sequence[CellResult], protocol: str) -> MeanScore:
         mean=mean,
         std=std,
         problem=problem,
+        rules={rule: next(iter(found.values())).get(rule) for rule in RULES} if found else {},
     )
 
 
@@ -161,9 +164,9 @@ def _rows(scores: Sequence[MeanScore], title: Callable[[MeanScore], Any]) -> lis
 
 
 def as_markdown(scores: Sequence[MeanScore]) -> str:
-    """The note, the table, and a line for each cell that could not be scored."""
+    """The note, the table, and a line for whatever cannot be scored or compared."""
     rows = _rows(scores, lambda score: score.on.column(score.protocol))
-    lines = "\n".join(f"- {line}" for line in problems(scores))
+    lines = "\n".join(f"- {line}" for line in (*problems(scores), *unlike(scores)))
     return "\n\n".join(filter(None, [note(scores), tables.markdown(rows), lines])) + "\n"
 
 
@@ -219,3 +222,16 @@ def problems(scores: Sequence[MeanScore]) -> list[str]:
         f"{recipe} on {label} ({', '.join(protocols)}): {reason}"
         for (recipe, label, reason), protocols in found.items()
     ]
+
+
+def unlike(scores: Sequence[MeanScore]) -> list[str]:
+    """One line for each column and rule that differs from row to row."""
+    lines = []
+    for column in dict.fromkeys(score.on.column(score.protocol) for score in scores):
+        own = [s for s in scores if s.runs and s.on.column(s.protocol) == column]
+        for rule in RULES:
+            values = {str(score.rules.get(rule)): score.recipe for score in reversed(own)}
+            if len(values) > 1:
+                shown = ", ".join(f"{value} for {recipe}" for value, recipe in values.items())
+                lines.append(f"{column}: {rule} is {shown}: do not compare these rows")
+    return lines

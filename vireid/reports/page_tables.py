@@ -86,7 +86,17 @@ def score_page_table(table: pd.DataFrame) -> PageTable:
     caption = "Per cent"
     if (table["runs"] > 1).any():
         caption += ": mean ± population standard deviation over the runs of each recipe"
+    caption += _of_reranked(table["protocol"])
     return PageTable(caption, list(texts.columns), texts.to_numpy().tolist(), names=2)
+
+
+def _of_reranked(names: Iterable[str]) -> str:
+    """A sentence on a table with re-ranked scores; empty for others."""
+    suffixes = [f"+{one.method}" for _, one in map(parse_name, names) if one]
+    if not suffixes:
+        return ""
+    which = ", ".join(dict.fromkeys(suffixes))
+    return f". {which}: re-ranked with other test images, which does not compare with plain scores"
 
 
 def rules_of(runs: Iterable[RunFiles]) -> dict[str, str]:
@@ -168,6 +178,7 @@ def results_table(name: str, results: Mapping[str, Any]) -> PageTable:
     """Every protocol of one file, mean ± deviation over gallery trials where there are several."""
     header = ["protocol", *COLUMNS, "queries", "gallery"]
     caption = "; ".join([f"{name}, per cent", "±: over gallery trials", *_source(results)])
+    caption += _of_reranked(results["protocols"])
     rows = [_result_row(name, entry) for name, entry in results["protocols"].items()]
     return PageTable(caption, header, rows)
 

@@ -126,5 +126,5 @@ INFO = DatasetInfo(
     image_folders=("vis/*", "nir/*", "test_vis/cam*/*", "test_nir/cam*/*"),
     test_cameras={Modality.VISIBLE: CAMERAS, Modality.INFRARED: (1, 2, 4, 5, 6, 7, 8, 9)},
     check_lists=check_lists,
-    related=("sysu",),
+    related=("sysu", "orbench"),
 )

@@ -160,4 +160,5 @@ INFO = DatasetInfo(
     image_folders=("cam[1-6]/*",),
     test_cameras={Modality.VISIBLE: VISIBLE_CAMERAS, Modality.INFRARED: INFRARED_CAMERAS},
     check_lists=check_lists,
+    related=("orbench",),  # its authors thank those of SYSU-MM01 and LLCM
 )
