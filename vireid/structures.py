@@ -283,6 +283,11 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.features)
 
+    @property
+    def unit(self) -> str:
+        """What a row is, once the rows of tracks are averaged: ``image`` or ``track``."""
+        return "image" if self.tracks is None else "track"
+
     def subset(self, rows: np.ndarray) -> FeatureSet:
         """The given rows (indices or booleans), in that order."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -15,8 +15,11 @@ from vireid.runs.run_scores import find_runs
 SCORES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
-def write_run(folder: Path, mean_ap: float, *, names=("regdb_v2t",), metric="cosine") -> str:
+def write_run(
+    folder: Path, mean_ap: float, *, names=("regdb_v2t",), metric="cosine", **more
+) -> str:
     entry = {
+        **more,
         "gallery_draw": "all",
         "metric": metric,
         "cmc_unit": "image",
@@ -58,21 +61,24 @@ def test_csv_and_latex_hold_the_same_numbers(tmp_path, capsys):
     assert r"a\_b & regdb\_v2t & 2" in printed and r"30.00 $\pm$ 10.00" in printed
 
 
-def test_reranked_results_have_rows_of_their_own_for_each_choice_of_constants(tmp_path, capsys):
-    other = "regdb_v2t+rerank:k1=15,k2=5,lambda=0.3"
-    names = ("regdb_v2t", "regdb_v2t+rerank", other)
+def test_reranked_results_have_rows_of_their_own(tmp_path, capsys):
+    names, constants = ("regdb_v2t", "regdb_v2t+rerank"), {"k1": 15, "k2": 5, "lambda": 0.3}
     runs = [write_run(tmp_path / f"a/seed{k}", 0.2 + 0.2 * k, names=names) for k in range(2)]
-    runs += [write_run(tmp_path / "b/seed0", 0.9, names=names[::2])]
-    assert table.main(runs) == 0
+    other = write_run(tmp_path / "b/seed0", 0.9, names=names, rerank=constants)
+    assert table.main([*runs, other]) == 0
     lines, *notes = capsys.readouterr().out.strip().split("\n\n")
     rows = [cells(line) for line in lines.splitlines()[2:]]
     expected = [("a", name, "2", "30.00 ± 10.00") for name in names]
-    expected += [("b", name, "1", "90.00") for name in names[::2]]
+    expected += [("b", name, "1", "90.00") for name in names]
     assert [(*row[:3], row[7]) for row in rows] == expected
-    assert [note.partition(": after ")[0] for note in notes] == ["+rerank", other[9:]]
-    assert "(k1 = 15, k2 = 5, λ = 0.3)" in notes[1] and "transductive" in notes[1]
-    assert table.main([*runs, "--format", "latex"]) == 0
+    assert all(note.startswith("+rerank: after k-reciprocal") for note in notes)
+    assert "(k1 = 20, k2 = 6, λ = 0.3)" in notes[0] and "transductive" in notes[0]
+    assert "(k1 = 15, k2 = 5, λ = 0.3)" in notes[1]
+    assert table.main([*runs, other, "--format", "latex"]) == 0
     assert "% Per cent" in (printed := capsys.readouterr().out) and notes[0] in printed
+    write_run(tmp_path / "a/seed2", 0.9, names=names, rerank=constants)
+    assert table.main([*runs, str(tmp_path / "a/seed2")]) == 3
+    assert "re-ranking is after k-reciprocal re-ranking (k1 = 15" in capsys.readouterr().err
 
 
 def test_a_recipe_of_any_name_is_one_cell(tmp_path, capsys):

@@ -101,6 +101,7 @@ COUNTS = {
     "demo_components": (4, 3),
     "demo_corrupt": (2, 3),
     "demo_depth": (6, 3),
+    "demo_frames": (3, 3),
     "granularities": (7, 3),
     "input_size": (5, 3),
     "losses": (6, 3),

@@ -68,7 +68,8 @@ def test_every_number_and_every_text_is_checked():
 
 def test_names_of_results_show_the_options_in_the_order_of_0_1_0():
     younger = {"DATA.FRAMES", "INPUT.BACKGROUND", "INPUT.VISIBLE.RANGE", "INPUT.INFRARED.RANGE"}
-    younger |= {key for key in OPTIONS if key.startswith("TEST.CORRUPTION")}
+    prefixes = tuple(f"TEST.{name}" for name in ("CORRUPTION", "RERANK_", "EXPANSION_", "AIM_"))
+    younger |= {key for key in OPTIONS if key.startswith(prefixes)}
     names = "SIZE MEAN STD POOL DIRECTIONS SPATIAL_NORM SELECT METRIC GALLERY_DRAW FLIP EXIT"
     names += " GALLERY_EXIT EMBED BACKEND"
     assert [key.rpartition(".")[2] for key in SCORING if key not in younger] == names.split()

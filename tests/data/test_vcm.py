@@ -52,8 +52,7 @@ def test_tracks_are_rows_of_names_and_short_ones_are_left_out(root):
     assert splits.train[1].path == "Train/0001/rgb/D3/1.jpg"
     assert {r.role for r in splits.train} == {Role.BOTH}
     assert splits.notes == tuple(
-        f"tracks of {name} of fewer than 12 frames, which are left out: 1 of 5"
-        for name in (TRAIN, TEST)
+        f"left out of {name} as shorter than 12 frames: 1 of 5 tracks" for name in (TRAIN, TEST)
     )
 
 
@@ -70,7 +69,7 @@ def test_listed_rows_are_queries_and_all_others_the_gallery(root):
 def test_identities_that_lose_every_track_are_named(tmp_path):
     rows = [*VCM_TRACKS["train"], (9, 1, 1, 11), (9, 2, 1, 2)]
     splits = vcm.load(write_vcm(tmp_path, {**VCM_TRACKS, "train": rows}))
-    assert splits.notes[0].endswith("left out: 3 of 7, and with them identities [9]")
+    assert splits.notes[0].endswith("frames: 3 of 7 tracks, and with them identities [9]")
 
 
 def test_every_fifth_training_identity_is_held_out_on_request(tmp_path):
@@ -193,6 +192,15 @@ def test_absent_frames_are_counted_and_the_first_is_named(tmp_path):
     (root / "Train/0002/ir/D2/11.jpg").rename(root / "Train/0002/ir/D2/12.jpg")
     (root / "Train/0002/ir/D2/11.JPG").touch()
     assert "11.JPG exists, which differs in letter case only" in message(root)
+
+
+def test_a_link_that_leads_to_itself_is_one_absent_frame(tmp_path):
+    frame = write_vcm(tmp_path) / "Train/0002/ir/D2/12.jpg"
+    frame.unlink()
+    frame.symlink_to(frame.name)
+    assert message(tmp_path).startswith(
+        f"1 frame of 1 of 8 tracks not found under {tmp_path}, the first: Train/0002/ir/D2/12.jpg "
+    )
 
 
 def test_only_short_tracks_are_no_data_set(tmp_path):

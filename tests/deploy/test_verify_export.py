@@ -1,10 +1,17 @@
 """Agreement of features and of ranks, by hand."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from vireid.deploy.verify_export import Parity, compare
+from vireid.config import load_config
+from vireid.deploy.verify_export import Parity, compare, scores_of
 from vireid.errors import CheckpointError
+from vireid.runs.options import choices
+from vireid.structures import ImageRecord, Modality, Role, Splits
 
 
 def circle(*degrees: float) -> np.ndarray:
@@ -38,3 +45,34 @@ def test_what_is_no_number_is_refused_and_what_is_close_passes():
     with pytest.raises(CheckpointError, match="nan"):
         compare(features, broken).require("it")
     compare(features, features + np.float32(9e-5)).require("it")
+
+
+class ByName:
+    """In place of an extractor: the angle of a feature is in the frame's name."""
+
+    dim = 2
+
+    def __call__(self, images: Sequence[Path], modality: str, *, batch: int) -> np.ndarray:
+        return circle(*(float(path.stem) for path in images))
+
+
+def test_a_track_is_scored_by_as_many_frames_as_in_evaluation(tmp_path):
+    """First frames alone would find the wrong track."""
+    angles = {1: (0, 60, 40), 2: (90, 50, 40), 3: (0, 0, 0)}  # of the frames of each track
+    test = tuple(
+        ImageRecord(frames[0], pid, camid, modality, role, frames=frames, track=track)
+        for track, pid, camid, modality, role in (
+            (1, 7, 1, Modality.INFRARED, Role.QUERY),
+            (2, 7, 2, Modality.VISIBLE, Role.GALLERY),
+            (3, 8, 2, Modality.VISIBLE, Role.GALLERY),
+        )
+        for frames in [tuple(f"{track}/{angle}.jpg" for angle in angles[track])]
+    )
+    splits = Splits(tmp_path, (), (), test)
+    extractors = dict.fromkeys(("visible", "infrared"), ByName())
+    words = ["DATA.DATASET", "bupt", "TEST.PROTOCOLS", "[bupt_i2v]"]
+    cfg = load_config(None, words, choices=choices(), environment={})
+    assert scores_of(cfg, splits, extractors)["bupt_i2v"]["mean"]["rank1"] == 1.0
+    first = tuple(replace(track, frames=track.frames[:1]) for track in test)
+    alone = scores_of(cfg, replace(splits, test=first), extractors)
+    assert alone["bupt_i2v"]["mean"]["rank1"] == 0.0

@@ -14,9 +14,11 @@ from vireid.evaluation.reranking.expansion import expanded_distances
 from vireid.evaluation.reranking.methods import (
     METHODS,
     default_reranking,
+    method_notes,
     parse_name,
     reranking,
     rule_notes,
+    rule_of,
 )
 from vireid.structures import FeatureSet
 
@@ -225,30 +227,32 @@ def test_every_method_has_its_options():
             option = OPTIONS[f"TEST.{name}_{constant.name}".upper()]
             assert option.default == constant.default
             assert type(option.default) is type(constant.default)
-            assert option.effect is SCORES and not option.in_names
+            assert option.effect is SCORES and option.in_names
             for value in map(type(option.default), (-1, 0, 0.5, 1, 2)):
                 assert bool(option.allowed.problem(value)) == bool(constant.problem(value))
 
 
-def test_names_hold_constants_that_are_not_the_defaults():
+def test_names_hold_the_method_and_no_constants():
     yyds = reranking("rerank", {"k1": 40, "k2": 35, "lambda": 0.1})
+    assert yyds.suffix == default_reranking("rerank").suffix == "+rerank"
     names = {
-        "sysu_all_single": ("sysu_all_single", None),
-        "sysu_all_single+rerank": ("sysu_all_single", default_reranking("rerank")),
-        "sysu_all_single+rerank:k1=40,k2=35,lambda=0.1": ("sysu_all_single", yyds),
-        "llcm_n2v+corrupted+aim": ("llcm_n2v+corrupted", default_reranking("aim")),
-        "llcm_n2v+corrupted": ("llcm_n2v+corrupted", None),
+        "sysu_all_single": ("sysu_all_single", ""),
+        "sysu_all_single+rerank": ("sysu_all_single", "rerank"),
+        "llcm_n2v+corrupted+aim": ("llcm_n2v+corrupted", "aim"),
+        "llcm_n2v+corrupted": ("llcm_n2v+corrupted", ""),
+        "+rerank": ("+rerank", ""),
     }
-    for name, parts in names.items():
-        assert parse_name(name) == parts
-        assert name == parts[0] + (parts[1].suffix if parts[1] else "")
-    for other in ("x+rerank:k1=40", "x+rerank:k1", "x+rerank:k9=1,k2=6", "+rerank", "x+aim:k2=0"):
-        assert parse_name(other) == (other, None)
+    assert {name: parse_name(name) for name in names} == names
 
 
 def test_rules_state_constants_and_what_is_used():
-    one, other = rule_notes(["a+rerank", "a", "b+rerank", "b+expansion:k=3,alpha=0"])
+    entries = {"a+rerank": {}, "a": {}, "b+rerank": {}, "b+expansion": {"expansion": {"k": 3}}}
+    rules = [(name, rule_of(name, entry)) for name, entry in entries.items()]
+    one, other = rule_notes(rules)
     assert one.startswith("+rerank: after k-reciprocal re-ranking (k1 = 20, k2 = 6, λ = 0.3), ")
     assert "the other queries and the gallery (transductive" in one
-    assert other.startswith("+expansion:k=3,alpha=0: after query expansion (k = 3, α = 0), ")
+    assert other.startswith("+expansion: after query expansion (k = 3, α = 3), ")
+    assert method_notes(entries)[0].startswith("+rerank: after k-reciprocal re-ranking, which also")
+    for damaged in (7, {"k1": "x"}, {"k9": 1}, {"k1": -1}):
+        assert rule_of("a+rerank", {"rerank": damaged}).startswith("after k-reciprocal re-ranking")
     assert "which also uses the gallery (transductive" in other

@@ -10,6 +10,7 @@ from vireid.errors import DataError
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.feature_files import read_feature_file, write_features
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
+from vireid.evaluation.results import describe, result_entries
 from vireid.evaluation.tracks import pool_tracks
 from vireid.structures import FeatureSet, Role
 
@@ -48,9 +49,36 @@ def test_a_track_has_the_mean_of_its_frames_unit_features():
     found = pool_tracks(images)
     both = np.array([0.6 + 1.0, 0.8])  # the sum of (0.6, 0.8) and (1, 0)
     np.testing.assert_allclose(found.features, [both / np.linalg.norm(both), [0, 1]], atol=1e-15)
-    assert (found.pids.tolist(), found.paths.tolist()) == ([7, 2], ["b", "c"])
+    assert (found.pids.tolist(), found.paths.tolist()) == ([7, 2], ["a", "c"])
     np.testing.assert_allclose(pool_tracks(found).features, found.features, atol=1e-15)
     assert pool_tracks(replace(images, tracks=None)) == replace(images, tracks=None)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="no longer floating type")
+def test_a_track_of_equal_frames_is_equal_to_one_of_them():
+    lengths = np.arange(1, 9)
+    rows = int(lengths.sum())
+    images = FeatureSet(
+        features=np.tile(np.random.default_rng(0).normal(size=32), (rows, 1)),
+        pids=np.ones(rows, dtype=np.int64),
+        camids=np.ones(rows, dtype=np.int64),
+        modality=np.zeros(rows, dtype=np.uint8),
+        paths=np.array([f"{n}.jpg" for n in range(rows)]),
+        tracks=np.repeat(lengths, lengths),
+    )
+    assert len(np.unique(pool_tracks(images).features, axis=0)) == 1
+
+
+def test_the_order_of_rows_does_not_decide_between_equal_tracks():
+    images = frames_of(3)
+    rng = np.random.default_rng(0)
+    names = np.array([f"{n}.jpg" for n in rng.permutation(len(images))])  # no folders of tracks
+    images = replace(images, features=np.ones_like(images.features), paths=names)
+    shuffled = images.subset(rng.permutation(len(images)))
+    found, again = (
+        evaluate(PROTOCOLS["vcm_i2v"], pool_tracks(rows))[0] for rows in (images, shuffled)
+    )
+    assert found.metrics == pytest.approx(again.metrics, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +153,13 @@ def test_distances_between_frames_are_not_scored_as_tracks(tmp_path):
     held = replace(held, distances=np.zeros((len(images),) * 2))
     with pytest.raises(DataError, match="save one row per track"):
         held.for_protocols([PROTOCOLS["vcm_i2v"]])
+
+
+def test_validation_protocols_count_tracks_where_there_are_tracks():
+    images = pool_tracks(frames_of(1))
+    protocol = PROTOCOLS["val_v2i"]
+    for features, unit in ((images, "track"), (replace(images, tracks=None), "image")):
+        entry = result_entries([protocol], features)["val_v2i"]
+        assert entry["cmc_unit"] == unit
+        assert f"CMC counts: {unit}; " in describe(protocol, entry)
+        assert describe(protocol, entry).endswith(f"gallery {unit}s")

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.figures.fit import assert_texts_fit, saved_figures
 from tests.helpers import write_image
+from vireid.engine.extract import labels_of
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
 from vireid.evaluation.ranked_lists import GalleryRanking, rank_gallery
+from vireid.figures.image_rows import side_by_side
 from vireid.figures.ranked_lists import (
     REMOVED,
     RIGHT,
@@ -20,7 +23,8 @@ from vireid.figures.ranked_lists import (
     draw_lists,
     explain_ranks,
 )
-from vireid.structures import FeatureSet
+from vireid.figures.style import DOUBLE
+from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
 
 # Infrared query of camera 3 at 0; visible images on a line, camera and identity.
 VISIBLE = [(1, 8, 0.1), (2, 7, 0.2), (4, 7, 0.3), (5, 9, 0.4), (2, 9, 0.5), (1, 9, 0.6)]
@@ -183,3 +187,40 @@ def test_nothing_is_cut_off_and_no_text_covers_another(tmp_path, monkeypatch, to
     with saved_figures() as figures:
         draw_lists(lists, found, tmp_path, tmp_path / "a.png", top=top, title=LONG * 4)
     assert_texts_fit(figures[0])
+
+
+def test_tracks_are_strips_of_three_frames_spread_over_the_track(tmp_path):
+    lengths = {"a": 9, "b": 2, "c": 9}  # of the tracks of a query and of its gallery
+    tracks = [
+        ImageRecord(f"{name}/0.jpg", pid, pid, modality, frames=frames, track=number)
+        for number, (name, pid, modality) in enumerate(
+            [("a", 1, Modality.INFRARED), ("b", 2, Modality.VISIBLE), ("c", 1, Modality.VISIBLE)], 1
+        )
+        for frames in [tuple(f"{name}/{n}.jpg" for n in range(lengths[name]))]
+    ]
+    features = replace(labels_of(tracks), features=np.array([[0.0], [0.1], [0.2]]))
+    protocol = replace(PROTOCOLS["vcm_i2v"], drops_own_camera=False)
+    found = rank_gallery(protocol, features, metric="euclidean")
+    found = found.of_set(Splits(tmp_path, (), (), tuple(tracks)))
+    cells = cells_of(found.ranked_list(0), found, Path(), 2)
+    shown = [[path.as_posix() for path in (cell.path, *cell.more)] for cell in cells]
+    thirds = ["a/1.jpg", "a/4.jpg", "a/7.jpg"]
+    assert shown == [thirds, ["b/0.jpg", "b/1.jpg"], [one.replace("a", "c") for one in thirds]]
+    assert [cell.mark for cell in cells] == [None, WRONG, RIGHT]
+    assert explain_ranks(found) == "rank: counts tracks, as the CMC of this protocol does"
+    for track in tracks:
+        for path in track.frames:
+            write_image(tmp_path / path, (40, 20))
+    draw_lists([found.ranked_list(0)], found, tmp_path, tmp_path / "ranks.png")
+    with Image.open(tmp_path / "ranks.png") as picture:
+        assert picture.width == round(DOUBLE * 200)  # strips are not squeezed into one column
+
+
+def test_a_strip_has_the_height_of_its_first_picture():
+    sizes = [(20, 40), (40, 40), (20, 80)]
+    colors = ["red", "lime", "blue"]
+    strip = side_by_side([Image.new("RGB", s, c) for s, c in zip(sizes, colors, strict=True)])
+    assert strip.size == (20 + 1 + 40 + 1 + 10, 40)
+    places = [0, 19, 20, 21, 60, 61, 62, 71]
+    names = {(255, 0, 0): "r", (0, 255, 0): "g", (0, 0, 255): "b", (255, 255, 255): " "}
+    assert "".join(names[strip.getpixel((x, 20))] for x in places) == "rr gg bb"

@@ -119,10 +119,10 @@ def test_runs_without_figures_commands_or_environment_work(run, tmp_path):
 
 def test_reranked_scores_are_rows_with_their_rule_and_no_key_numbers(run, tmp_path):
     results = json.loads((run / "results.json").read_text())
-    name = "sysu_all_single+aim:k1=4,k2=1"
+    name, constants = "sysu_all_single+aim", {"k1": 4, "k2": 1}
     plain = results["protocols"]["sysu_all_single"]
     best = dict.fromkeys(plain["mean"], 0.9876)
-    results["protocols"][name] = {**plain, "reranked": True, "mean": best}
+    results["protocols"][name] = {**plain, "reranked": True, "aim": constants, "mean": best}
     (run / "results.json").write_text(json.dumps(results))
     found = made(tmp_path / "report.html", run)
     rank1 = f"{100 * plain['mean']['rank1']:.2f}"

@@ -146,14 +146,17 @@ def test_reranked_scores_join_the_plain_ones(run):
     assert after["sysu_all_single+rerank"]["reranked"] is True
 
 
-def test_constants_of_reranking_are_options_and_parts_of_names(run, capsys):
+def test_other_constants_of_reranking_have_a_file_of_their_own(run, capsys):
     words = ["--run", str(run), *ALL, "TEST.EXPANSION", "true", "TEST.RERANK_K1", "4"]
     assert evaluate.main([*words, "--rerank", "--expansion-k", "2"]) == 0
     printed = capsys.readouterr().out
-    found = json.loads((run / "results.json").read_text())["protocols"]
-    names = ["+rerank:k1=4,k2=6,lambda=0.3", "+expansion:k=2,alpha=3"]
-    assert list(found) == ["sysu_all_single", *("sysu_all_single" + name for name in names)]
-    assert all(f"{name}: after " in printed for name in names)
+    assert "+rerank: after k-reciprocal re-ranking (k1 = 4, k2 = 6, λ = 0.3)" in printed
+    path = run / "results_rerank_k1-4_expansion_k-2.json"
+    found = json.loads(path.read_text())["protocols"]
+    names = ["sysu_all_single" + suffix for suffix in ("", "+rerank", "+expansion")]
+    assert list(found) == names
+    assert found[names[1]]["rerank"] == {"k1": 4, "k2": 6, "lambda": 0.3}
+    assert found[names[2]]["expansion"] == {"k": 2, "alpha": 3.0}
     assert evaluate.main([*words, "--aim-k1", "2"]) == 2
     assert "--aim-k1 is a constant of --aim" in capsys.readouterr().err
     assert evaluate.main([*words, "TEST.AIM", "true", "TEST.AIM_K1", "9999"]) == 3

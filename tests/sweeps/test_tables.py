@@ -125,13 +125,13 @@ def test_missing_scores_are_shown_as_missing(sweep, values):
 
 
 def test_reranked_scores_are_columns_of_their_own_and_explained(sweep):
-    names = ["v2t", "v2t+expansion", "v2t+expansion:k=9,alpha=3"]
+    names = ["v2t", "v2t+expansion", "v2t+rerank"]
     given = [scores(A, {0: 0.1 * k}, name) for k, name in enumerate(names, 1)]
     note, rows = markdown_rows(sweep_tables(sweep, pd.concat(given), NO_COSTS)[0])
     assert rows[0][2::3] == [f"{name} rank1" for name in names]
     assert rows[1][2::3] == ["10.00", "20.00", "30.00"]
-    assert "+expansion: after query expansion (k = 5, α = 3), " in note
-    assert "+expansion:k=9,alpha=3: after query expansion (k = 9, α = 3), " in note
+    assert "+expansion: after query expansion, which also uses the gallery " in note
+    assert "+rerank: after k-reciprocal re-ranking, which also uses the other queries " in note
 
 
 def test_no_difference_has_no_minus(sweep):

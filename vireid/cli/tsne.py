@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draw_projections(projections, args.out, names=identity_names(paths))
     images = projections[0].images
     shown = len(set(images.pids.tolist()))
-    print(f"wrote {args.out} and {points}: {shown} identities, {len(images)} images")
+    print(f"wrote {args.out} and {points}: {shown} identities, {len(images)} {images.unit}s")
     if shown > MOST_NUMBERED:
         print(f"more than {MOST_NUMBERED} identities: the colours show only the modalities")
 

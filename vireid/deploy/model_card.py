@@ -17,7 +17,7 @@ from vireid.data.pixels import Range
 from vireid.deploy.metadata import ExportMetadata
 from vireid.errors import DataError
 from vireid.evaluation.protocols import PROTOCOLS, plain_name, with_draw
-from vireid.evaluation.reranking.methods import parse_name
+from vireid.evaluation.reranking.methods import parse_name, rule_of
 from vireid.evaluation.results import describe, read_results, results_table
 from vireid.runs.exits import embedding_name, exit_names
 from vireid.runs.rendered_data import synthetic_root
@@ -68,11 +68,10 @@ class DataScores:
 
 
 def _rule(name: str, entry: Mapping[str, Any]) -> str:
-    protocol, reranking = parse_name(name)
-    plain = plain_name(protocol)
+    plain, reranked = plain_name(parse_name(name)[0]), rule_of(name, entry)
     if plain in PROTOCOLS:
         line = describe(with_draw(PROTOCOLS[plain], entry["gallery_draw"]), entry)
-        return name + line.removeprefix(plain) + (f"; {reranking.rule}" if reranking else "")
+        return name + line.removeprefix(plain) + (f"; {reranked}" if reranked else "")
     return (
         f"{name}: metric: {entry['metric']}; CMC counts: {entry['cmc_unit']}; "
         f"{entry['num_valid_query']} of {entry['num_query']} queries answerable"

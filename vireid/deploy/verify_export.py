@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image
 from yacs.config import CfgNode
 
+from vireid.data.tracks import frame_records
 from vireid.deploy.extractor import Extractor
 from vireid.engine.extract import labels_of
 from vireid.errors import AccuracyError, CheckpointError
 from vireid.evaluation.distance import collapse_problem
 from vireid.evaluation.results import result_entries
-from vireid.runs.features import records_of
+from vireid.runs.features import per_record, records_of
 from vireid.runs.score import check_answerable, chosen_protocols
 from vireid.structures import FeatureSet, ImageRecord, Modality, Splits
 
@@ -174,7 +175,9 @@ def scores_of(cfg: CfgNode, splits: Splits, extractors: Mapping[str, Extractor])
     permutations = check_answerable(protocols, splits)
     entries: dict[str, Any] = {}
     for records in {id(r): r for r in (records_of(p, splits) for p in protocols)}.values():
-        features = features_of_records(splits.root, records, extractors, batch=cfg.TEST.BATCH)
+        frames = frame_records(records, cfg.DATA.FRAMES)
+        found = features_of_records(splits.root, frames, extractors, batch=cfg.TEST.BATCH)
+        features = per_record(found, records)
         asked = [p for p in protocols if records_of(p, splits) is records]
         entries |= result_entries(
             asked, features, permutations=permutations, metric=cfg.TEST.METRIC

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from vireid.evaluation.protocols import RetrievalProtocol
 from vireid.evaluation.query_gallery import Permutations, without_features
 from vireid.evaluation.ranking import rank_matches
 from vireid.evaluation.sorting import stable_order, stable_sorting
-from vireid.structures import FeatureSet
+from vireid.structures import FeatureSet, Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class GalleryRanking:
         distances: (n,) positions of ``queries`` → (n, G).
         precision, first: (Q,) as in ``RankedList``.
         identities, cameras: names by number, of a data set that has names.
+        frames: of tracks, by the path of the first one, which ``features`` has.
     """
 
     protocol: RetrievalProtocol
@@ -83,6 +84,13 @@ class GalleryRanking:
     first: np.ndarray
     identities: Mapping[int, str] = field(default_factory=dict)
     cameras: Mapping[int, str] = field(default_factory=dict)
+    frames: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def of_set(self, splits: Splits) -> GalleryRanking:
+        """The same with what a data set knows: names, and the frames of tracks."""
+        records = splits.train + splits.val + splits.test
+        frames = {record.path: record.frames for record in records if record.frames}
+        return replace(self, identities=splits.identities, cameras=splits.cameras, frames=frames)
 
     def ranked_list(self, position: int) -> RankedList:
         """The list of the query at a position of ``queries``."""

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from vireid.evaluation.query_gallery import (
     read_permutations,
     require_complete,
 )
-from vireid.evaluation.reranking.methods import METHODS, Reranking, parse_name, rule_notes
+from vireid.evaluation.reranking.methods import METHODS, Reranking, parse_name, rule_notes, rule_of
 from vireid.structures import FeatureSet, Modality
 from vireid.utils.io import require_target, write_text
 from vireid.utils.tables import markdown
@@ -97,11 +98,11 @@ def beside(
     """
 
     def agrees(name: str, entry: Mapping[str, Any]) -> bool:
-        plain, reranking = parse_name(name)
-        if reranking is None or plain not in entries:
+        plain, method = parse_name(name)
+        if not method or plain not in entries:
             return True
         now = entries[plain]
-        rules = now["gallery_draw"], reranking.metric_of(now["metric"])
+        rules = now["gallery_draw"], METHODS[method].metric or now["metric"]
         return (entry.get("gallery_draw"), entry.get("metric")) == rules
 
     return {**{name: one for name, one in before.items() if agrees(name, one)}, **entries}
@@ -148,7 +149,7 @@ def require_curve(path: Path, protocol: str, entry: Mapping[str, Any]) -> None:
 def describe(protocol: RetrievalProtocol, entry: Mapping[str, Any]) -> str:
     """One line: a protocol's query and gallery images, its rules, and the numbers of images."""
     drawn = _drawn(protocol, len(entry["trials"]))
-    unit = "tracks" if protocol.cmc_unit == "track" else "images"
+    unit = "tracks" if entry["cmc_unit"] == "track" else "images"
     selection = f" (test list {protocol.test_list})" if protocol.test_list else ""
     if protocol.by_role:
         sides = ["query", "gallery"]
@@ -174,7 +175,7 @@ def describe_all(
 ) -> list[str]:
     """A line on each protocol, and one on each re-ranking that entries have."""
     lines = [describe(protocol, entries[protocol.name]) for protocol in protocols]
-    return lines + rule_notes(entries)
+    return lines + rule_notes((name, rule_of(name, one)) for name, one in entries.items())
 
 
 def corruption_text(entry: Mapping[str, Any]) -> str:
@@ -214,7 +215,7 @@ def _drawn(protocol: RetrievalProtocol, trials: int) -> str:
     text = {
         "official": "drawn by the official permutations",
         "seeded": "drawn by Python's generator, seeded with 0, 1, …",
-        "all": "every image",
+        "all": "every track" if protocol.cmc_unit == "track" else "every image",
         "given": "the gallery images that the file lists, 1 trial",
     }[protocol.draw]
     if protocol.shots:
@@ -266,6 +267,9 @@ def result_entries(
             "the model gives every image the same feature (%s): these scores are chance", problem
         )
     entries = {}
+    if features.tracks is not None:  # val_v2i counts what the data set consists of
+        units = {"image": "track"}
+        protocols = [replace(p, cmc_unit=units.get(p.cmc_unit, p.cmc_unit)) for p in protocols]
     scores = evaluate_all(protocols, features, permutations=permutations, metric=metric)
     for protocol in protocols:
         counts = left_out_counts(protocol, features)

@@ -17,8 +17,9 @@ SAME = {"pids": "identities", "camids": "cameras", "modality": "modalities", "ro
 def pool_tracks(images: FeatureSet) -> FeatureSet:
     """One row per track: the mean of its frames' unit features, brought to unit length.
 
-    Tracks are in the order of their first rows, and have these rows' paths. Images without tracks
-    stay as they are.
+    Tracks are in the order of their first rows. A track has the smallest of its frames' paths, so
+    that the order of the rows does not decide between tracks of equal distances. Images without
+    tracks stay as they are.
 
     Args:
         images: with or without features.
@@ -41,14 +42,22 @@ def pool_tracks(images: FeatureSet) -> FeatureSet:
                 f"({images.paths[row]}): give every track a number that no other track has"
             )
     order = np.argsort(first)
-    pooled = images.subset(first[order])
+    paths = images.paths[_smallest(images.paths, track)]
+    pooled = replace(images.subset(first[order]), paths=paths[order])
     if not images.features.shape[1]:
         return pooled
     require_comparable(images, {"frame": np.arange(len(images))})
     means = np.empty((len(first), images.features.shape[1]))
     by_track = np.argsort(track, kind="stable")
     for number, rows in enumerate(np.split(by_track, np.cumsum(np.bincount(track))[:-1])):
-        # In ascending order, so that the order of the frames does not change the last digits.
+        # In ascending order, so that the order of the frames does not change the last digits; and
+        # with more digits, so that a track of equal frames ties with one of them.
         frames = np.sort(unit_rows(images.features[rows]), axis=0)
-        means[number] = frames.sum(axis=0) / len(rows)
+        means[number] = frames.sum(axis=0, dtype=np.longdouble) / len(rows)
     return replace(pooled, features=unit_rows(means)[order])
+
+
+def _smallest(paths: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The row of each group's smallest path; groups count from 0."""
+    order = np.lexsort((paths, groups))
+    return order[np.unique(groups[order], return_index=True)[1]]

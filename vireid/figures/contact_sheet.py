@@ -107,7 +107,8 @@ def contact_sheet(
     columns = sorted({(record.modality, record.camid) for record in records})
     each = max(1, ACROSS // len(columns)) if images is None else images
     each = min(each, max(map(len, paths.values())))
-    title = f"{name}, {split} images: {count} of {len(pids)} identities, seed {seed}"
+    shown = f"first frames of {split} tracks" if records[0].frames else f"{split} images"
+    title = f"{name}, {shown}: {count} of {len(pids)} identities, seed {seed}"
     named = {pid: str(label_of(pid, splits.identities)) for pid in chosen}
     labels = {camid: str(label_of(camid, splits.cameras)) for _, camid in columns}
     cells = {
@@ -117,8 +118,8 @@ def contact_sheet(
     if 2 * len(paths) < len(columns) * len(chosen):
         return _without_camera_columns(title, cells, labels)
     rows = {name: [path for many in row.values() for path in many] for name, row in cells.items()}
-    shown = [SheetColumns(modality, labels[camid], each) for modality, camid in columns]
-    return ContactSheet(title, shown, rows)
+    each_column = [SheetColumns(modality, labels[camid], each) for modality, camid in columns]
+    return ContactSheet(title, each_column, rows)
 
 
 def _without_camera_columns(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1: pixels of an upright image
+Place = tuple[Path, Box | None, tuple[Path, ...]]  # a file, the part that is shown, more files
 Mark = tuple[str, str, str]  # colour, dashes and sign of a frame; all three differ, for grey print
 RIGHT = (COLORS[0], "-", "✓")
 WRONG = (COLORS[1], "--", "✗")
@@ -39,6 +40,7 @@ class ImageCell:
 
     Args:
         text: entries that begin on a new line each.
+        more: files that are shown beside the first: further frames of a track.
         lines: that an entry may take, before its middle is left out.
         box: the part of the image that is shown; None for all of it.
     """
@@ -48,6 +50,12 @@ class ImageCell:
     mark: Mark | None = None
     lines: int = 3
     box: Box | None = None
+    more: tuple[Path, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """What the cell shows."""
+        return self.path, self.box, self.more
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +91,11 @@ def draw_rows(
         UsageError: the figure would be too large.
     """
     cells = [cell for row in rows for cell in row.cells if cell]
-    places = dict.fromkeys((cell.path, cell.box) for cell in cells)
-    pictures = {place: show_image(*place) for place in places}
+    pictures = {place: show_image(*place) for place in dict.fromkeys(c.place for c in cells)}
     slope = min(3.0, max(picture.height / picture.width for picture in pictures.values()))
     used = {cell.mark for cell in cells}
     legend = {meaning: mark for meaning, mark in meanings.items() if mark in used}
-    width, cell = _sizes(rows, slope)
+    width, cell = _sizes(rows, slope, strips=any(cell.more for cell in cells))
     with drawn(path, width, 1, layout=None) as figure:
         axes = page_axes(figure)
         lower = draw_header(axes, title, legend, notes, width=width)
@@ -102,19 +109,25 @@ def draw_rows(
         end_page(figure, lower + GAP)
 
 
-def _sizes(rows: Sequence[ImageRow], slope: float) -> tuple[float, float]:
-    """Width of the figure and of a cell, in inches: one line for each row if a page can hold it."""
+def _sizes(rows: Sequence[ImageRow], slope: float, *, strips: bool) -> tuple[float, float]:
+    """Width of the figure and of a cell, in inches: one line for each row if a page can hold it.
+
+    Strips of frames are twice as wide as images.
+    """
+    least, widest, most = LEAST, WIDEST, PER_LINE
+    if strips:
+        least, widest, most = 2 * LEAST, 2 * WIDEST, PER_LINE // 2
     gaps = max(row.cells.count(None) for row in rows) * (LEFT_OUT + GAP)
     columns = max(sum(cell is not None for cell in row.cells) for row in rows)
 
     def cell_in(width: float, count: int) -> float:
-        return min(WIDEST, HIGHEST / slope, (width - 3 * GAP - gaps) / count - GAP)
+        return min(widest, HIGHEST / slope, (width - 3 * GAP - gaps) / count - GAP)
 
-    width = SINGLE if columns <= 4 else DOUBLE
-    if cell_in(width, columns) >= LEAST or columns <= PER_LINE + 1:
+    width = SINGLE if columns <= 0.4 * most else DOUBLE
+    if cell_in(width, columns) >= least or columns <= most + 1:
         return width, cell_in(width, columns)
-    for per_line in range(PER_LINE, columns + PER_LINE, PER_LINE):
-        width = DOUBLE * per_line / PER_LINE
+    for per_line in range(most, columns + most, most):
+        width = DOUBLE * per_line / most
         cell = cell_in(width, per_line + 1)
         if len(rows) * -(-columns // per_line) * (slope * cell + 6 * LINE) < 0.9 * TALLEST:
             break
@@ -141,7 +154,7 @@ def _draw_line(
     line: Sequence[tuple[float, ImageCell | None]],
     upper: float,
     size: tuple[float, float],
-    pictures: Mapping[tuple[Path, Box | None], Image.Image],
+    pictures: Mapping[Place, Image.Image],
 ) -> float:
     """Draws images and what is below them; returns where the next line begins."""
     width, height = size
@@ -151,7 +164,7 @@ def _draw_line(
             middle = left + LEFT_OUT / 2
             write(axes, middle, upper + height / 2, "…", ha="center", fontsize=2 * TEXT)
             continue
-        draw_image(axes, pictures[one.path, one.box], (left, upper, width, height), mark=one.mark)
+        draw_image(axes, pictures[one.place], (left, upper, width, height), mark=one.mark)
         sign = one.mark[2] if one.mark else ""
         texts = [f"{sign} {one.text[0]}".strip(), *one.text[1:]]
         room = width + 0.7 * GAP  # 0.02 inches stay between the texts of two cells
@@ -160,12 +173,16 @@ def _draw_line(
     return lower + GAP
 
 
-def show_image(path: Path, box: Box | None = None) -> Image.Image:
+def show_image(path: Path, box: Box | None = None, more: Sequence[Path] = ()) -> Image.Image:
     """An image as figures show it: RGB, and not larger than print needs.
 
+    Args:
+        more: files of which a strip is made, beside the first.
     Raises:
-        DataError: it is missing or cannot be read.
+        DataError: one is missing or cannot be read.
     """
+    if more:
+        return side_by_side([show_image(path, box), *(show_image(one) for one in more)])
     picture = read_image(path, SHOWN)
     picture = picture.crop(box) if box else picture
     scale = PIXELS / max(picture.height, picture.width)
@@ -173,6 +190,19 @@ def show_image(path: Path, box: Box | None = None) -> Image.Image:
         return picture
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """A strip of pictures in one height, that of the first, on white."""
+    height = pictures[0].height
+    widths = [max(1, round(one.width * height / one.height)) for one in pictures]
+    gap = max(1, widths[0] // 30)
+    strip = Image.new("RGB", (sum(widths) + gap * (len(widths) - 1), height), "white")
+    left = 0
+    for one, width in zip(pictures, widths, strict=True):
+        strip.paste(one if one.size == (width, height) else one.resize((width, height)), (left, 0))
+        left += width + gap
+    return strip
 
 
 def page_axes(figure: Figure) -> Axes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid.data.datasets.names import label_of
+from vireid.data.tracks import evenly_spaced
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.ranked_lists import GalleryRanking, RankedList
 from vireid.figures.image_rows import (
@@ -16,11 +17,13 @@ from vireid.figures.image_rows import (
     WRONG,
     ImageCell,
     ImageRow,
+    Mark,
     draw_rows,
 )
 from vireid.structures import Modality
 
 WORST = ("ap", "first")
+FRAMES = 3  # of a track that a strip shows
 MEANINGS = {
     "same identity": RIGHT,
     "another identity": WRONG,
@@ -88,8 +91,8 @@ def describe(found: RankedList, search: GalleryRanking) -> str:
 
 def explain_ranks(search: GalleryRanking) -> str:
     """What the ranks of :func:`describe` and of the figure count."""
-    if search.protocol.cmc_unit == "image":
-        return "rank: counts images, as the CMC of this protocol does"
+    if search.protocol.cmc_unit != "identity":
+        return f"rank: counts {search.features.unit}s, as the CMC of this protocol does"
     return "rank: counts images; id rank: counts identities, as the CMC of this protocol does"
 
 
@@ -155,7 +158,7 @@ def cells_of(
     images, match = search.features, found.first_match()
     modality = Modality(int(images.modality[found.query])).name.lower()
     text = ["query", modality, *_named_by(search, found.query)]
-    cells: list[ImageCell | None] = [ImageCell(root / str(images.paths[found.query]), text)]
+    cells: list[ImageCell | None] = [_cell(search, found.query, root, text)]
     ranks, identity_ranks = found.ranks(), found.identity_ranks()
     beyond = match is not None and match >= top
     for place in [*range(top), *([match] if beyond else [])]:
@@ -167,8 +170,22 @@ def cells_of(
             text.append("" if found.removed[place] else f"id rank {identity_ranks[place]}")
         text += _named_by(search, row)
         mark = REMOVED if found.removed[place] else RIGHT if found.matches[place] else WRONG
-        cells.append(ImageCell(root / str(images.paths[row]), text, mark))
+        cells.append(_cell(search, row, root, text, mark))
     return cells
+
+
+def _cell(
+    search: GalleryRanking, row: int, root: Path, text: Sequence[str], mark: Mark | None = None
+) -> ImageCell:
+    """An image, or a strip of a track's frames."""
+    first, *more = (root / path for path in shown_frames(search, row))
+    return ImageCell(first, text, mark, more=tuple(more))
+
+
+def shown_frames(search: GalleryRanking, row: int) -> Sequence[str]:
+    """Paths of the pictures that show a row: an image, or some frames of a track."""
+    path = str(search.features.paths[row])
+    return evenly_spaced(search.frames.get(path, (path,)), FRAMES)
 
 
 def _named_by(search: GalleryRanking, row: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vireid.config.load import flatten
 from vireid.config.schema import default_config
 from vireid.evaluation.protocols import PROTOCOLS, plain_name, with_draw
-from vireid.evaluation.reranking.methods import parse_name
+from vireid.evaluation.reranking.methods import parse_name, rule_of
 from vireid.evaluation.results import COLUMNS, describe
 from vireid.reports.run_files import RunFiles
 from vireid.reports.tables import score_texts
@@ -92,7 +92,7 @@ def score_page_table(table: pd.DataFrame) -> PageTable:
 
 def _of_reranked(names: Iterable[str]) -> str:
     """A sentence on a table with re-ranked scores; empty for others."""
-    suffixes = [f"+{one.method}" for _, one in map(parse_name, names) if one]
+    suffixes = [f"+{method}" for _, method in map(parse_name, names) if method]
     if not suffixes:
         return ""
     which = ", ".join(dict.fromkeys(suffixes))
@@ -109,14 +109,13 @@ def rules_of(runs: Iterable[RunFiles]) -> dict[str, str]:
 
 
 def _rule(name: str, entry: Mapping[str, Any]) -> str:
-    plain, reranking = parse_name(name)
-    plain = plain_name(plain)
+    plain, reranked = plain_name(parse_name(name)[0]), rule_of(name, entry)
     if plain in PROTOCOLS:
         line = describe(with_draw(PROTOCOLS[plain], entry["gallery_draw"]), entry)
         rule = line.removeprefix(f"{plain}: ")
     else:
         rule = f"this version does not know its rules; metric: {entry['metric']}"
-    return rule + (f"; {reranking.rule}" if reranking else "")
+    return rule + (f"; {reranked}" if reranked else "")
 
 
 def option_tables(runs: Mapping[str, RunFiles]) -> Iterator[PageTable]:

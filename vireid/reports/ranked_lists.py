@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from vireid.errors import DataError, VireidError
 from vireid.evaluation.protocols import PROTOCOLS, RetrievalProtocol, with_draw
 from vireid.evaluation.query_gallery import read_permutations, require_complete
 from vireid.evaluation.ranked_lists import GalleryRanking, RankedList, rank_gallery
-from vireid.figures.ranked_lists import choose_queries
+from vireid.figures.ranked_lists import choose_queries, shown_frames
 from vireid.reports.run_files import RunFiles
 from vireid.reports.thumbnails import ImageStore
 from vireid.runs.options import run_config
@@ -82,11 +82,16 @@ class QueryList:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolLists:
-    """The lists of one protocol, by how their queries were chosen."""
+    """The lists of one protocol, by how their queries were chosen.
+
+    Args:
+        unit: what they list, ``image`` or ``track``, which is shown as a strip of frames.
+    """
 
     protocol: str
     about: str
     groups: Mapping[str, Sequence[QueryList]]
+    unit: str = "image"
 
 
 @dataclass(slots=True)
@@ -172,8 +177,7 @@ def _protocol_lists(
     ranking = rank_gallery(
         protocol, held.features, permutations=permutations, metric=entry["metric"]
     )
-    identities, cameras = held.splits.identities, held.splits.cameras
-    search = replace(ranking, identities=identities, cameras=cameras)
+    search = ranking.of_set(held.splits)
     answered = np.flatnonzero(search.first > 0)
     precision = float(search.precision[answered].mean()) if len(answered) else 0.0
     saved = entry["trials"][0]["mAP"]
@@ -190,7 +194,8 @@ def _protocol_lists(
         "Lowest average precision (AP)": [lists.of(at) for at in worst],
         f"Drawn at random (seed {SEED})": [lists.of(at) for at in others],
     }
-    return ProtocolLists(protocol.name, about, {name: of for name, of in groups.items() if of})
+    groups = {name: of for name, of in groups.items() if of}
+    return ProtocolLists(protocol.name, about, groups, search.features.unit)
 
 
 def _chosen(
@@ -226,10 +231,9 @@ class _Lists:
             self._image(found, at, int(ranks[at]), int(identities[at]), apart=at > top)
             for at in places
         ]
-        scores = (
-            f"AP {found.precision:.3f}, first true match at image rank {ranks[first]}, identity "
-            f"rank {identities[first]}"
-        )
+        unit = self.search.features.unit
+        where = f"{unit} rank {ranks[first]}, identity rank {identities[first]}"
+        scores = f"AP {found.precision:.3f}, first true match at {where}"
         return QueryList(self._query(found.query), scores, images)
 
     def _image(
@@ -240,7 +244,7 @@ class _Lists:
         distance = float(found.distances[at])
         cosine = self.search.metric == "cosine"  # the project's cosine distance is −similarity
         score = f"similarity {-distance:.3f}" if cosine else f"distance {distance:.3f}"
-        place = [f"image rank {rank}", f"identity rank {identity_rank}"]
+        place = [f"{self.search.features.unit} rank {rank}", f"identity rank {identity_rank}"]
         facts = [*(["left out by the protocol"] if removed else place), score, *self._who(row)]
         return self._listed(row, mark, facts, apart=apart)
 
@@ -256,6 +260,7 @@ class _Lists:
     def _listed(
         self, row: int, mark: str, facts: Sequence[str], *, apart: bool = False
     ) -> ListedImage:
-        path = str(self.search.features.paths[row])
-        image = "" if self.root is None else self.store.add(self.root / path)
+        path, image = str(self.search.features.paths[row]), ""
+        if self.root is not None:
+            image = self.store.add(*(self.root / one for one in shown_frames(self.search, row)))
         return ListedImage(path, image, mark, facts, apart)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vireid.errors import DataError
-from vireid.evaluation.reranking.methods import rule_notes
+from vireid.evaluation.reranking.methods import rule_notes, rule_of
 from vireid.evaluation.results import COLUMNS, read_results
 from vireid.runs.options import recipe_of
 from vireid.runs.run_scores import (
@@ -22,6 +22,7 @@ from vireid.utils import tables
 if TYPE_CHECKING:  # pandas takes half a second to import
     import pandas as pd
 
+RERANKING = "reranking"  # column: the rule of re-ranking in words, empty for plain scores
 NOTE = "Per cent: mean ± population standard deviation over seeds and splits."
 
 
@@ -50,9 +51,10 @@ def score_table(runs: Sequence[Path]) -> pd.DataFrame:
             mean, std = mean_and_std(entries)
             scores = [value for metric in COLUMNS for value in (mean[metric], std[metric])]
             rules = [entries[0].get(rule) for rule in RULES]
+            rules.append(rule_of(protocol, entries[0]))
             rows.append((names[folder], protocol, len(entries), *scores, *rules))
     metrics = [f"{metric}_{kind}" for metric in COLUMNS for kind in ("mean", "std")]
-    return pd.DataFrame(rows, columns=["recipe", "protocol", "runs", *metrics, *RULES])
+    return pd.DataFrame(rows, columns=["recipe", "protocol", "runs", *metrics, *RULES, RERANKING])
 
 
 def _entries(members: Mapping[Path, Mapping[str, Any]], protocol: str) -> list[dict[str, Any]]:
@@ -78,12 +80,13 @@ def score_texts(table: pd.DataFrame) -> pd.DataFrame:
 
 def _as_markdown(table: pd.DataFrame) -> str:
     """The table, and below it what re-ranked rows are."""
-    notes = rule_notes(table["protocol"])
+    notes = rule_notes(zip(table["protocol"], table[RERANKING], strict=True))
     return "\n\n".join([tables.markdown(score_texts(table)), *notes])
 
 
 def _as_latex(table: pd.DataFrame) -> str:
-    note = " ".join([NOTE, *rule_notes(table["protocol"])])
+    notes = rule_notes(zip(table["protocol"], table[RERANKING], strict=True))
+    note = " ".join([NOTE, *notes])
     note += r" Needs \usepackage{booktabs}."
     return tables.latex(score_texts(table), note=note, columns="llr" + "r" * len(COLUMNS))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from PIL import Image, features
 from vireid.data.images import read_image
 from vireid.data.pixels import SHOWN
 from vireid.errors import DataError
+from vireid.figures.image_rows import side_by_side
 
 HEIGHT, LOWEST = 192, 48  # pixels: what pages hold by default, and at least
 QUALITY = 75
@@ -32,11 +33,11 @@ class ImageStore:
     """The images that a page shows, by short names; equal files share one."""
 
     def __init__(self) -> None:
-        self._names: dict[Path, str] = {}
+        self._names: dict[tuple[Path, ...], str] = {}
 
-    def add(self, path: Path) -> str:
-        """The image's name in the page."""
-        return self._names.setdefault(path, f"i{len(self._names)}")
+    def add(self, *paths: Path) -> str:
+        """The name in the page of an image, or of a strip of several."""
+        return self._names.setdefault(paths, f"i{len(self._names)}")
 
     def __len__(self) -> int:
         return len(self._names)
@@ -58,9 +59,9 @@ class ImageStore:
     def _at(self, height: int) -> EncodedImages:
         images: dict[str, Thumbnail] = {}
         unreadable: list[str] = []
-        for path, name in self._names.items():
+        for paths, name in self._names.items():
             try:
-                images[name] = _reduced(path, height)
+                images[name] = _reduced(paths, height)
             except DataError as error:
                 unreadable.append(str(error))
         return EncodedImages(images, height, tuple(unreadable))
@@ -94,9 +95,11 @@ class EncodedImages(Mapping[str, Thumbnail]):
         return len(self.images)
 
 
-def _reduced(path: Path, height: int) -> Thumbnail:
-    image = read_image(path, SHOWN)
-    image.thumbnail((2 * height, height), Image.Resampling.LANCZOS)
+def _reduced(paths: Sequence[Path], height: int) -> Thumbnail:
+    frames = [read_image(path, SHOWN) for path in paths]
+    for frame in frames:
+        frame.thumbnail((2 * height, height), Image.Resampling.LANCZOS)
+    image = side_by_side(frames) if len(frames) > 1 else frames[0]
     kind = "webp" if features.check("webp") else "jpeg"
     content = io.BytesIO()
     image.save(content, format=kind, quality=QUALITY)

@@ -141,7 +141,7 @@ def log_start(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) ->
     log_entry(
         "training",
         f"{cfg.SOLVER.EPOCHS} epochs of {len(trainer.sampler)} steps; batches of "
-        f"{used} identities × {cfg.SAMPLER.IMAGES} images of each modality; "
+        f"{used} identities × {_views(cfg, splits)} of each modality; "
         f"{trainer.device}, {trainer.precision.name}{several}",
     )
     if used < asked:
@@ -154,8 +154,20 @@ def log_start(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) ->
         )
 
 
+def _views(cfg: CfgNode, splits: Splits) -> str:
+    """What a batch has of an identity and a modality."""
+    if not splits.train[0].frames:
+        return f"{cfg.SAMPLER.IMAGES} images"
+    frames = "1 frame" if cfg.SAMPLER.FRAMES == 1 else f"{cfg.SAMPLER.FRAMES} frames"
+    return f"{cfg.SAMPLER.IMAGES} tracks ({frames} of each)"
+
+
 def _counted(records: Sequence[ImageRecord]) -> str:
-    return f"{len(records)} images of {len({record.pid for record in records})} identities"
+    identities = f"{len({record.pid for record in records})} identities"
+    frames = sum(len(record.frames) for record in records)
+    if not frames:
+        return f"{len(records)} images of {identities}"
+    return f"{len(records)} tracks ({frames:,} frames) of {identities}"
 
 
 class TimeLeft:

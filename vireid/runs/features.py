@@ -102,7 +102,7 @@ def features_of(
     if backend is not None:
         rules = pixel_rules(cfg)
         features = backend(splits.root, frames, exit_name or cfg.TEST.EXIT, rules, corruption)
-        return _per_record(features, records)
+        return per_record(features, records)
     was_training = model.training
     model.eval()
     chosen.eval()
@@ -116,10 +116,10 @@ def features_of(
         flip=cfg.TEST.FLIP,
     )
     model.train(was_training)
-    return _per_record(features, records)
+    return per_record(features, records)
 
 
-def _per_record(features: FeatureSet, records: Sequence[ImageRecord]) -> FeatureSet:
+def per_record(features: FeatureSet, records: Sequence[ImageRecord]) -> FeatureSet:
     """One row per record, of features of images and of frames of tracks."""
     if features.tracks is None:
         return features

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vireid.errors import DataError
+from vireid.evaluation.reranking.methods import rule_of
 from vireid.evaluation.results import COLUMNS, corruption_text
 from vireid.utils.paths import is_hidden_below, is_model_folder
 
@@ -59,10 +60,19 @@ def require_same_rules(protocol: str, entries: Iterable[tuple[Path, Mapping[str,
     for run, entry in others:
         for rule in (*RULES, "corruption"):  # of corrupted images only
             if entry.get(rule) != expected.get(rule):
-                raise DataError(
-                    f"{protocol}: {rule} is {_shown(entry, rule)} in {run}, but "
-                    f"{_shown(expected, rule)} in {first}: their scores cannot be compared"
+                raise _unlike(
+                    protocol, rule, (run, _shown(entry, rule)), (first, _shown(expected, rule))
                 )
+        reranked = rule_of(protocol, entry), rule_of(protocol, expected)
+        if reranked[0] != reranked[1]:
+            raise _unlike(protocol, "re-ranking", (run, reranked[0]), (first, reranked[1]))
+
+
+def _unlike(protocol: str, rule: str, one: tuple[Path, str], other: tuple[Path, str]) -> DataError:
+    return DataError(
+        f"{protocol}: {rule} is {one[1]} in {one[0]}, but {other[1]} in {other[0]}: their scores "
+        "cannot be compared"
+    )
 
 
 def _shown(entry: Mapping[str, Any], rule: str) -> str:

@@ -87,9 +87,8 @@ def save_features(
     write_features(out, features, source=source)
     named = write_names(out.parent, trained.splits, stem=f"{out.stem}_")
     count, length = features.features.shape
-    print(
-        f"wrote {out}: {count} images, {length} numbers each, by {used}" + corruption_text(source)
-    )
+    rows = f"{count} {features.unit}s, {length} numbers each, by {used}"
+    print(f"wrote {out}: {rows}" + corruption_text(source))
     if named:
         print(f"wrote {' and '.join(map(str, named))}: the names of pids and camids")
 

@@ -8,7 +8,7 @@ from itertools import product
 
 import pandas as pd
 
-from vireid.evaluation.reranking.methods import rule_notes
+from vireid.evaluation.reranking.methods import method_notes
 from vireid.evaluation.results import COLUMNS, read_results
 from vireid.sweeps.costs import NOTE
 from vireid.sweeps.planner import SweepRun
@@ -174,7 +174,7 @@ def sweep_tables(
     protocols = scores["protocol"].unique()
     note = f"Per cent: mean ± population standard deviation over {over}; the best mean over the "
     note += "most runs is bold." + ("" if costs.empty else f" {NOTE}")
-    note = " ".join([note, *rule_notes(protocols)])
+    note = " ".join([note, *method_notes(protocols)])
     absolute = SweepTable(
         note,
         _labels(sweep, sweep.cells),

@@ -87,8 +87,7 @@ def search_run(
     held = run_features(cfg, run=args.run, split=split, protocols=[protocol])
     permutations = held.splits.gallery_permutations
     found = _search(args, protocol, held.features, permutations, cfg.TEST.METRIC)
-    splits = held.splits
-    return replace(found, identities=splits.identities, cameras=splits.cameras), splits
+    return found.of_set(held.splits), held.splits
 
 
 def _search_features(args: argparse.Namespace) -> tuple[GalleryRanking, Path]:

@@ -61,13 +61,20 @@ def check_frames(root: Path, tracks: Sequence[ImageRecord], where: Sequence[str]
         )
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False
+
+
 def _check_folder(
     root: Path, tracks: Sequence[ImageRecord], group: tuple[str, Sequence[int]]
 ) -> _FolderCheck:
     folder, positions = group
     try:
         with os.scandir(root / folder) as entries:
-            there = {entry.name for entry in entries if entry.is_file()}
+            there = {entry.name for entry in entries if _is_file(entry)}
     except (OSError, ValueError):
         there = set()
     absent, start = [], len(folder) + 1

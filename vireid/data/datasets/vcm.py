@@ -86,8 +86,8 @@ def _short_notes(
         lost = sorted({track.pid for track in listed} - {track.pid for track in kept})
         gone = f", and with them identities {lost[:5]}" if lost else ""
         yield (
-            f"tracks of {TRACKS[part]} of fewer than {SHORTEST} frames, which are left out: "
-            f"{short:,} of {len(listed):,}{gone}"
+            f"left out of {TRACKS[part]} as shorter than {SHORTEST} frames: {short:,} of "
+            f"{len(listed):,} tracks{gone}"
         )
 
 

@@ -7,7 +7,6 @@ and nothing else: command lines, results and tables follow from the table.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +72,17 @@ class Method:
     constants: tuple[Constant, ...]
     distances: Callable[[np.ndarray, np.ndarray, str, Mapping[str, Any]], Rows]
     metric: str = ""
+
+    def rule(self, *numbers: str) -> str:
+        """The method and what it uses in words, with some numbers."""
+        numbers += (f"always {self.metric}",) if self.metric else ()
+        words = {"queries": "the other queries", "gallery": "the gallery"}
+        used = " and ".join(words[one] for one in self.uses)
+        with_numbers = f" ({', '.join(numbers)})" if numbers else ""
+        return (
+            f"after {self.title}{with_numbers}, which also uses {used} (transductive: does not "
+            "compare with plain scores)"
+        )
 
 
 METHODS: dict[str, Method] = {
@@ -142,23 +152,15 @@ class Reranking:
 
     @property
     def suffix(self) -> str:
-        """What names of results end with; constants are in it unless all are the defaults."""
-        if self == default_reranking(self.method):
-            return f"+{self.method}"
-        return f"+{self.method}:" + ",".join(f"{k}={v:.12g}" for k, v in self.values.items())
+        """What names of results end with."""
+        return f"+{self.method}"
 
     @property
     def rule(self) -> str:
         """The method, its constants, and what it uses, in words."""
         method = METHODS[self.method]
         numbers = [f"{c.symbol} = {self.values[c.name]:.12g}" for c in method.constants]
-        numbers += [f"always {method.metric}"] if method.metric else []
-        words = {"queries": "the other queries", "gallery": "the gallery"}
-        used = " and ".join(words[one] for one in method.uses)
-        return (
-            f"after {method.title} ({', '.join(numbers)}), which also uses {used} (transductive: "
-            "does not compare with plain scores)"
-        )
+        return method.rule(*numbers)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -221,22 +223,38 @@ def default_reranking(method: str) -> Reranking:
     return reranking(method, {})
 
 
-def parse_name(name: str) -> tuple[str, Reranking | None]:
-    """``llcm_n2v+rerank`` → the protocol's name, and the re-ranking, if the name has one."""
-    protocol, _, suffix = name.rpartition("+")
-    method, *constants = re.split("[:,]", suffix)
-    if not protocol or method not in METHODS:
-        return name, None
+def parse_name(name: str) -> tuple[str, str]:
+    """``llcm_n2v+rerank`` → the protocol's name, and the method; empty for plain scores."""
+    protocol, _, method = name.rpartition("+")
+    return (protocol, method) if protocol and method in METHODS else (name, "")
+
+
+def rule_of(name: str, entry: Mapping[str, Any]) -> str:
+    """The re-ranking of an entry of results.json in words; empty for plain scores.
+
+    Constants are left out where a changed file holds others than the method has.
+    """
+    method = parse_name(name)[1]
+    if not method:
+        return ""
+    defaults = {c.name: c.default for c in METHODS[method].constants}
     try:
-        given = dict(one.split("=") for one in constants)
-        kinds = {c.name: type(c.default) for c in METHODS[method].constants}
-        found = reranking(method, {key: kinds[key](text) for key, text in given.items()})
-    except (ValueError, KeyError, UsageError):
-        return name, None
-    return (protocol, found) if name == protocol + found.suffix else (name, None)
+        return Reranking(method, {**defaults, **entry.get(method, {})}).rule
+    except (TypeError, ValueError):
+        return METHODS[method].rule()
 
 
-def rule_notes(names: Iterable[str]) -> list[str]:
-    """A line on each re-ranking that some names of results have, for below a table."""
-    found = (parse_name(name)[1] for name in names)
-    return list(dict.fromkeys(f"{one.suffix}: {one.rule}." for one in found if one))
+def rule_notes(rules: Iterable[tuple[str, str]]) -> list[str]:
+    """A line on each re-ranking, for below a table.
+
+    Args:
+        rules: names of results, and their rules of re-ranking in words; see :func:`rule_of`.
+    """
+    found = ((parse_name(name)[1], rule) for name, rule in rules)
+    return list(dict.fromkeys(f"+{method}: {rule}." for method, rule in found if method))
+
+
+def method_notes(names: Iterable[str]) -> list[str]:
+    """A line on each method that some names of results have, without its constants."""
+    methods = dict.fromkeys(method for _, method in map(parse_name, names) if method)
+    return [f"+{name}: {METHODS[name].rule()}." for name in methods]
