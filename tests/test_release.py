@@ -108,7 +108,8 @@ def test_the_sdist_holds_what_tests_and_documentation_need(built):
 
 def test_the_wheel_holds_the_package_and_the_configs_and_nothing_else(installed):
     held = {path.relative_to(installed).as_posix() for path in installed.rglob("*.*")}
-    files = [p for kind in ("py", "j2", "css", "js", "csv") for p in (ROOT / "vireid").rglob(f"*.{kind}")]
+    kinds = ("py", "j2", "css", "js", "csv")
+    files = [path for kind in kinds for path in (ROOT / "vireid").rglob(f"*.{kind}")]
     modules = {path.relative_to(ROOT).as_posix() for path in files}
     assert "vireid/reports/templates/base.html.j2" in modules
     package = {name for name in held if name.startswith("vireid/") and "__pycache__" not in name}
