@@ -178,10 +178,10 @@ def draw_trials(
             yield np.isin(np.arange(len(queries)), rows), gallery
         return
     for rows in draw_images(protocol, without_features(images, candidates), permutations):
-        gallery = candidates[rows]
-        # where they may be queries, the drawn images are none
-        mask = np.isin(queries, gallery, invert=True) if protocol.undrawn_are_queries else None
-        yield np.ones(len(queries), dtype=bool) if mask is None else mask, gallery
+        gallery, mask = candidates[rows], np.ones(len(queries), dtype=bool)
+        if protocol.undrawn_are_queries:
+            mask = np.isin(queries, gallery, invert=True)
+        yield mask, gallery
 
 
 def without_features(images: FeatureSet, rows: np.ndarray) -> FeatureSet:
