@@ -251,7 +251,7 @@ OPTIONS: dict[str, Option] = {
         "Weight of the divergence from the teacher; the loss on the labels has the weight 1 − "
         "`ALPHA` [BYOT]"),
     "MODEL.SDM.BETA": Option(0.1, NOT_NEGATIVE, EPOCH,
-        "Weight of the hint: the distance between the embeddings of student and teacher [ours]"),
+        "Weight of the hint: the distance between the vectors of student and teacher [ours]"),
     "MODEL.SDM.SCALE_T2": Option(True, ANY, EPOCH,
         "Multiply the divergence by `TEMPERATURE`², so that gradients keep their size when the "
         "temperature changes"),
@@ -262,7 +262,8 @@ OPTIONS: dict[str, Option] = {
         "Stop the gradient from student heads to their teacher [BYOT]"),
     "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
         "Squared distance used by the hint. `l2_norm`: between embeddings of unit length. "
-        "`mse_raw`: between embeddings as they are. `none`: no hint"),
+        "`mse_raw`: between embeddings as they are. `feature`: between features (after BNNeck) of "
+        "unit length, which search across exits compares [ours]. `none`: no hint"),
     "MODEL.SDM.WEIGHTS": Option([1.0, 1.0, 1.0], ANY, EPOCH,
         "Weight of each student head; it multiplies all three of its terms"),
     "MODEL.MGIM.ENABLED": Option(True, ANY, LAYERS, "Add the part features and their losses"),
