@@ -66,6 +66,7 @@ def build_trainer(
         world=world,
         mean=list(cfg.INPUT.MEAN),
         std=list(cfg.INPUT.STD),
+        channels_last=cfg.CHANNELS_LAST,
         frames=cfg.SAMPLER.FRAMES,
         clip_norm=cfg.SOLVER.CLIP_NORM,
         gradient_norms=cfg.SOLVER.GRADIENT_NORMS,

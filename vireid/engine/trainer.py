@@ -69,6 +69,7 @@ class Trainer:
         freeze: weights that do not train in the first epochs.
         sampler: decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
+        channels_last: the maps' layout in memory; weights keep theirs.
         frames: images in a row of a batch that show one track; their outputs are averaged.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
@@ -91,6 +92,7 @@ class Trainer:
     mean: list[float]
     std: list[float]
     teacher: TeacherLogits | None = None
+    channels_last: bool = False
     frames: int = 1
     clip_norm: float = 0.0
     gradient_norms: bool = False
@@ -136,6 +138,8 @@ class Trainer:
         is_infrared = batch.is_infrared  # stays on the CPU: the model need not wait for a GPU
         batch = batch.to(self.device)
         images = normalize(batch.images, self.mean, self.std)
+        if self.channels_last:  # convolutions pass the layout of their input on
+            images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(
             self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
         ):
