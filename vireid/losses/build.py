@@ -170,7 +170,7 @@ def _student_terms(
         hint_loss = HINT_LOSSES[options.HINT]
 
         def hint(output: ModelOutput, batch: Batch) -> Tensor:
-            target = output.deep.embedding.float()
+            target = (output.averaged or output.deep).embedding.float()
             own = output.heads[student].embedding.float()
             return hint_loss(own, target.detach() if detach else target)
 
