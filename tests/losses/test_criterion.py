@@ -224,6 +224,11 @@ def raw_hint(output: ModelOutput) -> torch.Tensor:
     return raw_hint_loss(output.heads["shallow1"].embedding, output.deep.embedding)
 
 
+def feature_hint(output: ModelOutput) -> torch.Tensor:
+    pairs = zip(output.heads["shallow1"].feature, output.deep.feature, strict=True)
+    return sum(2 - 2 * (a @ b) / (a.norm() * b.norm()) for a, b in pairs) / len(LABELS)
+
+
 def part_triplets(output: ModelOutput, loss=weighted_triplet_loss, **margin: float) -> torch.Tensor:
     return sum(loss(part.embedding, LABELS, **margin) for part in output.parts) / 2
 
@@ -239,6 +244,7 @@ OPTIONS = [
     ("MODEL.SDM.SCALE_T2", False, "sdm_kl_", lambda o: student_kl(o, 3.0) / 9),
     ("MODEL.SDM.TEMPERATURE", 5.0, "sdm_kl_", lambda o: student_kl(o, 5.0)),
     ("MODEL.SDM.HINT", "mse_raw", "sdm_hint_", raw_hint),
+    ("MODEL.SDM.HINT", "feature", "sdm_hint_", feature_hint),
     ("LOSS.PART_TRIPLET.KIND", "weighted", "part_triplet", part_triplets),
     ("LOSS.PART_TRIPLET.MARGIN", 1.5, "part_triplet", lambda o: part_triplets(o, **WIDE)),
     (

@@ -83,6 +83,17 @@ COLOUR = _rule(
 AREA = _rule(
     "[smallest, largest] share of the image", lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1
 )
+ANGLE = _rule("0 to 180 degrees", lambda v: 0 <= v <= 180)
+JITTER = _rule(
+    "one to four numbers that are not negative, the fourth, of the hue, at most 0.5",
+    lambda v: (
+        1 <= len(v) <= 4 and all(0 <= one < math.inf for one in v) and max(v[3:], default=0) <= 0.5
+    ),
+)
+INFRARED_JITTER = _rule(
+    "one or two numbers, of brightness and contrast, or -1",
+    lambda v: v == [-1] or (1 <= len(v) <= 2 and all(0 <= one < math.inf for one in v)),
+)
 ASCENDING = _rule(
     "ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1
 )

@@ -16,6 +16,7 @@ from yacs.config import CfgNode
 
 from vireid.config.option import Effect, Option
 from vireid.config.rules import (
+    ANGLE,
     ANY,
     AREA,
     ASCENDING,
@@ -23,6 +24,8 @@ from vireid.config.rules import (
     COLOUR,
     DECAY,
     DEPTH,
+    INFRARED_JITTER,
+    JITTER,
     MEAN,
     NOT_NEGATIVE,
     PATH,
@@ -141,8 +144,26 @@ OPTIONS: dict[str, Option] = {
         "Probability of random erasing [field: CAJ, DEEN, MPANet]"),
     "INPUT.ERASE_AREA": Option([0.02, 0.4], AREA, TRAINING,
         "Share of the image that random erasing covers [field]"),
+    "INPUT.CHANNEL_ERASE": Option(0.0, SHARE, TRAINING,
+        "Probability of a further random erasing, whose rectangle of `ERASE_AREA` takes a random "
+        "value in each channel; in infrared images one for all channels. CAJ's channel-level "
+        "erasing uses the channels' means in its published code, as `INPUT.ERASE` does [ours]"),
+    "INPUT.SCALE": Option(0.0, SHARE, TRAINING,
+        "Smallest share of the area that a random resized crop keeps, such as 0.6. 0 or 1: no such"
+        " crop"),
+    "INPUT.ROTATE": Option(0.0, ANGLE, TRAINING,
+        "Largest angle of a random rotation in either direction, in degrees. 0: none"),
+    "INPUT.JITTER": Option([0.0], JITTER, TRAINING,
+        "Strength of random changes of brightness, contrast, saturation and hue, in this order; "
+        "those left out do not change. One number: of all but the hue. Infrared images change in "
+        "brightness and contrast [PMT: 0.3 of both, infrared images]"),
     "INPUT.GRAYSCALE": Option(0.0, SHARE, TRAINING,
         "Probability that a visible image becomes grey [DEEN: 0.5]"),
+    "INPUT.GREY_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
+        "Number of first epochs in which every visible image is grey [PMT: 6]"),
+    "INPUT.CHANNEL_MIX": Option(0.0, SHARE, TRAINING,
+        "Probability that a visible image becomes grey by a random mean of its channels, whose "
+        "weights are Beta(1/2, 1/2), divided by their sum [RLE: 0.5]"),
     "INPUT.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
         "Probability that one colour channel of a visible image, chosen at random, replaces all "
         "three [CAJ: always, in the second view]"),
@@ -163,6 +184,9 @@ OPTIONS: dict[str, Option] = {
         "The same for infrared images"),
     "INPUT.INFRARED.ERASE": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
         "Probability of random erasing for infrared images. Negative: the value of `INPUT.ERASE`"),
+    "INPUT.INFRARED.JITTER": Option([-1.0], INFRARED_JITTER, TRAINING,
+        "`INPUT.JITTER` for infrared images: of brightness and contrast. -1: the values of "
+        "`INPUT.JITTER`"),
     "INPUT.INFRARED.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
         "`INPUT.CHANNEL_EXCHANGE` for infrared images that are stored in false colours [CAJ: 0.5]"),
     "INPUT.INFRARED.CORRUPT": Option(0.0, SHARE, TRAINING,
@@ -228,7 +252,7 @@ OPTIONS: dict[str, Option] = {
         "Weight of the divergence from the teacher; the loss on the labels has the weight 1 − "
         "`ALPHA` [BYOT]"),
     "MODEL.SDM.BETA": Option(0.1, NOT_NEGATIVE, EPOCH,
-        "Weight of the hint: the distance between the embeddings of student and teacher [ours]"),
+        "Weight of the hint: the distance between the vectors of student and teacher [ours]"),
     "MODEL.SDM.SCALE_T2": Option(True, ANY, EPOCH,
         "Multiply the divergence by `TEMPERATURE`², so that gradients keep their size when the "
         "temperature changes"),
@@ -241,7 +265,8 @@ OPTIONS: dict[str, Option] = {
         "Stop the gradient from student heads to their teacher [BYOT]"),
     "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
         "Squared distance used by the hint. `l2_norm`: between embeddings of unit length. "
-        "`mse_raw`: between embeddings as they are. `none`: no hint"),
+        "`mse_raw`: between embeddings as they are. `feature`: between features (after BNNeck) of "
+        "unit length, which search across exits compares [ours]. `none`: no hint"),
     "MODEL.SDM.WEIGHTS": Option([1.0, 1.0, 1.0], ANY, EPOCH,
         "Weight of each student head; it multiplies all three of its terms"),
     "MODEL.MGIM.ENABLED": Option(True, ANY, LAYERS, "Add the part features and their losses"),

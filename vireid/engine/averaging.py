@@ -16,7 +16,7 @@ class WeightAverage:
     """``average ← d · average + (1 − d) · weight`` after every step, with d = ``decay`` in the end.
 
     The n-th step, from 0, has d = min(decay, (1 + n) / (10 + n)): the average then holds about the
-    last tenth of the steps so far, and forgets the random weights of the start also where a
+    last ninth of the steps so far, and forgets the random weights of the start also where a
     training is short. BatchNorm statistics are averaged like weights; counters are copied.
 
     Args:

@@ -23,7 +23,7 @@ from vireid.losses.triplet import (
     part_metric_loss,
     weighted_triplet_loss,
 )
-from vireid.structures import Batch, ModelOutput
+from vireid.structures import Batch, HeadOutput, ModelOutput
 
 
 def _identity(options: CfgNode) -> Term:
@@ -58,10 +58,14 @@ TERMS: dict[str, Callable[[CfgNode], Term]] = {
     "WEIGHTED_TRIPLET": _weighted_triplet,
     "HETERO_CENTER": _hetero_center,
 }
-# MODEL.SDM.HINT → its loss of embeddings (B, D); besides these, "none"
-HINT_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "l2_norm": unit_hint_loss,
-    "mse_raw": raw_hint_loss,
+# MODEL.SDM.HINT → vector (B, D) of a head, before or after its BNNeck, and loss of student's and
+# teacher's; besides these, "none"
+HINT_LOSSES: dict[
+    str, tuple[Callable[[HeadOutput], Tensor], Callable[[Tensor, Tensor], Tensor]]
+] = {
+    "l2_norm": (lambda head: head.embedding, unit_hint_loss),
+    "mse_raw": (lambda head: head.embedding, raw_hint_loss),
+    "feature": (lambda head: head.feature, unit_hint_loss),
 }
 # LOSS.PART_TRIPLET.KIND → its options → a loss of embeddings (B, D) and labels (B,)
 PART_METRICS: dict[str, Callable[[CfgNode], Callable[[Tensor, Tensor], Tensor]]] = {
@@ -167,11 +171,11 @@ def _student_terms(
         ),
     }
     if options.HINT in HINT_LOSSES:
-        hint_loss = HINT_LOSSES[options.HINT]
+        vector, hint_loss = HINT_LOSSES[options.HINT]
 
         def hint(output: ModelOutput, batch: Batch) -> Tensor:
-            target = (output.averaged or output.deep).embedding.float()
-            own = output.heads[student].embedding.float()
+            target = vector(output.averaged or output.deep).float()
+            own = vector(output.heads[student]).float()
             return hint_loss(own, target.detach() if detach else target)
 
         terms[f"sdm_hint_{student}"] = WeightedTerm(weight * options.BETA, hint)

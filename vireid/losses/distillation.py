@@ -50,12 +50,12 @@ def distillation_loss(
 
 
 def unit_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared distance between embeddings scaled to unit length.
+    """Squared distance between vectors scaled to unit length.
 
     Args:
         student, teacher: (B, D).
     Returns:
-        () mean over the batch, in [0, 4].
+        () mean over the batch, in [0, 4]: 2 − 2 · cosine.
     """
     difference = F.normalize(student, dim=1) - F.normalize(teacher, dim=1)
     return difference.square().sum(dim=1).mean()
