@@ -22,6 +22,7 @@ from vireid.config.rules import (
     ASCENDING,
     AT_LEAST_2,
     COLOUR,
+    DECAY,
     DEPTH,
     INFRARED_JITTER,
     JITTER,
@@ -228,7 +229,9 @@ OPTIONS: dict[str, Option] = {
         "temperature changes"),
     "MODEL.SDM.TEACHER": Option("global", TABLE, EPOCH,
         "Logits that the student heads learn from: those of the deepest classifier (`global`), the"
-        " mean of these and the parts' (`global+parts`), or the mean over all exits (`ensemble`)"),
+        " mean of these and the parts' (`global+parts`), the mean over all exits (`ensemble`), or "
+        "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
+        "uses that model's embedding, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
         "Stop the gradient from student heads to their teacher [BYOT]"),
     "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
@@ -357,6 +360,12 @@ OPTIONS: dict[str, Option] = {
         "Learning rate at the start of the warm-up divided by `BASE_LR`"),
     "SOLVER.MIN_LR_FACTOR": Option(0.01, SHARE, TRAINING,
         "Learning rate at the end of `cosine` divided by `BASE_LR`"),
+    "SOLVER.EMA": Option(0.0, DECAY, TRAINING,
+        "Decay of an exponential moving average of all weights and BatchNorm statistics, updated "
+        "after every step. The averaged weights are scored, exported and used wherever the run is; "
+        "the checkpoint keeps the others, too, to continue. The decay of step n, from 0, is at "
+        "most (1 + n) / (10 + n), so that short trainings forget their start. 0: no average "
+        "[CM-NAS: 0.997]"),
     "SOLVER.SELECT": Option("last", ("last", "best"), FEATURES,
         "Epoch that is scored and exported. `best`: the one with the highest validation mAP; needs"
         " `DATA.SPLIT train`"),
