@@ -1,40 +1,57 @@
 """What each exit of a trained network scores, costs and takes, alone and across exits.
 
     python benchmarks/exits.py --run runs/demo/seed0 [--protocol sysu_all_single] [KEY VALUE ...]
+    python benchmarks/exits.py --run runs/sweeps/demo_beta [--baseline CELL]
 
-Prints two tables in Markdown: each exit's scores, parameters, MACs and time per image (batch 1,
-float32, one after another within each round), and rank-1 of queries at one exit (rows) in a gallery
-of another (columns). All exits are compared by their global features; the deepest one's full
-embedding, where the network has parts, stands in a row of its own. "Of deep" is the median over
-the rounds of the ratio to the deepest exit's time in the same round.
+Of one run, it prints two tables in Markdown: each exit's scores, parameters, MACs and time per
+image (batch 1, float32, one after another within each round), and rank-1 of queries at one exit
+(rows) in a gallery of another (columns). All exits are compared by their global features; the
+deepest one's full embedding, where the network has parts, has a row of its own. "Of deep" is the
+median over the rounds of the ratio to the deepest exit's time in the same round.
+
+Of several runs (``--run`` more than once, or a folder of runs), it prints each exit's scores in its
+own gallery and in the deepest exit's gallery: the mean over the runs of each cell, which are the
+folders in one folder, and the differences to a baseline's runs of the same split and seed.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import nn
+from tqdm import tqdm
 from yacs.config import CfgNode
 
 from vireid.cli.arguments import tool
-from vireid.cli.sources import run_config
+from vireid.cli.sources import finished_runs, run_config
 from vireid.config import apply_overrides
 from vireid.cost.flops import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.cost.latency import latency_statistics, measure_latency
 from vireid.data.build import build_splits
+from vireid.errors import UsageError
 from vireid.evaluation.evaluate import evaluate
 from vireid.evaluation.results import summarise
 from vireid.models.inference_model import build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.runs.features import features_of, mixed, records_of
 from vireid.runs.rendered_data import prepare_data
+from vireid.runs.run_scores import recipe_names
 from vireid.runs.score import check_answerable, chosen_protocols
 from vireid.runs.trained_run import read_trained, trained_model
 from vireid.structures import FeatureSet, ImageRecord, Splits
+from vireid.sweeps.tables import (
+    COMPARED,
+    SCORE_COLUMNS,
+    SweepTable,
+    cell_means,
+    paired_differences,
+)
 
 WHOLE = "deep, global+parts"
 Scores = Mapping[str, float]
@@ -94,15 +111,28 @@ def print_crossings(names: Sequence[str], score: Callable[[str, str], Scores]) -
         print(f"| {row} | {cells} |")
 
 
-@tool
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads a run, extracts every exit once, and prints."""
-    args = _parse(arguments)
-    words = ["TEST.PROTOCOLS", args.protocol] if args.protocol else []
+@dataclass(frozen=True, slots=True)
+class TrainedExits:
+    """A run's network, and the scores of queries of one exit in a gallery of another.
+
+    Args:
+        exits: names, the deepest last, without ``WHOLE``.
+        score: exit of the queries, exit of the gallery → mean over the trials.
+    """
+
+    cfg: CfgNode
+    model: ReidModel
+    protocol: str
+    exits: tuple[str, ...]
+    score: Callable[[str, str], Scores]
+
+
+def read_exits(run: Path, overrides: Sequence[str]) -> TrainedExits:
+    """Extracts every exit of a run once."""
     # Exits are chosen here, whatever the run scores itself.
     every = ["TEST.EXIT", "deep", "TEST.GALLERY_EXIT", "", "TEST.EMBED", "global+parts"]
-    cfg = run_config(args.run, [*args.overrides, *words, *every])
-    path, checkpoint = read_trained(cfg, args.run)
+    cfg = run_config(run, [*overrides, *every])
+    path, checkpoint = read_trained(cfg, run)
     model = trained_model(cfg, checkpoint, path).eval()
     prepare_data(cfg)
     splits, protocol = build_splits(cfg), chosen_protocols(cfg)[0]
@@ -114,16 +144,77 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trials = evaluate(protocol, both, permutations=permutations, metric=cfg.TEST.METRIC)
         return summarise(protocol, trials, metric=cfg.TEST.METRIC)["mean"]
 
-    print(f"{args.run}: {protocol.name}")
-    print_costs(model, list(cfg.INPUT.SIZE), {name: score(name, name) for name in features})
-    print_crossings([*model.shallow, "deep"], score)
+    return TrainedExits(cfg, model, protocol.name, (*model.shallow, "deep"), score)
+
+
+def gallery_scores(run: TrainedExits, cell: str) -> list[dict[str, object]]:
+    """A row per exit, gallery and metric, in the columns of ``SCORE_COLUMNS``."""
+    pairs = {
+        f"{name}, {gallery} gallery": (name, of)
+        for name in run.exits[:-1]
+        for gallery, of in (("own", name), ("deep", "deep"))
+    }
+    pairs |= {"deep": ("deep", "deep")} | ({WHOLE: (WHOLE, WHOLE)} if run.model.parts else {})
+    return [
+        {"cell": cell, "trial": run.cfg.DATA.TRIAL, "seed": run.cfg.SEED, "protocol": title,
+         "metric": metric, "value": run.score(*pair)[metric]}
+        for title, pair in pairs.items() for metric in COMPARED
+    ]  # fmt: skip
+
+
+def print_comparison(scores: pd.DataFrame, baseline: str) -> None:
+    """Means over each cell's runs, and paired differences to the baseline's."""
+    cells = scores["cell"].unique()
+    labels = pd.DataFrame({"cell": cells}, index=pd.Index(cells, name="cell"))
+    means, differences = cell_means(scores), paired_differences(scores, baseline)
+    for metric in COMPARED:
+        columns = tuple((title, metric) for title in scores["protocol"].unique())
+        note = "\nPer cent: mean ± population standard deviation over the runs."
+        print(SweepTable(note, labels, "runs", columns, means).as_markdown())
+        if not differences.empty:
+            note = (
+                f"\nDifference to {baseline}, paired by seed and split, in points: mean ± sample "
+            )
+            note += "standard deviation (n − 1) over the pairs."
+            others = labels.drop(index=baseline)
+            table = SweepTable(note, others, "pairs", columns, differences, signed=True)
+            print(table.as_markdown())
+
+
+@tool
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads runs, extracts every exit once, and prints."""
+    args = _parse(arguments)
+    words = [*args.overrides, *(["TEST.PROTOCOLS", args.protocol] if args.protocol else [])]
+    runs = finished_runs(args.run)
+    if len(runs) == 1:
+        run = read_exits(runs[0], words)
+        scored = [*run.exits, *([WHOLE] if run.model.parts else [])]
+        print(f"{runs[0]}: {run.protocol}")
+        print_costs(
+            run.model, list(run.cfg.INPUT.SIZE), {name: run.score(name, name) for name in scored}
+        )
+        print_crossings(run.exits, run.score)
+        return
+    cells = recipe_names(dict.fromkeys(run.parent for run in runs))
+    names = list(cells.values())
+    baseline = args.baseline or names[0]
+    if baseline not in names:
+        raise UsageError(f"--baseline {baseline}: the cells are {', '.join(names)}")
+    rows: list[dict[str, object]] = []
+    for path in tqdm(runs, desc="runs", disable=None, leave=False):
+        rows += gallery_scores(read_exits(path, words), cells[path.parent])
+    print_comparison(pd.DataFrame(rows, columns=SCORE_COLUMNS), baseline)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     line = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    line.add_argument("--run", type=Path, required=True, metavar="DIR")
+    line.add_argument(
+        "--run", type=Path, required=True, action="append", metavar="DIR", help="several: repeat"
+    )
+    line.add_argument("--baseline", metavar="CELL", help="of several cells (default: the first)")
     line.add_argument("--protocol", help="default: the first of the run's")
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     return line.parse_intermixed_args(arguments)

@@ -1,5 +1,7 @@
 """The benchmarks' own mistakes and figures; what they call is tested elsewhere."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import torch
@@ -62,6 +64,30 @@ def test_exits_are_compared_by_the_ratios_of_their_rounds(finished_run, monkeypa
     table = {line.split(" | ")[0]: line for line in rows[:6]}
     assert table["| shallow1"].endswith("| 50 % |")  # of the medians: 60 %
     assert table["| deep"].endswith("| 100 % |") and "| deep, global+parts" in table
+
+
+def test_exits_of_several_runs_are_compared_by_pairs(finished_run, tmp_path, capsys):
+    for cell in ("a", "b"):
+        shutil.copytree(finished_run, tmp_path / cell / "seed0")
+    assert exits.main(["--run", str(tmp_path), "--baseline", "b"]) == 0
+    out = capsys.readouterr().out
+    assert "Difference to b" in out and out.count("| +0.00 ") == 2 * 8  # one run, twice
+    assert exits.main(["--run", str(tmp_path), "--baseline", "c"]) == 2
+    assert "--baseline c: the cells are a, b" in capsys.readouterr().err
+
+
+def test_differences_of_exits_by_hand(capsys):
+    values = {"a": (0.50, 0.60), "b": (0.58, 0.66)}  # + 8 and + 6 points
+    rows = [
+        (cell, 1, seed, "shallow1, deep gallery", metric, value)
+        for cell, by_seed in values.items()
+        for seed, value in enumerate(by_seed)
+        for metric in ("rank1", "mAP")
+    ]
+    exits.print_comparison(pd.DataFrame(rows, columns=exits.SCORE_COLUMNS), "a")
+    lines = capsys.readouterr().out.splitlines()
+    found = [line.split("|")[-2].strip() for line in lines if line.startswith(("| a ", "| b "))]
+    assert found == ["55.00 ± 5.00", "**62.00 ± 4.00**", "+7.00 ± 1.41"] * 2
 
 
 def test_a_set_of_links_is_read_sampled_and_scored(tmp_path):
