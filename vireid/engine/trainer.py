@@ -146,9 +146,7 @@ class Trainer:
         """
         is_infrared = batch.is_infrared  # stays on the CPU: the model need not wait for a GPU
         batch = batch.to(self.device)
-        images = normalize(batch.images, self.mean, self.std)
-        if self.channels_last:  # convolutions pass the layout of their input on
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = self._normalized(batch.images)
         with torch.autocast(
             self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
         ):
@@ -184,6 +182,12 @@ class Trainer:
             )
         self._update()
         return values
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        images = normalize(images, self.mean, self.std)
+        # Convolutions pass the layout of their input on, whatever that of their weights is.
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.contiguous(memory_format=layout)
 
     def _parameters(self) -> list[nn.Parameter]:
         """The model's and the criterion's."""
