@@ -119,6 +119,7 @@ def test_unknown_name_lists_the_choices(key):
                 "MODEL.SDM.WEIGHTS [0,0,0]",
                 "MODEL.SDM.TAPS [conv2] MODEL.SDM.WEIGHTS [0,1,1]",
                 "LOSS.SDM.WEIGHT 0",
+                "LOSS.SDM.WEIGHT 0 LOSS.MMD.WEIGHT 1 LOSS.CROSS_MODAL_KL.WEIGHT 1",
             )
         ),
         *(

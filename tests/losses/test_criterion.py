@@ -5,16 +5,28 @@ from yacs.config import CfgNode
 from vireid.config.schema import default_config
 from vireid.losses.build import TERMS, build_criterion
 from vireid.losses.criterion import Criterion, WeightedTerm
+from vireid.losses.cross_modal import cross_modal_kl_loss, margin_mmd_loss
 from vireid.losses.distillation import distillation_loss, raw_hint_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.triplet import (
     batch_hard_triplet_loss,
+    center_cluster_loss,
+    circle_loss,
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
 from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
 
-WEIGHTS = {"IDENTITY": 0.5, "TRIPLET": 2.0, "WEIGHTED_TRIPLET": 3.0, "HETERO_CENTER": 0.25}
+WEIGHTS = {
+    "IDENTITY": 0.5,
+    "TRIPLET": 2.0,
+    "WEIGHTED_TRIPLET": 3.0,
+    "HETERO_CENTER": 0.25,
+    "CENTER_CLUSTER": 0.75,
+    "CIRCLE": 0.125,
+    "CROSS_MODAL_KL": 2.5,
+    "MMD": 1.5,
+}
 
 
 def output_of(dtype: torch.dtype = torch.float32) -> ModelOutput:
@@ -42,6 +54,8 @@ def criterion_of(weights: dict[str, float]) -> Criterion:
         cfg.LOSS[key].WEIGHT = weights.get(key, 0.0)
     cfg.LOSS.IDENTITY.LABEL_SMOOTHING = 0.4
     cfg.LOSS.TRIPLET.MARGIN, cfg.LOSS.HETERO_CENTER.MARGIN = 1.5, 2.5
+    cfg.LOSS.CENTER_CLUSTER.MARGIN, cfg.LOSS.MMD.MARGIN = 3.5, 0.2
+    cfg.LOSS.CIRCLE.MARGIN, cfg.LOSS.CIRCLE.GAMMA = 0.3, 5.0
     return build_criterion(cfg)
 
 
@@ -54,6 +68,10 @@ def expected_terms(output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]
         "hetero_center": hetero_center_triplet_loss(
             embedding, batch.labels, batch.is_infrared, margin=2.5
         ),
+        "center_cluster": center_cluster_loss(embedding, batch.labels, margin=3.5),
+        "circle": circle_loss(embedding, batch.labels, margin=0.3, gamma=5.0),
+        "cross_modal_kl": cross_modal_kl_loss(logits, batch.labels, batch.is_infrared),
+        "mmd": margin_mmd_loss(embedding, batch.labels, batch.is_infrared, margin=0.2),
     }
 
 

@@ -54,36 +54,6 @@ CORRUPTED_SIDES = ("visible", "infrared", "both")
 EXITS = ("deep", "shallow1", "shallow2", "shallow3")
 WEIGHT_NAMES = ("imagenet", "none")
 
-# What a group of options is for.
-GROUPS = {
-    "DATA": "Which data set is read, how it is split, and how images are loaded",
-    "DATA.SYNTHETIC": "A data set that vireid renders itself. It is used when `ENABLED` is true "
-    "and `DATA.ROOT` is empty, and is rendered once, under `datasets/`",
-    "INPUT": "Image size, augmentation in training, and normalisation",
-    "INPUT.VISIBLE": "Visible images only",
-    "INPUT.INFRARED": "Infrared images only, where they need other values than visible ones",
-    "SAMPLER": "A batch holds P identities × K images of each modality",
-    "MODEL": "Layers of the network and the weights it starts from",
-    "MODEL.DIRECTIONAL": "Directional pooling, instead of `MODEL.POOL`: each branch averages a "
-    "square feature map along one direction",
-    "MODEL.SDM": "Self-distillation module: student heads on shallow stages learn from the deepest "
-    "head (docs/method.md)",
-    "MODEL.MGIM": "Multi-granularity information mining: part features at several granularities, "
-    "and relations between the parts (docs/method.md)",
-    "TEACHER": "A trained, frozen model that teaches this one (viewpoint robust knowledge "
-    "distillation, VRKD)",
-    "DISTILL": "The loss between a student and the teacher of `TEACHER`: the divergence of their "
-    "class probabilities",
-    "LOSS": "Weights and margins of the losses",
-    "LOSS.TRIPLET": "Batch-hard triplets over both modalities",
-    "LOSS.PART_IDENTITY": "Classification of the part features of `MODEL.MGIM`, with the label "
-    "smoothing of `LOSS.IDENTITY`",
-    "LOSS.PART_TRIPLET": "Metric loss on the part features. The parts of a granularity are "
-    "concatenated; the loss is the mean over the granularities",
-    "SOLVER": "Length of the training, optimiser, learning rate, validation, checkpoints",
-    "TEST": "Which features are scored, and by which rules",
-}
-
 # fmt: off
 OPTIONS: dict[str, Option] = {
     "DATA.DATASET": Option("sysu", TABLE, DATA,
@@ -325,6 +295,24 @@ OPTIONS: dict[str, Option] = {
     "LOSS.HETERO_CENTER.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
         "Weight of the triplet loss between the centres of each identity and modality [HcTri]"),
     "LOSS.HETERO_CENTER.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "Margin of that loss [HcTri]"),
+    "LOSS.CENTER_CLUSTER.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the distance of images from the centre of their identity, and of the hinge "
+        "between centres [MPANet: 1]"),
+    "LOSS.CENTER_CLUSTER.MARGIN": Option(0.7, NOT_NEGATIVE, EPOCH,
+        "Least distance between the centres of two identities [MPANet]"),
+    "LOSS.CIRCLE.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH, "Weight of the circle loss"),
+    "LOSS.CIRCLE.MARGIN": Option(0.45, NOT_NEGATIVE, EPOCH,
+        "Relaxation m of the best similarities, 1 and 0 [Sun et al.: 0.25 for faces]"),
+    "LOSS.CIRCLE.GAMMA": Option(64.0, POSITIVE, EPOCH,
+        "Scale γ of the similarities [Sun et al.: 256 for faces]"),
+    "LOSS.CROSS_MODAL_KL.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the divergence between the class posteriors of an identity's visible and "
+        "infrared images [MPANet: 2.5, between two classifiers]"),
+    "LOSS.MMD.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the maximum mean discrepancy between an identity's visible and infrared "
+        "embeddings [MMD-ReID: 0.25]"),
+    "LOSS.MMD.MARGIN": Option(1.4, NOT_NEGATIVE, EPOCH,
+        "Discrepancy that costs nothing [MMD-ReID]"),
     "LOSS.PART_IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
         "Weight of the loss over all parts"),
     "LOSS.PART_IDENTITY.REDUCTION": Option("mean", ("mean", "sum"), EPOCH,

@@ -83,11 +83,12 @@ def _require_modalities(cfg: CfgNode) -> None:
             f"MODEL.SHARED_DEPTH {cfg.MODEL.SHARED_DEPTH} keeps a stream for infrared images, of "
             f"which {name} has none: set MODEL.SHARED_DEPTH 5"
         )
-    if cfg.LOSS.HETERO_CENTER.WEIGHT:
-        raise UsageError(
-            f"LOSS.HETERO_CENTER compares modalities, of which {name} has one: set "
-            "LOSS.HETERO_CENTER.WEIGHT 0"
-        )
+    for loss in ("HETERO_CENTER", "CROSS_MODAL_KL", "MMD"):
+        if cfg.LOSS[loss].WEIGHT:
+            raise UsageError(
+                f"LOSS.{loss} compares modalities, of which {name} has one: set "
+                f"LOSS.{loss}.WEIGHT 0"
+            )
 
 
 def _wrapper(
