@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from yacs.config import CfgNode
@@ -163,17 +165,21 @@ def test_total_of_the_whole_system_is_the_weighted_sum_of_all_terms():
     assert report.total.item() == pytest.approx(total, abs=1e-5)
 
 
-@pytest.mark.parametrize("teacher", ["global", "global+parts", "ensemble"])
+@pytest.mark.parametrize("teacher", ["global", "global+parts", "ensemble", "ema"])
 def test_students_terms_by_hand(teacher: str):
     cfg = default_config()
     cfg.MODEL.SDM.TEACHER, cfg.MODEL.SDM.TEMPERATURE = teacher, 2.0
     output, batch = full_output(), batch_of()
+    averaged = output.deep.map(lambda tensor: tensor.flip(0)) if teacher == "ema" else None
+    output = replace(output, averaged=averaged)
     terms = build_criterion(cfg)(output, batch).terms
     heads = {name: head.logits.detach().double() for name, head in output.heads.items()}
     if teacher == "global":
         target = heads["deep"]
     elif teacher == "ensemble":
         target = sum(heads.values()) / 4
+    elif teacher == "ema":
+        target = heads["deep"].flip(0)
     else:
         parts = [part.logits.detach().double() for part in output.parts]
         every = [heads["deep"], *(part[:, k] for part in parts for k in range(part.shape[1]))]
@@ -184,7 +190,8 @@ def test_students_terms_by_hand(teacher: str):
         expected = 4 * (p * (p / q).log()).sum(1).mean()
         assert terms[f"sdm_kl_{name}"].item() == pytest.approx(expected.item(), abs=1e-5)
         hint = 0.0
-        for a, b in zip(output.heads[name].embedding, output.deep.embedding, strict=True):
+        target_head = averaged or output.deep
+        for a, b in zip(output.heads[name].embedding, target_head.embedding, strict=True):
             hint += ((a / a.norm() - b / b.norm()) ** 2).sum().item() / 8
         assert terms[f"sdm_hint_{name}"].item() == pytest.approx(hint, abs=1e-5)
 

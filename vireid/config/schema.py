@@ -23,6 +23,7 @@ from vireid.config.rules import (
     AT_LEAST_2,
     BELOW_ROOT,
     COLOUR,
+    DECAY,
     DEPTH,
     INFRARED_JITTER,
     JITTER,
@@ -132,6 +133,9 @@ OPTIONS: dict[str, Option] = {
         "brightness and contrast [PMT: 0.3 of both, infrared images]"),
     "INPUT.GRAYSCALE": Option(0.0, SHARE, TRAINING,
         "Probability that a visible image becomes grey [DEEN: 0.5]"),
+    "INPUT.INVERT": Option(0.0, SHARE, TRAINING,
+        "Probability that an image becomes its negative. Between visible and thermal images the "
+        "same edge can be brighter on either side [ours]"),
     "INPUT.GREY_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
         "Number of first epochs in which every visible image is grey [PMT: 6]"),
     "INPUT.CHANNEL_MIX": Option(0.0, SHARE, TRAINING,
@@ -157,6 +161,8 @@ OPTIONS: dict[str, Option] = {
         "The same for infrared images"),
     "INPUT.INFRARED.ERASE": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
         "Probability of random erasing for infrared images. Negative: the value of `INPUT.ERASE`"),
+    "INPUT.INFRARED.INVERT": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
+        "`INPUT.INVERT` for infrared images. Negative: the value of `INPUT.INVERT`"),
     "INPUT.INFRARED.JITTER": Option([-1.0], INFRARED_JITTER, TRAINING,
         "`INPUT.JITTER` for infrared images: of brightness and contrast. -1: the values of "
         "`INPUT.JITTER`"),
@@ -231,7 +237,9 @@ OPTIONS: dict[str, Option] = {
         "temperature changes"),
     "MODEL.SDM.TEACHER": Option("global", TABLE, EPOCH,
         "Logits that the student heads learn from: those of the deepest classifier (`global`), the"
-        " mean of these and the parts' (`global+parts`), or the mean over all exits (`ensemble`)"),
+        " mean of these and the parts' (`global+parts`), the mean over all exits (`ensemble`), or "
+        "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
+        "uses that model's embedding, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
         "Stop the gradient from student heads to their teacher [BYOT]"),
     "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
@@ -360,6 +368,12 @@ OPTIONS: dict[str, Option] = {
         "Learning rate at the start of the warm-up divided by `BASE_LR`"),
     "SOLVER.MIN_LR_FACTOR": Option(0.01, SHARE, TRAINING,
         "Learning rate at the end of `cosine` divided by `BASE_LR`"),
+    "SOLVER.EMA": Option(0.0, DECAY, TRAINING,
+        "Decay of an exponential moving average of all weights and BatchNorm statistics, updated "
+        "after every step. The averaged weights are scored, exported and used wherever the run is; "
+        "the checkpoint keeps the others, too, to continue. The decay of step n, from 0, is at "
+        "most (1 + n) / (10 + n), so that short trainings forget their start. 0: no average "
+        "[CM-NAS: 0.997]"),
     "SOLVER.SELECT": Option("last", ("last", "best"), FEATURES,
         "Epoch that is scored and exported. `best`: the one with the highest validation mAP; needs"
         " `DATA.SPLIT train`"),

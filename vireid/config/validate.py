@@ -85,6 +85,8 @@ def _module_problems(cfg: CfgNode) -> Iterator[str]:
         )
     if sdm.TEACHER == "global+parts" and sdm.ENABLED and not mgim.ENABLED:
         yield "MODEL.SDM.TEACHER global+parts needs parts: set MODEL.MGIM.ENABLED true"
+    if sdm.TEACHER == "ema" and sdm.ENABLED and not cfg.SOLVER.EMA:
+        yield "MODEL.SDM.TEACHER ema needs averaged weights: set SOLVER.EMA, such as 0.997"
     if mgim.SCOPE == "all" and mgim.RELATION_SHARING != "all":
         yield "MODEL.MGIM.SCOPE all relates parts across granularities: RELATION_SHARING all"
     if cfg.TEST.EMBED == "parts" and not mgim.ENABLED:

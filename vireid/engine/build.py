@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from vireid.data.build import build_train_loader
 from vireid.data.datasets import DATASETS
+from vireid.engine.averaging import WeightAverage
 from vireid.engine.distributed import World
 from vireid.engine.freezing import Freeze
 from vireid.engine.optim import build_optimizer, build_schedule
@@ -18,6 +19,7 @@ from vireid.engine.precision import compile_stages, resolve_precision
 from vireid.engine.trainer import TeacherLogits, Trainer
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
+from vireid.losses.distillation import AVERAGE_TEACHER
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Splits
 
@@ -48,14 +50,18 @@ def build_trainer(
     model.to(device)
     if cfg.MODEL.SYNC_BN and world.size > 1 and device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    average = _average(cfg, model, world)
     criterion = build_criterion(cfg).to(device)
     optimizer = build_optimizer(cfg.SOLVER, model, criterion)
     if cfg.COMPILE:
         compile_stages(model.backbone.stages, device)
+        if average is not None and average.teaches:
+            compile_stages(average.model.backbone.stages, device)
     return Trainer(
         model=model,
         wrap=_wrapper(splits, device, world),
         teacher=teacher,
+        average=average,
         criterion=criterion,
         optimizer=optimizer,
         schedule=build_schedule(cfg.SOLVER),
@@ -71,6 +77,15 @@ def build_trainer(
         gradient_norms=cfg.SOLVER.GRADIENT_NORMS,
         freeze=Freeze(cfg.SOLVER.FREEZE_EPOCHS, loaded),
     )
+
+
+def _average(cfg: CfgNode, model: ReidModel, world: World) -> WeightAverage | None:
+    """The average of the weights that ``SOLVER.EMA`` asks for."""
+    if not cfg.SOLVER.EMA:
+        return None
+    sdm = cfg.MODEL.SDM
+    teaches = sdm.ENABLED and sdm.TEACHER == AVERAGE_TEACHER and cfg.LOSS.SDM.WEIGHT
+    return WeightAverage(model, cfg.SOLVER.EMA, teaches=bool(teaches), world=world)
 
 
 def _require_modalities(cfg: CfgNode) -> None:

@@ -208,7 +208,7 @@ def _student_terms(
         vector, hint_loss = HINT_LOSSES[options.HINT]
 
         def hint(output: ModelOutput, batch: Batch) -> Tensor:
-            target = vector(output.deep).float()
+            target = vector(output.averaged or output.deep).float()
             own = vector(output.heads[student]).float()
             return hint_loss(own, target.detach() if detach else target)
 
