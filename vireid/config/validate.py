@@ -147,7 +147,7 @@ def _training_problems(cfg: CfgNode) -> Iterator[str]:
     solver = cfg.SOLVER
     if not cfg.MODEL.PRETRAINED:
         yield "MODEL.PRETRAINED must be a file, a folder, imagenet or none, got an empty text"
-    if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS == "dual":
+    if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS != "joint":
         yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
     if cfg.DATA.VAL_IDS and cfg.DATA.SPLIT != "train":
         yield (
