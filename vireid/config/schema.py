@@ -430,7 +430,9 @@ OPTIONS: dict[str, Option] = {
         "global one", costs=True),
 
     "PRECISION": Option("auto", TABLE, TRAINING,
-        "Number format of the forward pass in training; `fp16` needs CUDA"),
+        "Number format of the forward pass in training; `fp16` needs CUDA. `auto`: on a GPU `bf16` "
+        "or, on older ones, `fp16`; on a CPU with bf16 instructions `bf16` where a few steps are "
+        "at least 1.1 times as fast, else `fp32`. The run stores what it became"),
     "COMPILE": Option(False, ANY, ROUNDING,
         "Use torch.compile; without a compiler the model runs uncompiled", in_names=False),
     "CHANNELS_LAST": Option(False, ANY, ROUNDING,
@@ -486,8 +488,8 @@ def options_in_names(*effects: Effect) -> tuple[str, ...]:
 
 def with_found(now: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """Options by dotted names, where what ``auto`` became in a run counts as what was asked for."""
-    ranges = [key for key in now if key.endswith(".RANGE") and now[key] == "auto"]
-    return {**now, **{key: found[key] for key in ranges if key in found}}
+    kept = [k for k in now if (k.endswith(".RANGE") or k == "PRECISION") and now[k] == "auto"]
+    return {**now, **{key: found[key] for key in kept if key in found}}
 
 
 def options_of_cost() -> tuple[str, ...]:
