@@ -8,11 +8,11 @@ hours of all epochs. The first steps, in which kernels are chosen, are left out;
 
     python benchmarks/training.py --cfg configs/sysu.yaml --compare --steps 20 [KEY VALUE ...]
 
-compares ways to compute one step instead: the configuration in float32, eager and in torch's memory
-layout (the baseline), in bf16 or its own PRECISION, each also with CHANNELS_LAST and compiled, and a
-plain loop around torchreid's whole OSNet with cross-entropy alone. All take turns in every round on one batch of the configuration's
-sampler; loading is left out. "Faster" is the median over the rounds of the baseline's time over
-the row's.
+compares ways to compute one step instead: the configuration in float32, eager and in torch's
+memory layout (the baseline), in bf16 or its own PRECISION, both also with CHANNELS_LAST, compiled
+(not with --eager), and a plain loop around torchreid's whole OSNet with cross-entropy alone. All
+take turns in every round on one batch of the configuration's sampler; loading is left out.
+"Faster" is the median over the rounds of the baseline's time over the row's.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _train_on_slurm(
     on_gpus = any(name in wanted for name in GPU_OPTIONS)
     precision = [] if on_gpus else common_precision(runs, elsewhere=True)[0]
     # The job itself finds out whether it starts or continues.
-    commands = {run: train_command(sweep.base, run, RunState.NEW) for run in todo}
+    commands = {run: train_command(sweep.base, run, RunState.NEW, precision) for run in todo}
     left, received = train_on_slurm(commands, folder, wanted, progress)
     ends = f" (scancel {' '.join(left)} ends them)" if left else ""
     return received, f"{len(left)} jobs go on in the queue{ends}; wait for them with"
