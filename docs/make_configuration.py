@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 from vireid.config.rules import PATH, PATTERN, WEIGHTS, Rule
-from vireid.config.schema import GROUPS, OPTIONS, WEIGHT_NAMES, Effect, Option
+from vireid.config.option import GROUPS, Effect, Option
+from vireid.config.schema import OPTIONS, WEIGHT_NAMES
 from vireid.config.values import override_text
 from vireid.runs.options import choices
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from vireid.engine.checkpoint import LAST, load_checkpoint, save_checkpoint
+from vireid.engine.checkpoint import LAST, RAW, load_checkpoint, save_checkpoint
 from vireid.engine.trainer import TIMING, Trainer
 
 
@@ -61,9 +61,11 @@ def change_checkpoint(path: Path, *, out: Path | None = None, **entries: Any) ->
 
 def assert_same_training(one: Path, other: Path) -> None:
     assert metrics(one) == metrics(other)
-    first, second = last(one)["model"], last(other)["model"]
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    first, second = last(one), last(other)
+    for name in ("model", RAW):
+        states = [content.get(name, {}) for content in (first, second)]
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) -> None:

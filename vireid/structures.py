@@ -183,6 +183,10 @@ class HeadOutput:
     feature: Tensor
     logits: Tensor
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> HeadOutput:
+        """The same output with ``change`` applied to every tensor."""
+        return HeadOutput(change(self.embedding), change(self.feature), change(self.logits))
+
 
 @dataclass(frozen=True, slots=True)
 class PartOutput:
@@ -208,23 +212,24 @@ class ModelOutput:
         heads: ``deep``, and the student heads or branches of the model.
         parts: one per granularity; empty without part features.
         teacher: (B, C) logits of a frozen teacher for the same images, if there is one.
+        averaged: the deepest head of the model with averaged weights, where that one teaches.
     """
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
     parts: tuple[PartOutput, ...] = ()
     teacher: Tensor | None = None
+    averaged: HeadOutput | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> ModelOutput:
         """The same outputs with ``change`` applied to every tensor."""
-        heads = {
-            name: HeadOutput(change(head.embedding), change(head.feature), change(head.logits))
-            for name, head in self.heads.items()
-        }
+        heads = {name: head.map(change) for name, head in self.heads.items()}
         parts = tuple(
             PartOutput(change(part.embedding), change(part.feature), change(part.logits))
             for part in self.parts
         )
-        return ModelOutput(heads, parts, None if self.teacher is None else change(self.teacher))
+        teacher = None if self.teacher is None else change(self.teacher)
+        averaged = None if self.averaged is None else self.averaged.map(change)
+        return ModelOutput(heads, parts, teacher, averaged)
 
     def per_track(self, frames: int) -> ModelOutput:
         """The mean over every ``frames`` rows: the outputs of tracks, of those of their frames."""

@@ -37,6 +37,9 @@ WRONG = {
     schema.RANGE: ("none", "[]", "[5]", "[5, 5]", "[6, 5]", "[0, .inf]", "[.nan, 1]"),
     schema.COLOUR: ("[]", "[1, 2]", "[1, 2, 256]", "[-1, 2, 3]"),
     schema.AREA: ("[]", "[0.1]", "[0, 0.1]", "[0.4, 0.1]", "[0.1, 1.1]", "[0.1, .nan]"),
+    schema.ANGLE: ("-1", "181", ".nan"),
+    schema.JITTER: ("[]", "-0.1", "[0, .nan]", "[1, .inf]", "[0, 0, 0, 0.6]", "[0, 0, 0, 0, 0]"),
+    schema.INFRARED_JITTER: ("[]", "-0.1", "[-1, 0]", "[0, .nan]", "[0, 0, 0]"),
     schema.ASCENDING: ("[90, 60]", "[60, 60]", "[0, 60]"),
     schema.STRIPES: ("[]", "[2, 0]", "[2, 2]"),
     schema.PATTERN: ("cam", "(cam)(1)", "(cam", "*(a)", "(?:cam)"),
@@ -116,6 +119,7 @@ def test_unknown_name_lists_the_choices(key):
                 "MODEL.SDM.WEIGHTS [0,0,0]",
                 "MODEL.SDM.TAPS [conv2] MODEL.SDM.WEIGHTS [0,1,1]",
                 "LOSS.SDM.WEIGHT 0",
+                "LOSS.SDM.WEIGHT 0 LOSS.MMD.WEIGHT 1 LOSS.CROSS_MODAL_KL.WEIGHT 1",
             )
         ),
         *(

@@ -130,6 +130,12 @@ def test_frames_of_tracks_are_refused_for_a_set_of_images(sysu_root):
         (Modality.INFRARED, ["INPUT.INFRARED.CHANNEL_EXCHANGE", "1"]),
         (Modality.VISIBLE, ["INPUT.CORRUPT", "1"]),
         (Modality.INFRARED, ["INPUT.INFRARED.CORRUPT", "1"]),
+        (Modality.VISIBLE, ["INPUT.CHANNEL_MIX", "1"]),
+        (Modality.VISIBLE, ["INPUT.GREY_EPOCHS", "1"]),
+        (Modality.VISIBLE, ["INPUT.JITTER", "0.9", "INPUT.INFRARED.JITTER", "0"]),
+        (Modality.INFRARED, ["INPUT.INFRARED.JITTER", "0.9"]),
+        (Modality.VISIBLE, ["INPUT.INVERT", "1", "INPUT.INFRARED.INVERT", "0"]),
+        (Modality.INFRARED, ["INPUT.INFRARED.INVERT", "1"]),
     ],
 )
 def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):
@@ -144,8 +150,29 @@ def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):
         same = (batch.images == plain[batch.indices]).flatten(1).all(1)
         others = batch.is_infrared == (changed is Modality.VISIBLE)
         # some corruptions, such as blur, leave these images of one colour as they are
-        changes = not same[~others].all() if "CORRUPT" in options[0] else not same[~others].any()
+        few = "CORRUPT" in options[0] or "JITTER" in options[0]
+        changes = not same[~others].all() if few else not same[~others].any()
         assert same[others].all() and changes
+
+
+def test_visible_images_are_grey_in_the_first_epochs_and_then_as_without_the_option(sysu_root):
+    epochs = {}
+    for grey in ("0", "2"):
+        cfg = tiny(sysu_root, "INPUT.GREY_EPOCHS", grey, "INPUT.SECOND_VISIBLE", "true")
+        loader, sampler = build_train_loader(cfg, build_splits(cfg), device=CPU)
+        for epoch in (0, 1, 2):
+            sampler.epoch = epoch
+            read = list(batches(loader))
+            images = torch.cat([batch.images for batch in read])
+            epochs[grey, epoch] = images, torch.cat([batch.is_infrared for batch in read])
+    for epoch in (0, 1):
+        (images, infrared), (plain, _) = epochs["2", epoch], epochs["0", epoch]
+        assert torch.equal(images[infrared], plain[infrared])
+        colours = images[~infrared].amax(1).int() - images[~infrared].amin(1)
+        erased = (images[~infrared].int() - torch.tensor([124, 116, 104]).view(3, 1, 1)) == 0
+        assert (colours[~erased.all(1)] == 0).all()
+        assert not (images == plain).flatten(1).all(1)[~infrared].any()
+    assert torch.equal(epochs["2", 2][0], epochs["0", 2][0])
 
 
 def test_evaluation_reads_every_record_once_in_order_with_its_own_identity(sysu_root):

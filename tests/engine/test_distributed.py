@@ -61,7 +61,9 @@ ONE_STEP = (
 @pytest.mark.slow
 def test_five_steps_on_two_processes_equal_those_on_one(tiny_command, tmp_path):
     """Triplets are mined over the global batch: a process's own half would give other losses."""
-    extra = (*ONE_STEP, "MODEL.BN_EVAL=true", "LOSS.HETERO_CENTER.WEIGHT=1")
+    others = ("HETERO_CENTER", "CENTER_CLUSTER", "CIRCLE", "CROSS_MODAL_KL", "MMD")
+    weights = [f"LOSS.{name}.WEIGHT=1" for name in others]
+    extra = (*ONE_STEP, "MODEL.BN_EVAL=true", *weights)
     assert train.main(tiny_command(tmp_path / "one", *extra)) == 0
     train_by_torchrun(tiny_command(tmp_path / "two", *extra))
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")

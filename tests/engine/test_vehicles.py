@@ -100,6 +100,7 @@ def test_what_one_modality_cannot_answer_is_refused(run, capsys, options, code, 
     [
         ("MODEL.SHARED_DEPTH", "3", "keeps a stream for infrared images, of which veri has none"),
         ("LOSS.HETERO_CENTER.WEIGHT", "1", "LOSS.HETERO_CENTER compares modalities"),
+        ("LOSS.MMD.WEIGHT", "1", "LOSS.MMD compares modalities"),
     ],
 )
 def test_what_needs_two_modalities_is_not_trained(roots, tmp_path, capsys, option, value, phrase):

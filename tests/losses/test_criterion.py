@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from yacs.config import CfgNode
@@ -5,16 +7,28 @@ from yacs.config import CfgNode
 from vireid.config.schema import default_config
 from vireid.losses.build import TERMS, build_criterion
 from vireid.losses.criterion import Criterion, WeightedTerm
+from vireid.losses.cross_modal import cross_modal_kl_loss, margin_mmd_loss
 from vireid.losses.distillation import distillation_loss, raw_hint_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.triplet import (
     batch_hard_triplet_loss,
+    center_cluster_loss,
+    circle_loss,
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
 from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
 
-WEIGHTS = {"IDENTITY": 0.5, "TRIPLET": 2.0, "WEIGHTED_TRIPLET": 3.0, "HETERO_CENTER": 0.25}
+WEIGHTS = {
+    "IDENTITY": 0.5,
+    "TRIPLET": 2.0,
+    "WEIGHTED_TRIPLET": 3.0,
+    "HETERO_CENTER": 0.25,
+    "CENTER_CLUSTER": 0.75,
+    "CIRCLE": 0.125,
+    "CROSS_MODAL_KL": 2.5,
+    "MMD": 1.5,
+}
 
 
 def output_of(dtype: torch.dtype = torch.float32) -> ModelOutput:
@@ -42,6 +56,8 @@ def criterion_of(weights: dict[str, float]) -> Criterion:
         cfg.LOSS[key].WEIGHT = weights.get(key, 0.0)
     cfg.LOSS.IDENTITY.LABEL_SMOOTHING = 0.4
     cfg.LOSS.TRIPLET.MARGIN, cfg.LOSS.HETERO_CENTER.MARGIN = 1.5, 2.5
+    cfg.LOSS.CENTER_CLUSTER.MARGIN, cfg.LOSS.MMD.MARGIN = 3.5, 0.2
+    cfg.LOSS.CIRCLE.MARGIN, cfg.LOSS.CIRCLE.GAMMA = 0.3, 5.0
     return build_criterion(cfg)
 
 
@@ -54,6 +70,10 @@ def expected_terms(output: ModelOutput, batch: Batch) -> dict[str, torch.Tensor]
         "hetero_center": hetero_center_triplet_loss(
             embedding, batch.labels, batch.is_infrared, margin=2.5
         ),
+        "center_cluster": center_cluster_loss(embedding, batch.labels, margin=3.5),
+        "circle": circle_loss(embedding, batch.labels, margin=0.3, gamma=5.0),
+        "cross_modal_kl": cross_modal_kl_loss(logits, batch.labels, batch.is_infrared),
+        "mmd": margin_mmd_loss(embedding, batch.labels, batch.is_infrared, margin=0.2),
     }
 
 
@@ -145,17 +165,21 @@ def test_total_of_the_whole_system_is_the_weighted_sum_of_all_terms():
     assert report.total.item() == pytest.approx(total, abs=1e-5)
 
 
-@pytest.mark.parametrize("teacher", ["global", "global+parts", "ensemble"])
+@pytest.mark.parametrize("teacher", ["global", "global+parts", "ensemble", "ema"])
 def test_students_terms_by_hand(teacher: str):
     cfg = default_config()
     cfg.MODEL.SDM.TEACHER, cfg.MODEL.SDM.TEMPERATURE = teacher, 2.0
     output, batch = full_output(), batch_of()
+    averaged = output.deep.map(lambda tensor: tensor.flip(0)) if teacher == "ema" else None
+    output = replace(output, averaged=averaged)
     terms = build_criterion(cfg)(output, batch).terms
     heads = {name: head.logits.detach().double() for name, head in output.heads.items()}
     if teacher == "global":
         target = heads["deep"]
     elif teacher == "ensemble":
         target = sum(heads.values()) / 4
+    elif teacher == "ema":
+        target = heads["deep"].flip(0)
     else:
         parts = [part.logits.detach().double() for part in output.parts]
         every = [heads["deep"], *(part[:, k] for part in parts for k in range(part.shape[1]))]
@@ -166,7 +190,8 @@ def test_students_terms_by_hand(teacher: str):
         expected = 4 * (p * (p / q).log()).sum(1).mean()
         assert terms[f"sdm_kl_{name}"].item() == pytest.approx(expected.item(), abs=1e-5)
         hint = 0.0
-        for a, b in zip(output.heads[name].embedding, output.deep.embedding, strict=True):
+        target_head = averaged or output.deep
+        for a, b in zip(output.heads[name].embedding, target_head.embedding, strict=True):
             hint += ((a / a.norm() - b / b.norm()) ** 2).sum().item() / 8
         assert terms[f"sdm_hint_{name}"].item() == pytest.approx(hint, abs=1e-5)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import dist, exp, log1p
+from math import dist, exp, log1p, sqrt
 
 import pytest
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from vireid.losses.triplet import (
     batch_hard_triplet_loss,
+    center_cluster_loss,
+    circle_loss,
     hetero_center_triplet_loss,
     pairwise_distances,
     part_metric_loss,
@@ -21,8 +23,16 @@ LOSSES: dict[str, Loss] = {
     "batch_hard": lambda e, y, m: batch_hard_triplet_loss(e, y, margin=0.3),
     "weighted": lambda e, y, m: weighted_triplet_loss(e, y),
     "hetero_center": lambda e, y, m: hetero_center_triplet_loss(e, y, m, margin=0.3),
+    "center_cluster": lambda e, y, m: center_cluster_loss(e, y, margin=2.0),
+    "circle": lambda e, y, m: circle_loss(e, y, margin=0.45, gamma=8.0),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+
+
+def losses_but(*left_out: str) -> pytest.MarkDecorator:
+    kept = {name: loss for name, loss in LOSSES.items() if name not in left_out}
+    return pytest.mark.parametrize("loss", kept.values(), ids=kept)
+
 
 Partners = tuple[list[float], list[float]]  # distances to positives and to negatives
 
@@ -66,10 +76,38 @@ def loop_hetero_center(points: list[list[float]], labels: list[int], modality: l
     return mean([max(0.0, max(pos) - min(neg) + 0.3) for pos, neg in pairs])
 
 
+def loop_center_cluster(points: list[list[float]], labels: list[int], _: list[bool]) -> float:
+    rows: dict[int, list[list[float]]] = {}
+    for point, label in zip(points, labels, strict=True):
+        rows.setdefault(label, []).append(point)
+    centers = {y: [mean(list(c)) for c in zip(*own, strict=True)] for y, own in rows.items()}
+    pull = [dist(p, centers[y]) for y, own in rows.items() if len(own) > 1 for p in own]
+    pairs = [(a, b) for a in centers for b in centers if a < b]
+    return mean(pull) + mean([max(0.0, 2 - dist(centers[a], centers[b])) for a, b in pairs])
+
+
+def loop_circle(points: list[list[float]], labels: list[int], _: list[bool]) -> float:
+    unit = [[x / dist(p, [0] * len(p)) for x in p] for p in points]
+    terms = []
+    for a, anchor in enumerate(unit):
+        sums = {True: 0.0, False: 0.0}
+        for b, other in enumerate(unit):
+            s = sum(x * y for x, y in zip(anchor, other, strict=True))
+            if labels[a] != labels[b]:
+                sums[False] += exp(8 * max(0.0, s + 0.45) * (s - 0.45))
+            elif a != b:
+                sums[True] += exp(-8 * max(0.0, 1.45 - s) * (s - 0.55))
+        if sums[True] and sums[False]:
+            terms.append(log1p(sums[True] * sums[False]))
+    return mean(terms)
+
+
 ORACLES = {
     "batch_hard": loop_batch_hard,
     "weighted": loop_weighted,
     "hetero_center": loop_hetero_center,
+    "center_cluster": loop_center_cluster,
+    "circle": loop_circle,
 }
 
 
@@ -171,7 +209,7 @@ def test_loss_does_not_depend_on_the_names_of_the_identities(loss: Loss):
     torch.testing.assert_close(one, other)
 
 
-@every_loss
+@losses_but("circle")  # its weights are constants
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_gradient_matches_finite_differences(loss: Loss, seed: int):
     embeddings, labels, is_infrared = random_batch(seed)
@@ -180,7 +218,7 @@ def test_gradient_matches_finite_differences(loss: Loss, seed: int):
     )
 
 
-@every_loss
+@losses_but("center_cluster")  # either of its two parts needs no partner
 @pytest.mark.parametrize("labels", [[1, 1, 1, 1], [1, 2, 3, 4]], ids=["no negative", "no positive"])
 def test_no_anchor_with_partners_gives_zero_and_a_zero_gradient(loss: Loss, labels: list[int]):
     embeddings = torch.randn(4, 3, requires_grad=True)
@@ -224,6 +262,51 @@ def test_weighted_loss_of_far_embeddings_does_not_overflow(far: float):
     value = weighted_triplet_loss(embeddings, torch.tensor([0, 0, 1, 1]))
     value.backward()
     assert value.item() == pytest.approx(far - 1, rel=1e-3)
+    assert embeddings.grad.isfinite().all()
+
+
+def test_center_cluster_by_hand_pulls_to_the_centre_and_pushes_centres_apart():
+    # centres 2 and 3, over both modalities; distances to them 2, 2, 1, 1; hinge 4 - 1
+    embeddings = torch.tensor([[0.0], [4.0], [2.0], [4.0]], requires_grad=True)
+    labels = torch.tensor([7, 7, 3, 3])
+    center_cluster_loss(embeddings, labels, margin=4.0).backward()
+    assert center_cluster_loss(embeddings, labels, margin=4.0).item() == 1.5 + 3
+    # each row is pulled by 1/4; a centre moves by half of its row, the lower one downwards
+    pull, push = [-0.25, 0.25, -0.25, 0.25], [0.5, 0.5, -0.5, -0.5]
+    torch.testing.assert_close(embeddings.grad[:, 0], torch.tensor(pull) + torch.tensor(push))
+    assert center_cluster_loss(embeddings, labels, margin=1.0).item() == 1.5
+    alone = center_cluster_loss(embeddings, torch.arange(4), margin=2.5)
+    # pairs 0-4, 0-2, 0-4, 4-2, 4-4, 2-4: hinges 0, 0.5, 0, 0.5, 2.5, 0.5, and no centre to go to
+    assert alone.item() == pytest.approx(4 / 6, abs=1e-5)
+
+
+def test_circle_by_hand_weighs_pairs_by_what_they_lack():
+    # anchor 0: positive at 60° (0.5), negative at 90° (0); only rows 0 and 1 have a positive
+    embeddings = torch.tensor([[2.0, 0.0], [0.5, sqrt(0.75)], [0.0, 5.0]], requires_grad=True)
+    labels = torch.tensor([0, 0, 1])
+    loss = circle_loss(embeddings, labels, margin=0.25, gamma=2.0)
+    loss.backward()
+    # exponents -2 (1.25 - s)(s - 0.75) and 2 (s + 0.25)(s - 0.25), s = 0.5 | 0 and √0.75
+    positive, far, near = 0.375, 2 * 0.25 * -0.25, 2 * (0.75 - 0.0625)
+    expected = mean([log1p(exp(positive + far)), log1p(exp(positive + near))])
+    assert loss.item() == pytest.approx(expected, abs=1e-6)
+    # anchor 0's row turns towards its positive and away from its negative, and by symmetry of s
+    # row 1's loss turns it, too; along the row itself there is no gradient
+    share = {a: 1 / (1 + exp(-(positive + x))) / 2 for a, x in ((0, far), (1, near))}
+    by_positive = -2 * 0.75 * (share[0] + share[1])  # of s_p = cos, in both anchors
+    by_negative = 2 * 0.25 * share[0]
+    across = (by_positive * sqrt(0.75) + by_negative * 1.0) / 2  # the row's length is 2
+    torch.testing.assert_close(embeddings.grad[0], torch.tensor([0.0, across]))
+
+
+@pytest.mark.parametrize("gamma", [64.0, 256.0])
+def test_circle_of_the_worst_similarities_does_not_overflow(gamma: float):
+    embeddings = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    embeddings.requires_grad_()
+    loss = circle_loss(embeddings, torch.tensor([0, 0, 1, 1]), margin=0.45, gamma=gamma)
+    loss.backward()
+    # s_p = -1, s_n = 1 and -1: γ (2.45 · 1.55 + 1.45 · 0.55), the other negative weighs nothing
+    assert loss.item() == pytest.approx(gamma * (2.45 * 1.55 + 1.45 * 0.55), rel=1e-4)
     assert embeddings.grad.isfinite().all()
 
 

@@ -1,4 +1,4 @@
-"""What an option is, and what a change of it can change."""
+"""What an option is, what a change of it can change, and what the groups of options are for."""
 
 from __future__ import annotations
 
@@ -49,3 +49,34 @@ class Option:
     help: str
     in_names: bool = True
     costs: bool = False
+
+
+# What a group of options is for.
+GROUPS = {
+    "DATA": "Which data set is read, how it is split, and how images are loaded",
+    "DATA.SYNTHETIC": "A data set that vireid renders itself. It is used when `ENABLED` is true "
+    "and `DATA.ROOT` is empty, and is rendered once, under `datasets/`",
+    "INPUT": "Image size, augmentation in training, and normalisation",
+    "INPUT.VISIBLE": "Visible images only",
+    "INPUT.INFRARED": "Infrared images only, where they need other values than visible ones",
+    "SAMPLER": "A batch holds P identities × K images of each modality",
+    "MODEL": "Layers of the network and the weights it starts from",
+    "MODEL.DIRECTIONAL": "Directional pooling, instead of `MODEL.POOL`: each branch averages a "
+    "square feature map along one direction",
+    "MODEL.SDM": "Self-distillation module: student heads on shallow stages learn from the deepest "
+    "head (docs/method.md)",
+    "MODEL.MGIM": "Multi-granularity information mining: part features at several granularities, "
+    "and relations between the parts (docs/method.md)",
+    "TEACHER": "A trained, frozen model that teaches this one (viewpoint robust knowledge "
+    "distillation, VRKD)",
+    "DISTILL": "The loss between a student and the teacher of `TEACHER`: the divergence of their "
+    "class probabilities",
+    "LOSS": "Weights and margins of the losses",
+    "LOSS.TRIPLET": "Batch-hard triplets over both modalities",
+    "LOSS.PART_IDENTITY": "Classification of the part features of `MODEL.MGIM`, with the label "
+    "smoothing of `LOSS.IDENTITY`",
+    "LOSS.PART_TRIPLET": "Metric loss on the part features. The parts of a granularity are "
+    "concatenated; the loss is the mean over the granularities",
+    "SOLVER": "Length of the training, optimiser, learning rate, validation, checkpoints",
+    "TEST": "Which features are scored, and by which rules",
+}

@@ -51,6 +51,7 @@ PATTERN = Rule("", _pattern_problem)
 POSITIVE = _rule("greater than 0", lambda v: v > 0)
 NOT_NEGATIVE = _rule("0 or more", lambda v: v >= 0)
 SHARE = _rule("between 0 and 1", lambda v: 0 <= v <= 1)
+DECAY = _rule("0 or more and less than 1", lambda v: 0 <= v < 1)
 SHARE_OR_NEGATIVE = _rule("at most 1", lambda v: v <= 1)
 SEEDS = _rule("0 to 4294967295, the seeds of numpy", lambda v: 0 <= v < 2**32)
 SEVERITY = _rule("0 to 5", lambda v: 0 <= v <= 5)
@@ -81,6 +82,17 @@ COLOUR = _rule(
 )
 AREA = _rule(
     "[smallest, largest] share of the image", lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1
+)
+ANGLE = _rule("0 to 180 degrees", lambda v: 0 <= v <= 180)
+JITTER = _rule(
+    "one to four numbers that are not negative, the fourth, of the hue, at most 0.5",
+    lambda v: (
+        1 <= len(v) <= 4 and all(0 <= one < math.inf for one in v) and max(v[3:], default=0) <= 0.5
+    ),
+)
+INFRARED_JITTER = _rule(
+    "one or two numbers, of brightness and contrast, or -1",
+    lambda v: v == [-1] or (1 <= len(v) <= 2 and all(0 <= one < math.inf for one in v)),
 )
 ASCENDING = _rule(
     "ascending epochs from 1", lambda v: v == sorted(set(v)) and min(v, default=1) >= 1

@@ -16,12 +16,16 @@ from yacs.config import CfgNode
 
 from vireid.config.option import Effect, Option
 from vireid.config.rules import (
+    ANGLE,
     ANY,
     AREA,
     ASCENDING,
     AT_LEAST_2,
     COLOUR,
+    DECAY,
     DEPTH,
+    INFRARED_JITTER,
+    JITTER,
     MEAN,
     NOT_NEGATIVE,
     PATH,
@@ -49,36 +53,6 @@ TABLE: tuple[str, ...] = ()  # names of the table that implements the option: ru
 CORRUPTED_SIDES = ("visible", "infrared", "both")
 EXITS = ("deep", "shallow1", "shallow2", "shallow3")
 WEIGHT_NAMES = ("imagenet", "none")
-
-# What a group of options is for.
-GROUPS = {
-    "DATA": "Which data set is read, how it is split, and how images are loaded",
-    "DATA.SYNTHETIC": "A data set that vireid renders itself. It is used when `ENABLED` is true "
-    "and `DATA.ROOT` is empty, and is rendered once, under `datasets/`",
-    "INPUT": "Image size, augmentation in training, and normalisation",
-    "INPUT.VISIBLE": "Visible images only",
-    "INPUT.INFRARED": "Infrared images only, where they need other values than visible ones",
-    "SAMPLER": "A batch holds P identities × K images of each modality",
-    "MODEL": "Layers of the network and the weights it starts from",
-    "MODEL.DIRECTIONAL": "Directional pooling, instead of `MODEL.POOL`: each branch averages a "
-    "square feature map along one direction",
-    "MODEL.SDM": "Self-distillation module: student heads on shallow stages learn from the deepest "
-    "head (docs/method.md)",
-    "MODEL.MGIM": "Multi-granularity information mining: part features at several granularities, "
-    "and relations between the parts (docs/method.md)",
-    "TEACHER": "A trained, frozen model that teaches this one (viewpoint robust knowledge "
-    "distillation, VRKD)",
-    "DISTILL": "The loss between a student and the teacher of `TEACHER`: the divergence of their "
-    "class probabilities",
-    "LOSS": "Weights and margins of the losses",
-    "LOSS.TRIPLET": "Batch-hard triplets over both modalities",
-    "LOSS.PART_IDENTITY": "Classification of the part features of `MODEL.MGIM`, with the label "
-    "smoothing of `LOSS.IDENTITY`",
-    "LOSS.PART_TRIPLET": "Metric loss on the part features. The parts of a granularity are "
-    "concatenated; the loss is the mean over the granularities",
-    "SOLVER": "Length of the training, optimiser, learning rate, validation, checkpoints",
-    "TEST": "Which features are scored, and by which rules",
-}
 
 # fmt: off
 OPTIONS: dict[str, Option] = {
@@ -140,8 +114,29 @@ OPTIONS: dict[str, Option] = {
         "Probability of random erasing [field: CAJ, DEEN, MPANet]"),
     "INPUT.ERASE_AREA": Option([0.02, 0.4], AREA, TRAINING,
         "Share of the image that random erasing covers [field]"),
+    "INPUT.CHANNEL_ERASE": Option(0.0, SHARE, TRAINING,
+        "Probability of a further random erasing, whose rectangle of `ERASE_AREA` takes a random "
+        "value in each channel; in infrared images one for all channels. CAJ's channel-level "
+        "erasing uses the channels' means in its published code, as `INPUT.ERASE` does [ours]"),
+    "INPUT.SCALE": Option(0.0, SHARE, TRAINING,
+        "Smallest share of the area that a random resized crop keeps, such as 0.6. 0 or 1: no such"
+        " crop"),
+    "INPUT.ROTATE": Option(0.0, ANGLE, TRAINING,
+        "Largest angle of a random rotation in either direction, in degrees. 0: none"),
+    "INPUT.JITTER": Option([0.0], JITTER, TRAINING,
+        "Strength of random changes of brightness, contrast, saturation and hue, in this order; "
+        "those left out do not change. One number: of all but the hue. Infrared images change in "
+        "brightness and contrast [PMT: 0.3 of both, infrared images]"),
     "INPUT.GRAYSCALE": Option(0.0, SHARE, TRAINING,
         "Probability that a visible image becomes grey [DEEN: 0.5]"),
+    "INPUT.INVERT": Option(0.0, SHARE, TRAINING,
+        "Probability that an image becomes its negative. Between visible and thermal images the "
+        "same edge can be brighter on either side [ours]"),
+    "INPUT.GREY_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
+        "Number of first epochs in which every visible image is grey [PMT: 6]"),
+    "INPUT.CHANNEL_MIX": Option(0.0, SHARE, TRAINING,
+        "Probability that a visible image becomes grey by a random mean of its channels, whose "
+        "weights are Beta(1/2, 1/2), divided by their sum [RLE: 0.5]"),
     "INPUT.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
         "Probability that one colour channel of a visible image, chosen at random, replaces all "
         "three [CAJ: always, in the second view]"),
@@ -162,6 +157,11 @@ OPTIONS: dict[str, Option] = {
         "The same for infrared images"),
     "INPUT.INFRARED.ERASE": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
         "Probability of random erasing for infrared images. Negative: the value of `INPUT.ERASE`"),
+    "INPUT.INFRARED.INVERT": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
+        "`INPUT.INVERT` for infrared images. Negative: the value of `INPUT.INVERT`"),
+    "INPUT.INFRARED.JITTER": Option([-1.0], INFRARED_JITTER, TRAINING,
+        "`INPUT.JITTER` for infrared images: of brightness and contrast. -1: the values of "
+        "`INPUT.JITTER`"),
     "INPUT.INFRARED.CHANNEL_EXCHANGE": Option(0.0, SHARE, TRAINING,
         "`INPUT.CHANNEL_EXCHANGE` for infrared images that are stored in false colours [CAJ: 0.5]"),
     "INPUT.INFRARED.CORRUPT": Option(0.0, SHARE, TRAINING,
@@ -233,7 +233,9 @@ OPTIONS: dict[str, Option] = {
         "temperature changes"),
     "MODEL.SDM.TEACHER": Option("global", TABLE, EPOCH,
         "Logits that the student heads learn from: those of the deepest classifier (`global`), the"
-        " mean of these and the parts' (`global+parts`), or the mean over all exits (`ensemble`)"),
+        " mean of these and the parts' (`global+parts`), the mean over all exits (`ensemble`), or "
+        "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
+        "uses that model's embedding, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
         "Stop the gradient from student heads to their teacher [BYOT]"),
     "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
@@ -297,6 +299,24 @@ OPTIONS: dict[str, Option] = {
     "LOSS.HETERO_CENTER.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
         "Weight of the triplet loss between the centres of each identity and modality [HcTri]"),
     "LOSS.HETERO_CENTER.MARGIN": Option(0.3, NOT_NEGATIVE, EPOCH, "Margin of that loss [HcTri]"),
+    "LOSS.CENTER_CLUSTER.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the distance of images from the centre of their identity, and of the hinge "
+        "between centres [MPANet: 1]"),
+    "LOSS.CENTER_CLUSTER.MARGIN": Option(0.7, NOT_NEGATIVE, EPOCH,
+        "Least distance between the centres of two identities [MPANet]"),
+    "LOSS.CIRCLE.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH, "Weight of the circle loss"),
+    "LOSS.CIRCLE.MARGIN": Option(0.45, NOT_NEGATIVE, EPOCH,
+        "Relaxation m of the best similarities, 1 and 0 [Sun et al.: 0.25 for faces]"),
+    "LOSS.CIRCLE.GAMMA": Option(64.0, POSITIVE, EPOCH,
+        "Scale γ of the similarities [Sun et al.: 256 for faces]"),
+    "LOSS.CROSS_MODAL_KL.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the divergence between the class posteriors of an identity's visible and "
+        "infrared images [MPANet: 2.5, between two classifiers]"),
+    "LOSS.MMD.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the maximum mean discrepancy between an identity's visible and infrared "
+        "embeddings [MMD-ReID: 0.25]"),
+    "LOSS.MMD.MARGIN": Option(1.4, NOT_NEGATIVE, EPOCH,
+        "Discrepancy that costs nothing [MMD-ReID]"),
     "LOSS.PART_IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
         "Weight of the loss over all parts"),
     "LOSS.PART_IDENTITY.REDUCTION": Option("mean", ("mean", "sum"), EPOCH,
@@ -344,6 +364,12 @@ OPTIONS: dict[str, Option] = {
         "Learning rate at the start of the warm-up divided by `BASE_LR`"),
     "SOLVER.MIN_LR_FACTOR": Option(0.01, SHARE, TRAINING,
         "Learning rate at the end of `cosine` divided by `BASE_LR`"),
+    "SOLVER.EMA": Option(0.0, DECAY, TRAINING,
+        "Decay of an exponential moving average of all weights and BatchNorm statistics, updated "
+        "after every step. The averaged weights are scored, exported and used wherever the run is; "
+        "the checkpoint keeps the others, too, to continue. The decay of step n, from 0, is at "
+        "most (1 + n) / (10 + n), so that short trainings forget their start. 0: no average "
+        "[CM-NAS: 0.997]"),
     "SOLVER.SELECT": Option("last", ("last", "best"), FEATURES,
         "Epoch that is scored and exported. `best`: the one with the highest validation mAP; needs"
         " `DATA.SPLIT train`"),

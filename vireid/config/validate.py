@@ -11,6 +11,8 @@ from yacs.config import CfgNode
 from vireid.config.rules import Rule
 from vireid.config.schema import EXITS, OPTIONS
 
+ALIGNING = ("CROSS_MODAL_KL", "MMD")  # losses that separate no identities: none trains alone
+
 
 def find_problems(
     cfg: CfgNode, values: Mapping[str, Any], choices: Mapping[str, Collection[str]]
@@ -39,7 +41,7 @@ def is_taught(cfg: CfgNode) -> bool:
 def trained_exits(cfg: CfgNode) -> dict[str, bool]:
     """Whether some loss term trains each exit and, where the model has them, the ``parts``."""
     losses, sdm = cfg.LOSS, cfg.MODEL.SDM
-    elsewhere = ("PART_IDENTITY", "PART_TRIPLET", "SDM", "BRANCH_IDENTITY")
+    elsewhere = ("PART_IDENTITY", "PART_TRIPLET", "SDM", "BRANCH_IDENTITY", *ALIGNING)
     by_labels = any(term.WEIGHT for name, term in losses.items() if name not in elsewhere)
     # A branch's own classifier trains what the joint one sees
     by_branches = cfg.MODEL.DIRECTIONAL.ENABLED and losses.BRANCH_IDENTITY.WEIGHT
@@ -83,6 +85,8 @@ def _module_problems(cfg: CfgNode) -> Iterator[str]:
         )
     if sdm.TEACHER == "global+parts" and sdm.ENABLED and not mgim.ENABLED:
         yield "MODEL.SDM.TEACHER global+parts needs parts: set MODEL.MGIM.ENABLED true"
+    if sdm.TEACHER == "ema" and sdm.ENABLED and not cfg.SOLVER.EMA:
+        yield "MODEL.SDM.TEACHER ema needs averaged weights: set SOLVER.EMA, such as 0.997"
     if mgim.SCOPE == "all" and mgim.RELATION_SHARING != "all":
         yield "MODEL.MGIM.SCOPE all relates parts across granularities: RELATION_SHARING all"
     if cfg.TEST.EMBED == "parts" and not mgim.ENABLED:
@@ -155,7 +159,8 @@ def _training_problems(cfg: CfgNode) -> Iterator[str]:
     if not any(trained_exits(cfg).values()):
         yield (
             "every LOSS.*.WEIGHT is 0, or what it weighs is (MODEL.SDM.WEIGHTS) or is not there "
-            "(MODEL.SDM.TAPS, MODEL.*.ENABLED): there is nothing to train on"
+            "(MODEL.SDM.TAPS, MODEL.*.ENABLED), or separates no identities (LOSS."
+            f"{', LOSS.'.join(ALIGNING)}): there is nothing to train on"
         )
     if solver.GRADIENT_NORMS and cfg.COMPILE:
         yield "SOLVER.GRADIENT_NORMS walks the graph once per term: set COMPILE false"

@@ -186,6 +186,7 @@ def coerce(value: Any, default: Any) -> Any:
 
     Integers pass for floats, integral floats for integers, true/false/yes/no/on/off for booleans,
     numbers for strings, tuples for lists; list items take the type of the default's first item.
+    A number passes for a list of one where the default is such a list.
     Texts pass for numbers when they are written in base ten: ``010`` is ten, ``0x10`` is refused.
 
     Raises:
@@ -248,6 +249,8 @@ def _to_str(value: Any) -> str:
 def _to_list(value: Any, default: list) -> list:
     if isinstance(value, str) and not default:  # names need no brackets, which shells expand
         value = value.replace(",", " ").split()
+    if len(default) == 1 and isinstance(value, (int, float, str)):
+        value = [value]
     if not isinstance(value, (list, tuple)):
         raise ValueError(f'must be a list such as "{default or ["a_name"]}"')
     if not default:  # only lists of names are empty by default

@@ -93,13 +93,15 @@ def build_train_loader(
     """
     sampler = _sampler(cfg, splits, rank, world_size)
     label_of = {pid: label for label, pid in enumerate(splits.train_pids)}
-    transforms, second_view = _augmentation(cfg)
+    transforms, second_view, grey = _augmentation(cfg)
     dataset = ImageDataset(
         splits.root,
         splits.train,
         [label_of[record.pid] for record in splits.train],
         transforms,
         second_view=second_view,
+        grey=grey,
+        grey_epochs=cfg.INPUT.GREY_EPOCHS,
         seed=cfg.SEED,
         cache=_cache(cfg, splits.root, splits.train),
         rules=pixel_rules(cfg),
@@ -161,31 +163,43 @@ def _batch_identities(asked: int, splits: Splits, world_size: int) -> int:
     return there - there % world_size
 
 
-def _augmentation(cfg: CfgNode) -> tuple[dict[Modality, v2.Transform], v2.Transform | None]:
-    """Training transforms by modality, and that of a visible image's second view, if any."""
+def _augmentation(
+    cfg: CfgNode,
+) -> tuple[dict[Modality, v2.Transform], v2.Transform | None, v2.Transform | None]:
+    """Training transforms by modality; of a visible image's second view; of grey epochs."""
     options, infrared = cfg.INPUT, cfg.INPUT.INFRARED
     augment = partial(
         train_transform,
         tuple(options.SIZE),
         pad=options.PAD,
         flip=options.FLIP,
+        scale=options.SCALE,
+        rotate=options.ROTATE,
+        jitter=options.JITTER,
+        invert=options.INVERT,
         erase=options.ERASE,
         erase_area=tuple(options.ERASE_AREA),
+        channel_erase=options.CHANNEL_ERASE,
         mean=options.MEAN,
         corrupt=options.CORRUPT,
     )
     transforms = {
         Modality.VISIBLE: augment(
-            grayscale=options.GRAYSCALE, channel_exchange=options.CHANNEL_EXCHANGE
+            grayscale=options.GRAYSCALE,
+            channel_exchange=options.CHANNEL_EXCHANGE,
+            channel_mix=options.CHANNEL_MIX,
         ),
         Modality.INFRARED: augment(
             erase=options.ERASE if infrared.ERASE < 0 else infrared.ERASE,
+            jitter=options.JITTER if infrared.JITTER[0] < 0 else infrared.JITTER,
+            invert=options.INVERT if infrared.INVERT < 0 else infrared.INVERT,
             channel_exchange=infrared.CHANNEL_EXCHANGE,
             corrupt=infrared.CORRUPT,
             modality=Modality.INFRARED,
         ),
     }
-    return transforms, augment(channel_exchange=1.0) if options.SECOND_VISIBLE else None
+    second_view = augment(channel_exchange=1.0) if options.SECOND_VISIBLE else None
+    return transforms, second_view, augment(grayscale=1.0) if options.GREY_EPOCHS else None
 
 
 def build_eval_loader(

@@ -50,6 +50,7 @@ class ImageDataset(Dataset):
         labels: (len(records),) label of each record.
         transforms: per modality, PIL image → (3, H, W) uint8.
         second_view: of a visible image whose key asks for view 1.
+        grey: of visible images in the first ``grey_epochs`` epochs, in both views.
         seed: with the key's epoch, position and view it seeds torch's generator for the transform.
         cache: resized images to use instead of the files.
         rules: per modality, how pixels become RGB; none: as those of eight bits.
@@ -64,6 +65,8 @@ class ImageDataset(Dataset):
         transforms: Mapping[Modality, Callable[[Image.Image], Tensor]],
         *,
         second_view: Callable[[Image.Image], Tensor] | None = None,
+        grey: Callable[[Image.Image], Tensor] | None = None,
+        grey_epochs: int = 0,
         seed: int = 0,
         cache: ImageCache | None = None,
         rules: Mapping[Modality, PixelRule] | None = None,
@@ -72,6 +75,7 @@ class ImageDataset(Dataset):
         assert cache is None or corruption is None, "the cache holds resized images"
         self.root, self.records, self.labels = root, records, labels
         self.transforms, self.second_view = transforms, second_view
+        self.grey, self.grey_epochs = grey, grey_epochs
         self.seed, self.cache = seed, cache
         self.rules = rules or dict.fromkeys(Modality, PLAIN)
         self.corruption = corruption
@@ -98,7 +102,7 @@ class ImageDataset(Dataset):
             return error
         if self.corruption is not None:
             image = self.corruption.apply(image, record.paths[frame], record.modality)
-        transform = self.second_view if key.view else self.transforms[record.modality]
+        transform = self._transform(key, record.modality)
         assert transform is not None, "view 1 asked for, but there is no transform for it"
         entropy = [self.seed, key.epoch, key.position, *([key.view] if key.view else [])]
         high, low = np.random.SeedSequence(entropy).generate_state(2).tolist()
@@ -108,6 +112,13 @@ class ImageDataset(Dataset):
             tensor = transform(image)
         is_infrared = record.modality is Modality.INFRARED
         return LabelledImage(tensor, self.labels[key.index], is_infrared, key.index)
+
+    def _transform(
+        self, key: SampleKey, modality: Modality
+    ) -> Callable[[Image.Image], Tensor] | None:
+        if modality is Modality.VISIBLE and key.epoch < self.grey_epochs:
+            return self.grey
+        return self.second_view if key.view else self.transforms[modality]
 
     def _frame(self, key: SampleKey, count: int) -> int:
         """Number of the frame to read of a track of ``count`` frames; both views show the same."""

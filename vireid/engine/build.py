@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from vireid.data.build import build_train_loader
 from vireid.data.datasets import DATASETS
+from vireid.engine.averaging import WeightAverage
 from vireid.engine.distributed import World
 from vireid.engine.freezing import Freeze
 from vireid.engine.optim import build_optimizer, build_schedule
@@ -18,6 +19,7 @@ from vireid.engine.precision import compile_stages, resolve_precision
 from vireid.engine.trainer import TeacherLogits, Trainer
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
+from vireid.losses.distillation import AVERAGE_TEACHER
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Splits
 
@@ -48,14 +50,18 @@ def build_trainer(
     model.to(device)
     if cfg.MODEL.SYNC_BN and world.size > 1 and device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    average = _average(cfg, model, world)
     criterion = build_criterion(cfg).to(device)
     optimizer = build_optimizer(cfg.SOLVER, model, criterion)
     if cfg.COMPILE:
         compile_stages(model.backbone.stages, device)
+        if average is not None and average.teaches:
+            compile_stages(average.model.backbone.stages, device)
     return Trainer(
         model=model,
         wrap=_wrapper(splits, device, world),
         teacher=teacher,
+        average=average,
         criterion=criterion,
         optimizer=optimizer,
         schedule=build_schedule(cfg.SOLVER),
@@ -73,6 +79,15 @@ def build_trainer(
     )
 
 
+def _average(cfg: CfgNode, model: ReidModel, world: World) -> WeightAverage | None:
+    """The average of the weights that ``SOLVER.EMA`` asks for."""
+    if not cfg.SOLVER.EMA:
+        return None
+    sdm = cfg.MODEL.SDM
+    teaches = sdm.ENABLED and sdm.TEACHER == AVERAGE_TEACHER and cfg.LOSS.SDM.WEIGHT
+    return WeightAverage(model, cfg.SOLVER.EMA, teaches=bool(teaches), world=world)
+
+
 def _require_modalities(cfg: CfgNode) -> None:
     """Refuses options for two modalities on a data set of one."""
     name = cfg.DATA.DATASET
@@ -83,11 +98,12 @@ def _require_modalities(cfg: CfgNode) -> None:
             f"MODEL.SHARED_DEPTH {cfg.MODEL.SHARED_DEPTH} keeps a stream for infrared images, of "
             f"which {name} has none: set MODEL.SHARED_DEPTH 5"
         )
-    if cfg.LOSS.HETERO_CENTER.WEIGHT:
-        raise UsageError(
-            f"LOSS.HETERO_CENTER compares modalities, of which {name} has one: set "
-            "LOSS.HETERO_CENTER.WEIGHT 0"
-        )
+    for loss in ("HETERO_CENTER", "CROSS_MODAL_KL", "MMD"):
+        if cfg.LOSS[loss].WEIGHT:
+            raise UsageError(
+                f"LOSS.{loss} compares modalities, of which {name} has one: set "
+                f"LOSS.{loss}.WEIGHT 0"
+            )
 
 
 def _wrapper(

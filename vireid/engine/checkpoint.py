@@ -23,6 +23,7 @@ from vireid.utils.io import replace_file
 LAST = "checkpoints/last.pth"
 BEST = "checkpoints/best.pth"
 FORMAT = 1
+RAW = "raw_model"  # entry of the weights that train, where "model" is their average (SOLVER.EMA)
 REMEDY = "restore it from a copy, or train the run again with --overwrite or without its folder"
 # What a checkpoint must hold, and of which type.
 REQUIRED: dict[str, type | tuple[type, ...]] = {
@@ -99,9 +100,10 @@ def _malformed(content: Mapping[str, Any]) -> str:
         return "progress"
     if not pids or not all(type(pid) is int for pid in pids):
         return "pids"
-    tensors = content["model"].values()
-    if not all(isinstance(one, torch.Tensor) and one.layout is torch.strided for one in tensors):
-        return "model"
+    for name in ("model", RAW):
+        state = content.get(name, {})
+        if not isinstance(state, dict) or not all(map(_is_dense, state.values())):
+            return name
     try:
         readable = isinstance(parse_yaml(content["config"]), dict)
     except ValueError:
@@ -112,6 +114,10 @@ def _malformed(content: Mapping[str, Any]) -> str:
     if not isinstance(loaded, list) or not all(isinstance(name, str) for name in loaded):
         return "loaded"
     return "" if isinstance(content.get("teacher", ""), str) else "teacher"
+
+
+def _is_dense(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.layout is torch.strided
 
 
 def _holds_numbers(table: object) -> bool:

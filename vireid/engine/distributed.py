@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -90,6 +90,14 @@ class World:
         total = tensor.clone()
         dist.all_reduce(total)
         return total / self.size
+
+    def share(self, tensors: Sequence[Tensor]) -> None:
+        """Gives the main process's values to all, in place; the tensors have one type."""
+        if self.size > 1 and tensors:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            dist.broadcast(flat, src=0)
+            for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def collect(self, text: str) -> list[str]:
         """The processes' texts by rank, on each of them."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,8 @@ from tqdm import tqdm
 from vireid.data.loading import batches
 from vireid.data.sampler import IdentityBatchSampler
 from vireid.data.transforms import normalize
-from vireid.engine.checkpoint import rng_state
+from vireid.engine.averaging import WeightAverage
+from vireid.engine.checkpoint import RAW, load_model, rng_state
 from vireid.engine.distributed import World
 from vireid.engine.freezing import Freeze
 from vireid.engine.gradients import gradient_norms, unused_parameters, zero_term
@@ -72,6 +74,7 @@ class Trainer:
         frames: images in a row of a batch that show one track; their outputs are averaged.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
+        average: of the model's weights over the steps, if one is kept.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
     Attributes:
@@ -91,6 +94,7 @@ class Trainer:
     mean: list[float]
     std: list[float]
     teacher: TeacherLogits | None = None
+    average: WeightAverage | None = None
     frames: int = 1
     clip_norm: float = 0.0
     gradient_norms: bool = False
@@ -108,6 +112,11 @@ class Trainer:
         self._frozen = self.freeze.lasts(self.progress.epoch)
         self.freeze.set_gradients(self.model, self._frozen)
         self.wrapped = self.wrap(self.model)
+
+    @property
+    def scored_model(self) -> ReidModel:
+        """The model whose weights are the run's result: the averaged one, if there is one."""
+        return self.model if self.average is None else self.average.model
 
     def prepare_epoch(self) -> None:
         """Freezes and unfreezes what the coming epoch asks for, and turns on training mode."""
@@ -142,6 +151,8 @@ class Trainer:
             own = self.wrapped(images, is_infrared)
             if self.teacher is not None:
                 own = replace(own, teacher=self.teacher(batch.images, is_infrared))
+            if self.average is not None and self.average.teaches:
+                own = replace(own, averaged=self.average(images, is_infrared))
         if self.frames > 1:
             own, batch = own.per_track(self.frames), batch.per_track(self.frames)
         output, batch = self.world.gather(own, batch)
@@ -195,6 +206,8 @@ class Trainer:
             nn.utils.clip_grad_norm_(self._parameters(), self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update(self.progress.epoch * len(self.sampler) + self.progress.step)
 
     def advance(self, batch: Batch) -> None:
         """Trains the epoch's next step at the scheduled learning rate, and counts it."""
@@ -295,9 +308,14 @@ class Trainer:
         progress.sums, progress.gradients = {}, {}
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of the training itself."""
-        return {
-            "model": self.model.state_dict(),
+        """What a checkpoint holds of the training itself.
+
+        ``model`` is what readers of a checkpoint use; the weights that go on training are kept
+        beside it, where it is their average.
+        """
+        raw = {} if self.average is None else {RAW: self.model.state_dict()}
+        return raw | {
+            "model": self.scored_model.state_dict(),
             "criterion": self.criterion.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -305,8 +323,18 @@ class Trainer:
             "rng": rng_state(),
         }
 
+    def load_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
+        """Those that train and their average, if one is kept; it begins with what is there.
+
+        Raises:
+            CheckpointError: the checkpoint is of another model.
+        """
+        load_model(self.model, checkpoint.get(RAW, checkpoint["model"]), path)
+        if self.average is not None:
+            load_model(self.average.model, checkpoint["model"], path)
+
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of ``state``, except for the model's weights and the generators.
+        """The inverse of ``state``, except for the weights of models and the generators.
 
         The optimiser's running averages continue; its options stay this configuration's. The
         learning rate is the last step's, as in the training that saved it; ``advance`` sets it.

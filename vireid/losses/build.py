@@ -10,6 +10,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from vireid.losses.criterion import Criterion, Term, WeightedTerm
+from vireid.losses.cross_modal import cross_modal_kl_loss, margin_mmd_loss
 from vireid.losses.distillation import (
     SDM_TEACHERS,
     distillation_loss,
@@ -19,6 +20,8 @@ from vireid.losses.distillation import (
 from vireid.losses.identity import identity_loss, part_identity_loss
 from vireid.losses.triplet import (
     batch_hard_triplet_loss,
+    center_cluster_loss,
+    circle_loss,
     hetero_center_triplet_loss,
     part_metric_loss,
     weighted_triplet_loss,
@@ -51,12 +54,43 @@ def _hetero_center(options: CfgNode) -> Term:
     )
 
 
+def _center_cluster(options: CfgNode) -> Term:
+    margin = options.MARGIN
+    return lambda output, batch: center_cluster_loss(
+        output.deep.embedding.float(), batch.labels, margin=margin
+    )
+
+
+def _circle(options: CfgNode) -> Term:
+    margin, gamma = options.MARGIN, options.GAMMA
+    return lambda output, batch: circle_loss(
+        output.deep.embedding.float(), batch.labels, margin=margin, gamma=gamma
+    )
+
+
+def _cross_modal_kl(options: CfgNode) -> Term:
+    return lambda output, batch: cross_modal_kl_loss(
+        output.deep.logits.float(), batch.labels, batch.is_infrared
+    )
+
+
+def _mmd(options: CfgNode) -> Term:
+    margin = options.MARGIN
+    return lambda output, batch: margin_mmd_loss(
+        output.deep.embedding.float(), batch.labels, batch.is_infrared, margin=margin
+    )
+
+
 # LOSS.<KEY> → its term on the deep head; the columns of metrics.csv are loss_<key in lower case>.
 TERMS: dict[str, Callable[[CfgNode], Term]] = {
     "IDENTITY": _identity,
     "TRIPLET": _triplet,
     "WEIGHTED_TRIPLET": _weighted_triplet,
     "HETERO_CENTER": _hetero_center,
+    "CENTER_CLUSTER": _center_cluster,
+    "CIRCLE": _circle,
+    "CROSS_MODAL_KL": _cross_modal_kl,
+    "MMD": _mmd,
 }
 # MODEL.SDM.HINT → vector (B, D) of a head, before or after its BNNeck, and loss of student's and
 # teacher's; besides these, "none"
@@ -174,7 +208,7 @@ def _student_terms(
         vector, hint_loss = HINT_LOSSES[options.HINT]
 
         def hint(output: ModelOutput, batch: Batch) -> Tensor:
-            target = vector(output.deep).float()
+            target = vector(output.averaged or output.deep).float()
             own = vector(output.heads[student]).float()
             return hint_loss(own, target.detach() if detach else target)
 

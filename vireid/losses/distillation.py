@@ -75,6 +75,11 @@ def _deep_logits(output: ModelOutput) -> Tensor:
     return output.deep.logits.float()
 
 
+def _averaged_logits(output: ModelOutput) -> Tensor:
+    assert output.averaged is not None, "the averaged model teaches, but has not seen the batch"
+    return output.averaged.logits.float()
+
+
 def _deep_and_parts_logits(output: ModelOutput) -> Tensor:
     every = [output.deep.logits.unsqueeze(1), *(part.logits for part in output.parts)]
     return torch.cat([logits.float() for logits in every], dim=1).mean(dim=1)
@@ -84,10 +89,12 @@ def _ensemble_logits(output: ModelOutput) -> Tensor:
     return torch.stack([head.logits.float() for head in output.heads.values()]).mean(dim=0)
 
 
+AVERAGE_TEACHER = "ema"
 # MODEL.SDM.TEACHER → logits (B, C) that the students learn: of the deepest classifier, mean over it
-# and the parts', mean over all exits
+# and the parts', mean over all exits, of the averaged model's deepest classifier
 SDM_TEACHERS: dict[str, Callable[[ModelOutput], Tensor]] = {
     "global": _deep_logits,
     "global+parts": _deep_and_parts_logits,
     "ensemble": _ensemble_logits,
+    AVERAGE_TEACHER: _averaged_logits,
 }

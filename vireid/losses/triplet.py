@@ -43,7 +43,7 @@ def batch_hard_triplet_loss(embeddings: Tensor, labels: Tensor, *, margin: float
     furthest = distances.masked_fill(~positive, -torch.inf).amax(dim=1)
     nearest = distances.masked_fill(~negative, torch.inf).amin(dim=1)
     usable = positive.any(dim=1) & negative.any(dim=1)
-    return _mean_over(F.relu(furthest - nearest + margin), usable)
+    return mean_over(F.relu(furthest - nearest + margin), usable)
 
 
 def weighted_triplet_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def weighted_triplet_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
     positive, negative = _pair_masks(labels)
     gap = _weighted(distances, positive, sign=1) - _weighted(distances, negative, sign=-1)
     usable = positive.any(dim=1) & negative.any(dim=1)
-    return _mean_over(F.softplus(gap), usable)
+    return mean_over(F.softplus(gap), usable)
 
 
 def hetero_center_triplet_loss(
@@ -92,6 +92,63 @@ def hetero_center_triplet_loss(
     return batch_hard_triplet_loss(centers, groups // 2, margin=margin)
 
 
+def center_cluster_loss(embeddings: Tensor, labels: Tensor, *, margin: float) -> Tensor:
+    """Distance of rows from their identity's centre, plus a hinge between centres.
+
+    An identity has one centre, the mean over both modalities.
+
+    Args:
+        embeddings: (B, D), unnormalised.
+        labels: (B,) int64; rows in any order, any number per identity.
+        margin: distance that the centres of two identities must have.
+    Returns:
+        () mean distance of the rows whose identity has other rows, plus the mean hinge over all
+        pairs of identities; a mean over nothing is 0.
+    Source: Wu et al., Discover Cross-Modality Nuances (MPANet), CVPR 2021, centre cluster loss.
+    """
+    members = membership(labels, embeddings.dtype)
+    counts = members.sum(dim=0)
+    centers = (members.T @ embeddings) / counts.clamp(min=1).unsqueeze(1)
+    squared = (embeddings - members @ centers).square().sum(dim=1)
+    to_center = squared.clamp(min=MIN_SQUARED_DISTANCE).sqrt()
+    pull = mean_over(to_center, members @ counts > 1)
+    hinges = F.relu(margin - pairwise_distances(centers, centers))
+    exists = counts > 0
+    others = ~torch.eye(len(counts), dtype=torch.bool, device=counts.device)
+    return pull + mean_over(hinges, exists & exists.unsqueeze(1) & others)
+
+
+def circle_loss(embeddings: Tensor, labels: Tensor, *, margin: float, gamma: float) -> Tensor:
+    """Softplus of weighted cosine similarities: each pair weighs what it is from its optimum.
+
+    With similarities s of an anchor to its positives p and negatives n:
+    log(1 + Σ exp(γ [s_n + m]₊ (s_n - m)) · Σ exp(-γ [1 + m - s_p]₊ (s_p - 1 + m))). The weights
+    [·]₊ are constants for gradients.
+
+    Args:
+        embeddings: (B, D), of any length.
+        labels: (B,) int64.
+        margin: m, the relaxation of the optima 1 and 0.
+        gamma: γ > 0, the scale.
+    Returns:
+        () mean over the anchors that have a positive and a negative; 0 when none has.
+    Source: Sun et al., Circle Loss, CVPR 2020, §3, with labels of pairs.
+    """
+    unit = F.normalize(embeddings, dim=1)
+    similarities = unit @ unit.T
+    positive, negative = _pair_masks(labels)
+    constant = similarities.detach()
+    to_positives = -gamma * F.relu(1 + margin - constant) * (similarities - 1 + margin)
+    to_negatives = gamma * F.relu(constant + margin) * (similarities - margin)
+    usable = positive.any(dim=1) & negative.any(dim=1)
+    sums = [
+        # Rows without an entry: any finite numbers, because the mean leaves them out
+        each.masked_fill(~mask & usable.unsqueeze(1), -torch.inf).logsumexp(dim=1)
+        for each, mask in ((to_positives, positive), (to_negatives, negative))
+    ]
+    return mean_over(F.softplus(sums[0] + sums[1]), usable)
+
+
 def part_metric_loss(
     embeddings: Sequence[Tensor], labels: Tensor, metric_loss: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
@@ -105,6 +162,17 @@ def part_metric_loss(
         () mean over granularities.
     """
     return torch.stack([metric_loss(each, labels) for each in embeddings]).mean()
+
+
+def membership(labels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Which rows are of one identity, with a column per identity.
+
+    Returns:
+        (B, B): a row has a 1 in the column whose number is that of its identity's first row. Other
+        columns are empty: a GPU would have to wait for the number of identities.
+    """
+    first = (labels.unsqueeze(1) == labels).byte().argmax(dim=1)
+    return (first.unsqueeze(1) == torch.arange(len(labels), device=labels.device)).to(dtype)
 
 
 def _pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +189,8 @@ def _weighted(distances: Tensor, mask: Tensor, *, sign: int) -> Tensor:
     return (scores.softmax(dim=1) * distances * mask).sum(dim=1)
 
 
-def _mean_over(values: Tensor, usable: Tensor) -> Tensor:
+def mean_over(values: Tensor, usable: Tensor) -> Tensor:
+    """Mean of the usable values; 0, with a gradient of 0, when none is usable."""
     # where, not multiplication: anchors without a positive or negative have infinite values.
     kept = torch.where(usable, values, torch.zeros_like(values))
     return kept.sum() / usable.sum().clamp(min=1)

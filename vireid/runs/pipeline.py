@@ -227,7 +227,7 @@ def _prepare(
         remedy = "check DATA.*, or start a new run with MODEL.PRETRAINED"
         dataset, path = cfg.DATA.DATASET, start.path
         require_same_data(start.checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
-        load_model(model, start.checkpoint["model"], start.path)
+        trainer.load_weights(start.checkpoint, start.path)
         restore(trainer, start.checkpoint, start.path)
         start.changes.extend(teacher_changes(start.checkpoint, teacher, start.path))
         progress = trainer.progress
@@ -346,7 +346,7 @@ def _write_scores(training: _Training, trackers: Trackers) -> None:
     path = folder / "results.json"
     results = score(
         cfg,
-        training.trainer.model,
+        training.trainer.scored_model,
         splits,
         scored_protocols(cfg),
         device=training.trainer.device,
@@ -426,7 +426,8 @@ def _validate(training: _Training, stop: StopFlag) -> None:
     progress = trainer.progress
     protocols = _validation_protocols(cfg)
     with stop.ending_waits():
-        results = score(cfg, trainer.model, training.splits, protocols, device=trainer.device)
+        model, device = trainer.scored_model, trainer.device
+        results = score(cfg, model, training.splits, protocols, device=device)
     scores = {
         f"{name}_{metric}": entry["mean"][metric]
         for name, entry in results.items()
@@ -451,7 +452,7 @@ def _save(training: _Training, name: str) -> None:
     trainer = training.trainer
     if not trainer.world.is_main:
         return
-    state = trainer.model.state_dict()
+    state = trainer.scored_model.state_dict()  # an average is as broken as what it averages
     broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
     if broken:
         raise DivergedError(
@@ -485,5 +486,5 @@ def _load_selected(training: _Training) -> int:
         return trainer.progress.epoch
     path = training.folder / BEST
     checkpoint = load_checkpoint(path)
-    load_model(trainer.model, checkpoint["model"], path)
+    load_model(trainer.scored_model, checkpoint["model"], path)
     return checkpoint["progress"]["epoch"]
