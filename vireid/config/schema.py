@@ -193,9 +193,10 @@ OPTIONS: dict[str, Option] = {
         "Pooling of the global head and of the student heads"),
     "MODEL.GEM_P": Option(3.0, POSITIVE, START,
         "Initial exponent of GeM pooling; it is learnt [field: AGW]"),
-    "MODEL.NORM_STATISTICS": Option("joint", ("joint", "dual"), LAYERS,
+    "MODEL.NORM_STATISTICS": Option("joint", ("joint", "dual", "separate"), LAYERS,
         "BatchNorm statistics in shared layers. `joint`: over both modalities [field: AGW]. "
-        "`dual`: separate for each modality, with one common scale and shift"),
+        "`dual`: separate for each modality, with one common scale and shift. `separate`: each "
+        "modality also has its own scale and shift"),
     "MODEL.BN_EVAL": Option(False, ANY, TRAINING,
         "In training, normalise by BatchNorm's stored statistics instead of the batch's, and leave"
         " the stored ones unchanged"),
