@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,7 +53,7 @@ class TimmBackbone(Backbone):
             raise _unsuited(name, "its modules are not a row") from error
         self.stage_channels = tuple(channels for channels, _ in shapes)
         self.stage_strides = tuple(stride for _, stride in shapes)
-        listed = [info["num_chs"] for info in network.feature_info]
+        listed = _listed(network, "num_chs")
         if list(self.stage_channels[-len(listed) :]) != listed:
             raise _unsuited(name, f"maps have {self.stage_channels} channels instead of {listed}")
         if name.endswith(KEEPS_RESOLUTION) and self.stage_strides[-1] != 16:
@@ -88,13 +89,18 @@ def _network(name: str) -> nn.Module:
     return network
 
 
+def _listed(network: Any, key: str) -> list[Any]:
+    """One property of all feature maps that timm lists for a network."""
+    return [info[key] for info in network.feature_info]
+
+
 def _unsuited(name: str, why: str) -> UsageError:
     return UsageError(f"MODEL.BACKBONE={name!r} cannot be used: {why}; choose another network")
 
 
 def _stages(network: nn.Module) -> list[Stage]:
     """The modules up to each listed map, and those since the one before."""
-    taps = [info["module"] for info in network.feature_info]
+    taps = _listed(network, "module")
     stages, current = [], Stage()
     for name, module in _modules(network, taps):
         current[name] = module
