@@ -69,8 +69,8 @@ GROUPS = {
     "and relations between the parts (docs/method.md)",
     "TEACHER": "A trained, frozen model that teaches this one (viewpoint robust knowledge "
     "distillation, VRKD)",
-    "DISTILL": "The loss between a student and the teacher of `TEACHER`: the divergence of their "
-    "class probabilities",
+    "DISTILL": "The losses between a student and the teacher of `TEACHER`: of their class "
+    "probabilities, of their features, and of the relations within a batch (docs/method.md)",
     "LOSS": "Weights and margins of the losses",
     "LOSS.TRIPLET": "Batch-hard triplets over both modalities",
     "LOSS.PART_IDENTITY": "Classification of the part features of `MODEL.MGIM`, with the label "

@@ -230,7 +230,7 @@ OPTIONS: dict[str, Option] = {
         "Logits that the student heads learn from: those of the deepest classifier (`global`), the"
         " mean of these and the parts' (`global+parts`), the mean over all exits (`ensemble`), or "
         "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
-        "uses that model's embedding, too"),
+        "uses that model's vector, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
         "Stop the gradient from student heads to their teacher [BYOT]"),
     "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
@@ -277,9 +277,16 @@ OPTIONS: dict[str, Option] = {
     "DISTILL.TEMPERATURE": Option(4.0, POSITIVE, EPOCH,
         "Temperature of teacher's and student's class probabilities [ours]"),
     "DISTILL.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
-        "λ, the weight of this loss [the value at which the paper varies the temperature]"),
+        "λ, the weight of the divergence of class probabilities [the value at which the paper "
+        "varies the temperature]. 0: teacher and student may have different identities"),
     "DISTILL.SCALE_T2": Option(True, ANY, EPOCH,
         "Multiply by `TEMPERATURE`² [ours]; see `MODEL.SDM.SCALE_T2`"),
+    "DISTILL.FEATURE_WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the squared distance between the teacher's feature and a learnt projection of "
+        "the student's, both of unit length [FitNets]"),
+    "DISTILL.RELATION_WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the squared difference between teacher and student in the cosines of all pairs "
+        "of features in a batch [similarity-preserving distillation]"),
 
     "LOSS.IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
         "Weight of the classification loss of the deepest head [field: BoT]"),

@@ -16,7 +16,7 @@ from vireid.engine.distributed import World
 from vireid.engine.freezing import Freeze
 from vireid.engine.optim import build_optimizer, build_schedule
 from vireid.engine.precision import compile_stages, resolve_precision
-from vireid.engine.trainer import TeacherLogits, Trainer
+from vireid.engine.trainer import BatchTeacher, Trainer
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
 from vireid.losses.distillation import AVERAGE_TEACHER
@@ -31,7 +31,7 @@ def build_trainer(
     *,
     device: torch.device,
     world: World,
-    teacher: TeacherLogits | None = None,
+    teacher: BatchTeacher | None = None,
     loaded: frozenset[str] = frozenset(),
 ) -> Trainer:
     """Everything that one training step uses, on ``device``.
@@ -51,7 +51,8 @@ def build_trainer(
     if cfg.MODEL.SYNC_BN and world.size > 1 and device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     average = _average(cfg, model, world)
-    criterion = build_criterion(cfg).to(device)
+    dims = None if teacher is None else (model.head.bnneck.num_features, teacher.feature_dim)
+    criterion = build_criterion(cfg, dims).to(device)
     optimizer = build_optimizer(cfg.SOLVER, model, criterion)
     if cfg.COMPILE:
         compile_stages(model.backbone.stages, device)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,12 +33,23 @@ from vireid.engine.signals import Interrupted, StopFlag
 from vireid.errors import DivergedError, UsageError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
-from vireid.structures import Batch, ModelOutput
+from vireid.structures import Batch, ModelOutput, TeacherOutput
 
-# (B, 3, H, W) uint8 images, (B,) bool is_infrared → (B, C) logits of a frozen model
-TeacherLogits = Callable[[Tensor, Tensor], Tensor]
 SLOW_STEP = 2.0  # seconds; the state before it is kept for a signal that cannot wait for its end
 TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
+
+
+class BatchTeacher(Protocol):
+    """A frozen model that teaches."""
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of the features that it gives."""
+        ...
+
+    def __call__(self, images: Tensor, is_infrared: Tensor) -> TeacherOutput:
+        """(B, 3, H, W) uint8 images and (B,) bool flags → what losses need of them."""
+        ...
 
 
 @dataclass(slots=True)
@@ -73,7 +84,7 @@ class Trainer:
         mean, std: normalisation of the images, applied on the device.
         frames: images in a row of a batch that show one track; their outputs are averaged.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
-        teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
+        teacher: sees every batch, if there is one; not part of a checkpoint.
         average: of the model's weights over the steps, if one is kept.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
@@ -93,7 +104,7 @@ class Trainer:
     world: World
     mean: list[float]
     std: list[float]
-    teacher: TeacherLogits | None = None
+    teacher: BatchTeacher | None = None
     average: WeightAverage | None = None
     frames: int = 1
     clip_norm: float = 0.0
@@ -377,8 +388,8 @@ def fit(
 
 
 def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
-    """Share of a batch that the deepest classifier, and the teacher if any, classifies right."""
+    """Share of a batch that the deepest classifier, and a teacher with logits, classifies right."""
     logits = {"accuracy": output.deep.logits.detach()}
-    if output.teacher is not None:
-        logits["teacher_accuracy"] = output.teacher
+    if output.teacher is not None and output.teacher.logits is not None:
+        logits["teacher_accuracy"] = output.teacher.logits
     return {name: (one.argmax(dim=1) == labels).float().mean() for name, one in logits.items()}

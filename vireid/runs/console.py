@@ -27,6 +27,8 @@ METRIC_TERMS = {
     "weighted_triplet": "triplet",
     "hetero_center": "triplet",
     "distill_kl": "distill",
+    "distill_feature": "distill",
+    "distill_relation": "distill",
 }
 SCORES = {
     "rank1": "rank-1",

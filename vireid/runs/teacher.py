@@ -22,7 +22,7 @@ from vireid.models.build import build_model
 from vireid.models.teacher import FrozenTeacher
 from vireid.runs.options import choices
 from vireid.runs.weights import selected_checkpoint
-from vireid.structures import Splits
+from vireid.structures import Splits, TeacherOutput
 from vireid.utils.paths import expand, is_model_folder
 
 
@@ -31,7 +31,7 @@ class Teacher:
     """A frozen model, and the preprocessing of images that it was trained with.
 
     Args:
-        module: gives the logits of normalised images.
+        module: gives what losses need of normalised images.
         path: of its checkpoint.
         size: [height, width] that it was trained with; batches of another size are resized for it.
         mean, std: normalisation that it was trained with.
@@ -47,8 +47,13 @@ class Teacher:
     digest: str
     origin: str
 
-    def __call__(self, images: Tensor, is_infrared: Tensor) -> Tensor:
-        """(B, C) logits of a batch, as it was augmented for the student.
+    @property
+    def feature_dim(self) -> int:
+        """Length of its deepest head's feature."""
+        return self.module.model.head.bnneck.num_features
+
+    def __call__(self, images: Tensor, is_infrared: Tensor) -> TeacherOutput:
+        """What it gives of a batch, as it was augmented for the student.
 
         Args:
             images: (B, 3, H, W) uint8.
@@ -63,14 +68,15 @@ class Teacher:
 def load_teacher(
     cfg: CfgNode, splits: Splits, data: str, *, device: torch.device
 ) -> Teacher | None:
-    """The teacher of a run, on ``device``; None without one, or where ``DISTILL.WEIGHT`` is 0.
+    """The teacher of a run, on ``device``; None without one, or where no loss uses it.
 
     Args:
         splits: what the student trains on.
         data: fingerprint of that data set.
     Raises:
         CheckpointError: its checkpoint is missing, damaged, of another model than
-            ``TEACHER.CONFIG`` describes, or its classes are not the student's.
+            ``TEACHER.CONFIG`` describes, or its classes are not the student's, which only
+            ``DISTILL.WEIGHT`` needs.
         UsageError: ``TEACHER.CONFIG`` cannot be used, or the teacher lacks the posterior.
     """
     if not is_taught(cfg):
@@ -78,9 +84,14 @@ def load_teacher(
     try:
         path = _checkpoint_path(cfg)
         checkpoint = load_trained(path)
-        remedy = "a teacher needs its student's identities; train it with the same DATA.*"
+        options = cfg.DISTILL
+        remedy = (
+            "the probabilities of DISTILL.WEIGHT need the student's identities; train the teacher "
+            "with the same DATA.*, or use its features alone (DISTILL.WEIGHT 0, FEATURE_WEIGHT)"
+        )
         dataset = cfg.DATA.DATASET
-        require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
+        if options.WEIGHT:
+            require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
         if cfg.TEACHER.CONFIG:
             own = load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
         else:
@@ -100,7 +111,12 @@ def load_teacher(
     size = (own.INPUT.SIZE[0], own.INPUT.SIZE[1])
     resized = "" if list(size) == list(cfg.INPUT.SIZE) else f", images resized to {size} for it"
     return Teacher(
-        FrozenTeacher(model, posterior=cfg.TEACHER.POSTERIOR),
+        FrozenTeacher(
+            model,
+            posterior=cfg.TEACHER.POSTERIOR,
+            logits=bool(options.WEIGHT),
+            feature=bool(options.FEATURE_WEIGHT or options.RELATION_WEIGHT),
+        ),
         path=path,
         size=size,
         mean=tuple(own.INPUT.MEAN),
