@@ -354,6 +354,10 @@ OPTIONS: dict[str, Option] = {
     "SOLVER.CLIP_NORM": Option(0.0, NOT_NEGATIVE, TRAINING,
         "Largest norm of the gradient of all parameters; a longer gradient is scaled down to it. "
         "0: no limit"),
+    "SOLVER.ACCUMULATE": Option(1, POSITIVE, EPOCH,
+        "Batches in one optimiser step, whose gradients are averaged; for GPUs with little memory. "
+        "Losses and BatchNorm see one batch at a time, and an epoch has so many times fewer steps "
+        "(docs/faq.md)"),
     "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "Nesterov momentum of `sgd` [field]"),
     "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING,
         "Learning rate after the warm-up: falls in steps, or along a cosine"),

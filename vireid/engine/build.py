@@ -74,6 +74,7 @@ def build_trainer(
         mean=list(cfg.INPUT.MEAN),
         std=list(cfg.INPUT.STD),
         frames=cfg.SAMPLER.FRAMES,
+        accumulate=cfg.SOLVER.ACCUMULATE,
         clip_norm=cfg.SOLVER.CLIP_NORM,
         gradient_norms=cfg.SOLVER.GRADIENT_NORMS,
         freeze=Freeze(cfg.SOLVER.FREEZE_EPOCHS, loaded),
