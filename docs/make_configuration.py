@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vireid.config.rules import PATH, PATTERN, WEIGHTS, Rule
 from vireid.config.option import GROUPS, Effect, Option
+from vireid.config.rules import PATH, PATTERN, WEIGHTS, Rule
 from vireid.config.schema import OPTIONS, WEIGHT_NAMES
 from vireid.config.values import override_text
 from vireid.runs.options import choices

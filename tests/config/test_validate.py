@@ -112,6 +112,7 @@ def test_unknown_name_lists_the_choices(key):
         ),
         ("SOLVER.GRADIENT_NORMS true COMPILE true", "SOLVER.GRADIENT_NORMS walks the graph"),
         ("MODEL.SYNC_BN true MODEL.NORM_STATISTICS dual", "MODEL.SYNC_BN knows joint"),
+        ("MODEL.SYNC_BN true MODEL.NORM_STATISTICS separate", "MODEL.SYNC_BN knows joint"),
         *(
             (f"{ALONE} {students}", "every LOSS.*.WEIGHT is 0")
             for students in (

@@ -134,6 +134,8 @@ def test_frames_of_tracks_are_refused_for_a_set_of_images(sysu_root):
         (Modality.VISIBLE, ["INPUT.GREY_EPOCHS", "1"]),
         (Modality.VISIBLE, ["INPUT.JITTER", "0.9", "INPUT.INFRARED.JITTER", "0"]),
         (Modality.INFRARED, ["INPUT.INFRARED.JITTER", "0.9"]),
+        (Modality.VISIBLE, ["INPUT.INVERT", "1", "INPUT.INFRARED.INVERT", "0"]),
+        (Modality.INFRARED, ["INPUT.INFRARED.INVERT", "1"]),
     ],
 )
 def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):

@@ -189,6 +189,12 @@ def test_channel_erasing_fills_one_rectangle_with_a_colour(grey):
     assert (image == 77).all()
 
 
+def test_a_negative_has_the_opposite_values():
+    image = Image.new("RGB", (4, 6), (10, 100, 250))
+    pixels = train_transform((6, 4), **OFF, invert=1.0)(image)
+    assert pixels[:, 0, 0].tolist() == [245, 155, 5]
+
+
 def test_jitter_has_four_strengths_of_which_infrared_images_take_two():
     one = colour_jitter([0.25], Modality.VISIBLE)
     assert (one.brightness, one.contrast, one.saturation) == ((0.75, 1.25),) * 3

@@ -38,13 +38,15 @@ def images(count: int = 3, size: Sequence[int] = SIZE) -> torch.Tensor:
     return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("statistics", ["joint", "dual"])
+@pytest.mark.parametrize("statistics", ["joint", "dual", "separate"])
 @pytest.mark.parametrize("shared_depth", [0, 3, 5])
 @pytest.mark.parametrize("infrared", [False, True])
 def test_one_stream_equals_the_network_on_its_modality(statistics, shared_depth, infrared):
     options = {"MODEL.NORM_STATISTICS": statistics, "MODEL.SHARED_DEPTH": shared_depth}
     network = deployed(**options)
-    for parameter in network.backbone.infrared.parameters():  # two streams that differ
+    infrared_only = [*network.backbone.infrared.parameters()]  # two streams that differ
+    infrared_only += [p for name, p in network.named_parameters() if ".infrared.weight" in name]
+    for parameter in infrared_only:
         parameter.data.mul_(1.5)
     with torch.no_grad():
         expected = network(images(), torch.full((3,), infrared))

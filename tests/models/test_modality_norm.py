@@ -1,5 +1,7 @@
 """Each modality is normalised by its own statistics, whatever the order of the rows."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -49,6 +51,45 @@ def test_training_normalises_each_half_by_itself_and_keeps_both_statistics():
     torch.testing.assert_close(norm.eval()(inputs)[:2], kept)
 
 
+def test_separate_scale_and_shift_start_equal_and_learn_from_their_own_rows():
+    plain = nn.BatchNorm2d(3)
+    nn.init.uniform_(plain.weight)
+    nn.init.uniform_(plain.bias)
+    weight, bias = plain.weight.detach().clone(), plain.bias.detach().clone()
+    inputs, rows = draw(5, 3, 4, 2), ModalityRows(visible=2, total=5)
+    dual = ModalityNorm(copy.deepcopy(plain), rows)(inputs)
+    norm = ModalityNorm(plain, rows, separate=True)
+    outputs = norm(inputs)
+    assert torch.equal(outputs, dual)
+    assert torch.equal(norm.infrared.weight, weight) and torch.equal(norm.infrared.bias, bias)
+    (outputs * torch.tensor([1.0, 1.0, 10.0, 10.0, 10.0]).view(5, 1, 1, 1)).sum().backward()
+    # the shift's gradient counts its own rows: 2 · 8 positions, and 10 · 3 · 8
+    torch.testing.assert_close(norm.norm.bias.grad, torch.full((3,), 16.0))
+    torch.testing.assert_close(norm.infrared.bias.grad, torch.full((3,), 240.0))
+    with torch.no_grad():
+        norm.infrared.weight.mul_(2)
+        changed = norm(inputs)
+    assert torch.equal(changed[:2], outputs[:2])
+    shift = bias.view(1, 3, 1, 1)
+    torch.testing.assert_close(changed[2:] - shift, 2 * (outputs[2:] - shift))
+
+
+def test_separate_norms_add_the_parameters_of_the_shared_ones():
+    def affine(network: ReidModel) -> int:
+        shared = (network.backbone.shared, network.head, network.shallow, network.parts)
+        norms = [m for part in shared for m in part.modules()]
+        return sum(
+            m.weight.numel() + m.bias.numel()
+            for m in norms
+            if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) and m.affine
+        )
+
+    plain = model(**{"MODEL.NORM_STATISTICS": "joint"})
+    separate = model(**{"MODEL.NORM_STATISTICS": "separate"})
+    plain_count, count = (sum(p.numel() for p in m.parameters()) for m in (plain, separate))
+    assert count - plain_count == affine(plain) > 1000
+
+
 def test_several_vectors_per_image_belong_to_their_image():
     rows = ModalityRows(visible=1, total=3)
     norm = ModalityNorm(nn.BatchNorm1d(2), rows).train()
@@ -94,10 +135,14 @@ def test_rows_keep_their_order_and_do_not_see_the_other_modality(shared_depth: i
     assert not torch.allclose(other.deep.logits[FLAGS], output.deep.logits[FLAGS])
 
 
-def test_one_modality_alone_gives_the_features_that_it_has_among_both():
-    network = model().train()
+@pytest.mark.parametrize("statistics", ["dual", "separate"])
+def test_one_modality_alone_gives_the_features_that_it_has_among_both(statistics: str):
+    network = model(**{"MODEL.NORM_STATISTICS": statistics}).train()
     with torch.no_grad():
         network(draw(6, 3, 96, 48), FLAGS)
+        for name, parameter in network.named_parameters():
+            if name.endswith(".infrared.weight"):
+                parameter.uniform_(0.5, 1.5)
     network.eval()
     deployed, images = build_inference_model(network).eval(), draw(6, 3, 96, 48, seed=1)
     with torch.no_grad():

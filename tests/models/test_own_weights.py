@@ -160,6 +160,40 @@ def test_joint_statistics_start_from_the_visible_ones_and_streams_from_each_moda
     assert "visible statistics start the joint ones" in start.origin
 
 
+@pytest.mark.parametrize("depth", [3, 5])
+@pytest.mark.parametrize("kinds", [("joint", "separate"), ("dual", "separate")])
+def test_separate_norms_start_with_what_the_file_computes(tmp_path: Path, depth: int, kinds):
+    """Features of both modalities equal those of the model in the file."""
+    theirs, ours = kinds
+    saved(tmp_path / "last.pth", depth, NORM_STATISTICS=theirs)
+    before, _ = make(depth, NORM_STATISTICS=theirs, PRETRAINED=str(tmp_path / "last.pth"))
+    after, start = make(depth, NORM_STATISTICS=ours, PRETRAINED=str(tmp_path / "last.pth"))
+    assert start.loaded == {key for key in after.state_dict() if not is_classifier(key)}
+    images, flags = torch.rand(4, 3, 64, 32), torch.tensor([True, False, False, True])
+    with torch.no_grad():
+        one, other = (m.eval()(images, flags).deep.feature for m in (before, after))
+    torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)
+
+
+def test_separate_norms_start_streams_of_their_modality_and_joint_ones_of_the_visible(
+    tmp_path: Path,
+):
+    file = saved(tmp_path / "last.pth", 5, NORM_STATISTICS="separate")
+    model, start = make(4, PRETRAINED=str(tmp_path / "last.pth"))
+    now, norm = model.state_dict(), "backbone.shared.0.conv1.1"
+    for last in ("weight", "bias", "running_mean"):
+        for part, stream in (("norm", "visible"), ("infrared", "infrared")):
+            expected = file[f"{norm}.{part}.{last}"]
+            assert torch.equal(now[f"backbone.{stream}.0.conv1.1.{last}"], expected)
+        assert torch.equal(now[f"head.bnneck.{last}"], file[f"head.bnneck.norm.{last}"])
+    assert "visible statistics start the joint ones" in start.origin
+    dual, _ = make(5, NORM_STATISTICS="dual", PRETRAINED=str(tmp_path / "last.pth"))
+    now = dual.state_dict()
+    assert torch.equal(now[f"{norm}.norm.weight"], file[f"{norm}.norm.weight"])
+    for part in ("norm", "infrared"):
+        assert torch.equal(now[f"{norm}.{part}.running_var"], file[f"{norm}.{part}.running_var"])
+
+
 def test_another_backbone_is_refused_with_entries_of_both(tmp_path: Path):
     state = saved(tmp_path / "last.pth", 3)
     config = f"MODEL:\n  BACKBONE: {BACKBONE}\n"

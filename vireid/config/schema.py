@@ -129,6 +129,9 @@ OPTIONS: dict[str, Option] = {
         "brightness and contrast [PMT: 0.3 of both, infrared images]"),
     "INPUT.GRAYSCALE": Option(0.0, SHARE, TRAINING,
         "Probability that a visible image becomes grey [DEEN: 0.5]"),
+    "INPUT.INVERT": Option(0.0, SHARE, TRAINING,
+        "Probability that an image becomes its negative. Between visible and thermal images the "
+        "same edge can be brighter on either side [ours]"),
     "INPUT.GREY_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
         "Number of first epochs in which every visible image is grey [PMT: 6]"),
     "INPUT.CHANNEL_MIX": Option(0.0, SHARE, TRAINING,
@@ -154,6 +157,8 @@ OPTIONS: dict[str, Option] = {
         "The same for infrared images"),
     "INPUT.INFRARED.ERASE": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
         "Probability of random erasing for infrared images. Negative: the value of `INPUT.ERASE`"),
+    "INPUT.INFRARED.INVERT": Option(-1.0, SHARE_OR_NEGATIVE, TRAINING,
+        "`INPUT.INVERT` for infrared images. Negative: the value of `INPUT.INVERT`"),
     "INPUT.INFRARED.JITTER": Option([-1.0], INFRARED_JITTER, TRAINING,
         "`INPUT.JITTER` for infrared images: of brightness and contrast. -1: the values of "
         "`INPUT.JITTER`"),
@@ -188,9 +193,10 @@ OPTIONS: dict[str, Option] = {
         "Pooling of the global head and of the student heads"),
     "MODEL.GEM_P": Option(3.0, POSITIVE, START,
         "Initial exponent of GeM pooling; it is learnt [field: AGW]"),
-    "MODEL.NORM_STATISTICS": Option("joint", ("joint", "dual"), LAYERS,
+    "MODEL.NORM_STATISTICS": Option("joint", ("joint", "dual", "separate"), LAYERS,
         "BatchNorm statistics in shared layers. `joint`: over both modalities [field: AGW]. "
-        "`dual`: separate for each modality, with one common scale and shift"),
+        "`dual`: separate for each modality, with one common scale and shift. `separate`: each "
+        "modality also has its own scale and shift"),
     "MODEL.BN_EVAL": Option(False, ANY, TRAINING,
         "In training, normalise by BatchNorm's stored statistics instead of the batch's, and leave"
         " the stored ones unchanged"),

@@ -149,7 +149,7 @@ def _training_problems(cfg: CfgNode) -> Iterator[str]:
     solver = cfg.SOLVER
     if not cfg.MODEL.PRETRAINED:
         yield "MODEL.PRETRAINED must be a file, a folder, imagenet or none, got an empty text"
-    if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS == "dual":
+    if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS != "joint":
         yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
         yield f"DATA.CACHE must be another folder than DATA.ROOT, got {cfg.DATA.CACHE!r}"

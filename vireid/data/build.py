@@ -176,6 +176,7 @@ def _augmentation(
         scale=options.SCALE,
         rotate=options.ROTATE,
         jitter=options.JITTER,
+        invert=options.INVERT,
         erase=options.ERASE,
         erase_area=tuple(options.ERASE_AREA),
         channel_erase=options.CHANNEL_ERASE,
@@ -191,6 +192,7 @@ def _augmentation(
         Modality.INFRARED: augment(
             erase=options.ERASE if infrared.ERASE < 0 else infrared.ERASE,
             jitter=options.JITTER if infrared.JITTER[0] < 0 else infrared.JITTER,
+            invert=options.INVERT if infrared.INVERT < 0 else infrared.INVERT,
             channel_exchange=infrared.CHANNEL_EXCHANGE,
             corrupt=infrared.CORRUPT,
             modality=Modality.INFRARED,

@@ -26,6 +26,7 @@ def train_transform(
     scale: float = 0.0,
     rotate: float = 0.0,
     jitter: Sequence[float] = (),
+    invert: float = 0.0,
     grayscale: float = 0.0,
     channel_exchange: float = 0.0,
     channel_mix: float = 0.0,
@@ -47,6 +48,7 @@ def train_transform(
         scale: smallest share of the area that a random crop keeps; 0 or 1: no such crop.
         rotate: largest angle of a random rotation, degrees; corners take ``mean``.
         jitter: see ``colour_jitter``.
+        invert: probability of a negative; whether warm is bright or dark is up to a thermal camera.
         grayscale: probability of dropping the colours.
         channel_exchange, channel_mix, channel_erase: probabilities of the classes of these names.
         corrupt: probability of ``RandomCorruption``.
@@ -60,6 +62,7 @@ def train_transform(
         *([scaled_crop(size, scale)] if 0 < scale < 1 else []),
         *([v2.RandomRotation(rotate, RESIZE_FILTER, fill=fill)] if rotate else []),
         *([colour_jitter(jitter, modality)] if any(jitter) else []),
+        *([v2.RandomInvert(invert)] if invert else []),
         *([v2.RandomGrayscale(grayscale)] if grayscale else []),
         v2.PILToTensor(),
         *([ChannelExchange(channel_exchange)] if channel_exchange else []),

@@ -66,7 +66,7 @@ def build_model(
     backbone = _backbone(options)
     if options.MGIM.ENABLED and check_parts:
         _check_granularities(options.MGIM, backbone, cfg.INPUT.SIZE)
-    rows = ModalityRows() if options.NORM_STATISTICS == "dual" else None
+    rows = None if options.NORM_STATISTICS == "joint" else ModalityRows()
     pool = POOLS[options.POOL](options.GEM_P)
     dims: tuple[int, ...] = (backbone.stage_channels[-1],)
     branches = None
@@ -85,9 +85,10 @@ def build_model(
         freeze_bn=options.BN_EVAL_SCOPE if options.BN_EVAL else "none",
     )
     if rows is not None:
+        separate = options.NORM_STATISTICS == "separate"
         for shared in (model.backbone.shared, model.head, model.shallow, model.parts):
             if shared is not None:
-                use_modality_norms(shared, rows)
+                use_modality_norms(shared, rows, separate=separate)
     path = (weights or _weights_file(options)) if load_weights else None
     return model, _initial_weights(options, model, path)
 

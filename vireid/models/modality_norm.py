@@ -32,23 +32,31 @@ class ModalityRows:
 
 
 class ModalityNorm(nn.Module):
-    """A BatchNorm with a mean and variance per modality, and one scale and shift for both.
+    """A BatchNorm with a mean and variance per modality.
 
     It removes what all images of a modality share, such as brightness, contrast and noise.
 
     Args:
-        norm: the layer it replaces; both modalities start with its statistics.
+        norm: the layer it replaces; both modalities start with its values.
         rows: which rows are visible; a layer on k vectors per image has k rows for each.
-    Source: Chang et al., Domain-Specific Batch Normalization, CVPR 2019, which also has a
-        scale and a shift per domain.
+        separate: whether each modality also has its own scale and shift, if the layer has any.
+    Source: Chang et al., Domain-Specific Batch Normalization, CVPR 2019, with ``separate``.
     """
 
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: ModalityRows) -> None:
+    def __init__(
+        self,
+        norm: nn.BatchNorm1d | nn.BatchNorm2d,
+        rows: ModalityRows,
+        *,
+        separate: bool = False,
+    ) -> None:
         super().__init__()
         self.norm = norm
-        self.infrared = type(norm)(norm.num_features, eps=norm.eps, affine=False)
+        affine = separate and norm.affine
+        self.infrared = type(norm)(norm.num_features, eps=norm.eps, affine=affine)
+        unused = () if affine else ("weight", "bias")
         self.infrared.load_state_dict(
-            {k: v for k, v in norm.state_dict().items() if k not in ("weight", "bias")}
+            {k: v for k, v in norm.state_dict().items() if k not in unused}
         )
         self._rows = rows
 
@@ -59,10 +67,10 @@ class ModalityNorm(nn.Module):
         return torch.cat([self._normalised(norm, half) for norm, half in halves if len(half)])
 
     def _normalised(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor) -> Tensor:
-        affine = self.norm
+        affine = norm if norm.affine else self.norm
         if norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
-        assert affine.momentum is not None, "no backbone averages its statistics cumulatively"
+        assert self.norm.momentum is not None, "no backbone averages its statistics cumulatively"
         return F.batch_norm(
             inputs,
             norm.running_mean,
@@ -70,15 +78,15 @@ class ModalityNorm(nn.Module):
             affine.weight,
             affine.bias,
             norm.training,
-            affine.momentum,
-            affine.eps,
+            self.norm.momentum,
+            self.norm.eps,
         )
 
 
-def use_modality_norms(module: nn.Module, rows: ModalityRows) -> None:
+def use_modality_norms(module: nn.Module, rows: ModalityRows, *, separate: bool = False) -> None:
     """Replaces every BatchNorm inside ``module`` by a ``ModalityNorm``."""
     for name, child in module.named_children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            setattr(module, name, ModalityNorm(child, rows))
+            setattr(module, name, ModalityNorm(child, rows, separate=separate))
         else:
-            use_modality_norms(child, rows)
+            use_modality_norms(child, rows, separate=separate)
