@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from yacs.config import CfgNode
 
 from vireid.config.rules import Rule
 
@@ -80,3 +83,15 @@ GROUPS = {
     "SOLVER": "Length of the training, optimiser, learning rate, validation, checkpoints",
     "TEST": "Which features are scored, and by which rules",
 }
+
+
+def nested(values: Mapping[str, Any]) -> CfgNode:
+    """``{"A.B": 1}`` → the node whose ``.A.B`` is 1; lists are copied."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, name = key.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[name] = value
+    return CfgNode(tree)

@@ -14,7 +14,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.option import Effect, Option
+from vireid.config.option import Effect, Option, nested
 from vireid.config.rules import (
     ANGLE,
     ANY,
@@ -465,18 +465,6 @@ def default_config() -> CfgNode:
     """A fresh node of all options that can be changed."""
     values = {key: option.default for key, option in OPTIONS.items()}
     return nested({k: str(v) if isinstance(v, str) else v for k, v in values.items()})
-
-
-def nested(values: Mapping[str, Any]) -> CfgNode:
-    """``{"A.B": 1}`` → the node whose ``.A.B`` is 1; lists are copied."""
-    tree: dict[str, Any] = {}
-    for key, value in values.items():
-        *groups, name = key.split(".")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[name] = value
-    return CfgNode(tree)
 
 
 def options_of(*effects: Effect) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from vireid.engine.checkpoint import load_model, load_trained, require_same_data
 from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model
+from vireid.models.reid_model import ReidModel
 from vireid.models.teacher import FrozenTeacher
 from vireid.runs.options import choices
 from vireid.runs.weights import selected_checkpoint
@@ -82,23 +84,7 @@ def load_teacher(
     if not is_taught(cfg):
         return None
     try:
-        path = _checkpoint_path(cfg)
-        checkpoint = load_trained(path)
-        options = cfg.DISTILL
-        remedy = (
-            "the probabilities of DISTILL.WEIGHT need the student's identities; train the teacher "
-            "with the same DATA.*, or use its features alone (DISTILL.WEIGHT 0, FEATURE_WEIGHT)"
-        )
-        dataset = cfg.DATA.DATASET
-        if options.WEIGHT:
-            require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
-        if cfg.TEACHER.CONFIG:
-            own = load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
-        else:
-            own = parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
-        classes = len(checkpoint["pids"])
-        model, _ = build_model(own, classes, load_weights=False, check_parts=False)
-        load_model(model, checkpoint["model"], path)
+        path, checkpoint, own, model = _read(cfg, splits, data)
     except CheckpointError as error:
         keys = "TEACHER.WEIGHTS" + (" with TEACHER.CONFIG" if cfg.TEACHER.CONFIG else "")
         raise CheckpointError(f"{keys}: {error}") from error
@@ -114,8 +100,8 @@ def load_teacher(
         FrozenTeacher(
             model,
             posterior=cfg.TEACHER.POSTERIOR,
-            logits=bool(options.WEIGHT),
-            feature=bool(options.FEATURE_WEIGHT or options.RELATION_WEIGHT),
+            logits=bool(cfg.DISTILL.WEIGHT),
+            feature=bool(cfg.DISTILL.FEATURE_WEIGHT or cfg.DISTILL.RELATION_WEIGHT),
         ),
         path=path,
         size=size,
@@ -124,6 +110,28 @@ def load_teacher(
         digest=digest,
         origin=f"taught by {path} ({own.MODEL.BACKBONE}, {age}, weights {digest[:12]}{resized})",
     )
+
+
+def _read(
+    cfg: CfgNode, splits: Splits, data: str
+) -> tuple[Path, dict[str, Any], CfgNode, ReidModel]:
+    """The teacher's checkpoint, where it lies, its configuration, and its model on the CPU."""
+    path = _checkpoint_path(cfg)
+    checkpoint = load_trained(path)
+    if cfg.DISTILL.WEIGHT:
+        remedy = (
+            "the probabilities of DISTILL.WEIGHT need the student's identities; train the teacher "
+            "with the same DATA.*, or use its features alone (DISTILL.WEIGHT 0, FEATURE_WEIGHT)"
+        )
+        dataset = cfg.DATA.DATASET
+        require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
+    if cfg.TEACHER.CONFIG:
+        own = load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
+    else:
+        own = parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
+    model, _ = build_model(own, len(checkpoint["pids"]), load_weights=False, check_parts=False)
+    load_model(model, checkpoint["model"], path)
+    return path, checkpoint, own, model
 
 
 def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
