@@ -184,3 +184,18 @@ def test_evaluation_reads_every_record_once_in_order_with_its_own_identity(sysu_
     assert torch.cat([b.labels for b in read]).tolist() == [40] * 6 + [12] * 6 + [7] * 6
     expected = [record.camid in (3, 6) for record in records]
     assert torch.cat([b.is_infrared for b in read]).tolist() == expected
+
+
+def test_both_modalities_are_mirrored(sysu_root):
+    """A mirror image of one modality alone would teach that left and right depend on it."""
+    off = ["INPUT.PAD", "0", "INPUT.ERASE", "0"]
+    for share in ("0", "1"):
+        cfg = tiny(sysu_root, *off, "INPUT.FLIP", share)
+        splits = build_splits(cfg)
+        loader, _ = build_train_loader(cfg, splits, device=CPU)
+        evaluated = build_eval_loader(cfg, sysu_root, splits.train, device=CPU)
+        plain = torch.cat([batch.images for batch in batches(evaluated)])
+        expected = plain.flip(3) if share == "1" else plain
+        for batch in batches(loader):
+            assert batch.is_infrared.any() and not batch.is_infrared.all()
+            assert torch.equal(batch.images, expected[batch.indices])
