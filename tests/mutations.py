@@ -103,7 +103,7 @@ MUTATIONS = (
         "models/build.py",
         "relation=options.RELATION,",
         'relation="none",',
-        ("models/test_inference_model.py::test_options_of_the_parts_reach_their_modules",),
+        ("models/test_inference_model.py::test_deployed_parameters_of_other_relations",),
     ),
     Mutation(
         "relations computed and not used",
