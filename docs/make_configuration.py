@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from vireid.config.option import GROUPS, Effect, Option
-from vireid.config.rules import PATH, PATTERN, WEIGHTS, Rule
+from vireid.config.rules import BELOW_ROOT, PATH, PATTERN, WEIGHTS, Rule
 from vireid.config.schema import OPTIONS, WEIGHT_NAMES
 from vireid.config.values import override_text
 from vireid.runs.options import choices
@@ -84,6 +84,7 @@ HEAD = ("| option | default | allowed values | changes | meaning |", "|---|---|-
 OTHERS = "Other options"
 WITHOUT_WORDS = {  # rules that say by themselves what is wrong with a value
     id(PATH): "a path",  # by identity: WEIGHTS is equal to it
+    id(BELOW_ROOT): "a path below `DATA.ROOT`, or an absolute one",
     id(PATTERN): "a regular expression with one group",
     id(WEIGHTS): f"{', '.join(WEIGHT_NAMES)}, a path",
 }

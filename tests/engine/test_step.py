@@ -62,6 +62,27 @@ def test_a_step_waits_for_nothing_but_its_one_copy_of_numbers(tiny_command, tmp_
     assert type(trainer.optimizer) is kind and trainer.optimizer.defaults["fused"]
 
 
+@pytest.mark.parametrize("statistics", ["joint", "dual"])
+def test_channels_last_changes_the_layout_of_every_map_and_no_gradient(
+    tiny_command, tmp_path, statistics
+):
+    losses, gradients, layouts = [], [], []
+    for layout in ("false", "true"):
+        torch.manual_seed(0)
+        options = (f"CHANNELS_LAST={layout}", f"MODEL.NORM_STATISTICS={statistics}")
+        trainer, batch = trainer_of(tiny_command, tmp_path, *options, "SOLVER.OPTIMIZER=sgd")
+        model, seen = trainer.model.double(), []  # only rounding differs, so take little of it
+        trainer.wrapped = lambda images, flags, model=model: model(images.double(), flags)
+        for stage in model.backbone.stages:
+            stage.register_forward_hook(lambda _, __, maps, seen=seen: seen.append(maps.stride(1)))
+        losses.append(trainer.step(batch)["loss"])
+        gradients.append([parameter.grad for parameter in model.parameters()])
+        layouts.append({stride == 1 for stride in seen})
+    assert layouts == [{False}, {True}]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-9)
+
+
 def test_numbers_arrive_under_their_names():
     numbers = AsyncScalars({"loss": torch.tensor(2.5), "accuracy": torch.tensor(0.25)})
     assert numbers.read() == {"loss": 2.5, "accuracy": 0.25}

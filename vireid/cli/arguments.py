@@ -188,6 +188,14 @@ def at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def points(text: str) -> float:
+    """The type of an argument that is a difference of scores in points, above 0."""
+    with suppress(ValueError):
+        if 0 < float(text) <= 100:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number above 0, at most 100, got {text!r}")
+
+
 def seed_number(text: str) -> int:
     """The type of a ``--seed`` argument: what numpy's and scikit-learn's generators take."""
     if not text.isdecimal() or int(text) >= 2**32:

@@ -5,7 +5,6 @@ Precedence: defaults < ``_BASE_`` < file < ``VIREID_DATA`` (DATA.ROOT only) < co
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from vireid.config.expected import take_expected
+from vireid.config.names import unknown_key
 from vireid.config.schema import OPTIONS, default_config, is_path, nested
 from vireid.config.validate import find_problems
 from vireid.config.values import coerce, parse_override, parse_yaml, read_yaml
@@ -125,15 +126,6 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + key, value
 
 
-def unknown_key(key: str) -> str:
-    """The message about an option that does not exist: the nearest one, or those of a group."""
-    members = [name for name in OPTIONS if name.startswith(f"{key}.")]
-    if members:
-        return f"{key} is a group, not an option; its options are {', '.join(members)}"
-    (near,) = difflib.get_close_matches(key[:100].upper(), OPTIONS, n=1, cutoff=0.0)
-    return f"unknown key {key:.100}; did you mean {near}?"
-
-
 def shipped_folder() -> Path:
     """``configs/``: inside the package once that was built, beside it in the repository."""
     package = Path(__file__).resolve().parents[1]
@@ -172,6 +164,7 @@ def _file_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
         seen.append(path.resolve())
         tree = read_yaml(path)
         base = tree.pop(BASE_KEY, None)
+        take_expected(tree, path)  # checked, and no option
         chain.insert(0, (path, tree))
         if base is None:
             return chain

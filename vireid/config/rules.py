@@ -46,6 +46,7 @@ def _pattern_problem(pattern: str) -> str:
 
 ANY = Rule("", lambda value: "")
 PATH = Rule("", path_problem)
+BELOW_ROOT = Rule("", path_problem)  # relative to the data set's folder, so not made absolute
 WEIGHTS = Rule("", path_problem)  # a path, or one of schema.WEIGHT_NAMES
 PATTERN = Rule("", _pattern_problem)
 POSITIVE = _rule("greater than 0", lambda v: v > 0)

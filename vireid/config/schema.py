@@ -21,6 +21,7 @@ from vireid.config.rules import (
     AREA,
     ASCENDING,
     AT_LEAST_2,
+    BELOW_ROOT,
     COLOUR,
     DECAY,
     DEPTH,
@@ -66,6 +67,9 @@ OPTIONS: dict[str, Option] = {
         "`train+val`: train on all training identities. `train`: hold out validation identities "
         "(SYSU: those of val_id.txt; CSV: the rows of `val`; other data sets: every fifth training"
         " identity). Empty: the data set's usual choice"),
+    "DATA.VAL_IDS": Option("", BELOW_ROOT, DATA,
+        "Text file, relative to `ROOT`, with one training identity per line: those that `SPLIT "
+        "train` holds out, instead of the usual ones. Empty: the usual ones", in_names=False),
     # in_names: lists of the images that were scored or extracted distinguish their values
     "DATA.TEST_SHARE": Option(0.5, SHARE, DATA,
         "`folder` only: share of the identities used for testing when there are no `train` and "
@@ -429,6 +433,9 @@ OPTIONS: dict[str, Option] = {
         "Number format of the forward pass in training; `fp16` needs CUDA"),
     "COMPILE": Option(False, ANY, ROUNDING,
         "Use torch.compile; without a compiler the model runs uncompiled", in_names=False),
+    "CHANNELS_LAST": Option(False, ANY, ROUNDING,
+        "Keep the channels of a map side by side in memory while training. OSNet trains faster so "
+        "on a CPU (docs/performance.md)", in_names=False),
     "THREADS": Option(0, NOT_NEGATIVE, ROUNDING,
         "CPU threads that torch uses. 0: torch decides. A small model trains faster with one "
         "thread, because more threads wait for one another", in_names=False),

@@ -149,6 +149,10 @@ def _training_problems(cfg: CfgNode) -> Iterator[str]:
         yield "MODEL.PRETRAINED must be a file, a folder, imagenet or none, got an empty text"
     if cfg.MODEL.SYNC_BN and cfg.MODEL.NORM_STATISTICS != "joint":
         yield "MODEL.SYNC_BN knows joint statistics only: set MODEL.NORM_STATISTICS joint"
+    if cfg.DATA.VAL_IDS and cfg.DATA.SPLIT != "train":
+        yield (
+            f"DATA.VAL_IDS={cfg.DATA.VAL_IDS!r} names identities to hold out: set DATA.SPLIT train"
+        )
     if cfg.DATA.CACHE and cfg.DATA.CACHE == cfg.DATA.ROOT:
         yield f"DATA.CACHE must be another folder than DATA.ROOT, got {cfg.DATA.CACHE!r}"
     if cfg.TEACHER.CONFIG and not cfg.TEACHER.WEIGHTS:

@@ -29,7 +29,7 @@ from vireid.runs.exits import require_two_modalities, warn_of_untrained
 from vireid.runs.features import Backend, backend_name, warn_of_few_levels
 from vireid.runs.options import choices
 from vireid.runs.score import SCORING, check_answerable, score, source_of
-from vireid.runs.trained_run import CHOOSING_TEST, TrainedRun, read_trained
+from vireid.runs.trained_run import CHOOSING_TEST, CHOOSING_VALIDATION, TrainedRun, read_trained
 from vireid.structures import Splits
 from vireid.utils.paths import expand
 
@@ -70,7 +70,7 @@ class Cell:
     def key(self) -> dict[str, Any]:
         """What the scores depend on: they are kept as long as this stays the same."""
         values = flatten(self.cfg)
-        names = dict.fromkeys((*SCORING, *CHOOSING_TEST, "DATA.SPLIT"))
+        names = dict.fromkeys((*SCORING, *CHOOSING_TEST, *CHOOSING_VALIDATION))
         if self.splits.split_trial is None:
             names.pop("DATA.TRIAL", None)
         options = {name: override_text(values[name]) for name in names}
@@ -114,10 +114,12 @@ def plan_cells(
             words = ["DATA.DATASET", one.dataset, "DATA.ROOT", str(one.root)]
             words += ["TEST.PROTOCOLS", "[]", *(w for key in RERANKINGS for w in (key, "false"))]
             words += [*_trial_words(run, overrides), *shared[one.label]]
+            if run.cfg.DATA.VAL_IDS and not _is_own(run, one):
+                words += ["DATA.VAL_IDS", ""]
             cfg = apply_overrides(run.cfg, words, choices=choices())
             require_two_modalities(cfg, protocols[one.label])
             tested = any(not protocol.held_out for protocol in protocols[one.label])
-            key = (*words, cfg.DATA.SPLIT, str(tested))
+            key = (*words, cfg.DATA.SPLIT, cfg.DATA.VAL_IDS, str(tested))
             if key not in read:
                 splits = build_splits(cfg, parts=("test",) if tested else ())
                 read[key] = splits, fingerprint(splits)
@@ -142,13 +144,7 @@ def _reader_words(
     Those of the command line; else those of the runs that were trained on the data set; else the
     defaults.
     """
-    there = [
-        run
-        for run in runs
-        if run.dataset == one.dataset
-        and run.own.DATA.ROOT
-        and expand(run.own.DATA.ROOT).resolve() == one.root.resolve()
-    ]
+    there = [run for run in runs if _is_own(run, one)]
     words = []
     for key in (f"DATA.{name}" for name in DATASETS[one.dataset].options.values()):
         if key in overrides[::2]:
@@ -162,6 +158,13 @@ def _reader_words(
             )
         words += [key, next(iter(found), override_text(OPTIONS[key].default))]
     return words
+
+
+def _is_own(run: EvaluatedRun, one: EvaluationSet) -> bool:
+    """Whether a data set is the one, in its folder, that a run was trained on."""
+    root = run.own.DATA.ROOT
+    same = run.dataset == one.dataset and bool(root)
+    return same and expand(root).resolve() == one.root.resolve()
 
 
 def score_cell(

@@ -47,23 +47,15 @@ def build_trainer(
     loader, sampler = build_train_loader(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
-    model.to(device)
-    if cfg.MODEL.SYNC_BN and world.size > 1 and device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    average = _average(cfg, model, world)
+    average = _place(cfg, model, device, world)
     criterion = build_criterion(cfg).to(device)
-    optimizer = build_optimizer(cfg.SOLVER, model, criterion)
-    if cfg.COMPILE:
-        compile_stages(model.backbone.stages, device)
-        if average is not None and average.teaches:
-            compile_stages(average.model.backbone.stages, device)
     return Trainer(
         model=model,
         wrap=_wrapper(splits, device, world),
         teacher=teacher,
         average=average,
         criterion=criterion,
-        optimizer=optimizer,
+        optimizer=build_optimizer(cfg.SOLVER, model, criterion),
         schedule=build_schedule(cfg.SOLVER),
         loader=loader,
         sampler=sampler,
@@ -72,11 +64,27 @@ def build_trainer(
         world=world,
         mean=list(cfg.INPUT.MEAN),
         std=list(cfg.INPUT.STD),
+        channels_last=cfg.CHANNELS_LAST,
         frames=cfg.SAMPLER.FRAMES,
         clip_norm=cfg.SOLVER.CLIP_NORM,
         gradient_norms=cfg.SOLVER.GRADIENT_NORMS,
         freeze=Freeze(cfg.SOLVER.FREEZE_EPOCHS, loaded),
     )
+
+
+def _place(
+    cfg: CfgNode, model: ReidModel, device: torch.device, world: World
+) -> WeightAverage | None:
+    """Moves the model to the device and compiles it there; returns the average of its weights."""
+    model.to(device)
+    if cfg.MODEL.SYNC_BN and world.size > 1 and device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    average = _average(cfg, model, world)
+    if cfg.COMPILE:
+        compile_stages(model.backbone.stages, device)
+        if average is not None and average.teaches:
+            compile_stages(average.model.backbone.stages, device)
+    return average
 
 
 def _average(cfg: CfgNode, model: ReidModel, world: World) -> WeightAverage | None:

@@ -71,6 +71,7 @@ class Trainer:
         freeze: weights that do not train in the first epochs.
         sampler: decides which batches the loader yields.
         mean, std: normalisation of the images, applied on the device.
+        channels_last: the maps' layout in memory; weights keep theirs.
         frames: images in a row of a batch that show one track; their outputs are averaged.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
         teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
@@ -94,6 +95,7 @@ class Trainer:
     mean: list[float]
     std: list[float]
     teacher: TeacherLogits | None = None
+    channels_last: bool = False
     average: WeightAverage | None = None
     frames: int = 1
     clip_norm: float = 0.0
@@ -144,7 +146,7 @@ class Trainer:
         """
         is_infrared = batch.is_infrared  # stays on the CPU: the model need not wait for a GPU
         batch = batch.to(self.device)
-        images = normalize(batch.images, self.mean, self.std)
+        images = self._normalized(batch.images)
         with torch.autocast(
             self.device.type, dtype=self.precision.dtype, enabled=self.precision.autocast
         ):
@@ -180,6 +182,12 @@ class Trainer:
             )
         self._update()
         return values
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        images = normalize(images, self.mean, self.std)
+        # Convolutions pass the layout of their input on, whatever that of their weights is.
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.contiguous(memory_format=layout)
 
     def _parameters(self) -> list[nn.Parameter]:
         """The model's and the criterion's."""

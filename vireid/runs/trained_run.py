@@ -40,11 +40,12 @@ from vireid.utils.paths import MODEL_FILE, expand, is_model_folder
 
 log = logging.getLogger(__name__)
 
-# Options that choose test images among those of one fingerprint; DATA.SPLIT chooses among the rest.
+# Options that choose test images among those of one fingerprint.
+CHOOSING_VALIDATION = ("DATA.SPLIT", "DATA.VAL_IDS")  # among the others
 CHOOSING_TEST = tuple(
     key
     for key in options_of(Effect.DATA)
-    if key != "DATA.SPLIT" and not key.startswith("DATA.SYNTHETIC.")
+    if key not in CHOOSING_VALIDATION and not key.startswith("DATA.SYNTHETIC.")
 )
 
 
@@ -245,5 +246,6 @@ class TrainedRun:
                 shown = [label_of(pid, self.splits.identities) for pid in seen[:3]]
                 raise DataError(
                     f"{protocol.name}: {path} was trained on {len(seen)} of its {len(pids)} "
-                    f"identities, the first {shown}; train with the DATA.SPLIT that you score"
+                    f"identities, the first {shown}; train with the DATA.SPLIT and "
+                    "DATA.VAL_IDS that you score"
                 )

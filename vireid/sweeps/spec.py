@@ -15,9 +15,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from vireid.config.load import find_config, leaves, unknown_key
-from vireid.config.schema import OPTIONS
-from vireid.config.values import coerce, override_text, read_yaml
+from vireid.config.expected import take_expected
+from vireid.config.load import find_config, leaves
+from vireid.config.names import option_text
+from vireid.config.values import coerce, read_yaml
 from vireid.errors import ConfigError
 from vireid.evaluation.protocols import PROTOCOLS
 from vireid.utils.paths import expand, path_problem
@@ -115,6 +116,7 @@ def read_sweep(path: Path, *, need_base: bool = True) -> Sweep:
     """
     path = find_config(path)
     values, problems = read_yaml(path), _Problems()
+    take_expected(values, path)  # checked, and of no run
     for name in values:
         problems.catch("", _require_section, name)
     base_file = _base_file if need_base else _named_base
@@ -192,16 +194,6 @@ def _whole_numbers(values: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _option_text(key: str, value: Any) -> str:
-    """An option's value as on the command line."""
-    if key not in OPTIONS:
-        raise ValueError(unknown_key(key))
-    try:
-        return override_text(coerce(value, OPTIONS[key].default))
-    except ValueError as error:
-        raise ValueError(f"{key} {error}, got {value!r:.200}") from None
-
-
 def _fixed_options(values: Mapping[str, Any], problems: _Problems) -> dict[str, str]:
     options = values.get("SET", {})
     if not isinstance(options, dict):
@@ -214,7 +206,7 @@ def _fixed_options(values: Mapping[str, Any], problems: _Problems) -> dict[str, 
         elif key in found:
             problems.append(f"SET: {key} is given twice")
         else:
-            found[key] = problems.catch("SET:", _option_text, key, value)
+            found[key] = problems.catch("SET:", option_text, key, value)
     return found
 
 
@@ -260,7 +252,7 @@ def _step_options(keys: Sequence[str], row: Any) -> dict[str, str]:
             f"{', '.join(keys)} vary together: a list of {len(keys)} values is wanted, "
             f"got {row!r:.60}"
         )
-    return {key: _option_text(key, value) for key, value in zip(keys, values, strict=True)}
+    return {key: option_text(key, value) for key, value in zip(keys, values, strict=True)}
 
 
 def _combinations(axes: Sequence[GridAxis]) -> tuple[GridCell, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from vireid.data.datasets.named_validation import hold_out_named
 from vireid.structures import Modality, Splits, is_junk
 
 
@@ -93,12 +94,19 @@ class DatasetInfo:
 
         Args:
             values: of options by name, of which those that this data set has are passed on.
-            split: empty for the usual one.
+            split: empty for the usual one. Where it is ``train`` and ``values`` has ``VAL_IDS``,
+                that file names the validation identities, not the data set.
+        Raises:
+            DataError: see ``load`` and ``hold_out_named``.
         """
         own: dict[str, Any] = {
             argument: values[name] for argument, name in self.options.items() if name in values
         }
-        return self.load(root, split=split or self.usual_split, split_trial=split_trial, **own)
+        split = split or self.usual_split
+        named = values.get("VAL_IDS", "") if split == "train" else ""
+        asked = "train+val" if named else split
+        splits = self.load(root, split=asked, split_trial=split_trial, **own)
+        return hold_out_named(splits, named) if named else splits
 
 
 def count_images(splits: Splits) -> dict[str, int]:
