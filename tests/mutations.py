@@ -236,7 +236,7 @@ MUTATIONS = (
         "models/inference_model.py",
         "self.network(images.flip(3), *flags)",
         "self.network(images, *flags)",
-        ("runs/test_score.py", "deploy/test_extractor.py"),
+        ("models/test_inference_model.py::test_flip_averages_with_the_mirror_image",),
     ),
     Mutation(
         "loaded weights train while they are frozen",
