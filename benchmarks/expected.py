@@ -110,9 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checks = [plan(one, args) for one in chosen]
     states = states_of([run for check in checks for run in check.runs])
     print(describe_machine(machine_facts()))
-    print(f"checks {', '.join(one.name for one in chosen)}: {summary(states)}")
     skipped = [f"skipped: {line}" for line in skipped]
-    print("\n".join(skipped), flush=True)
+    what = f"checks {', '.join(one.name for one in chosen)}: {summary(states)}"
+    print("\n".join([what, *skipped]), flush=True)
     progress = SweepProgress(states)
     received = _train(checks, progress, args.jobs)
     table, outside = compare(checks, progress.finished)
@@ -218,7 +218,7 @@ def listing(results: Sequence[ExpectedResult]) -> str:
         for one in results
     ]
     minutes = sum(one.minutes for one in results)
-    return f"{markdown(rows)}\n\n{len(rows)} entries, {minutes:g} minutes on one core"
+    return f"{markdown(rows)}\n\n{minutes:g} minutes on one core in all"
 
 
 def _shown(file: Path) -> str:
