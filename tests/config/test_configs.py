@@ -110,6 +110,7 @@ COUNTS = {
     "roadscene_agw": (2, 1),
     "roadscene_components": (4, 3),
     "roadscene_depth": (6, 3),
+    "roadscene_rivals": (7, 3),
     "roadscene_sampler": (3, 1),
     "shared_depth": (6, 3),
     "taps": (7, 3),

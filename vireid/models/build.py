@@ -13,7 +13,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from vireid.errors import UsageError
-from vireid.models.backbones import mobilenet, osnet, resnet, sdc_cnn
+from vireid.models.backbones import mobilenet, osnet, resnet, sdc_cnn, timm_networks
 from vireid.models.backbones.base import Backbone, ParallelBackbone
 from vireid.models.directional_pooling import DirectionalPool
 from vireid.models.heads import BranchHeads, PartFeatures, PartsHead
@@ -26,7 +26,7 @@ from vireid.models.student_heads import STUDENT_HEADS, StudentHead
 from vireid.models.two_stream import share_stages
 from vireid.utils.paths import expand
 
-# MODEL.BACKBONE → a backbone with random weights
+# MODEL.BACKBONE → a backbone with random weights; besides these, timm:<name>
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     **{name: partial(osnet.OSNetBackbone, name) for name in osnet.VARIANTS},
     **{name: partial(resnet.ResNetBackbone, name) for name in resnet.VARIANTS},
@@ -93,10 +93,23 @@ def build_model(
     return model, _initial_weights(options, model, path)
 
 
+def make_backbone(name: str) -> Backbone:
+    """A backbone with random weights.
+
+    Args:
+        name: a key of ``BACKBONES``, or ``timm:`` and the name of a network of timm.
+    Raises:
+        UsageError: see ``TimmBackbone``.
+    """
+    if name.startswith(timm_networks.PREFIX):
+        return timm_networks.TimmBackbone(name)
+    return BACKBONES[name]()
+
+
 def _backbone(options: CfgNode) -> Backbone:
     """One backbone, or one per direction side by side."""
     count = _backbone_count(options)
-    backbones = [BACKBONES[options.BACKBONE]() for _ in range(count)]
+    backbones = [make_backbone(options.BACKBONE) for _ in range(count)]
     return backbones[0] if count == 1 else ParallelBackbone(backbones)
 
 

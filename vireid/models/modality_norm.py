@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vireid.errors import UsageError
+
 
 @dataclass(slots=True)
 class ModalityRows:
@@ -84,9 +86,18 @@ class ModalityNorm(nn.Module):
 
 
 def use_modality_norms(module: nn.Module, rows: ModalityRows, *, separate: bool = False) -> None:
-    """Replaces every BatchNorm inside ``module`` by a ``ModalityNorm``."""
+    """Replaces every BatchNorm inside ``module`` by a ``ModalityNorm``.
+
+    Raises:
+        UsageError: a layer does more than BatchNorm, such as timm's with an activation inside.
+    """
     for name, child in module.named_children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            if type(child) not in (nn.BatchNorm1d, nn.BatchNorm2d):
+                raise UsageError(
+                    f"MODEL.NORM_STATISTICS cannot replace {type(child).__name__}, which this "
+                    "MODEL.BACKBONE has: use joint, or another backbone"
+                )
             setattr(module, name, ModalityNorm(child, rows, separate=separate))
         else:
             use_modality_norms(child, rows, separate=separate)

@@ -57,6 +57,12 @@ def imagenet_file(backbone: str, environment: Mapping[str, str] = os.environ) ->
     """
     cache = environment.get("XDG_CACHE_HOME", "~/.cache")
     home = expand(environment.get("TORCH_HOME", f"{cache}/torch"))
+    if backbone.startswith("timm:"):
+        raise CheckpointError(
+            f"no ImageNet weights for {backbone} are looked up: save those that timm has (the "
+            "state dict of timm.create_model(NAME, pretrained=True)) to a file and name it in "
+            "MODEL.PRETRAINED, or train from scratch with MODEL.PRETRAINED none"
+        )
     published = next((v for name, v in TORCHVISION.items() if backbone.startswith(name)), None)
     if published:
         paths = [home / "hub" / "checkpoints" / name for name in published]
@@ -138,7 +144,7 @@ def _backbone_of(content: object, path: Path) -> str:
     if path.name == MODEL_FILE and options.is_file():
         text = options.read_text(encoding="utf-8", errors="replace")
     found = (
-        re.search(r"^ *BACKBONE: *(\w+)$", text, re.MULTILINE) if isinstance(text, str) else None
+        re.search(r"^ *BACKBONE: *(\S+)$", text, re.MULTILINE) if isinstance(text, str) else None
     )
     return found[1] if found else ""
 

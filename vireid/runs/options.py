@@ -28,6 +28,26 @@ class ProtocolNames(Collection[str]):
         return len(PROTOCOLS) + len(GROUPS)
 
 
+class BackboneNames(Collection[str]):
+    """Names of this project's backbones, and ``timm:`` with any network of timm.
+
+    Whether timm is installed and has it, is checked when the model is built: timm takes seconds to
+    import.
+    """
+
+    def __init__(self, own: Collection[str], prefix: str) -> None:
+        self._own, self._prefix = tuple(own), prefix
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or (isinstance(name, str) and name.startswith(self._prefix))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._own, f"{self._prefix}<name>"))
+
+    def __len__(self) -> int:
+        return len(self._own) + 1
+
+
 def choices() -> dict[str, Collection[str]]:
     """The names that an option may have, from the table that implements it.
 
@@ -42,6 +62,7 @@ def choices() -> dict[str, Collection[str]]:
     from vireid.losses.build import HINT_LOSSES, PART_METRICS
     from vireid.losses.distillation import SDM_TEACHERS
     from vireid.models import directional_pooling
+    from vireid.models.backbones import timm_networks
     from vireid.models.build import BACKBONES, POOLS, STAGES
     from vireid.models.part_relations import RELATIONS
     from vireid.models.parts import SHARINGS
@@ -52,7 +73,7 @@ def choices() -> dict[str, Collection[str]]:
     return {
         "DATA.DATASET": tuple(DATASETS),
         "LOSS.PART_TRIPLET.KIND": tuple(PART_METRICS),
-        "MODEL.BACKBONE": tuple(BACKBONES),
+        "MODEL.BACKBONE": BackboneNames(BACKBONES, timm_networks.PREFIX),
         "MODEL.DIRECTIONAL.DIRECTIONS": directional_pooling.DIRECTIONS,
         "MODEL.DIRECTIONAL.MODE": directional_pooling.MODES,
         "MODEL.DIRECTIONAL.SPATIAL_NORM": directional_pooling.NORMS,
