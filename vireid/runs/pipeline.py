@@ -143,7 +143,8 @@ def train_and_score(
         splits, start = world.together(
             lambda: _splits_and_start(cfg, given, config_path, resume, resume_from)
         )
-        cfg, seen = _look_at(cfg, splits, start, device, world)
+        look = partial(_seen_in, cfg, splits, start, device, world)
+        cfg, seen = _look_at(cfg, look, world)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.enter_context(last_resort(partial(_rescue, training)))
@@ -189,16 +190,13 @@ class _Seen:
     found: list[str] = field(default_factory=list)
 
 
-def _look_at(
-    cfg: CfgNode, splits: Splits, start: Start, device: torch.device, world: World
-) -> tuple[CfgNode, _Seen]:
+def _look_at(cfg: CfgNode, look: Callable[[], _Seen], world: World) -> tuple[CfgNode, _Seen]:
     """The configuration with the ranges and the precision found, and what the main process saw.
 
     Raises:
         DataError: an image cannot be read.
     """
-    look = partial(_seen_in, cfg, splits, start, device, world) if world.is_main else _Seen
-    seen = world.together(look)
+    seen = world.together(look if world.is_main else _Seen)
     return apply_overrides(cfg, world.from_main(seen.became)), seen
 
 
