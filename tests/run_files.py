@@ -62,7 +62,7 @@ def change_checkpoint(path: Path, *, out: Path | None = None, **entries: Any) ->
 def assert_same_training(one: Path, other: Path) -> None:
     assert metrics(one) == metrics(other)
     first, second = last(one), last(other)
-    for name in ("model", RAW):
+    for name in ("model", RAW, "criterion"):
         states = [content.get(name, {}) for content in (first, second)]
         assert states[0].keys() == states[1].keys()
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

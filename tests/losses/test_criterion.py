@@ -17,7 +17,7 @@ from vireid.losses.triplet import (
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
-from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
+from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput, TeacherOutput
 
 WEIGHTS = {
     "IDENTITY": 0.5,
@@ -295,7 +295,8 @@ def taught_output(teacher_logits: torch.Tensor | None = None) -> ModelOutput:
     output = output_of()
     said = torch.randn(8, 4, generator=torch.Generator().manual_seed(7))
     said = (said if teacher_logits is None else teacher_logits).requires_grad_()
-    return ModelOutput(output.heads, teacher=said)
+    feature = torch.randn(8, 3, generator=torch.Generator().manual_seed(8)).requires_grad_()
+    return ModelOutput(output.heads, teacher=TeacherOutput(said, feature))
 
 
 def taught_config(**options: float | bool) -> CfgNode:
@@ -311,7 +312,7 @@ def test_a_teacher_adds_its_divergence_under_a_name_of_its_own():
     criterion = build_criterion(taught_config(WEIGHT=0.5, TEMPERATURE=2.0))
     assert criterion.weights == {"identity": 1.0, "triplet": 1.0, "distill_kl": 0.5}
     report = criterion(output, batch)
-    student, teacher = output.deep.logits, output.teacher
+    student, teacher = output.deep.logits, output.teacher.logits
     p, q = (logits.div(2).softmax(dim=1) for logits in (teacher, student))
     by_hand = 4 * (p * (p / q).log()).sum(dim=1).mean()
     torch.testing.assert_close(report.terms["distill_kl"], by_hand)
@@ -328,8 +329,26 @@ def test_no_teacher_or_one_without_a_say_adds_no_term(options: dict[str, float])
 
 def test_a_teacher_is_gathered_with_its_students_output():
     doubled = taught_output().map(lambda tensor: 2 * tensor)
-    torch.testing.assert_close(doubled.teacher, 2 * taught_output().teacher)
+    torch.testing.assert_close(doubled.teacher.logits, 2 * taught_output().teacher.logits)
+    torch.testing.assert_close(doubled.teacher.feature, 2 * taught_output().teacher.feature)
     assert output_of().map(lambda tensor: tensor).teacher is None
+
+
+def test_features_and_relations_are_learnt_from_the_teachers():
+    output, batch = taught_output(), batch_of()
+    cfg = taught_config(WEIGHT=0.0, FEATURE_WEIGHT=0.5, RELATION_WEIGHT=3.0)
+    criterion = build_criterion(cfg, (6, 3))
+    own, taught = {"identity": 1.0, "triplet": 1.0}, {"distill_relation": 3.0}
+    assert criterion.weights == own | taught | {"distill_feature": 0.5}
+    (projection,) = criterion.parameters()
+    report = criterion(output, batch)
+    student, teacher = output.deep.feature, output.teacher.feature
+    pairs = zip(student @ projection.T, teacher, strict=True)
+    by_hand = sum(((s / s.norm() - t / t.norm()) ** 2).sum() for s, t in pairs) / 8
+    torch.testing.assert_close(report.terms["distill_feature"], by_hand)
+    report.total.backward()
+    assert projection.grad.abs().sum() > 0 and student.grad.abs().sum() > 0
+    assert teacher.grad is None and output.teacher.logits.grad is None
 
 
 def test_branches_are_classified_each_and_summed():
