@@ -143,8 +143,7 @@ def train_and_score(
         splits, start = world.together(
             lambda: _splits_and_start(cfg, given, config_path, resume, resume_from)
         )
-        look = partial(_seen_in, cfg, splits, start, device, world)
-        cfg, seen = _look_at(cfg, look, world)
+        cfg, seen = _look_at(cfg, partial(_seen_in, cfg, splits, start, device, world), world)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.enter_context(last_resort(partial(_rescue, training)))
