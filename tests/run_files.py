@@ -34,7 +34,7 @@ def weights_of_terms(**others: float) -> dict[str, float]:
     weights = dict.fromkeys(("identity", "triplet", "part_identity", "part_triplet"), 1.0)
     for number in (1, 2, 3):
         weights |= {f"sdm_identity_shallow{number}": 0.7, f"sdm_kl_shallow{number}": 0.3}
-        weights[f"sdm_hint_shallow{number}"] = 0.1
+        weights[f"sdm_hint_shallow{number}"] = 0.5
     return weights | others
 
 

@@ -191,7 +191,7 @@ def test_students_terms_by_hand(teacher: str):
         assert terms[f"sdm_kl_{name}"].item() == pytest.approx(expected.item(), abs=1e-5)
         hint = 0.0
         target_head = averaged or output.deep
-        for a, b in zip(output.heads[name].embedding, target_head.embedding, strict=True):
+        for a, b in zip(output.heads[name].feature, target_head.feature, strict=True):
             hint += ((a / a.norm() - b / b.norm()) ** 2).sum().item() / 8
         assert terms[f"sdm_hint_{name}"].item() == pytest.approx(hint, abs=1e-5)
 
@@ -205,7 +205,7 @@ def test_gradient_reaches_the_teacher_only_when_it_is_not_detached(teacher: str,
     terms = build_criterion(cfg)(output, batch_of()).terms
     sum(value for name, value in terms.items() if name.startswith("sdm_")).backward()
     assert (output.deep.logits.grad is None) == detach
-    assert (output.deep.embedding.grad is None) == detach
+    assert (output.deep.feature.grad is None) == detach
     assert (output.parts[0].logits.grad is None) == (detach or teacher != "global+parts")
     assert output.heads["shallow2"].logits.grad.abs().sum() > 0
 
@@ -242,8 +242,8 @@ def raw_hint(output: ModelOutput) -> torch.Tensor:
     return raw_hint_loss(output.heads["shallow1"].embedding, output.deep.embedding)
 
 
-def feature_hint(output: ModelOutput) -> torch.Tensor:
-    pairs = zip(output.heads["shallow1"].feature, output.deep.feature, strict=True)
+def embedding_hint(output: ModelOutput) -> torch.Tensor:
+    pairs = zip(output.heads["shallow1"].embedding, output.deep.embedding, strict=True)
     return sum(2 - 2 * (a @ b) / (a.norm() * b.norm()) for a, b in pairs) / len(LABELS)
 
 
@@ -262,7 +262,7 @@ OPTIONS = [
     ("MODEL.SDM.SCALE_T2", False, "sdm_kl_", lambda o: student_kl(o, 3.0) / 9),
     ("MODEL.SDM.TEMPERATURE", 5.0, "sdm_kl_", lambda o: student_kl(o, 5.0)),
     ("MODEL.SDM.HINT", "mse_raw", "sdm_hint_", raw_hint),
-    ("MODEL.SDM.HINT", "feature", "sdm_hint_", feature_hint),
+    ("MODEL.SDM.HINT", "l2_norm", "sdm_hint_", embedding_hint),
     ("LOSS.PART_TRIPLET.KIND", "weighted", "part_triplet", part_triplets),
     ("LOSS.PART_TRIPLET.MARGIN", 1.5, "part_triplet", lambda o: part_triplets(o, **WIDE)),
     (

@@ -231,7 +231,7 @@ OPTIONS: dict[str, Option] = {
     "MODEL.SDM.ALPHA": Option(0.3, SHARE, EPOCH,
         "Weight of the divergence from the teacher; the loss on the labels has the weight 1 − "
         "`ALPHA` [BYOT]"),
-    "MODEL.SDM.BETA": Option(0.1, NOT_NEGATIVE, EPOCH,
+    "MODEL.SDM.BETA": Option(0.5, NOT_NEGATIVE, EPOCH,
         "Weight of the hint: the distance between the vectors of student and teacher [ours]"),
     "MODEL.SDM.SCALE_T2": Option(True, ANY, EPOCH,
         "Multiply the divergence by `TEMPERATURE`², so that gradients keep their size when the "
@@ -243,10 +243,11 @@ OPTIONS: dict[str, Option] = {
         "uses that model's vector, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
         "Stop the gradient from student heads to their teacher [BYOT]"),
-    "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
-        "Squared distance used by the hint. `l2_norm`: between embeddings of unit length. "
-        "`mse_raw`: between embeddings as they are. `feature`: between features (after BNNeck) of "
-        "unit length, which search across exits compares [ours]. `none`: no hint"),
+    "MODEL.SDM.HINT": Option("feature", TABLE, EPOCH,
+        "Squared distance used by the hint. `feature`: between features (after BNNeck) of unit "
+        "length, which search compares, also across exits [ours]. `l2_norm`: between embeddings "
+        "(before BNNeck) of unit length. `mse_raw`: between embeddings as they are [BYOT]. "
+        "`none`: no hint"),
     "MODEL.SDM.WEIGHTS": Option([1.0, 1.0, 1.0], ANY, EPOCH,
         "Weight of each student head; it multiplies all three of its terms"),
     "MODEL.MGIM.ENABLED": Option(True, ANY, LAYERS, "Add the part features and their losses"),
