@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -228,8 +228,8 @@ def write_folds(splits: Splits, crops: Path, out: Path) -> None:
         text = "".join(f"{pid}\n" for pid in pids).encode()
         path = out / f"{number}.txt"
         replace_file(path, lambda file, text=text: file.write(text))
-        scenes = Counter(scene_of[pid] for pid in pids)
-        print(f"wrote {path}: {len(pids)} identities of {len(scenes)} scenes")
+        scenes = {scene_of[pid] for pid in pids}
+        print(f"wrote {path}: identities {len(pids)}, scenes {len(scenes)}")
 
 
 def print_scores(args: argparse.Namespace) -> None:

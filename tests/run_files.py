@@ -34,7 +34,7 @@ def weights_of_terms(**others: float) -> dict[str, float]:
     weights = dict.fromkeys(("identity", "triplet", "part_identity", "part_triplet"), 1.0)
     for number in (1, 2, 3):
         weights |= {f"sdm_identity_shallow{number}": 0.7, f"sdm_kl_shallow{number}": 0.3}
-        weights[f"sdm_hint_shallow{number}"] = 0.1
+        weights[f"sdm_hint_shallow{number}"] = 0.5
     return weights | others
 
 
@@ -62,7 +62,7 @@ def change_checkpoint(path: Path, *, out: Path | None = None, **entries: Any) ->
 def assert_same_training(one: Path, other: Path) -> None:
     assert metrics(one) == metrics(other)
     first, second = last(one), last(other)
-    for name in ("model", RAW):
+    for name in ("model", RAW, "criterion"):
         states = [content.get(name, {}) for content in (first, second)]
         assert states[0].keys() == states[1].keys()
         assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

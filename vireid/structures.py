@@ -205,19 +205,37 @@ class PartOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class TeacherOutput:
+    """What a frozen teacher gives of a batch; None for what no loss needs.
+
+    Args:
+        logits: (B, C).
+        feature: (B, E) of its deepest head, after BNNeck.
+    """
+
+    logits: Tensor | None = None
+    feature: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> TeacherOutput:
+        """The same output with ``change`` applied to every tensor."""
+        tensors = (self.logits, self.feature)
+        return TeacherOutput(*(None if one is None else change(one) for one in tensors))
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
     """Every head's output by its name, in training and in evaluation alike.
 
     Args:
         heads: ``deep``, and the student heads or branches of the model.
         parts: one per granularity; empty without part features.
-        teacher: (B, C) logits of a frozen teacher for the same images, if there is one.
+        teacher: what a frozen teacher gives of the same images, if there is one.
         averaged: the deepest head of the model with averaged weights, where that one teaches.
     """
 
     heads: dict[str, HeadOutput] = field(default_factory=dict)
     parts: tuple[PartOutput, ...] = ()
-    teacher: Tensor | None = None
+    teacher: TeacherOutput | None = None
     averaged: HeadOutput | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> ModelOutput:
@@ -227,7 +245,7 @@ class ModelOutput:
             PartOutput(change(part.embedding), change(part.feature), change(part.logits))
             for part in self.parts
         )
-        teacher = None if self.teacher is None else change(self.teacher)
+        teacher = None if self.teacher is None else self.teacher.map(change)
         averaged = None if self.averaged is None else self.averaged.map(change)
         return ModelOutput(heads, parts, teacher, averaged)
 

@@ -25,6 +25,7 @@ WRONG = {
     schema.POSITIVE: ("0", "-1", ".nan", ".inf", "-.inf"),
     schema.NOT_NEGATIVE: ("-1", "-0.1", ".nan", ".inf"),
     schema.SHARE: ("-0.1", "1.1", ".nan", ".inf"),
+    schema.DECAY: ("-0.1", "1", ".nan"),
     schema.SHARE_OR_NEGATIVE: ("1.1", ".nan"),
     schema.SEVERITY: ("-1", "6", "9" * 400),
     schema.SEEDS: ("-1", str(2**32), "9" * 400),

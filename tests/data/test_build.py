@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from yacs.config import CfgNode
 
 from tests.helpers import write_image, write_regdb, write_sysu
@@ -184,3 +185,22 @@ def test_evaluation_reads_every_record_once_in_order_with_its_own_identity(sysu_
     assert torch.cat([b.labels for b in read]).tolist() == [40] * 6 + [12] * 6 + [7] * 6
     expected = [record.camid in (3, 6) for record in records]
     assert torch.cat([b.is_infrared for b in read]).tolist() == expected
+
+
+def test_both_modalities_are_mirrored(tmp_path):
+    """A mirror image of one modality alone would teach that left and right depend on it."""
+    root = write_sysu(tmp_path / "sysu", {"train": [40, 7], "val": [12], "test": [305]})
+    for number, path in enumerate(sorted(root.rglob("*.jpg"))):
+        noise = torch.randint(0, 256, (32, 32, 3), generator=torch.Generator().manual_seed(number))
+        Image.fromarray(noise.byte().numpy()).save(path)
+    for share in ("0", "1"):
+        cfg = tiny(root, "INPUT.PAD", "0", "INPUT.ERASE", "0", "INPUT.FLIP", share)
+        splits = build_splits(cfg)
+        loader, _ = build_train_loader(cfg, splits, device=CPU)
+        evaluated = build_eval_loader(cfg, root, splits.train, device=CPU)
+        plain = torch.cat([batch.images for batch in batches(evaluated)])
+        assert not torch.equal(plain, plain.flip(3))
+        expected = plain.flip(3) if share == "1" else plain
+        for batch in batches(loader):
+            assert batch.is_infrared.any() and not batch.is_infrared.all()
+            assert torch.equal(batch.images, expected[batch.indices])

@@ -158,7 +158,7 @@ def test_the_average_teaches_by_its_logits_and_its_embedding(tiny_command, tmp_p
     values = trainer.step(batch)
     for name in ("shallow1", "shallow2"):
         kl = distillation_loss(own.heads[name].logits, target.logits, 3.0)
-        hint = unit_hint_loss(own.heads[name].embedding, target.embedding)
+        hint = unit_hint_loss(own.heads[name].feature, target.feature)
         assert values[f"loss_sdm_kl_{name}"] == pytest.approx(kl.item(), rel=1e-4)
         assert values[f"loss_sdm_hint_{name}"] == pytest.approx(hint.item(), rel=1e-4)
         other = distillation_loss(own.heads[name].logits, own.deep.logits, 3.0).item()

@@ -18,7 +18,7 @@ from vireid.engine.precision import AsyncScalars, compile_stages
 from vireid.models.build import build_model
 from vireid.models.two_stream import share_stages
 from vireid.runs.options import read_config
-from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
+from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput, TeacherOutput
 
 # What makes the processor wait for a GPU: single numbers read, and shapes that depend on values
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")
@@ -126,9 +126,11 @@ def test_outputs_of_a_track_are_the_means_of_its_frames():
     rows = torch.tensor([[1.0, 2.0], [3.0, 6.0], [0.0, 1.0], [4.0, 1.0]], requires_grad=True)
     head = HeadOutput(rows, 2 * rows, 3 * rows)
     parts = PartOutput(rows, rows, rows[:, None].expand(4, 5, 2))
-    found = ModelOutput({"deep": head}, (parts,), teacher=rows).per_track(2)
+    taught = TeacherOutput(rows, 4 * rows)
+    found = ModelOutput({"deep": head}, (parts,), teacher=taught, averaged=head).per_track(2)
     mean = torch.tensor([[2.0, 4.0], [2.0, 1.0]])
-    for tensor, factor in ((found.deep.feature, 2), (found.teacher, 1), (found.deep.logits, 3)):
+    expected = {1: found.teacher.logits, 2: found.deep.feature, 3: found.averaged.logits}
+    for factor, tensor in (expected | {4: found.teacher.feature}).items():
         torch.testing.assert_close(tensor, factor * mean)
     assert found.parts[0].logits.shape == (2, 5, 2)
     found.deep.embedding.sum().backward()

@@ -17,7 +17,7 @@ from vireid.losses.triplet import (
     hetero_center_triplet_loss,
     weighted_triplet_loss,
 )
-from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput
+from vireid.structures import Batch, HeadOutput, ModelOutput, PartOutput, TeacherOutput
 
 WEIGHTS = {
     "IDENTITY": 0.5,
@@ -191,7 +191,7 @@ def test_students_terms_by_hand(teacher: str):
         assert terms[f"sdm_kl_{name}"].item() == pytest.approx(expected.item(), abs=1e-5)
         hint = 0.0
         target_head = averaged or output.deep
-        for a, b in zip(output.heads[name].embedding, target_head.embedding, strict=True):
+        for a, b in zip(output.heads[name].feature, target_head.feature, strict=True):
             hint += ((a / a.norm() - b / b.norm()) ** 2).sum().item() / 8
         assert terms[f"sdm_hint_{name}"].item() == pytest.approx(hint, abs=1e-5)
 
@@ -205,7 +205,7 @@ def test_gradient_reaches_the_teacher_only_when_it_is_not_detached(teacher: str,
     terms = build_criterion(cfg)(output, batch_of()).terms
     sum(value for name, value in terms.items() if name.startswith("sdm_")).backward()
     assert (output.deep.logits.grad is None) == detach
-    assert (output.deep.embedding.grad is None) == detach
+    assert (output.deep.feature.grad is None) == detach
     assert (output.parts[0].logits.grad is None) == (detach or teacher != "global+parts")
     assert output.heads["shallow2"].logits.grad.abs().sum() > 0
 
@@ -242,8 +242,8 @@ def raw_hint(output: ModelOutput) -> torch.Tensor:
     return raw_hint_loss(output.heads["shallow1"].embedding, output.deep.embedding)
 
 
-def feature_hint(output: ModelOutput) -> torch.Tensor:
-    pairs = zip(output.heads["shallow1"].feature, output.deep.feature, strict=True)
+def embedding_hint(output: ModelOutput) -> torch.Tensor:
+    pairs = zip(output.heads["shallow1"].embedding, output.deep.embedding, strict=True)
     return sum(2 - 2 * (a @ b) / (a.norm() * b.norm()) for a, b in pairs) / len(LABELS)
 
 
@@ -262,7 +262,7 @@ OPTIONS = [
     ("MODEL.SDM.SCALE_T2", False, "sdm_kl_", lambda o: student_kl(o, 3.0) / 9),
     ("MODEL.SDM.TEMPERATURE", 5.0, "sdm_kl_", lambda o: student_kl(o, 5.0)),
     ("MODEL.SDM.HINT", "mse_raw", "sdm_hint_", raw_hint),
-    ("MODEL.SDM.HINT", "feature", "sdm_hint_", feature_hint),
+    ("MODEL.SDM.HINT", "l2_norm", "sdm_hint_", embedding_hint),
     ("LOSS.PART_TRIPLET.KIND", "weighted", "part_triplet", part_triplets),
     ("LOSS.PART_TRIPLET.MARGIN", 1.5, "part_triplet", lambda o: part_triplets(o, **WIDE)),
     (
@@ -295,7 +295,8 @@ def taught_output(teacher_logits: torch.Tensor | None = None) -> ModelOutput:
     output = output_of()
     said = torch.randn(8, 4, generator=torch.Generator().manual_seed(7))
     said = (said if teacher_logits is None else teacher_logits).requires_grad_()
-    return ModelOutput(output.heads, teacher=said)
+    feature = torch.randn(8, 3, generator=torch.Generator().manual_seed(8)).requires_grad_()
+    return ModelOutput(output.heads, teacher=TeacherOutput(said, feature))
 
 
 def taught_config(**options: float | bool) -> CfgNode:
@@ -311,7 +312,7 @@ def test_a_teacher_adds_its_divergence_under_a_name_of_its_own():
     criterion = build_criterion(taught_config(WEIGHT=0.5, TEMPERATURE=2.0))
     assert criterion.weights == {"identity": 1.0, "triplet": 1.0, "distill_kl": 0.5}
     report = criterion(output, batch)
-    student, teacher = output.deep.logits, output.teacher
+    student, teacher = output.deep.logits, output.teacher.logits
     p, q = (logits.div(2).softmax(dim=1) for logits in (teacher, student))
     by_hand = 4 * (p * (p / q).log()).sum(dim=1).mean()
     torch.testing.assert_close(report.terms["distill_kl"], by_hand)
@@ -328,8 +329,26 @@ def test_no_teacher_or_one_without_a_say_adds_no_term(options: dict[str, float])
 
 def test_a_teacher_is_gathered_with_its_students_output():
     doubled = taught_output().map(lambda tensor: 2 * tensor)
-    torch.testing.assert_close(doubled.teacher, 2 * taught_output().teacher)
+    torch.testing.assert_close(doubled.teacher.logits, 2 * taught_output().teacher.logits)
+    torch.testing.assert_close(doubled.teacher.feature, 2 * taught_output().teacher.feature)
     assert output_of().map(lambda tensor: tensor).teacher is None
+
+
+def test_features_and_relations_are_learnt_from_the_teachers():
+    output, batch = taught_output(), batch_of()
+    cfg = taught_config(WEIGHT=0.0, FEATURE_WEIGHT=0.5, RELATION_WEIGHT=3.0)
+    criterion = build_criterion(cfg, (6, 3))
+    own, taught = {"identity": 1.0, "triplet": 1.0}, {"distill_relation": 3.0}
+    assert criterion.weights == own | taught | {"distill_feature": 0.5}
+    (projection,) = criterion.parameters()
+    report = criterion(output, batch)
+    student, teacher = output.deep.feature, output.teacher.feature
+    pairs = zip(student @ projection.T, teacher, strict=True)
+    by_hand = sum(((s / s.norm() - t / t.norm()) ** 2).sum() for s, t in pairs) / 8
+    torch.testing.assert_close(report.terms["distill_feature"], by_hand)
+    report.total.backward()
+    assert projection.grad.abs().sum() > 0 and student.grad.abs().sum() > 0
+    assert teacher.grad is None and output.teacher.logits.grad is None
 
 
 def test_branches_are_classified_each_and_summed():

@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from vireid.losses.distillation import distillation_loss, raw_hint_loss, unit_hint_loss
+from vireid.losses.distillation import (
+    FeatureDistillation,
+    distillation_loss,
+    raw_hint_loss,
+    relation_loss,
+    unit_hint_loss,
+)
+from vireid.structures import Batch, HeadOutput, ModelOutput, TeacherOutput
 
 
 def logits(seed: int, rows: int = 5, columns: int = 7) -> torch.Tensor:
@@ -82,3 +89,47 @@ def test_hints_by_hand():
     teacher = torch.tensor([[6.0, 8.0], [5.0, 0.0]])
     assert unit_hint_loss(student, teacher).item() == pytest.approx((0 + 2) / 2)
     assert raw_hint_loss(student, teacher).item() == pytest.approx((25 + 29) / 2)
+
+
+def test_relations_by_hand():
+    student = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    teacher = torch.tensor([[2.0, 0, 0], [5.0, 0, 0], [0, 0, 1.0]], requires_grad=True)
+    # cosines of the pairs 12, 13, 23: 0, 0.6, 0.8 of the student, 1, 0, 0 of the teacher
+    loss = relation_loss(student, teacher)
+    assert loss.item() == pytest.approx(2 * (1 + 0.36 + 0.64) / 9)
+    loss.backward()
+    assert student.grad.abs().sum() > 0 and teacher.grad is None
+
+
+def test_relations_do_not_depend_on_lengths_rotations_and_order():
+    student, teacher = logits(9), logits(10, columns=4)
+    before = relation_loss(student, teacher)
+    rotation = torch.linalg.qr(logits(11, 7, 7))[0]
+    order = torch.tensor([3, 0, 4, 1, 2])
+    after = relation_loss((3 * student @ rotation)[order], (0.5 * teacher)[order])
+    torch.testing.assert_close(after, before)
+    assert relation_loss(student, student @ rotation).item() < 1e-12
+    assert torch.autograd.gradcheck(lambda s: relation_loss(s, teacher), logits(9))
+    with pytest.raises(ValueError, match="5 rows of the student and 4 of the teacher"):
+        relation_loss(student, teacher[:4])
+
+
+def test_a_projection_that_fits_makes_the_distance_zero_and_learns_otherwise():
+    term = FeatureDistillation(2, 3)
+    assert [tuple(p.shape) for p in term.parameters()] == [(3, 2)]
+    feature = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+    weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    term.projection.weight.data.copy_(weight)
+    batch = Batch(*(torch.zeros(2) for _ in range(4)))
+
+    def output(teacher: torch.Tensor) -> ModelOutput:
+        head = HeadOutput(feature, feature, feature)
+        return ModelOutput({"deep": head}, teacher=TeacherOutput(feature=teacher))
+
+    fitting = torch.tensor([[2.0, 4.0, 6.0], [3.0, -1.0, 2.0]])  # of any length
+    assert term(output(fitting), batch).item() == pytest.approx(0, abs=1e-12)
+    loss = term(output(fitting.roll(1, 0)), batch)
+    loss.backward()
+    cosine = (1 * 3 - 2 * 1 + 3 * 2) / (14 * 14) ** 0.5
+    assert loss.item() == pytest.approx(2 - 2 * cosine)
+    assert term.projection.weight.grad.norm() > 0.1

@@ -10,7 +10,7 @@ from vireid.cost.flops import unique_parameters
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
 from vireid.models.build import POOLS, build_model
-from vireid.models.inference_model import build_inference_model
+from vireid.models.inference_model import TestTimeFlip, build_inference_model
 from vireid.models.reid_model import ReidModel
 from vireid.structures import Batch
 
@@ -92,6 +92,15 @@ def test_blocks_are_brought_to_unit_length_and_count_alike():
     torch.testing.assert_close(feature, expected)
     torch.testing.assert_close(feature.norm(dim=1), torch.ones(4))
     torch.testing.assert_close(only_parts, expected[:, 128:] * 2 / 3**0.5)
+
+
+def test_flip_averages_with_the_mirror_image():
+    chosen = build_inference_model(model()).eval()
+    with torch.no_grad():
+        plain, mirrored = (chosen(batch, FLAGS) for batch in (images(), images().flip(3)))
+        found = TestTimeFlip(chosen)(images(), FLAGS)
+    assert not torch.allclose(plain, mirrored, atol=1e-3)
+    torch.testing.assert_close(found, (plain + mirrored) / 2)
 
 
 def test_without_parts_the_embedding_is_global():

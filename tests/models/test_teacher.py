@@ -21,7 +21,7 @@ def test_a_teacher_stays_as_it_is_whatever_it_is_told():
     for mode in (True, False):
         teacher.train(mode)
         assert not any(module.training for module in teacher.modules())
-        logits = teacher(images().requires_grad_(), VISIBLE)
+        logits = teacher(images().requires_grad_(), VISIBLE).logits
         assert logits.shape == (3, 5) and not logits.requires_grad
     after = teacher.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
@@ -32,10 +32,13 @@ def test_its_word_is_its_deepest_classifiers_unless_another_is_asked_for():
     network = network_of().eval()
     with torch.no_grad():
         expected = network(images(), VISIBLE)
-    assert torch.equal(FrozenTeacher(network)(images(), VISIBLE), expected.deep.logits)
+    found = FrozenTeacher(network)(images(), VISIBLE)
+    assert torch.equal(found.logits, expected.deep.logits) and found.feature is None
     mean = sum(head.logits for head in expected.branches) / 4
     found = FrozenTeacher(network, posterior="mean_branch_logits")(images(), VISIBLE)
-    torch.testing.assert_close(found, mean)
+    torch.testing.assert_close(found.logits, mean)
+    found = FrozenTeacher(network, logits=False, feature=True)(images(), VISIBLE)
+    assert torch.equal(found.feature, expected.deep.feature) and found.logits is None
 
 
 def test_posteriors_by_hand():

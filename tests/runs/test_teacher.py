@@ -7,6 +7,7 @@ import signal
 import pytest
 import torch
 
+from tests.conftest import SMALL
 from tests.engine.test_distributed import ONE_STEP, train_on_two
 from tests.helpers import log_of
 from tests.run_files import (
@@ -271,7 +272,7 @@ def test_it_sees_the_batch_as_it_was_trained_to(tiny_command, finished_run, tmp_
     )
     with torch.no_grad():
         expected = teacher.module.model(inputs, flags).deep.logits
-    assert torch.equal(teacher(images, flags), expected)
+    assert torch.equal(teacher(images, flags).logits, expected)
 
 
 def test_seed_and_split_stand_for_the_runs_own(tiny_command, finished_run, tmp_path):
@@ -300,7 +301,7 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
     def kept(self, batch):
         with torch.no_grad():
             own = self.wrapped(normalize(batch.images, self.mean, self.std), batch.is_infrared)
-        seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared)))
+        seen.append((own.deep.logits, self.teacher(batch.images, batch.is_infrared).logits))
         return step(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -310,6 +311,47 @@ def test_one_step_moves_the_student_as_the_divergence_says(tiny_command, finishe
     kl = float(distillation_loss(*seen[0], 2.0, scale_t2=False))
     assert float(row["loss_distill_kl"]) == pytest.approx(kl, rel=1e-5)
     assert_weighted_sum(row, {"identity": 1.0, "distill_kl": 0.5})
+
+
+FEATURES = (*SMALL, "DISTILL.WEIGHT=0", "DISTILL.FEATURE_WEIGHT=2", "DISTILL.RELATION_WEIGHT=5")
+
+
+def test_features_of_a_teacher_of_other_identities(
+    tiny_command, finished_run, tmp_path, monkeypatch, capsys
+):
+    """It has other widths, too; stopped and resumed equals undisturbed, with the projection."""
+    options = (*FEATURES, "DATA.SPLIT=train", f"TEACHER.WEIGHTS={finished_run}")
+    straight = tmp_path / "straight"
+    assert train.main(tiny_command(straight, *options)) == 0
+    weights = {"identity": 1.0, "triplet": 1.0, "distill_feature": 2.0, "distill_relation": 5.0}
+    rows, checkpoint = metrics(straight), last(straight)
+    for row in rows:
+        assert_weighted_sum(row, weights)
+        assert "teacher_accuracy" not in row
+    assert float(rows[1]["loss_distill_feature"]) < float(rows[0]["loss_distill_feature"])
+    (projection,) = checkpoint["criterion"].values()
+    assert projection.shape == (128, checkpoint["model"]["head.bnneck.weight"].numel())
+    assert [g["name"] for g in checkpoint["optimizer"]["param_groups"]][-1] == "criterion"
+    assert "was trained with 2 of the 6 identities that this run holds out" in log_of(straight)
+    arguments = tiny_command(tmp_path / "run", *options)
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, 2, signal.SIGTERM)
+        assert train.main(arguments) == 143
+    assert train.main([*arguments, "--resume"]) == 0
+    assert_same_training(tmp_path / "run", straight)
+    capsys.readouterr()
+    assert train.main([*arguments, "--resume", "DISTILL.FEATURE_WEIGHT", "0"]) == 2
+    assert "DISTILL.FEATURE_WEIGHT: " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_learn_one_projection(tiny_command, finished_run, tmp_path):
+    extra = (*FEATURES, *ONE_STEP, f"TEACHER.WEIGHTS={finished_run}", "MODEL.BN_EVAL=true")
+    assert train.main(tiny_command(tmp_path / "one", *extra)) == 0
+    train_on_two(tiny_command(tmp_path / "two", *extra))
+    for name in ("loss", "loss_distill_feature", "loss_distill_relation"):
+        one, two = (column(tmp_path / folder, name) for folder in ("one", "two"))
+        assert len(one) == 5 and two == pytest.approx(one, abs=1e-5)
 
 
 @pytest.mark.slow

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from yacs.config import CfgNode
 
 from vireid.config.rules import Rule
 
@@ -69,8 +72,8 @@ GROUPS = {
     "and relations between the parts (docs/method.md)",
     "TEACHER": "A trained, frozen model that teaches this one (viewpoint robust knowledge "
     "distillation, VRKD)",
-    "DISTILL": "The loss between a student and the teacher of `TEACHER`: the divergence of their "
-    "class probabilities",
+    "DISTILL": "The losses between a student and the teacher of `TEACHER`: of their class "
+    "probabilities, of their features, and of the relations within a batch (docs/method.md)",
     "LOSS": "Weights and margins of the losses",
     "LOSS.TRIPLET": "Batch-hard triplets over both modalities",
     "LOSS.PART_IDENTITY": "Classification of the part features of `MODEL.MGIM`, with the label "
@@ -80,3 +83,15 @@ GROUPS = {
     "SOLVER": "Length of the training, optimiser, learning rate, validation, checkpoints",
     "TEST": "Which features are scored, and by which rules",
 }
+
+
+def nested(values: Mapping[str, Any]) -> CfgNode:
+    """``{"A.B": 1}`` → the node whose ``.A.B`` is 1; lists are copied."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, name = key.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[name] = value
+    return CfgNode(tree)

@@ -14,7 +14,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from vireid.config.option import Effect, Option
+from vireid.config.option import Effect, Option, nested
 from vireid.config.rules import (
     ANGLE,
     ANY,
@@ -231,7 +231,7 @@ OPTIONS: dict[str, Option] = {
     "MODEL.SDM.ALPHA": Option(0.3, SHARE, EPOCH,
         "Weight of the divergence from the teacher; the loss on the labels has the weight 1 − "
         "`ALPHA` [BYOT]"),
-    "MODEL.SDM.BETA": Option(0.1, NOT_NEGATIVE, EPOCH,
+    "MODEL.SDM.BETA": Option(0.5, NOT_NEGATIVE, EPOCH,
         "Weight of the hint: the distance between the vectors of student and teacher [ours]"),
     "MODEL.SDM.SCALE_T2": Option(True, ANY, EPOCH,
         "Multiply the divergence by `TEMPERATURE`², so that gradients keep their size when the "
@@ -240,13 +240,14 @@ OPTIONS: dict[str, Option] = {
         "Logits that the student heads learn from: those of the deepest classifier (`global`), the"
         " mean of these and the parts' (`global+parts`), the mean over all exits (`ensemble`), or "
         "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
-        "uses that model's embedding, too"),
+        "uses that model's vector, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
         "Stop the gradient from student heads to their teacher [BYOT]"),
-    "MODEL.SDM.HINT": Option("l2_norm", TABLE, EPOCH,
-        "Squared distance used by the hint. `l2_norm`: between embeddings of unit length. "
-        "`mse_raw`: between embeddings as they are. `feature`: between features (after BNNeck) of "
-        "unit length, which search across exits compares [ours]. `none`: no hint"),
+    "MODEL.SDM.HINT": Option("feature", TABLE, EPOCH,
+        "Squared distance used by the hint. `feature`: between features (after BNNeck) of unit "
+        "length, which search compares, also across exits [ours]. `l2_norm`: between embeddings "
+        "(before BNNeck) of unit length. `mse_raw`: between embeddings as they are [BYOT]. "
+        "`none`: no hint"),
     "MODEL.SDM.WEIGHTS": Option([1.0, 1.0, 1.0], ANY, EPOCH,
         "Weight of each student head; it multiplies all three of its terms"),
     "MODEL.MGIM.ENABLED": Option(True, ANY, LAYERS, "Add the part features and their losses"),
@@ -287,9 +288,16 @@ OPTIONS: dict[str, Option] = {
     "DISTILL.TEMPERATURE": Option(4.0, POSITIVE, EPOCH,
         "Temperature of teacher's and student's class probabilities [ours]"),
     "DISTILL.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
-        "λ, the weight of this loss [the value at which the paper varies the temperature]"),
+        "λ, the weight of the divergence of class probabilities [the value at which the paper "
+        "varies the temperature]. 0: teacher and student may have different identities"),
     "DISTILL.SCALE_T2": Option(True, ANY, EPOCH,
         "Multiply by `TEMPERATURE`² [ours]; see `MODEL.SDM.SCALE_T2`"),
+    "DISTILL.FEATURE_WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the squared distance between the teacher's feature and a learnt projection of "
+        "the student's, both of unit length [FitNets]"),
+    "DISTILL.RELATION_WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
+        "Weight of the squared difference between teacher and student in the cosines of all pairs "
+        "of features in a batch [similarity-preserving distillation]"),
 
     "LOSS.IDENTITY.WEIGHT": Option(1.0, NOT_NEGATIVE, EPOCH,
         "Weight of the classification loss of the deepest head [field: BoT]"),
@@ -357,6 +365,10 @@ OPTIONS: dict[str, Option] = {
     "SOLVER.CLIP_NORM": Option(0.0, NOT_NEGATIVE, TRAINING,
         "Largest norm of the gradient of all parameters; a longer gradient is scaled down to it. "
         "0: no limit"),
+    "SOLVER.ACCUMULATE": Option(1, POSITIVE, EPOCH,
+        "Batches in one optimiser step, whose gradients are averaged; for GPUs with little memory. "
+        "Losses and BatchNorm see one batch at a time, and an epoch has so many times fewer steps "
+        "(docs/faq.md)"),
     "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "Nesterov momentum of `sgd` [field]"),
     "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING,
         "Learning rate after the warm-up: falls in steps, or along a cosine"),
@@ -454,18 +466,6 @@ def default_config() -> CfgNode:
     """A fresh node of all options that can be changed."""
     values = {key: option.default for key, option in OPTIONS.items()}
     return nested({k: str(v) if isinstance(v, str) else v for k, v in values.items()})
-
-
-def nested(values: Mapping[str, Any]) -> CfgNode:
-    """``{"A.B": 1}`` → the node whose ``.A.B`` is 1; lists are copied."""
-    tree: dict[str, Any] = {}
-    for key, value in values.items():
-        *groups, name = key.split(".")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[name] = value
-    return CfgNode(tree)
 
 
 def options_of(*effects: Effect) -> tuple[str, ...]:

@@ -35,7 +35,9 @@ def find_problems(
 
 def is_taught(cfg: CfgNode) -> bool:
     """Whether a teacher takes part in the training."""
-    return bool(cfg.TEACHER.WEIGHTS and cfg.DISTILL.WEIGHT)
+    options = cfg.DISTILL
+    weights = options.WEIGHT, options.FEATURE_WEIGHT, options.RELATION_WEIGHT
+    return bool(cfg.TEACHER.WEIGHTS and any(weights))
 
 
 def trained_exits(cfg: CfgNode) -> dict[str, bool]:

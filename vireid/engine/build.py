@@ -16,7 +16,7 @@ from vireid.engine.distributed import World
 from vireid.engine.freezing import Freeze
 from vireid.engine.optim import build_optimizer, build_schedule
 from vireid.engine.precision import compile_stages, resolve_precision
-from vireid.engine.trainer import TeacherLogits, Trainer
+from vireid.engine.trainer import BatchTeacher, Trainer
 from vireid.errors import UsageError
 from vireid.losses.build import build_criterion
 from vireid.losses.distillation import AVERAGE_TEACHER
@@ -31,7 +31,7 @@ def build_trainer(
     *,
     device: torch.device,
     world: World,
-    teacher: TeacherLogits | None = None,
+    teacher: BatchTeacher | None = None,
     loaded: frozenset[str] = frozenset(),
 ) -> Trainer:
     """Everything that one training step uses, on ``device``.
@@ -48,7 +48,8 @@ def build_trainer(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
     average = _place(cfg, model, device, world)
-    criterion = build_criterion(cfg).to(device)
+    dims = None if teacher is None else (model.head.bnneck.num_features, teacher.feature_dim)
+    criterion = build_criterion(cfg, dims).to(device)
     return Trainer(
         model=model,
         wrap=_wrapper(splits, device, world),
@@ -66,6 +67,7 @@ def build_trainer(
         std=list(cfg.INPUT.STD),
         channels_last=cfg.CHANNELS_LAST,
         frames=cfg.SAMPLER.FRAMES,
+        accumulate=cfg.SOLVER.ACCUMULATE,
         clip_norm=cfg.SOLVER.CLIP_NORM,
         gradient_norms=cfg.SOLVER.GRADIENT_NORMS,
         freeze=Freeze(cfg.SOLVER.FREEZE_EPOCHS, loaded),

@@ -10,7 +10,8 @@ from yacs.config import CfgNode
 
 import vireid
 from vireid.config.load import dump_config, flatten, load_config, parse_config
-from vireid.config.schema import OPTIONS, PATH, PATTERN, WEIGHTS, Effect, default_config, nested
+from vireid.config.option import nested
+from vireid.config.schema import OPTIONS, PATH, PATTERN, WEIGHTS, Effect, default_config
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.model_file import REMEDY, read_facts, read_safetensors
 from vireid.utils.paths import MODEL_FILE

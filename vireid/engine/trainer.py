@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,12 +34,23 @@ from vireid.engine.signals import Interrupted, StopFlag
 from vireid.errors import DivergedError, UsageError
 from vireid.losses.criterion import Criterion
 from vireid.models.reid_model import ReidModel
-from vireid.structures import Batch, ModelOutput
+from vireid.structures import Batch, ModelOutput, TeacherOutput
 
-# (B, 3, H, W) uint8 images, (B,) bool is_infrared → (B, C) logits of a frozen model
-TeacherLogits = Callable[[Tensor, Tensor], Tensor]
 SLOW_STEP = 2.0  # seconds; the state before it is kept for a signal that cannot wait for its end
 TIMING = ("seconds", "wait_share", "peak_memory_mib")  # last columns: the only ones that vary
+
+
+class BatchTeacher(Protocol):
+    """A frozen model that teaches."""
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of the features that it gives."""
+        ...
+
+    def __call__(self, images: Tensor, is_infrared: Tensor) -> TeacherOutput:
+        """(B, 3, H, W) uint8 images and (B,) bool flags → what losses need of them."""
+        ...
 
 
 @dataclass(slots=True)
@@ -73,8 +85,9 @@ class Trainer:
         mean, std: normalisation of the images, applied on the device.
         channels_last: the maps' layout in memory; weights keep theirs.
         frames: images in a row of a batch that show one track; their outputs are averaged.
+        accumulate: batches of the sampler in one step.
         clip_norm: longest gradient that an optimiser step takes; 0 for any length.
-        teacher: gives its logits of every batch, if there is one; not part of a checkpoint.
+        teacher: sees every batch, if there is one; not part of a checkpoint.
         average: of the model's weights over the steps, if one is kept.
         gradient_norms: write the norm of each term's gradient in the backbone, taken at the first
             step of every epoch, into metrics.csv.
@@ -94,10 +107,11 @@ class Trainer:
     world: World
     mean: list[float]
     std: list[float]
-    teacher: TeacherLogits | None = None
+    teacher: BatchTeacher | None = None
     channels_last: bool = False
     average: WeightAverage | None = None
     frames: int = 1
+    accumulate: int = 1
     clip_norm: float = 0.0
     gradient_norms: bool = False
     freeze: Freeze = field(default_factory=Freeze)
@@ -136,14 +150,26 @@ class Trainer:
         elif self.freeze.epochs:
             complete_momentum(self.optimizer)
 
-    def step(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step on this process's share of a batch.
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of an epoch; the last one may have fewer batches than the others."""
+        return math.ceil(len(self.sampler) / self.accumulate)
+
+    def step(self, *batches: Batch) -> dict[str, float]:
+        """One optimiser step by the mean gradient of this process's shares of batches.
 
         Returns:
-            the global batch's loss terms and accuracy.
+            loss terms and accuracy, mean over the global batches.
         Raises:
-            DivergedError: the loss is not finite; the weights stay as they were.
+            DivergedError: a loss is not finite; the weights stay as they were.
         """
+        self.optimizer.zero_grad(set_to_none=True)
+        values = [self._add_gradient(batch, 1 / len(batches)) for batch in batches]
+        self._update()
+        return {name: sum(one[name] for one in values) / len(values) for name in values[0]}
+
+    def _add_gradient(self, batch: Batch, share: float) -> dict[str, float]:
+        """Adds a share of a batch's gradient to those that are there; the batch's values."""
         is_infrared = batch.is_infrared  # stays on the CPU: the model need not wait for a GPU
         batch = batch.to(self.device)
         images = self._normalized(batch.images)
@@ -166,21 +192,20 @@ class Trainer:
                 "LOSS.IDENTITY.WEIGHT a value, or set SOLVER.FREEZE_EPOCHS 0"
             )
         scalars = AsyncScalars(report.named() | accuracies(output, batch.labels))
-        if self.gradient_norms and self.progress.step == 0:
+        if self.gradient_norms and self.progress.step == 0 and not self.progress.gradients:
             self.progress.gradients = gradient_norms(
                 report.terms,
                 self.criterion.weights,
                 [p for p in self.model.backbone.parameters() if p.requires_grad],
                 world=self.world,
             )
-        self._backward(report.total, own)
+        self._backward(share * report.total, own)
         values = scalars.read()  # while a GPU still computes the gradients
         if not math.isfinite(values["loss"]):
             raise DivergedError(
                 f"the loss is not finite in epoch {self.progress.epoch + 1}, step "
                 f"{self.progress.step + 1}: {values}; lower SOLVER.BASE_LR or use PRECISION fp32"
             )
-        self._update()
         return values
 
     def _normalized(self, images: Tensor) -> Tensor:
@@ -194,16 +219,16 @@ class Trainer:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _backward(self, loss: Tensor, own: ModelOutput) -> None:
-        """Computes the gradients.
+        """Adds the gradients to those that are there.
 
         Args:
             own: this process's outputs.
         """
-        self.optimizer.zero_grad(set_to_none=True)
         if self.world.size == 1:
             self.scaler.scale(loss).backward()
             return
-        unused = unused_parameters(loss, self._parameters(), self.world)
+        idle = [parameter for parameter in self._parameters() if parameter.grad is None]
+        unused = unused_parameters(loss, idle, self.world)
         self.scaler.scale(loss + zero_term(own)).backward()
         for parameter in unused:
             parameter.grad = None
@@ -215,9 +240,9 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
-            self.average.update(self.progress.epoch * len(self.sampler) + self.progress.step)
+            self.average.update(self.progress.epoch * self.steps + self.progress.step)
 
-    def advance(self, batch: Batch) -> None:
+    def advance(self, *batches: Batch) -> None:
         """Trains the epoch's next step at the scheduled learning rate, and counts it."""
         progress, started = self.progress, time.perf_counter()
         slow = self._last_step > SLOW_STEP and self.world.is_main
@@ -225,14 +250,14 @@ class Trainer:
         factor = self._lr_factor(progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        for name, value in self.step(batch).items():
+        for name, value in self.step(*batches).items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.step += 1
         self._last_step = time.perf_counter() - started
 
     def _lr_factor(self, step: int) -> float:
         """Of a step of the current epoch, counted from 0."""
-        return self.schedule.factor(self.progress.epoch + step / len(self.sampler))
+        return self.schedule.factor(self.progress.epoch + step / self.steps)
 
     def run_epoch(self, stop: StopFlag) -> int:
         """Trains from the current step to the last of the epoch, or until a signal comes.
@@ -240,24 +265,24 @@ class Trainer:
         Returns:
             the signal's number, 0 when all steps are done and none came.
         """
-        progress, total = self.progress, len(self.sampler)
-        self.sampler.epoch, self.sampler.first_step = progress.epoch, progress.step
+        progress, sampler = self.progress, self.sampler
+        sampler.epoch, sampler.first_step = progress.epoch, progress.step * self.accumulate
         self.prepare_epoch()
         self.images, waited = 0, 0.0
         started = time.perf_counter()
         with self._bar() as bar, self._open_to_other_threads():
             source = batches(self.loader)
-            while progress.step < total:
+            while progress.step < self.steps:
                 asked = time.perf_counter()
                 try:
                     # several processes stop after the same step
                     with nullcontext() if self.world.size > 1 else stop.ending_waits():
-                        batch = next(source)
+                        group = list(islice(source, self.accumulate))
                 except Interrupted as signal:
                     return signal.number
                 waited += time.perf_counter() - asked
                 with self._stepping:
-                    self.advance(batch)
+                    self.advance(*group)
                 speed = self.images / (time.perf_counter() - started)
                 loss = progress.sums["loss"] / progress.step
                 bar.set_postfix_str(f"loss {loss:.3f}, {speed:.0f} img/s", refresh=False)
@@ -289,7 +314,7 @@ class Trainer:
         """Of the epoch's steps: on a terminal only, and gone when the epoch is complete."""
         progress = self.progress
         return tqdm(
-            total=len(self.sampler),
+            total=self.steps,
             initial=progress.step,
             desc=f"epoch {progress.epoch + 1}/{self.schedule.epochs}",
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
@@ -385,8 +410,8 @@ def fit(
 
 
 def accuracies(output: ModelOutput, labels: Tensor) -> dict[str, Tensor]:
-    """Share of a batch that the deepest classifier, and the teacher if any, classifies right."""
+    """Share of a batch that the deepest classifier, and a teacher with logits, classifies right."""
     logits = {"accuracy": output.deep.logits.detach()}
-    if output.teacher is not None:
-        logits["teacher_accuracy"] = output.teacher
+    if output.teacher is not None and output.teacher.logits is not None:
+        logits["teacher_accuracy"] = output.teacher.logits
     return {name: (one.argmax(dim=1) == labels).float().mean() for name, one in logits.items()}

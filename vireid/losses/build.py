@@ -13,8 +13,11 @@ from vireid.losses.criterion import Criterion, Term, WeightedTerm
 from vireid.losses.cross_modal import cross_modal_kl_loss, margin_mmd_loss
 from vireid.losses.distillation import (
     SDM_TEACHERS,
+    FeatureDistillation,
     distillation_loss,
     raw_hint_loss,
+    relation_loss,
+    teacher_feature,
     unit_hint_loss,
 )
 from vireid.losses.identity import identity_loss, part_identity_loss
@@ -108,8 +111,13 @@ PART_METRICS: dict[str, Callable[[CfgNode], Callable[[Tensor, Tensor], Tensor]]]
 }
 
 
-def build_criterion(cfg: CfgNode) -> Criterion:
-    """The terms of ``LOSS`` with a weight, for the outputs that the model and its teacher have."""
+def build_criterion(cfg: CfgNode, feature_dims: tuple[int, int] | None = None) -> Criterion:
+    """The terms of ``LOSS`` with a weight, for the outputs that the model and its teacher have.
+
+    Args:
+        feature_dims: lengths of the deepest features of the model and of its external teacher,
+            which ``DISTILL.FEATURE_WEIGHT`` needs.
+    """
     terms = {
         key.lower(): WeightedTerm(cfg.LOSS[key].WEIGHT, make(cfg.LOSS[key]))
         for key, make in TERMS.items()
@@ -120,7 +128,7 @@ def build_criterion(cfg: CfgNode) -> Criterion:
         term = _branch_identity(cfg.LOSS.IDENTITY.LABEL_SMOOTHING)
         terms["branch_identity"] = WeightedTerm(cfg.LOSS.BRANCH_IDENTITY.WEIGHT, term)
     if cfg.TEACHER.WEIGHTS:
-        terms["distill_kl"] = WeightedTerm(cfg.DISTILL.WEIGHT, _distillation(cfg.DISTILL))
+        terms |= _teacher_terms(cfg.DISTILL, feature_dims)
     if cfg.MODEL.SDM.ENABLED:
         for number, weight in enumerate(cfg.MODEL.SDM.WEIGHTS[: len(cfg.MODEL.SDM.TAPS)], start=1):
             terms |= _student_terms(
@@ -142,15 +150,34 @@ def _branch_identity(smoothing: float) -> Term:
     return compute
 
 
+def _teacher_terms(
+    options: CfgNode, feature_dims: tuple[int, int] | None
+) -> dict[str, WeightedTerm]:
+    """The terms of the external teacher; see ``build_criterion``."""
+    terms = {
+        "distill_kl": WeightedTerm(options.WEIGHT, _distillation(options)),
+        "distill_relation": WeightedTerm(options.RELATION_WEIGHT, _relation),
+    }
+    if options.FEATURE_WEIGHT:
+        assert feature_dims is not None, "DISTILL.FEATURE_WEIGHT needs the lengths of features"
+        term = FeatureDistillation(*feature_dims)
+        terms["distill_feature"] = WeightedTerm(options.FEATURE_WEIGHT, term)
+    return terms
+
+
 def _distillation(options: CfgNode) -> Term:
     """Distillation from the deepest head of another model to this one's."""
     loss = partial(distillation_loss, temperature=options.TEMPERATURE, scale_t2=options.SCALE_T2)
 
     def compute(output: ModelOutput, batch: Batch) -> Tensor:
-        assert output.teacher is not None, "TEACHER.WEIGHTS is set, but there are no teacher logits"
-        return loss(output.deep.logits.float(), output.teacher.float())
+        assert output.teacher is not None and output.teacher.logits is not None, "no teacher's word"
+        return loss(output.deep.logits.float(), output.teacher.logits.float())
 
     return compute
+
+
+def _relation(output: ModelOutput, batch: Batch) -> Tensor:
+    return relation_loss(output.deep.feature.float(), teacher_feature(output))
 
 
 def _part_terms(options: CfgNode) -> dict[str, WeightedTerm]:

@@ -27,12 +27,15 @@ class Criterion(nn.Module):
     A module because terms may own parameters: optimisers take ``criterion.parameters()`` too.
 
     Args:
-        terms: by name, in the order of the log's columns.
+        terms: by name, in the order of the log's columns; the parameters of those that are modules
+            are the criterion's.
     """
 
     def __init__(self, terms: Mapping[str, WeightedTerm]) -> None:
         super().__init__()
         self._terms = dict(terms)
+        modules = {n: t.compute for n, t in terms.items() if isinstance(t.compute, nn.Module)}
+        self.learnt = nn.ModuleDict(modules)
 
     @property
     def weights(self) -> dict[str, float]:

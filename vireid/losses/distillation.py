@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vireid.structures import ModelOutput
+from vireid.structures import Batch, ModelOutput
 
 
 def distillation_loss(
@@ -69,6 +69,50 @@ def raw_hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Source: Zhang et al., Be Your Own Teacher, ICCV 2019, eq. 5.
     """
     return (student - teacher).square().sum(dim=1).mean()
+
+
+class FeatureDistillation(nn.Module):
+    """The term that draws a projection of the student's feature to the teacher's.
+
+    Both are features of the deepest head, which retrieval compares by their cosines.
+
+    Args:
+        student_dim, teacher_dim: lengths of the features.
+    Source: the learnt projection as in Romero et al., FitNets, ICLR 2015; unit length [ours].
+    """
+
+    def __init__(self, student_dim: int, teacher_dim: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(student_dim, teacher_dim, bias=False)
+
+    def forward(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """() in [0, 4], see ``unit_hint_loss``."""
+        return unit_hint_loss(self.projection(output.deep.feature.float()), teacher_feature(output))
+
+
+def relation_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared difference between the student's and the teacher's cosines within a batch.
+
+    Args:
+        student: (B, D), receives gradient.
+        teacher: (B, E), constant here.
+    Returns:
+        () mean over all B² pairs, in [0, 4]; 0 for equal cosines, whatever D and E are.
+    Raises:
+        ValueError: numbers of rows differ.
+    Source: Tung and Mori, Similarity-Preserving Knowledge Distillation, ICCV 2019. They scale the
+        rows of the matrices of products, here the vectors are scaled.
+    """
+    if len(student) != len(teacher):
+        raise ValueError(f"{len(student)} rows of the student and {len(teacher)} of the teacher")
+    student, teacher = (F.normalize(one, dim=1) for one in (student, teacher.detach()))
+    return F.mse_loss(student @ student.T, teacher @ teacher.T)
+
+
+def teacher_feature(output: ModelOutput) -> Tensor:
+    """(B, E) of the external teacher, a constant."""
+    assert output.teacher is not None and output.teacher.feature is not None, "no teacher's feature"
+    return output.teacher.feature.detach().float()
 
 
 def _deep_logits(output: ModelOutput) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vireid.models.reid_model import ReidModel
-from vireid.structures import ModelOutput
+from vireid.structures import ModelOutput, TeacherOutput
 
 POSTERIORS = ("joint_fc", "mean_branch_logits", "mean_branch_prob")
 
@@ -21,30 +21,43 @@ class FrozenTeacher(nn.Module):
         posterior: which class probabilities it teaches. ``joint_fc``: the deepest classifier's;
             ``mean_branch_logits``: those of the branches' mean logits; ``mean_branch_prob``: the
             mean of the branches' probabilities.
+        logits: whether it gives logits.
+        feature: whether it gives the feature of its deepest head.
     Raises:
         ValueError: an unknown posterior, or one of branches that the model does not have.
     """
 
-    def __init__(self, model: ReidModel, *, posterior: str = "joint_fc") -> None:
+    def __init__(
+        self,
+        model: ReidModel,
+        *,
+        posterior: str = "joint_fc",
+        logits: bool = True,
+        feature: bool = False,
+    ) -> None:
         super().__init__()
         if posterior not in POSTERIORS:
             raise ValueError(f"posterior {posterior!r} is unknown; choose one of {POSTERIORS}")
         if posterior != POSTERIORS[0] and model.branches is None:
             raise ValueError(f"posterior {posterior!r} needs branches, but this model has none")
         self.model = model.requires_grad_(False)
-        self._posterior = posterior
+        self._posterior, self._logits, self._feature = posterior, logits, feature
         self.eval()
 
     @torch.no_grad()
-    def forward(self, images: Tensor, is_infrared: Tensor) -> Tensor:
+    def forward(self, images: Tensor, is_infrared: Tensor) -> TeacherOutput:
         """
         Args:
             images: (B, 3, H, W), normalised as in the model's own training.
             is_infrared: (B,) bool.
         Returns:
-            (B, C) float32 logits of the chosen posterior.
+            float32 logits of the chosen posterior and feature, as far as they are asked for.
         """
-        return posterior_logits(self.model(images, is_infrared), self._posterior)
+        output = self.model(images, is_infrared)
+        return TeacherOutput(
+            posterior_logits(output, self._posterior) if self._logits else None,
+            output.deep.feature.float() if self._feature else None,
+        )
 
     def train(self, mode: bool = True) -> FrozenTeacher:
         return super().train(False)

@@ -27,6 +27,8 @@ METRIC_TERMS = {
     "weighted_triplet": "triplet",
     "hetero_center": "triplet",
     "distill_kl": "distill",
+    "distill_feature": "distill",
+    "distill_relation": "distill",
 }
 SCORES = {
     "rank1": "rank-1",
@@ -137,10 +139,11 @@ def log_start(cfg: CfgNode, splits: Splits, trainer: Trainer, *, origin: str) ->
         log_entry("", line)
     log_entry("model", f"{origin}; {cfg.MODEL.SHARED_DEPTH} of 5 stages shared by both streams")
     several = f", {trainer.world.size} processes" if trainer.world.size > 1 else ""
+    grouped = f" of {trainer.accumulate} batches" if trainer.accumulate > 1 else ""
     asked, used = cfg.SAMPLER.IDENTITIES, trainer.sampler.identities
     log_entry(
         "training",
-        f"{cfg.SOLVER.EPOCHS} epochs of {len(trainer.sampler)} steps; batches of "
+        f"{cfg.SOLVER.EPOCHS} epochs of {trainer.steps} steps{grouped}; batches of "
         f"{used} identities × {_views(cfg, splits)} of each modality; "
         f"{trainer.device}, {trainer.precision.name}{several}",
     )
@@ -324,7 +327,7 @@ class EpochLog:
         Args:
             validation: seconds that its validation took; 0: there was none.
         """
-        row, steps = self._trainer.progress.history[-1], len(self._trainer.sampler)
+        row, steps = self._trainer.progress.history[-1], self._trainer.steps
         left = self._left.end_epoch(
             int(row["epoch"]), share=1 - self._first_step / steps, validation=validation
         )

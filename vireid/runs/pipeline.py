@@ -255,6 +255,9 @@ def _log_start(training: _Training, start: Start, seen: _Seen) -> None:
     log_start(cfg, training.splits, training.trainer, origin=training.origin)
     if training.teacher is not None:
         log_entry("teacher", training.teacher.origin)
+        if not cfg.DISTILL.WEIGHT:  # which needs the student's identities
+            path = training.teacher.path
+            warn_of_seen_identities(path, training.splits, cfg.DATA.DATASET, training.data)
     for line in (*seen.found, *start.changes):
         log_entry("", line)
     if training.trainer.freeze.lasts(training.trainer.progress.epoch):

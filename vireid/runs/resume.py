@@ -121,7 +121,14 @@ def restore(trainer: Trainer, checkpoint: Mapping[str, Any], path: Path) -> None
 
     Raises:
         CheckpointError: it is not what this training would have saved.
+        UsageError: only one of them has a loss with parameters.
     """
+    if trainer.criterion.state_dict().keys() != checkpoint["criterion"].keys():
+        raise UsageError(
+            f"DISTILL.FEATURE_WEIGHT: {path} was saved with the other choice between 0 and a "
+            "weight, and its projection learns from the first step on: keep that choice, or start "
+            "a new run"
+        )
     try:
         trainer.restore(checkpoint)
         restore_rng(checkpoint["rng"])

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +20,11 @@ from vireid.engine.checkpoint import load_model, load_trained, require_same_data
 from vireid.engine.precision import compile_stages
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model
+from vireid.models.reid_model import ReidModel
 from vireid.models.teacher import FrozenTeacher
 from vireid.runs.options import choices
 from vireid.runs.weights import selected_checkpoint
-from vireid.structures import Splits
+from vireid.structures import Splits, TeacherOutput
 from vireid.utils.paths import expand, is_model_folder
 
 
@@ -31,7 +33,7 @@ class Teacher:
     """A frozen model, and the preprocessing of images that it was trained with.
 
     Args:
-        module: gives the logits of normalised images.
+        module: gives what losses need of normalised images.
         path: of its checkpoint.
         size: [height, width] that it was trained with; batches of another size are resized for it.
         mean, std: normalisation that it was trained with.
@@ -47,8 +49,13 @@ class Teacher:
     digest: str
     origin: str
 
-    def __call__(self, images: Tensor, is_infrared: Tensor) -> Tensor:
-        """(B, C) logits of a batch, as it was augmented for the student.
+    @property
+    def feature_dim(self) -> int:
+        """Length of its deepest head's feature."""
+        return self.module.model.head.bnneck.num_features
+
+    def __call__(self, images: Tensor, is_infrared: Tensor) -> TeacherOutput:
+        """What it gives of a batch, as it was augmented for the student.
 
         Args:
             images: (B, 3, H, W) uint8.
@@ -63,31 +70,21 @@ class Teacher:
 def load_teacher(
     cfg: CfgNode, splits: Splits, data: str, *, device: torch.device
 ) -> Teacher | None:
-    """The teacher of a run, on ``device``; None without one, or where ``DISTILL.WEIGHT`` is 0.
+    """The teacher of a run, on ``device``; None without one, or where no loss uses it.
 
     Args:
         splits: what the student trains on.
         data: fingerprint of that data set.
     Raises:
         CheckpointError: its checkpoint is missing, damaged, of another model than
-            ``TEACHER.CONFIG`` describes, or its classes are not the student's.
+            ``TEACHER.CONFIG`` describes, or its classes are not the student's, which only
+            ``DISTILL.WEIGHT`` needs.
         UsageError: ``TEACHER.CONFIG`` cannot be used, or the teacher lacks the posterior.
     """
     if not is_taught(cfg):
         return None
     try:
-        path = _checkpoint_path(cfg)
-        checkpoint = load_trained(path)
-        remedy = "a teacher needs its student's identities; train it with the same DATA.*"
-        dataset = cfg.DATA.DATASET
-        require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
-        if cfg.TEACHER.CONFIG:
-            own = load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
-        else:
-            own = parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
-        classes = len(checkpoint["pids"])
-        model, _ = build_model(own, classes, load_weights=False, check_parts=False)
-        load_model(model, checkpoint["model"], path)
+        path, checkpoint, own, model = _read(cfg, splits, data)
     except CheckpointError as error:
         keys = "TEACHER.WEIGHTS" + (" with TEACHER.CONFIG" if cfg.TEACHER.CONFIG else "")
         raise CheckpointError(f"{keys}: {error}") from error
@@ -100,7 +97,12 @@ def load_teacher(
     size = (own.INPUT.SIZE[0], own.INPUT.SIZE[1])
     resized = "" if list(size) == list(cfg.INPUT.SIZE) else f", images resized to {size} for it"
     return Teacher(
-        FrozenTeacher(model, posterior=cfg.TEACHER.POSTERIOR),
+        FrozenTeacher(
+            model,
+            posterior=cfg.TEACHER.POSTERIOR,
+            logits=bool(cfg.DISTILL.WEIGHT),
+            feature=bool(cfg.DISTILL.FEATURE_WEIGHT or cfg.DISTILL.RELATION_WEIGHT),
+        ),
         path=path,
         size=size,
         mean=tuple(own.INPUT.MEAN),
@@ -108,6 +110,28 @@ def load_teacher(
         digest=digest,
         origin=f"taught by {path} ({own.MODEL.BACKBONE}, {age}, weights {digest[:12]}{resized})",
     )
+
+
+def _read(
+    cfg: CfgNode, splits: Splits, data: str
+) -> tuple[Path, dict[str, Any], CfgNode, ReidModel]:
+    """The teacher's checkpoint, where it lies, its configuration, and its model on the CPU."""
+    path = _checkpoint_path(cfg)
+    checkpoint = load_trained(path)
+    if cfg.DISTILL.WEIGHT:
+        remedy = (
+            "the probabilities of DISTILL.WEIGHT need the student's identities; train the teacher "
+            "with the same DATA.*, or use its features alone (DISTILL.WEIGHT 0, FEATURE_WEIGHT)"
+        )
+        dataset = cfg.DATA.DATASET
+        require_same_data(checkpoint, path, splits, dataset=dataset, data=data, remedy=remedy)
+    if cfg.TEACHER.CONFIG:
+        own = load_config(expand(cfg.TEACHER.CONFIG), choices=choices(), environment={})
+    else:
+        own = parse_config(checkpoint["config"], source=f"in {path}", choices=choices())
+    model, _ = build_model(own, len(checkpoint["pids"]), load_weights=False, check_parts=False)
+    load_model(model, checkpoint["model"], path)
+    return path, checkpoint, own, model
 
 
 def require_elsewhere(teacher: Teacher | None, folder: Path) -> None:
