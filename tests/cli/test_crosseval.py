@@ -419,3 +419,16 @@ def test_a_run_is_scored_on_its_own_split_only(place):
     other = evaluated(place, "b")
     assert cells._trial_words(other, []) == ["DATA.TRIAL", "1"]
     assert cells._trial_words(other, ["DATA.TRIAL", "2"]) == []
+
+
+def test_a_file_of_validation_identities_is_read_for_the_runs_own_set_alone(
+    place, tiny_sysu, tmp_path
+):
+    pid = sysu.load(tiny_sysu).train_pids[0]
+    (file := tmp_path / "val.txt").write_text(f"{pid}\n")
+    here = ("DATA.ROOT", str(tiny_sysu), "DATA.SPLIT", "train", "DATA.VAL_IDS", str(file))
+    sets = parse_sets([f"sysu={tiny_sysu}", f"photos:folder={place / 'photos'}"])
+    run = evaluated(place, "a", *here, dataset="sysu")
+    own, other = cells.plan_cells([run], sets, protocols_of(sets, ["val"]), [], tmp_path)
+    assert (own.cfg.DATA.VAL_IDS, other.cfg.DATA.VAL_IDS) == (str(file), "")
+    assert {record.pid for record in own.splits.val} == {pid}

@@ -16,7 +16,8 @@ from vireid.runs.score import chosen_protocols, score
 from vireid.runs.trained_run import trained_model
 
 SHORT = """SOLVER.EPOCHS=3 SOLVER.STEPS=[2] SOLVER.CHECKPOINT_EVERY=1 MODEL.SDM.TAPS=[conv3]
-MODEL.MGIM.GRANULARITIES=[2] DATA.SPLIT=train""".split()
+MODEL.MGIM.GRANULARITIES=[2] DATA.SPLIT=train INPUT.GREY_EPOCHS=2 INPUT.JITTER=0.4 INPUT.SCALE=0.6
+INPUT.ROTATE=10 INPUT.CHANNEL_MIX=0.5 INPUT.CHANNEL_ERASE=0.5""".split()
 
 
 def state(folder) -> dict:

@@ -26,8 +26,9 @@ def hold_out_named(splits: Splits, name: str) -> Splits:
     try:
         lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
         raise DataError(
-            f"DATA.VAL_IDS: {path} cannot be read as a text file ({error}){exists_as(path)}: name "
+            f"DATA.VAL_IDS: {path} cannot be read as a text file ({reason}){exists_as(path)}: name "
             'a file with one identity per line, relative to DATA.ROOT, or set DATA.VAL_IDS ""'
         ) from error
     words = [composed(line.strip()) for line in lines if line.strip()]
