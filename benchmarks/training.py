@@ -84,7 +84,6 @@ def step_ways(
 ) -> dict[str, Callable[[], object]]:
     """Ways to take one optimiser step on the same batch, the baseline first."""
     own = resolve_precision(cfg.PRECISION, device).name
-<<<<<<< HEAD
     if cfg.PRECISION == "auto" and device.type == "cpu" and cpu_has_bf16():
         own = "bf16"
     options = {}
@@ -93,25 +92,9 @@ def step_ways(
         options |= {f"{form}, eager": [*plain, "false"], f"{form}, channels last": [*plain, "true"]}
     if compiled:
         options[f"{own}, compiled"] = ["PRECISION", own, "COMPILE", "true"]
-    trainers = {}
-    for name, changes in options.items():
-        changed = apply_overrides(cfg, [*changes, "DATA.WORKERS", "0", "DATA.CACHE", ""])
-        teacher = load_teacher(changed, splits, fingerprint(splits), device=device)
-        seed_everything(cfg.SEED)
-        model, _ = build_model(changed, len(splits.train_pids))
-        trainers[name] = build_trainer(
-            changed, model, splits, device=device, world=World(), teacher=teacher
-        )
-        trainers[name].wrapped.train()
-=======
-    options = {REFERENCE: eager}
-    if own != "fp32":
-        options[f"{own}, eager"] = ["COMPILE", "false"]
-    options[f"{own}, compiled"] = ["COMPILE", "true"]
     trainers = {
         name: step_trainer(cfg, changes, splits, device) for name, changes in options.items()
     }
->>>>>>> main
     batch = next(batches(trainers[REFERENCE].loader))
     ways = {name: partial(trainer.step, batch) for name, trainer in trainers.items()}
     return {**ways, PLAIN: partial(plain_step, *plain_osnet(cfg, splits, device), batch, cfg)}
