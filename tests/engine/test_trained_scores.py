@@ -19,7 +19,7 @@ from vireid.evaluation.feature_files import read_features
 from vireid.evaluation.protocols import PROTOCOLS, with_draw
 from vireid.synthetic.writers import write_set
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # takes about a minute on an idle core
 
 OPTIONS = {
     "INPUT.SIZE": "[64, 32]",
