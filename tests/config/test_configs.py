@@ -98,7 +98,7 @@ def test_the_control_has_the_teachers_backbones_and_other_averages():
 # cells × seeds of each sweep file
 COUNTS = {
     "components": (4, 3),
-    "demo_beta": (10, 3),
+    "demo_beta": (10, 5),
     "demo_components": (4, 3),
     "demo_corrupt": (2, 3),
     "demo_depth": (6, 3),
