@@ -13,7 +13,8 @@ import torch
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from vireid.config.schema import Effect, options_in_names
+from vireid.config.lists import options_in_names
+from vireid.config.option import Effect
 from vireid.data.build import corruption_rule
 from vireid.data.datasets import DATASETS
 from vireid.engine.extract import labels_of

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
+from vireid.config.lists import options_of
 from vireid.config.load import flatten
-from vireid.config.schema import Effect, options_of
+from vireid.config.option import Effect
 from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.data.datasets.names import label_of
