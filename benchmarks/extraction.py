@@ -74,16 +74,21 @@ def deployed(path: Path, overrides: Sequence[str]) -> tuple[nn.Module, tuple[int
 
 @torch.inference_mode()
 def torch_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
-    """As evaluation computes them."""
-    return network(torch.from_numpy(images)).numpy()
+    """As evaluation computes them; with the way to a GPU and back."""
+    return network(torch.from_numpy(images).to(_device(network))).cpu().numpy()
 
 
 @torch.inference_mode()
 def bf16_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
     """Autocast on maps whose channels lie side by side; the network is in that order, too."""
-    inputs = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        return network(inputs).float().numpy()
+    device = _device(network)
+    inputs = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        return network(inputs).float().cpu().numpy()
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 def torch_rows(network: nn.Module, macs: int) -> dict[str, Row]:
@@ -130,20 +135,26 @@ def metadata_of(size: tuple[int, int]) -> ExportMetadata:
     )  # fmt: skip
 
 
-def peaks() -> dict[str, Callable[[], object]]:
+def peaks(device: torch.device | str = "cpu") -> dict[str, Callable[[], object]]:
     """A large matrix product in each number format that torch multiplies."""
-    left, right = torch.randn(2, SIDE, SIDE).unbind()
+    left, right = torch.randn(2, SIDE, SIDE, device=device).unbind()
     half = left.bfloat16(), right.bfloat16()
     return {"fp32": partial(torch.mm, left, right), "bf16": partial(torch.mm, *half)}
 
 
-def measure(rows: Mapping[str, Row], images: np.ndarray, rounds: int, warmup: int) -> pd.DataFrame:
+def measure(
+    rows: Mapping[str, Row],
+    images: np.ndarray,
+    rounds: int,
+    warmup: int,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
     """Times of all rows and of the matrix products, which take turns."""
     calls: dict[str, Callable[[], object]] = {
         name: partial(row.compute, images) for name, row in rows.items()
     }
-    calls |= {f"peak {name}": call for name, call in peaks().items()}
-    return measure_latency(calls, batch=len(images), runs=rounds, warmup=warmup)
+    calls |= {f"peak {name}": call for name, call in peaks(device).items()}
+    return measure_latency(calls, batch=len(images), runs=rounds, warmup=warmup, device=device)
 
 
 def cosines(rows: Mapping[str, Row], images: np.ndarray) -> dict[str, float]:

@@ -83,19 +83,25 @@ def step_ways(
     if own != "fp32":
         options[f"{own}, eager"] = ["COMPILE", "false"]
     options[f"{own}, compiled"] = ["COMPILE", "true"]
-    trainers = {}
-    for name, changes in options.items():
-        changed = apply_overrides(cfg, [*changes, "DATA.WORKERS", "0", "DATA.CACHE", ""])
-        teacher = load_teacher(changed, splits, fingerprint(splits), device=device)
-        seed_everything(cfg.SEED)
-        model, _ = build_model(changed, len(splits.train_pids))
-        trainers[name] = build_trainer(
-            changed, model, splits, device=device, world=World(), teacher=teacher
-        )
-        trainers[name].wrapped.train()
+    trainers = {
+        name: step_trainer(cfg, changes, splits, device) for name, changes in options.items()
+    }
     batch = next(batches(trainers[REFERENCE].loader))
     ways = {name: partial(trainer.step, batch) for name, trainer in trainers.items()}
     return {**ways, PLAIN: partial(plain_step, *plain_osnet(cfg, splits, device), batch, cfg)}
+
+
+def step_trainer(
+    cfg: CfgNode, changes: Sequence[str], splits: Splits, device: torch.device
+) -> Trainer:
+    """A trainer in training mode that loads its batches itself."""
+    changed = apply_overrides(cfg, [*changes, "DATA.WORKERS", "0", "DATA.CACHE", ""])
+    teacher = load_teacher(changed, splits, fingerprint(splits), device=device)
+    seed_everything(cfg.SEED)
+    model, _ = build_model(changed, len(splits.train_pids))
+    trainer = build_trainer(changed, model, splits, device=device, world=World(), teacher=teacher)
+    trainer.wrapped.train()
+    return trainer
 
 
 def plain_osnet(cfg: CfgNode, splits: Splits, device: torch.device) -> tuple[nn.Module, Adam]:
@@ -123,7 +129,7 @@ def compare(ways: Mapping[str, Callable[[], object]], *, batch: int, **options: 
     Args:
         options: of ``measure_latency``.
     """
-    calls = {name: partial(_training, way) for name, way in ways.items()}
+    calls = {name: partial(with_gradients, way) for name, way in ways.items()}
     times = measure_latency(calls, batch=batch, **options)
     lines = ["| step | images/s | ms per step | IQR | faster |", "|---|---|---|---|---|"]
     for name, found in latency_statistics(times).iterrows():
@@ -159,8 +165,9 @@ def profile_table(step: Callable[[], object], device: torch.device) -> str:
     return str(found.key_averages().table(sort_by=f"self_{device.type}_time_total", row_limit=15))
 
 
-def _training(step: Callable[[], object]) -> None:
-    with torch.inference_mode(False), torch.enable_grad():  # what times it, turns them off
+def with_gradients(step: Callable[[], object]) -> None:
+    """A step inside of ``measure_latency``, which turns gradients off."""
+    with torch.inference_mode(False), torch.enable_grad():
         step()
 
 

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from tests.conftest import SMALL
+from tests.engine.test_distributed import train_on_two
 from tests.engine.test_step import trainer_of
+from tests.run_files import column, last
+from vireid.cli import train
 from vireid.data.loading import batches
 from vireid.data.transforms import normalize
 from vireid.engine.signals import StopFlag
@@ -95,3 +98,17 @@ def test_an_epoch_has_fewer_steps_and_continues_between_them(tiny_command, tmp_p
         one, other = getattr(one, "model", one), getattr(other, "model", other)
         pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
         assert all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.slow
+def test_two_processes_accumulate_what_one_does(tiny_command, tmp_path):
+    """A classifier without a loss gets no gradient, with the second batch of a step, either."""
+    options = (*SMALL, "SOLVER.ACCUMULATE=2", "SOLVER.EPOCHS=3", "SOLVER.STEPS=[]")
+    options += ("MODEL.BN_EVAL=true", "LOSS.IDENTITY.WEIGHT=0", "SOLVER.BASE_LR=3.5e-4")
+    assert train.main(tiny_command(tmp_path / "one", *options)) == 0
+    train_on_two(tiny_command(tmp_path / "two", *options))
+    one, two = (column(tmp_path / name, "loss") for name in ("one", "two"))
+    assert column(tmp_path / "one", "steps") == [3, 3, 3] and one[2] != one[0]
+    assert two == pytest.approx(one, abs=5e-5)
+    states = [last(tmp_path / name)["model"]["head.classifier.weight"] for name in ("one", "two")]
+    assert torch.equal(*states)

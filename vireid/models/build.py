@@ -33,6 +33,7 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     **{name: partial(mobilenet.MobileNetBackbone, name) for name in mobilenet.VARIANTS},
     **{name: partial(sdc_cnn.SDCBackbone, name) for name in sdc_cnn.VARIANTS},
 }
+TIMM = timm_networks.PREFIX  # names of timm's networks begin with it
 # MODEL.POOL → (exponent of GeM) → a module (B, C, H, W) → (B, C)
 POOLS: dict[str, Callable[[float], nn.Module]] = {
     "gem": GeMPool,
@@ -101,7 +102,7 @@ def make_backbone(name: str) -> Backbone:
     Raises:
         UsageError: see ``TimmBackbone``.
     """
-    if name.startswith(timm_networks.PREFIX):
+    if name.startswith(TIMM):
         return timm_networks.TimmBackbone(name)
     return BACKBONES[name]()
 

@@ -62,8 +62,7 @@ def choices() -> dict[str, Collection[str]]:
     from vireid.losses.build import HINT_LOSSES, PART_METRICS
     from vireid.losses.distillation import SDM_TEACHERS
     from vireid.models import directional_pooling
-    from vireid.models.backbones import timm_networks
-    from vireid.models.build import BACKBONES, POOLS, STAGES
+    from vireid.models.build import BACKBONES, POOLS, STAGES, TIMM
     from vireid.models.part_relations import RELATIONS
     from vireid.models.parts import SHARINGS
     from vireid.models.student_heads import STUDENT_HEADS
@@ -73,7 +72,7 @@ def choices() -> dict[str, Collection[str]]:
     return {
         "DATA.DATASET": tuple(DATASETS),
         "LOSS.PART_TRIPLET.KIND": tuple(PART_METRICS),
-        "MODEL.BACKBONE": BackboneNames(BACKBONES, timm_networks.PREFIX),
+        "MODEL.BACKBONE": BackboneNames(BACKBONES, TIMM),
         "MODEL.DIRECTIONAL.DIRECTIONS": directional_pooling.DIRECTIONS,
         "MODEL.DIRECTIONAL.MODE": directional_pooling.MODES,
         "MODEL.DIRECTIONAL.SPATIAL_NORM": directional_pooling.NORMS,
