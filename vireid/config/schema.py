@@ -239,7 +239,7 @@ OPTIONS: dict[str, Option] = {
         "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
         "uses that model's vector, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
-        "Stop the gradient from student heads to their teacher [BYOT]"),
+        "Stop the gradient from student heads to their teacher [BYOT]. `TEACHER ema` never has one"),
     "MODEL.SDM.HINT": Option("feature", TABLE, EPOCH,
         "Squared distance used by the hint. `feature`: between features (after BNNeck) of unit "
         "length, which search compares, also across exits [ours]. `l2_norm`: between embeddings "
@@ -316,9 +316,9 @@ OPTIONS: dict[str, Option] = {
         "Least distance between the centres of two identities [MPANet]"),
     "LOSS.CIRCLE.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH, "Weight of the circle loss"),
     "LOSS.CIRCLE.MARGIN": Option(0.45, NOT_NEGATIVE, EPOCH,
-        "Relaxation m of the best similarities, 1 and 0 [Sun et al.: 0.25 for faces]"),
+        "Relaxation m of the best similarities, 1 and 0 [ours; Sun et al.: 0.25 for faces]"),
     "LOSS.CIRCLE.GAMMA": Option(64.0, POSITIVE, EPOCH,
-        "Scale γ of the similarities [Sun et al.: 256 for faces]"),
+        "Scale γ of the similarities [ours; Sun et al.: 256 for faces]"),
     "LOSS.CROSS_MODAL_KL.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
         "Weight of the divergence between the class posteriors of an identity's visible and "
         "infrared images [MPANet: 2.5, between two classifiers]"),
