@@ -239,7 +239,8 @@ OPTIONS: dict[str, Option] = {
         "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
         "uses that model's vector, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
-        "Stop the gradient from student heads to their teacher [BYOT]. `TEACHER ema` never has one"),
+        "Stop the gradient from student heads to their teacher [BYOT]. `TEACHER ema` has none "
+        "anyway"),
     "MODEL.SDM.HINT": Option("feature", TABLE, EPOCH,
         "Squared distance used by the hint. `feature`: between features (after BNNeck) of unit "
         "length, which search compares, also across exits [ours]. `l2_norm`: between embeddings "
