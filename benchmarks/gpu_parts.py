@@ -184,26 +184,30 @@ def _images(root: Path) -> int:
     return sum(1 for _ in root.glob("cam*/*/*.jpg"))
 
 
+def _step_numbers(
+    bench: Bench, fp32: dict[int, float], step: Callable[[], object], images: int
+) -> Numbers:
+    """Times a step; ``fp32`` holds the milliseconds per image of each batch's first row."""
+    _reset_peak(bench.device)
+    size = bench.size
+    call = {"step": partial(training.with_gradients, step)}
+    times = measure_latency(
+        call, batch=images, runs=size.rounds, warmup=size.warmup, device=bench.device
+    )
+    found = latency_statistics(times).loc["step"]
+    fp32.setdefault(images, found.median_ms)
+    return {
+        "images/s": 1000 / found.median_ms,
+        "ms per step": images * found.median_ms,
+        "IQR": images * found.iqr_ms,
+        "× first row": fp32[images] / found.median_ms,
+        "peak MiB": peak_mib(bench.device),
+    }
+
+
 def steps(bench: Bench, *, compiled: bool = False) -> Iterator[Cell]:
     """One optimiser step on a batch that is there already."""
-    fp32: dict[int, float] = {}
-
-    def measured(step: Callable[[], object], images: int) -> Numbers:
-        _reset_peak(bench.device)
-        size = bench.size
-        call = {"step": partial(training.with_gradients, step)}
-        times = measure_latency(
-            call, batch=images, runs=size.rounds, warmup=size.warmup, device=bench.device
-        )
-        found = latency_statistics(times).loc["step"]
-        fp32.setdefault(images, found.median_ms)
-        return {
-            "images/s": 1000 / found.median_ms,
-            "ms per step": images * found.median_ms,
-            "IQR": images * found.iqr_ms,
-            "× first row": fp32[images] / found.median_ms,
-            "peak MiB": peak_mib(bench.device),
-        }
+    measured = partial(_step_numbers, bench, {})
 
     def own(images: int, kind: str, _: float) -> Numbers:
         cfg = bench.of_batch(images, "PRECISION", kind, "COMPILE", str(compiled).lower())

@@ -8,11 +8,11 @@ hours of all epochs. The first steps, in which kernels are chosen, are left out;
 
     python benchmarks/training.py --cfg configs/sysu.yaml --compare --steps 20 [KEY VALUE ...]
 
-compares ways to compute one step instead: the configuration in float32 and eager (the baseline),
-in its own PRECISION where that is another, compiled, and a plain loop around torchreid's whole
-OSNet with cross-entropy alone. All take turns in every round on one batch of the configuration's
-sampler; loading is left out. "Faster" is the median over the rounds of the baseline's time over
-the row's.
+compares ways to compute one step instead: the configuration in float32, eager and in torch's
+memory layout (the baseline), in bf16 or its own PRECISION, both also with CHANNELS_LAST, compiled
+(not with --eager), and a plain loop around torchreid's whole OSNet with cross-entropy alone. All
+take turns in every round on one batch of the configuration's sampler; loading is left out.
+"Faster" is the median over the rounds of the baseline's time over the row's.
 """
 
 from __future__ import annotations
@@ -41,7 +41,13 @@ from vireid.data.loading import batches, end_processes
 from vireid.data.transforms import normalize
 from vireid.engine.build import build_trainer
 from vireid.engine.distributed import World
-from vireid.engine.precision import peak_mib, resolve_device, resolve_precision, use_threads
+from vireid.engine.precision import (
+    cpu_has_bf16,
+    peak_mib,
+    resolve_device,
+    resolve_precision,
+    use_threads,
+)
 from vireid.engine.trainer import Trainer
 from vireid.errors import UsageError
 from vireid.models.backbones.osnet import VARIANTS, torchreid_osnet
@@ -74,15 +80,18 @@ def timed_steps(trainer: Trainer, warmup: int, steps: int) -> tuple[float, float
 
 
 def step_ways(
-    cfg: CfgNode, splits: Splits, device: torch.device
+    cfg: CfgNode, splits: Splits, device: torch.device, *, compiled: bool
 ) -> dict[str, Callable[[], object]]:
     """Ways to take one optimiser step on the same batch, the baseline first."""
-    eager = ["PRECISION", "fp32", "COMPILE", "false"]
     own = resolve_precision(cfg.PRECISION, device).name
-    options = {REFERENCE: eager}
-    if own != "fp32":
-        options[f"{own}, eager"] = ["COMPILE", "false"]
-    options[f"{own}, compiled"] = ["COMPILE", "true"]
+    if cfg.PRECISION == "auto" and device.type == "cpu" and cpu_has_bf16():
+        own = "bf16"
+    options = {}
+    for form in dict.fromkeys(("fp32", own)):
+        plain = ["PRECISION", form, "COMPILE", "false", "CHANNELS_LAST"]
+        options |= {f"{form}, eager": [*plain, "false"], f"{form}, channels last": [*plain, "true"]}
+    if compiled:
+        options[f"{own}, compiled"] = ["PRECISION", own, "COMPILE", "true"]
     trainers = {
         name: step_trainer(cfg, changes, splits, device) for name, changes in options.items()
     }
@@ -181,7 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_data(cfg)
     splits = build_splits(cfg)
     if args.compare or args.profile:
-        _look_at_one_step(args, step_ways(cfg, splits, device), cfg, device)
+        compiled = not (args.eager or args.profile)
+        _look_at_one_step(args, step_ways(cfg, splits, device, compiled=compiled), cfg, device)
         return
     teacher = load_teacher(cfg, splits, fingerprint(splits), device=device)
     seed_everything(cfg.SEED)
@@ -223,6 +233,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     line.add_argument(
         "--profile", action="store_true", help="what takes the time of a step in float32, eager"
+    )
+    line.add_argument(
+        "--eager", action="store_true", help="compare without compiling, which takes minutes"
     )
     line.add_argument("overrides", nargs="*", metavar="KEY VALUE")
     args = line.parse_intermixed_args(arguments)

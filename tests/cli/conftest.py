@@ -18,10 +18,11 @@ BASE = Path(__file__).resolve().parents[2] / "configs/sysu.yaml"
 def fake(monkeypatch):
     """Runs leave made-up scores, and their networks cost the same without being built."""
 
-    def command(base, run, state):
+    def command(base, run, state, precision):
         return [sys.executable, str(FAKE), *train_command(base, run, state)[4:]]
 
     monkeypatch.setattr(sweep, "train_command", command)
+    monkeypatch.setattr(sweep, "common_precision", lambda runs, **_: ([], []))
     costs = {"parameters": 2_500_000, "macs": 1_234_000_000}
     monkeypatch.setattr(
         sweep,

@@ -11,11 +11,10 @@ from vireid.errors import UsageError
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("bf16", "name"), [(True, "bf16"), (False, "fp32")])
-def test_auto_precision_is_bf16_only_where_the_processor_has_it(monkeypatch, bf16, name):
-    monkeypatch.setattr(device, "_cpu_has_bf16", lambda: bf16)
+def test_auto_precision_is_fp32_on_a_cpu_unless_measured():
     precision = resolve_precision("auto", CPU)
-    assert (precision.name, precision.autocast, precision.scaled) == (name, bf16, False)
+    assert (precision.name, precision.autocast, precision.scaled) == ("fp32", False, False)
+    assert resolve_precision("bf16", CPU).autocast
 
 
 def test_fp32_switches_autocast_off():

@@ -30,8 +30,9 @@ from vireid.sweeps.planner import (
     train_command,
 )
 from vireid.sweeps.plots import draw_sweep
+from vireid.sweeps.precision import common_precision
 from vireid.sweeps.progress import SweepProgress
-from vireid.sweeps.slurm import FOLDER, jobs_in_queue, train_on_slurm, with_gpu
+from vireid.sweeps.slurm import FOLDER, GPU_OPTIONS, jobs_in_queue, train_on_slurm, with_gpu
 from vireid.sweeps.spec import SWEEP_FILE, Sweep, read_sweep, sbatch_option
 from vireid.sweeps.tables import read_scores, sweep_tables, tidy_csv
 from vireid.utils.commands import from_here, own_command
@@ -73,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     progress = SweepProgress(states)
     received, what = 0, ""
     if todo and slurm is None:
-        received, what = _train_here(sweep, todo, progress, args.jobs)
+        received, what = _train_here(sweep, runs, todo, progress, args.jobs)
     elif todo and slurm is not None:
-        received, what = _train_on_slurm(sweep, todo, progress, output / FOLDER, slurm)
+        received, what = _train_on_slurm(sweep, runs, todo, progress, output / FOLDER, slurm)
     if received:
         done = f"{len(progress.finished)} of {len(states)} runs are finished"
         command = from_here([*own_command(), *words])
@@ -148,12 +149,21 @@ def _queue_states(runs: Sequence[SweepRun]) -> dict[SweepRun, str]:
 
 
 def _train_here(
-    sweep: Sweep, runs: Sequence[SweepRun], progress: SweepProgress, jobs: int | None
+    sweep: Sweep,
+    runs: Sequence[SweepRun],
+    todo: Sequence[SweepRun],
+    progress: SweepProgress,
+    jobs: int | None,
 ) -> tuple[int, str]:
     """The signal that ended the training (0: none), and what to say about it."""
-    uses_gpus = any(run.cfg.DEVICE in ("auto", "cuda") for run in runs)
+    uses_gpus = any(run.cfg.DEVICE in ("auto", "cuda") for run in todo)
     slots = slots_for(jobs, visible_gpus() if uses_gpus else [], processors=os.cpu_count() or 1)
-    commands = {run: train_command(sweep.base, run, progress.states[run]) for run in runs}
+    threads = int(slots[0].get("OMP_NUM_THREADS", 0))
+    precision, lines = common_precision(runs, threads=threads)
+    for line in lines:
+        progress.say(f"{line}, for all runs")
+    states = progress.states
+    commands = {run: train_command(sweep.base, run, states[run], precision) for run in todo}
     kept = "those at work have saved a checkpoint if they were past their start; continue with"
     return train_here(commands, slots, progress), kept
 
@@ -161,14 +171,18 @@ def _train_here(
 def _train_on_slurm(
     sweep: Sweep,
     runs: Sequence[SweepRun],
+    todo: Sequence[SweepRun],
     progress: SweepProgress,
     folder: Path,
     options: Mapping[str, str],
 ) -> tuple[int, str]:
     """The signal that ended the waiting (0: none), and what to say about it."""
+    wanted = with_gpu(options, todo)
+    on_gpus = any(name in wanted for name in GPU_OPTIONS)
+    precision = [] if on_gpus else common_precision(runs, elsewhere=True)[0]
     # The job itself finds out whether it starts or continues.
-    commands = {run: train_command(sweep.base, run, RunState.NEW) for run in runs}
-    left, received = train_on_slurm(commands, folder, with_gpu(options, runs), progress)
+    commands = {run: train_command(sweep.base, run, RunState.NEW, precision) for run in todo}
+    left, received = train_on_slurm(commands, folder, wanted, progress)
     ends = f" (scancel {' '.join(left)} ends them)" if left else ""
     return received, f"{len(left)} jobs go on in the queue{ends}; wait for them with"
 

@@ -16,7 +16,7 @@ from vireid.engine.checkpoint import LAST
 from vireid.errors import UsageError
 from vireid.figures.curves import draw_run
 from vireid.reports.tables import FORMATS, score_table
-from vireid.runs.options import read_config
+from vireid.runs.options import read_config, run_config
 from vireid.runs.pipeline import train_and_score
 from vireid.runs.rendered_data import prepare_data
 from vireid.runs.resume import changed_options
@@ -88,6 +88,8 @@ def _train_all(args: argparse.Namespace, overrides: Sequence[str]) -> None:
         if cfg.OUTPUT_DIR:
             parent = Path(cfg.OUTPUT_DIR) / f"split{trial}" / f"seed{cfg.SEED}"
             cfg = apply_overrides(cfg, ["OUTPUT_DIR", str(parent)])
+        if cfg.PRECISION == "auto" and folders and folders[0]:  # one format for all splits
+            cfg = apply_overrides(cfg, ["PRECISION", run_config(folders[0]).PRECISION])
         folder = run_folder(cfg, args.cfg, trial)
         if (folder / "results.json").is_file() and not args.overwrite:
             if changed := changed_options(folder, cfg):

@@ -34,5 +34,5 @@ def is_path(key: str, value: Any) -> bool:
 
 def with_found(now: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """Options by dotted names, where what ``auto`` became in a run counts as what was asked for."""
-    ranges = [key for key in now if key.endswith(".RANGE") and now[key] == "auto"]
-    return {**now, **{key: found[key] for key in ranges if key in found}}
+    kept = [k for k in now if (k.endswith(".RANGE") or k == "PRECISION") and now[k] == "auto"]
+    return {**now, **{key: found[key] for key in kept if key in found}}

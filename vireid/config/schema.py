@@ -440,7 +440,9 @@ OPTIONS: dict[str, Option] = {
         "global one", costs=True),
 
     "PRECISION": Option("auto", TABLE, TRAINING,
-        "Number format of the forward pass in training; `fp16` needs CUDA"),
+        "Number format of the forward pass in training; `fp16` needs CUDA. `auto`: on a GPU `bf16` "
+        "or, on older ones, `fp16`; on a CPU with bf16 instructions `bf16` where a few steps are "
+        "at least 1.1 times as fast, else `fp32`. The run stores what it became"),
     "COMPILE": Option(False, ANY, ROUNDING,
         "Use torch.compile; without a compiler the model runs uncompiled", in_names=False),
     "CHANNELS_LAST": Option(False, ANY, ROUNDING,

@@ -80,22 +80,21 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
-    """``auto`` is bf16 where the hardware computes in it, fp16 on older GPUs, else fp32.
+    """``auto`` is bf16 or, on older GPUs, fp16; on a CPU fp32 (see ``training_precision``).
 
     Raises:
         UsageError: fp16 on a CPU.
     """
     if name == "auto":
+        name = "fp32"
         if device.type == "cuda":
             name = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        else:
-            name = "bf16" if _cpu_has_bf16() else "fp32"
     if name == "fp16" and device.type == "cpu":
         raise UsageError("PRECISION fp16 needs a CUDA device; use bf16 or fp32 on a CPU")
     return Precision(name, DTYPES[name])
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 natively; emulated, it is slower than fp32."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in probes)

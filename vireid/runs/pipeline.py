@@ -37,6 +37,7 @@ from vireid.engine.checkpoint import (
     save_checkpoint,
 )
 from vireid.engine.distributed import World, explain_worker_errors, join_world
+from vireid.engine.measured_precision import training_precision
 from vireid.engine.precision import resolve_device, use_threads
 from vireid.engine.selection import warn_of_few_identities
 from vireid.engine.signals import Interrupted, StopFlag, last_resort
@@ -142,7 +143,7 @@ def train_and_score(
         splits, start = world.together(
             lambda: _splits_and_start(cfg, given, config_path, resume, resume_from)
         )
-        cfg, seen = _look_at(cfg, splits, start, world)
+        cfg, seen = _look_at(cfg, partial(_seen_in, cfg, splits, start, device, world), world)
         # Whatever can fail fails before the folder is touched, so that a mended command runs.
         training = _prepare(cfg, splits, start, device=device, world=world)
         stack.enter_context(last_resort(partial(_rescue, training)))
@@ -179,33 +180,38 @@ class _Seen:
 
     Args:
         suspicious: one line each.
-        ranges: what each ``INPUT.*.RANGE auto`` becomes: ``KEY``, ``VALUE``, …
+        became: what each ``auto`` that the run stores becomes: ``KEY``, ``VALUE``, …
         found: how these were found, one line each.
     """
 
     suspicious: list[str] = field(default_factory=list)
-    ranges: list[str] = field(default_factory=list)
+    became: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
 
 
-def _look_at(cfg: CfgNode, splits: Splits, start: Start, world: World) -> tuple[CfgNode, _Seen]:
-    """The configuration with the ranges found, and what the main process saw.
+def _look_at(cfg: CfgNode, look: Callable[[], _Seen], world: World) -> tuple[CfgNode, _Seen]:
+    """The configuration with the ranges and the precision found, and what the main process saw.
 
     Raises:
         DataError: an image cannot be read.
     """
-    look = partial(_seen_in, cfg, splits, start) if world.is_main else _Seen
-    seen = world.together(look)
-    return apply_overrides(cfg, world.from_main(seen.ranges)), seen
+    seen = world.together(look if world.is_main else _Seen)
+    return apply_overrides(cfg, world.from_main(seen.became)), seen
 
 
-def _seen_in(cfg: CfgNode, splits: Splits, start: Start) -> _Seen:
+def _seen_in(
+    cfg: CfgNode, splits: Splits, start: Start, device: torch.device, world: World
+) -> _Seen:
     records = splits.train + splits.val + splits.test
     headers = require_readable(splits.root, image_paths(records))
     ranges, found = training_ranges(cfg, splits, headers, start.checkpoint)
     rules = pixel_rules(apply_overrides(cfg, ranges))
     folders = DATASETS[cfg.DATA.DATASET].image_folders
-    return _Seen(findings(survey([splits], headers, folders, rules)), ranges, found)
+    suspicious = findings(survey([splits], headers, folders, rules))
+    precision, measured = training_precision(
+        cfg, splits, device=device, processes=world.size, checkpoint=start.checkpoint
+    )
+    return _Seen(suspicious, ranges + precision, found + measured)
 
 
 def _prepare(

@@ -141,11 +141,18 @@ def saved_runs(sweep: Sweep, output: Path) -> dict[SweepRun, RunState]:
     return runs
 
 
-def train_command(base: Path, run: SweepRun, state: RunState) -> list[str]:
-    """What trains a run, or continues it."""
+def train_command(
+    base: Path, run: SweepRun, state: RunState, precision: Sequence[str] = ()
+) -> list[str]:
+    """What trains a run, or continues it.
+
+    Args:
+        precision: ``PRECISION``, VALUE in place of ``auto``.
+    """
     flags = {RunState.INTERRUPTED: ["--resume"], RunState.UNSAVED: ["--overwrite"]}
     python = [sys.executable, "-m", "vireid", "train"]
-    return [*python, "--cfg", str(base), *run.overrides, *flags.get(state, [])]
+    words = [*run.overrides, *(precision if run.cfg.PRECISION == "auto" else ())]
+    return [*python, "--cfg", str(base), *words, *flags.get(state, [])]
 
 
 def require_trials(runs: Sequence[SweepRun], *, may_lack_data: bool = False) -> None:
