@@ -258,6 +258,13 @@ def scored_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
     return list({protocol.name: protocol for protocol in protocols}.values())
 
 
+def validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
+    """By which epochs of a training are scored; none if no epoch is."""
+    if not 0 < cfg.SOLVER.VAL_EVERY <= cfg.SOLVER.EPOCHS:
+        return []
+    return expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
+
+
 def _with_draws(cfg: CfgNode, names: Sequence[str]) -> list[RetrievalProtocol]:
     """The protocols of names or, without any, of the data set, with ``TEST.GALLERY_DRAW``."""
     names = list(names) or [cfg.DATA.DATASET]
