@@ -100,7 +100,7 @@ def _opened(
     if out is None:
         require_no_model_folder(run, "name the file of results with --out")
     trained = TrainedRun.open(cfg, run, protocols)
-    if out is None and (other := trained.other_data()):
+    if out is None and (other := trained.other_data(protocols)):
         raise UsageError(
             f"{other}: these are not the data of the run {run}, in whose folder are its own scores "
             "only: name a file for the results with --out"
