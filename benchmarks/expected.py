@@ -49,9 +49,10 @@ from vireid.config.expected import (
     ExpectedScore,
     read_expected,
 )
+from vireid.config.lists import is_path
 from vireid.config.load import absolute_values, find_config, flatten, load_config, shipped_folder
 from vireid.config.option import Effect
-from vireid.config.schema import OPTIONS, is_path
+from vireid.config.schema import OPTIONS
 from vireid.config.values import override_text
 from vireid.errors import DataError, StoppedError, SweepError, UsageError, VireidError
 from vireid.evaluation.results import read_results

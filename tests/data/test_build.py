@@ -159,7 +159,8 @@ def test_each_modality_has_its_own_augmentation(sysu_root, changed, options):
 def test_visible_images_are_grey_in_the_first_epochs_and_then_as_without_the_option(sysu_root):
     epochs = {}
     for grey in ("0", "2"):
-        cfg = tiny(sysu_root, "INPUT.GREY_EPOCHS", grey, "INPUT.SECOND_VISIBLE", "true")
+        options = ("INPUT.SECOND_VISIBLE", "true", "INPUT.CHANNEL_ERASE", "0.5")
+        cfg = tiny(sysu_root, "INPUT.GREY_EPOCHS", grey, *options)
         loader, sampler = build_train_loader(cfg, build_splits(cfg), device=CPU)
         for epoch in (0, 1, 2):
             sampler.epoch = epoch

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vireid.config.schema import default_config
+from vireid.engine.distributed import synchronise_norms
 from vireid.errors import CheckpointError, UsageError
 from vireid.models.build import build_model, make_backbone
 from vireid.models.pretrained import imagenet_file
@@ -103,6 +104,15 @@ def test_norms_with_an_activation_have_no_statistics_of_each_modality():
         build_model(config(NORM_STATISTICS="dual"), 7)
     with pytest.raises(CheckpointError, match=r"timm.create_model\(NAME, pretrained=True\)"):
         imagenet_file(f"timm:{SMALL}")
+
+
+def test_norms_with_an_activation_are_not_synchronised():
+    """torch would put a BatchNorm without the activation in their place."""
+    with pytest.raises(UsageError, match="MODEL.SYNC_BN cannot replace BatchNormAct2d"):
+        synchronise_norms(make_backbone(f"timm:{SMALL}"))
+    plain = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    synchronise_norms(plain)
+    assert type(plain[0]) is torch.nn.SyncBatchNorm
 
 
 def test_the_option_takes_any_name_of_timm():

@@ -14,8 +14,9 @@ from tests.conftest import SMALL
 from tests.helpers import write_image
 from tests.run_files import last
 from vireid.cli import evaluate, extract, train, visualize
+from vireid.config.lists import is_path
 from vireid.config.load import absolute_paths, flatten, load_config
-from vireid.config.schema import OPTIONS, is_path
+from vireid.config.schema import OPTIONS
 from vireid.runs.options import read_config
 from vireid.runs.rendered_data import synthetic_root
 from vireid.runs.resume import changed_options

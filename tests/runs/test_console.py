@@ -64,6 +64,7 @@ def test_a_row_shows_the_epochs_numbers():
         (["identity", "distill_kl"], "loss identity distill acc"),
         (["triplet", "distill_kl"], "loss triplet acc"),
         (["hetero_center"], "loss triplet acc"),
+        (["center_cluster", "mmd"], "loss centre acc"),
     ],
 )
 def test_columns_follow_the_criterion(terms, titles):

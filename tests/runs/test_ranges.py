@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from vireid.config import apply_overrides, dump_config, load_config
+from vireid.config.lists import with_found
 from vireid.config.load import flatten, parse_config
-from vireid.config.schema import with_found
 from vireid.data.images import ImageHeader
 from vireid.data.pixels import ValueRange
 from vireid.runs.features import training_ranges

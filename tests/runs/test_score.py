@@ -69,6 +69,17 @@ def test_other_data_of_the_same_set_need_a_file_of_their_own(run, tiny_sysu, tmp
     assert source(path)["data"] != source(run / "results.json")["data"]
 
 
+def test_other_validation_identities_need_a_file_of_their_own(run, tmp_path, capsys):
+    """Also a part of the run's own, which did not train it either."""
+    unseen = last(run)["pids"][0]
+    change_checkpoint(run / LAST, pids=last(run)["pids"][1:])
+    (file := tmp_path / "val.txt").write_text(f"{unseen}\n")
+    words = ["--run", str(run), "--protocols", "val_v2i"]
+    words += ["DATA.SPLIT", "train", "DATA.VAL_IDS", str(file)]
+    assert evaluate.main(words) == 2
+    assert f"DATA.VAL_IDS {file}: these are not the data of the run" in capsys.readouterr().err
+
+
 def test_another_data_set_needs_a_file_for_its_results(run, tmp_path, capsys):
     """Whose folder it is does not change; nothing is computed first."""
     write_set(

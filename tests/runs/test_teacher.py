@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ from vireid.engine.distributed import World
 from vireid.engine.trainer import Trainer
 from vireid.losses.distillation import distillation_loss
 from vireid.models.build import build_model
+from vireid.models.teacher import FrozenTeacher
 from vireid.runs import pipeline
 from vireid.runs.teacher import load_teacher, weights_digest
 
@@ -342,6 +344,20 @@ def test_features_of_a_teacher_of_other_identities(
     capsys.readouterr()
     assert train.main([*arguments, "--resume", "DISTILL.FEATURE_WEIGHT", "0"]) == 2
     assert "DISTILL.FEATURE_WEIGHT: " in capsys.readouterr().err
+
+
+def test_a_projection_fits_where_each_modality_has_its_own_norms(
+    tiny_command, finished_run, tmp_path
+):
+    options = (*FEATURES, "MODEL.NORM_STATISTICS=separate", f"TEACHER.WEIGHTS={finished_run}")
+    teacher, cfg = loaded(tiny_command, tmp_path, *options)
+    splits = build_splits(cfg)
+    model, _ = build_model(cfg, len(splits.train_pids))
+    trainer = build_trainer(cfg, model, splits, device=CPU, world=World(), teacher=teacher)
+    (projection,) = trainer.criterion.parameters()
+    dim = model.head.bnneck.infrared.num_features
+    assert projection.shape == (teacher.feature_dim, dim)
+    assert replace(teacher, module=FrozenTeacher(model)).feature_dim == dim
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@ from typing import Any
 from yacs.config import CfgNode
 
 from vireid.config.expected import take_expected
+from vireid.config.lists import is_path
 from vireid.config.names import unknown_key
 from vireid.config.option import nested
-from vireid.config.schema import OPTIONS, default_config, is_path
+from vireid.config.schema import OPTIONS, default_config
 from vireid.config.validate import find_problems
 from vireid.config.values import coerce, parse_override, parse_yaml, read_yaml
 from vireid.errors import ConfigError, UsageError

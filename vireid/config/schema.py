@@ -9,9 +9,6 @@ list or zero, and the help says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from yacs.config import CfgNode
 
 from vireid.config.option import Effect, Option, nested
@@ -119,9 +116,9 @@ OPTIONS: dict[str, Option] = {
     "INPUT.ERASE_AREA": Option([0.02, 0.4], AREA, TRAINING,
         "Share of the image that random erasing covers [field]"),
     "INPUT.CHANNEL_ERASE": Option(0.0, SHARE, TRAINING,
-        "Probability of a further random erasing, whose rectangle of `ERASE_AREA` takes a random "
-        "value in each channel; in infrared images one for all channels. CAJ's channel-level "
-        "erasing uses the channels' means in its published code, as `INPUT.ERASE` does [ours]"),
+        "Probability of a second random erasing. Its rectangle, of `ERASE_AREA`, takes a random "
+        "value in each channel [ours; CAJ's code takes the channels' means, as `ERASE` does]. In "
+        "infrared images and in `GREY_EPOCHS` all channels take one value"),
     "INPUT.SCALE": Option(0.0, SHARE, TRAINING,
         "Smallest share of the area that a random resized crop keeps, such as 0.6. 0 or 1: no such"
         " crop"),
@@ -134,8 +131,8 @@ OPTIONS: dict[str, Option] = {
     "INPUT.GRAYSCALE": Option(0.0, SHARE, TRAINING,
         "Probability that a visible image becomes grey [DEEN: 0.5]"),
     "INPUT.INVERT": Option(0.0, SHARE, TRAINING,
-        "Probability that an image becomes its negative. Between visible and thermal images the "
-        "same edge can be brighter on either side [ours]"),
+        "Probability that an image becomes its negative. What is bright in a visible image can be "
+        "dark in a thermal one [ours]"),
     "INPUT.GREY_EPOCHS": Option(0, NOT_NEGATIVE, TRAINING,
         "Number of first epochs in which every visible image is grey [PMT: 6]"),
     "INPUT.CHANNEL_MIX": Option(0.0, SHARE, TRAINING,
@@ -242,7 +239,8 @@ OPTIONS: dict[str, Option] = {
         "those of the deepest classifier of the model that `SOLVER.EMA` averages (`ema`); the hint "
         "uses that model's vector, too"),
     "MODEL.SDM.DETACH_TEACHER": Option(True, ANY, EPOCH,
-        "Stop the gradient from student heads to their teacher [BYOT]"),
+        "Stop the gradient from student heads to their teacher [BYOT]. `TEACHER ema` has none "
+        "anyway"),
     "MODEL.SDM.HINT": Option("feature", TABLE, EPOCH,
         "Squared distance used by the hint. `feature`: between features (after BNNeck) of unit "
         "length, which search compares, also across exits [ours]. `l2_norm`: between embeddings "
@@ -319,9 +317,9 @@ OPTIONS: dict[str, Option] = {
         "Least distance between the centres of two identities [MPANet]"),
     "LOSS.CIRCLE.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH, "Weight of the circle loss"),
     "LOSS.CIRCLE.MARGIN": Option(0.45, NOT_NEGATIVE, EPOCH,
-        "Relaxation m of the best similarities, 1 and 0 [Sun et al.: 0.25 for faces]"),
+        "Relaxation m of the best similarities, 1 and 0 [ours; Sun et al.: 0.25 for faces]"),
     "LOSS.CIRCLE.GAMMA": Option(64.0, POSITIVE, EPOCH,
-        "Scale γ of the similarities [Sun et al.: 256 for faces]"),
+        "Scale γ of the similarities [ours; Sun et al.: 256 for faces]"),
     "LOSS.CROSS_MODAL_KL.WEIGHT": Option(0.0, NOT_NEGATIVE, EPOCH,
         "Weight of the divergence between the class posteriors of an identity's visible and "
         "infrared images [MPANet: 2.5, between two classifiers]"),
@@ -366,9 +364,9 @@ OPTIONS: dict[str, Option] = {
         "Largest norm of the gradient of all parameters; a longer gradient is scaled down to it. "
         "0: no limit"),
     "SOLVER.ACCUMULATE": Option(1, POSITIVE, EPOCH,
-        "Batches in one optimiser step, whose gradients are averaged; for GPUs with little memory. "
-        "Losses and BatchNorm see one batch at a time, and an epoch has so many times fewer steps "
-        "(docs/faq.md)"),
+        "Batches in one optimiser step, which takes the mean of their gradients; for GPUs with "
+        "little memory. Losses and BatchNorm see one batch at a time. An epoch has fewer steps, by "
+        "this factor (docs/faq.md)"),
     "SOLVER.MOMENTUM": Option(0.9, NOT_NEGATIVE, TRAINING, "Nesterov momentum of `sgd` [field]"),
     "SOLVER.SCHEDULE": Option("step", TABLE, TRAINING,
         "Learning rate after the warm-up: falls in steps, or along a cosine"),
@@ -383,9 +381,9 @@ OPTIONS: dict[str, Option] = {
         "Learning rate at the end of `cosine` divided by `BASE_LR`"),
     "SOLVER.EMA": Option(0.0, DECAY, TRAINING,
         "Decay of an exponential moving average of all weights and BatchNorm statistics, updated "
-        "after every step. The averaged weights are scored, exported and used wherever the run is; "
-        "the checkpoint keeps the others, too, to continue. The decay of step n, from 0, is at "
-        "most (1 + n) / (10 + n), so that short trainings forget their start. 0: no average "
+        "after every step. All tools score, export and use the averaged weights; the checkpoint "
+        "also keeps the weights that train. The decay of step n, counted from 0, is at most "
+        "(1 + n) / (10 + n), so that short trainings forget their start. 0: no average "
         "[CM-NAS: 0.997]"),
     "SOLVER.SELECT": Option("last", ("last", "best"), FEATURES,
         "Epoch that is scored and exported. `best`: the one with the highest validation mAP; needs"
@@ -448,8 +446,8 @@ OPTIONS: dict[str, Option] = {
     "COMPILE": Option(False, ANY, ROUNDING,
         "Use torch.compile; without a compiler the model runs uncompiled", in_names=False),
     "CHANNELS_LAST": Option(False, ANY, ROUNDING,
-        "Keep the channels of a map side by side in memory while training. OSNet trains faster so "
-        "on a CPU (docs/performance.md)", in_names=False),
+        "Keep the channels of a map side by side in memory while training. On a CPU, OSNet then "
+        "trains faster (docs/performance.md)", in_names=False),
     "THREADS": Option(0, NOT_NEGATIVE, ROUNDING,
         "CPU threads that torch uses. 0: torch decides. A small model trains faster with one "
         "thread, because more threads wait for one another", in_names=False),
@@ -468,31 +466,3 @@ def default_config() -> CfgNode:
     """A fresh node of all options that can be changed."""
     values = {key: option.default for key, option in OPTIONS.items()}
     return nested({k: str(v) if isinstance(v, str) else v for k, v in values.items()})
-
-
-def options_of(*effects: Effect) -> tuple[str, ...]:
-    """Names of the options with one of these effects, in the table's order."""
-    return tuple(key for key, option in OPTIONS.items() if option.effect in effects)
-
-
-def is_path(key: str, value: Any) -> bool:
-    """Whether an option's value names a file or folder."""
-    allowed = OPTIONS[key].allowed
-    return bool(value) and (allowed is PATH or (allowed is WEIGHTS and value not in WEIGHT_NAMES))
-
-
-def options_in_names(*effects: Effect) -> tuple[str, ...]:
-    """Those of ``options_of`` that names of results and kept features show."""
-    return tuple(key for key in options_of(*effects) if OPTIONS[key].in_names)
-
-
-def with_found(now: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by dotted names, where what ``auto`` became in a run counts as what was asked for."""
-    kept = [k for k in now if (k.endswith(".RANGE") or k == "PRECISION") and now[k] == "auto"]
-    return {**now, **{key: found[key] for key in kept if key in found}}
-
-
-def options_of_cost() -> tuple[str, ...]:
-    """Names of the options that change what a deployed model costs."""
-    layers = options_of(LAYERS, POOLING, STUDENTS)
-    return tuple(key for key, option in OPTIONS.items() if option.costs or key in layers)

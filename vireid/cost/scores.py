@@ -8,8 +8,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from vireid.config.lists import options_of, options_of_cost
 from vireid.config.load import flatten
-from vireid.config.schema import Effect, options_of, options_of_cost
+from vireid.config.option import Effect
 from vireid.cost.tables import MeasuredModel
 from vireid.errors import DataError, UsageError
 from vireid.evaluation.results import read_results

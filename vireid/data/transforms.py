@@ -52,10 +52,11 @@ def train_transform(
         grayscale: probability of dropping the colours.
         channel_exchange, channel_mix, channel_erase: probabilities of the classes of these names.
         corrupt: probability of ``RandomCorruption``.
-        modality: of the images, which decides kinds of corruption, jitter and channel erasing.
+        modality: of the images, which decides kinds of corruption, jitter and channel erasing: by
+            one value where all images are grey.
     """
     fill = [round(255 * value) for value in mean]
-    infrared = modality is Modality.INFRARED
+    grey = modality is Modality.INFRARED or grayscale == 1
     steps = [
         resize(size),
         *([RandomCorruption(corrupt, modality)] if corrupt else []),
@@ -70,7 +71,7 @@ def train_transform(
         *([v2.RandomCrop(list(size), padding=pad)] if pad else []),
         v2.RandomHorizontalFlip(flip),
         v2.RandomErasing(erase, scale=erase_area, value=fill),
-        *([ChannelErase(channel_erase, erase_area, grey=infrared)] if channel_erase else []),
+        *([ChannelErase(channel_erase, erase_area, grey=grey)] if channel_erase else []),
     ]
     return v2.Compose(steps)
 

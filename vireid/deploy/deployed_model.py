@@ -17,8 +17,10 @@ from torch.nn import functional as F
 from yacs.config import CfgNode
 
 import vireid
+from vireid.config.lists import options_of
 from vireid.config.load import flatten
-from vireid.config.schema import Effect, default_config, options_of
+from vireid.config.option import Effect
+from vireid.config.schema import default_config
 from vireid.data.build import pixel_rules
 from vireid.data.datasets import DATASETS
 from vireid.data.pixels import BACKGROUND, PixelRule

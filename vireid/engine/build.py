@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from vireid.data.build import build_train_loader
 from vireid.data.datasets import DATASETS
 from vireid.engine.averaging import WeightAverage
-from vireid.engine.distributed import World
+from vireid.engine.distributed import World, synchronise_norms
 from vireid.engine.freezing import Freeze
 from vireid.engine.optim import build_optimizer, build_schedule
 from vireid.engine.precision import compile_stages, resolve_precision
@@ -48,7 +48,7 @@ def build_trainer(
         cfg, splits, device=device, rank=world.rank, world_size=world.size
     )
     average = _place(cfg, model, device, world)
-    dims = None if teacher is None else (model.head.bnneck.num_features, teacher.feature_dim)
+    dims = None if teacher is None else (model.head.dim, teacher.feature_dim)
     criterion = build_criterion(cfg, dims).to(device)
     return Trainer(
         model=model,
@@ -80,7 +80,7 @@ def _place(
     """Moves the model to the device and compiles it there; returns the average of its weights."""
     model.to(device)
     if cfg.MODEL.SYNC_BN and world.size > 1 and device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        synchronise_norms(model)
     average = _average(cfg, model, world)
     if cfg.COMPILE:
         compile_stages(model.backbone.stages, device)

@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vireid.data.loading import explain_loader_errors
-from vireid.errors import DataError, ProcessError, VireidError
+from vireid.errors import DataError, ProcessError, UsageError, VireidError
 from vireid.structures import Batch, ModelOutput
 
 TIMEOUT = timedelta(minutes=30)  # of what the processes exchange within a step
@@ -176,6 +177,22 @@ def join_world(device_type: str) -> Iterator[World]:
         yield World(rank, size, local_rank, patient)
     finally:
         dist.destroy_process_group()
+
+
+def synchronise_norms(model: nn.Module) -> None:
+    """Has every BatchNorm inside ``model`` take its statistics over all processes.
+
+    Raises:
+        UsageError: a layer does more than BatchNorm, such as timm's with an activation inside:
+            torch would leave out the rest.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and type(module) not in (nn.BatchNorm1d, nn.BatchNorm2d):
+            raise UsageError(
+                f"MODEL.SYNC_BN cannot replace {type(module).__name__}, which this MODEL.BACKBONE "
+                "has: set MODEL.SYNC_BN false, or choose another backbone"
+            )
+    nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
 class _GatherRows(torch.autograd.Function):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from vireid.config.lists import with_found
 from vireid.config.load import flatten
-from vireid.config.schema import with_found
 from vireid.data.datasets import DATASETS
 from vireid.engine.checkpoint import saved_options
 from vireid.engine.gradients import zero_term

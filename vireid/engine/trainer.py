@@ -356,6 +356,17 @@ class Trainer:
             "rng": rng_state(),
         }
 
+    def require_finite(self) -> None:
+        """Raises ``DivergedError`` if training has broken the model."""
+        state = self.scored_model.state_dict()  # an average is as broken as what it averages
+        broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
+        if broken:
+            raise DivergedError(
+                f"{len(broken)} tensors of the model are not finite after epoch "
+                f"{self.progress.epoch}, step {self.progress.step}, the first is {broken[0]}; "
+                "lower SOLVER.BASE_LR or use PRECISION fp32"
+            )
+
     def load_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         """Those that train and their average, if one is kept; it begins with what is there.
 

@@ -170,7 +170,7 @@ def _distillation(options: CfgNode) -> Term:
     loss = partial(distillation_loss, temperature=options.TEMPERATURE, scale_t2=options.SCALE_T2)
 
     def compute(output: ModelOutput, batch: Batch) -> Tensor:
-        assert output.teacher is not None and output.teacher.logits is not None, "no teacher's word"
+        assert output.teacher is not None and output.teacher.logits is not None, "no teacher logits"
         return loss(output.deep.logits.float(), output.teacher.logits.float())
 
     return compute

@@ -111,7 +111,7 @@ def relation_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 def teacher_feature(output: ModelOutput) -> Tensor:
     """(B, E) of the external teacher, a constant."""
-    assert output.teacher is not None and output.teacher.feature is not None, "no teacher's feature"
+    assert output.teacher is not None and output.teacher.feature is not None, "no teacher feature"
     return output.teacher.feature.detach().float()
 
 

@@ -19,11 +19,14 @@ class BNNeckHead(nn.Module):
     Args:
         dim: length of the embedding.
         num_classes: training identities.
+    Attributes:
+        dim: as given.
     Source: Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-Identification, 2019.
     """
 
     def __init__(self, dim: int, num_classes: int) -> None:
         super().__init__()
+        self.dim = dim
         self.bnneck = nn.BatchNorm1d(dim)
         self.classifier = nn.Linear(dim, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)

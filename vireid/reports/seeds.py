@@ -28,9 +28,9 @@ MOST_SEEDS = 10_000
 COLUMNS = ("recipe", "protocol", "metric", "seeds", "mean", "sd", "95 % interval of sd")
 NEEDED = ("seeds of each for", "pairs for")  # … so many points
 NOTE = (
-    "Per cent and points; sd: sample standard deviation (n - 1). Seeds with which a two-sided "
-    "t-test with 5 % error shows the difference in 80 % of the experiments; in brackets: at the "
-    "limits of sd's interval. Pairs have the same seed and split."
+    "Per cent and points; sd: sample standard deviation (n - 1). The last two columns: how many "
+    "seeds or pairs a two-sided t-test with 5 % error needs to show the difference in 80 % of the "
+    "experiments; in brackets: at the limits of sd's interval. Pairs have the same seed and split."
 )
 NOTHING = "–"
 

@@ -26,6 +26,8 @@ METRIC_TERMS = {
     "triplet": "triplet",
     "weighted_triplet": "triplet",
     "hetero_center": "triplet",
+    "circle": "circle",
+    "center_cluster": "centre",
     "distill_kl": "distill",
     "distill_feature": "distill",
     "distill_relation": "distill",

@@ -14,8 +14,8 @@ import torch
 from yacs.config import CfgNode
 
 from vireid.config import apply_overrides
+from vireid.config.lists import with_found
 from vireid.config.load import flatten
-from vireid.config.schema import with_found
 from vireid.config.values import override_text
 from vireid.data.build import build_eval_loader, pixel_rules
 from vireid.data.corruptions.draw import CorruptionRule

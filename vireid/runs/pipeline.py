@@ -42,8 +42,7 @@ from vireid.engine.precision import resolve_device, use_threads
 from vireid.engine.selection import warn_of_few_identities
 from vireid.engine.signals import Interrupted, StopFlag, last_resort
 from vireid.engine.trainer import Trainer, fit
-from vireid.errors import DivergedError, StoppedError, printable
-from vireid.evaluation.protocols import RetrievalProtocol, expand
+from vireid.errors import StoppedError, printable
 from vireid.evaluation.results import write_results
 from vireid.models.build import build_model
 from vireid.models.pretrained import InitialWeights
@@ -69,6 +68,7 @@ from vireid.runs.score import (
     score,
     scored_protocols,
     source_of,
+    validation_protocols,
 )
 from vireid.runs.teacher import Teacher, load_teacher, require_elsewhere
 from vireid.runs.trackers.feed import Trackers, chosen_trackers, require_trackers
@@ -169,7 +169,7 @@ def _splits_and_start(
 ) -> tuple[Splits, Start]:
     splits = build_splits(cfg)
     check_answerable(scored_protocols(cfg), splits, chosen_rerankings(cfg))
-    check_answerable(_validation_protocols(cfg), splits)
+    check_answerable(validation_protocols(cfg), splits)
     start = find_start(given, config_path, splits, resume=resume, resume_from=resume_from)
     return splits, start
 
@@ -433,7 +433,7 @@ def _validate(training: _Training, stop: StopFlag) -> None:
     """Adds the validation scores to the epoch's row."""
     cfg, trainer = training.cfg, training.trainer
     progress = trainer.progress
-    protocols = _validation_protocols(cfg)
+    protocols = validation_protocols(cfg)
     with stop.ending_waits():
         model, device = trainer.scored_model, trainer.device
         results = score(cfg, model, training.splits, protocols, device=device)
@@ -449,26 +449,12 @@ def _validate(training: _Training, stop: StopFlag) -> None:
         _save(training, BEST)
 
 
-def _validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
-    """By which epochs are scored; none if no epoch is."""
-    if not 0 < cfg.SOLVER.VAL_EVERY <= cfg.SOLVER.EPOCHS:
-        return []
-    return expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
-
-
 def _save(training: _Training, name: str) -> None:
     """Writes a checkpoint, unless training has broken the model: the last good one stays."""
     trainer = training.trainer
     if not trainer.world.is_main:
         return
-    state = trainer.scored_model.state_dict()  # an average is as broken as what it averages
-    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise DivergedError(
-            f"{len(broken)} tensors of the model are not finite after epoch "
-            f"{trainer.progress.epoch}, step {trainer.progress.step}, the first is {broken[0]}; "
-            "lower SOLVER.BASE_LR or use PRECISION fp32"
-        )
+    trainer.require_finite()
     with training.saving:
         save_checkpoint(training.folder / name, _content(training, trainer.state()))
 

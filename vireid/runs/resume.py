@@ -11,8 +11,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from vireid.config.lists import options_of, with_found
 from vireid.config.load import absolute_paths, absolute_values, flatten, load_config
-from vireid.config.schema import Effect, options_of, with_found
+from vireid.config.option import Effect
 from vireid.data.datasets.files import fingerprint
 from vireid.engine.checkpoint import BEST, LAST, REMEDY, load_checkpoint, restore_rng, saved_options
 from vireid.engine.trainer import Trainer, TrainingProgress

@@ -11,8 +11,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from vireid.config.lists import options_in_names
 from vireid.config.load import flatten
-from vireid.config.schema import Effect, options_in_names
+from vireid.config.option import Effect
 from vireid.data.build import corruption_rule
 from vireid.data.corruptions.draw import CorruptionRule
 from vireid.engine.checkpoint import saved_options

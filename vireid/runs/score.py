@@ -13,7 +13,8 @@ import torch
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from vireid.config.schema import Effect, options_in_names
+from vireid.config.lists import options_in_names
+from vireid.config.option import Effect
 from vireid.data.build import corruption_rule
 from vireid.data.datasets import DATASETS
 from vireid.engine.extract import labels_of
@@ -99,7 +100,7 @@ def _opened(
     if out is None:
         require_no_model_folder(run, "name the file of results with --out")
     trained = TrainedRun.open(cfg, run, protocols)
-    if out is None and (other := trained.other_data()):
+    if out is None and (other := trained.other_data(protocols)):
         raise UsageError(
             f"{other}: these are not the data of the run {run}, in whose folder are its own scores "
             "only: name a file for the results with --out"
@@ -255,6 +256,13 @@ def scored_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
             f"{cfg.DATA.DATASET} clean: choose another modality or kind"
         )
     return list({protocol.name: protocol for protocol in protocols}.values())
+
+
+def validation_protocols(cfg: CfgNode) -> list[RetrievalProtocol]:
+    """By which epochs of a training are scored; none if no epoch is."""
+    if not 0 < cfg.SOLVER.VAL_EVERY <= cfg.SOLVER.EPOCHS:
+        return []
+    return expand(["val"], DATASETS[cfg.DATA.DATASET].modalities)
 
 
 def _with_draws(cfg: CfgNode, names: Sequence[str]) -> list[RetrievalProtocol]:

@@ -52,7 +52,7 @@ class Teacher:
     @property
     def feature_dim(self) -> int:
         """Length of its deepest head's feature."""
-        return self.module.model.head.bnneck.num_features
+        return self.module.model.head.dim
 
     def __call__(self, images: Tensor, is_infrared: Tensor) -> TeacherOutput:
         """What it gives of a batch, as it was augmented for the student.

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
+from vireid.config.lists import options_of
 from vireid.config.load import flatten
-from vireid.config.schema import Effect, options_of
+from vireid.config.option import Effect
 from vireid.data.build import build_splits
 from vireid.data.datasets.files import fingerprint
 from vireid.data.datasets.names import label_of
@@ -218,13 +219,19 @@ class TrainedRun:
                 tags.append("-".join([key.rpartition(".")[2], *map(str, values)]).lower())
         return tags
 
-    def other_data(self) -> str:
-        """Words about data that are not the run's own, empty where they are."""
+    def other_data(self, protocols: Sequence[RetrievalProtocol]) -> str:
+        """Words about data that are not the run's own, empty where they are.
+
+        Args:
+            protocols: that are scored.
+        """
         checkpoint, dataset = self.checkpoint, self.cfg.DATA.DATASET
         if dataset != checkpoint["dataset"]:
             return f"{dataset} in {self.splits.root}"
         own, now = saved_options(checkpoint), flatten(self.cfg)
-        changed = [f"{key} {now[key]}" for key in CHOOSING_TEST if now[key] != own[key]]
+        held_out = any(protocol.held_out for protocol in protocols)
+        keys = (*CHOOSING_TEST, *(["DATA.VAL_IDS"] if held_out else []))
+        changed = [f"{key} {now[key]}" for key in keys if now[key] != own[key]]
         if changed:
             return ", ".join(changed)
         return f"other images in {self.splits.root}" if self.data != checkpoint["data"] else ""

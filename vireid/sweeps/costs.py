@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from yacs.config import CfgNode
 
+from vireid.config.lists import options_of_cost
 from vireid.config.load import flatten
-from vireid.config.schema import options_of_cost
 from vireid.cost.flops import COUNTER, count_macs, example_batch, unique_parameters
 from vireid.errors import VireidError
 from vireid.models.build import build_model
