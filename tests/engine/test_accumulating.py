@@ -42,7 +42,7 @@ def test_a_step_goes_along_the_mean_of_the_batches_gradients(tiny_command, tmp_p
     for new, old, *found in zip(
         trainer.model.parameters(), before.parameters(), *gradients, strict=True
     ):
-        torch.testing.assert_close(new, old - 0.1 * sum(found) / 3, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(new, old - 0.1 * sum(found) / 3, rtol=1e-4, atol=4e-6)
     assert int(trainer.model.head.bnneck.num_batches_tracked) == 3
 
 
@@ -56,7 +56,7 @@ def test_halves_of_a_batch_equal_the_whole_where_nothing_compares_images(tiny_co
     first, second = whole.step(batch), halved.step(*parts_of(batch, [slice(0, 8), slice(8, 16)]))
     assert second == pytest.approx(first, rel=1e-5)
     pairs = zip(whole.model.parameters(), halved.model.parameters(), strict=True)
-    assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-6) for one, other in pairs)
+    assert all(torch.allclose(one, other, rtol=1e-4, atol=4e-6) for one, other in pairs)
     assert not torch.equal(whole.model.head.classifier.weight, before.head.classifier.weight)
 
 
